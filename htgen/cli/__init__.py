@@ -1,0 +1,63 @@
+"""The command line: one thin file per command; `console` is the only place that owns rich."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from htgen.errors import HtgenError
+
+app = typer.Typer(
+    name="htgen",
+    help="Turn a folder of a few labelled images into a tiny CNN, in one forward pass.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from htgen.version import __version__
+
+        typer.echo(f"htgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a folder of a few labelled images into a tiny CNN, in one forward pass."""
+
+
+def _register() -> None:
+    from htgen.cli import prepare_data
+
+    app.command("prepare-data")(prepare_data.prepare_data)
+
+
+_register()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code (see `htgen.errors` for the list)."""
+    from htgen.cli.console import print_error
+
+    try:
+        app(args=arguments, standalone_mode=True)
+    except HtgenError as error:
+        print_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
