@@ -1,0 +1,319 @@
+"""Image file -> array: reading, and the preprocessing record that travels with stores, generators and CNNs.
+
+Support images, query images and training images all go through `Preprocessing.apply`, so that a CNN never
+sees images prepared in another way than those it was made for.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+
+from htgen.errors import DataError, ModelError
+
+Pixels = npt.NDArray[np.uint8]
+Ink = Literal["bright", "dark", "none"]
+Fit = Literal["pad", "crop", "stretch"]
+Polarity = Literal["dark on light", "light on dark"]
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "channels": (1, 3),
+    "ink": ("bright", "dark", "none"),
+    "fit": ("pad", "crop", "stretch"),
+}
+MAX_SIZE = 4096
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def load_image(path: str | Path) -> Image.Image:
+    """Read an image file upright, as mode `L` (grey) or `RGB`; see `decode_image`.
+
+    Raises:
+        DataError: the file is missing, empty, truncated, damaged, too large or no image.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return decode_image(file, str(path))
+    except FileNotFoundError:
+        raise DataError(f"there is no image {path}", "check the path") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not an image", "name a file in it") from None
+    except OSError as error:
+        raise DataError(
+            f"cannot read image {path}: {error.strerror or error}", "check its permissions"
+        ) from error
+
+
+def decode_image(file: BinaryIO, name: str) -> Image.Image:
+    """Decode the first frame of an open image file, in any format and mode that Pillow reads.
+
+    The EXIF rotation is applied. What is transparent is filled with white when the opaque part is dark on
+    average and with black when it is bright, so that ink on a transparent background stays visible. 16-bit
+    values keep their upper 8 bits.
+
+    Args:
+        file: open in binary mode, at the start of the image.
+        name: how errors call the file.
+
+    Returns:
+        An image of mode `L` (grey) or `RGB`.
+
+    Raises:
+        DataError: the file is empty, truncated, damaged, too large or no image.
+    """
+    try:
+        # Pillow warns about harmless oddities (a broken EXIF entry, more than 89 million pixels); beyond 179
+        # million pixels it raises, and that limit is ours too.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file) as image:
+                image.load()
+                return _simplify(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError:
+        raise DataError(f"image {name} has too many pixels", "scale it down, or remove it") from None
+    except UnidentifiedImageError:
+        reason = "it is empty" if _is_empty(file) else "it is no image, or of an unknown format"
+        raise DataError(f"cannot read image {name}: {reason}", "replace it, or remove it") from None
+    # Decoders raise whatever a damaged file makes them stumble over: SyntaxError, ValueError, struct.error,
+    # ...
+    except Exception as error:
+        raise DataError(
+            f"cannot read image {name}: it is damaged or incomplete ({error})", "replace it, or remove it"
+        ) from error
+
+
+def _is_empty(file: BinaryIO) -> bool:
+    file.seek(0)
+    return not file.read(1)
+
+
+def _simplify(image: Image.Image) -> Image.Image:
+    """Bring any mode to `L` or `RGB`."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image.copy()
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _scale_to_8_bits(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        return _fill_transparency(image)
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _scale_to_8_bits(image: Image.Image) -> Image.Image:
+    """Values of 16 bits, 32 bits or floating point -> grey of 8 bits.
+
+    16-bit files, and 32-bit integers within 0-65535 (Pillow opens some 16-bit files so), are divided by 257.
+    Floating-point values within 0-1 are multiplied by 255. Anything else is stretched from its lowest to its
+    highest value, because such files do not say what white is.
+    """
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("it holds values that are not finite")
+    low, high = values.min(), values.max()
+    if image.mode != "F" and low >= 0 and high <= 65535:
+        values = values / 257
+    elif image.mode == "F" and low >= 0 and high <= 1:
+        values = values * 255
+    else:
+        values = (values - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
+    return Image.fromarray(np.rint(values).astype(np.uint8))
+
+
+def _fill_transparency(image: Image.Image) -> Image.Image:
+    """Put the image on white when what is opaque is dark on average, else on black."""
+    is_grey = image.mode in ("1", "L", "LA", "La")
+    image = image.convert("RGBA")
+    opacity = np.asarray(image.getchannel("A"), dtype=np.float64)
+    # Premultiplied by nothing: the colours under full transparency are arbitrary, so they get no weight.
+    grey = np.asarray(image.convert("RGB").convert("L"), dtype=np.float64)
+    is_dark = (grey * opacity).sum() < 127.5 * opacity.sum() or not opacity.any()
+    canvas = Image.new("RGBA", image.size, (255, 255, 255, 255) if is_dark else (0, 0, 0, 255))
+    return Image.alpha_composite(canvas, image).convert("L" if is_grey else "RGB")
+
+
+# ----------------------------------------------------------------------------------------- ink and background
+
+
+def background_value(grey: Pixels) -> int:
+    """The value of the paper, 0-255: a weighted median in which the border counts one third.
+
+    The whole image weighs two thirds, the outermost rows and columns one third: strokes that touch the
+    border, even a letter cropped tightly, still leave most of the area to the paper; and a blob that covers
+    most of the area still leaves the border to it.
+
+    Args:
+        grey: `[H, W]`.
+    """
+    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    weight = np.bincount(border, minlength=256) / border.size
+    weight += np.bincount(grey.reshape(-1), minlength=256) * (2 / grey.size)
+    return int(np.searchsorted(np.cumsum(weight), weight.sum() / 2))
+
+
+def detect_polarity(image: Pixels) -> Polarity:
+    """Say whether a drawing is darker or brighter than its background.
+
+    The ink's side is the sign of the third moment about `background_value`: the cube lets few pixels far from
+    the paper's value (ink) outweigh many near it (shading, noise). An image of one value counts as an empty
+    page, dark on light if that value is bright.
+
+    Args:
+        image: `[H, W]`, `[H, W, 1]` or `[H, W, 3]`.
+    """
+    if image.ndim == 3:
+        image = image[..., 0] if image.shape[2] == 1 else np.asarray(Image.fromarray(image).convert("L"))
+    background = background_value(image)
+    count = np.bincount(image.reshape(-1), minlength=256)
+    moment = int((count * (np.arange(256) - background) ** 3).sum())
+    if moment == 0:
+        return "dark on light" if background > 127 else "light on dark"
+    return "dark on light" if moment < 0 else "light on dark"
+
+
+# ---------------------------------------------------------------------------------------------- preprocessing
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the array that a CNN sees.
+
+    Args:
+        size: side of the square, 1 to 4096 pixels.
+        channels: 1 (grey) or 3 (RGB).
+        ink: for drawings, the values ink shall have: `bright` (high) or `dark` (low), whatever the file has;
+            `none`: no drawings, values stay as they are.
+        fit: how an image that is not square becomes so: `pad` with its background, `crop` its centre,
+            `stretch`.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+
+    size: int
+    channels: int
+    ink: Ink
+    fit: Fit
+
+    def __post_init__(self) -> None:
+        if type(self.size) is not int or not 1 <= self.size <= MAX_SIZE:
+            raise ValueError(f"size must be a whole number from 1 to {MAX_SIZE}, not {self.size!r}")
+        for key, choices in _CHOICES.items():
+            value = getattr(self, key)
+            if value not in choices or type(value) is not type(choices[0]):
+                raise ValueError(f"{key} must be {' or '.join(map(repr, choices))}, not {value!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
+        """Inverse of `to_dict`.
+
+        Raises:
+            ModelError: unknown or missing keys, or a value outside its range.
+        """
+        known = {field.name for field in fields(cls)}
+        faults = [f"unknown key {key!r}" for key in sorted(map(str, set(record) - known))]
+        faults += [f"missing key {key!r}" for key in sorted(known - set(record))]
+        if not faults:
+            try:
+                return cls(**record)
+            except ValueError as error:
+                faults = [str(error)]
+        raise ModelError(
+            f"the preprocessing record does not fit this version: {'; '.join(faults)}",
+            "make the file again with this version of htgen, or use the version that wrote it",
+        )
+
+    def apply(self, image: Image.Image) -> Pixels:
+        """Return the image as uint8 `[size, size, channels]`."""
+        image = _simplify(image).convert("L" if self.channels == 1 else "RGB")
+        if self.ink != "none":
+            wanted: Polarity = "dark on light" if self.ink == "dark" else "light on dark"
+            if detect_polarity(np.asarray(image)) != wanted:
+                image = ImageChops.invert(image)
+        return np.asarray(self._fit(image)).reshape(self.size, self.size, self.channels)
+
+    def _fit(self, image: Image.Image) -> Image.Image:
+        side = (self.size, self.size)
+        width, height = image.size
+        if self.fit == "stretch" or width == height:
+            return image.resize(side, Image.Resampling.LANCZOS)
+        if self.fit == "crop":
+            short = min(width, height)
+            left, top = (width - short) / 2, (height - short) / 2
+            return image.resize(side, Image.Resampling.LANCZOS, box=(left, top, left + short, top + short))
+        # Scaled first and padded then, so that a 1 x 50000 image never becomes 50000 x 50000.
+        long = max(width, height)
+        width, height = (max(1, round(length * self.size / long)) for length in (width, height))
+        background = tuple(background_value(np.asarray(channel)) for channel in image.split())
+        canvas = Image.new(image.mode, side, background if self.channels == 3 else background[0])
+        scaled = image.resize((width, height), Image.Resampling.LANCZOS)
+        canvas.paste(scaled, ((self.size - width) // 2, (self.size - height) // 2))
+        return canvas
+
+
+# ---------------------------------------------------------------------------------------------------- folders
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """The image files directly in a folder, by extension, sorted by name; hidden files are left out.
+
+    Raises:
+        DataError: there is no such folder, or it cannot be read.
+    """
+    readable = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    return [
+        path for path in _visible_entries(Path(folder)) if path.suffix.lower() in readable and path.is_file()
+    ]
+
+
+def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]:
+    """The images of a folder that has one sub-folder per class: class name -> image files, sorted by name.
+
+    Args:
+        folder: hidden sub-folders, `__MACOSX`, and files beside the sub-folders are left out.
+        minimum: how many classes there must be.
+
+    Raises:
+        DataError: no such folder, fewer classes than `minimum`, or a class without image files.
+    """
+    folder = Path(folder)
+    classes = [path for path in _visible_entries(folder) if path.is_dir() and path.name != "__MACOSX"]
+    remedy = f"make one sub-folder per class in {folder}, with the images of the class in it"
+    if not classes:
+        loose = len(find_images(folder))
+        found = f"{loose} images but no sub-folders" if loose else "no sub-folders"
+        raise DataError(f"{folder} has {found}: no classes", remedy)
+    if len(classes) < minimum:
+        names = ", ".join(repr(path.name) for path in classes)
+        count = "one class" if len(classes) == 1 else f"{len(classes)} classes"
+        raise DataError(f"{folder} has only {count} ({names}); at least {minimum} are needed", remedy)
+    result = {path.name: find_images(path) for path in classes}
+    empty = [name for name, images in result.items() if not images]
+    if empty:
+        more = f" (and {len(empty) - 1} more classes)" if len(empty) > 1 else ""
+        raise DataError(
+            f"class {empty[0]!r}{more} has no images: {folder / empty[0]} holds no image files",
+            "put images in it, or remove the folder",
+        )
+    return result
+
+
+def _visible_entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except FileNotFoundError:
+        raise DataError(f"there is no folder {folder}", "check the path") from None
+    except NotADirectoryError:
+        raise DataError(f"{folder} is not a folder", "name the folder that holds the class folders") from None
+    except OSError as error:
+        raise DataError(f"cannot read folder {folder}: {error.strerror}", "check its permissions") from error
