@@ -1,0 +1,270 @@
+"""Files of generators and of training states; the folder of a run.
+
+Both files are safetensors with one metadata entry, `htgen`, that holds sorted JSON (several entries
+would be written in varying order). A generator file is what ships and what `generate` reads; a
+training state holds in addition everything that is needed to go on as if nothing had happened.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from htgen.config import Config, ModelConfig, validate
+from htgen.errors import ConfigError, ModelError, RunError
+from htgen.files import write_bytes, write_text
+from htgen.images import Preprocessing
+from htgen.model import HyperTransformer
+
+GENERATOR_FORMAT = "htgen-generator"
+STATE_FORMAT = "htgen-training-state"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class GeneratorFile:
+    """A trained generator as it is stored.
+
+    Attributes:
+        name: what it is called, e.g. `glyph-8`.
+        model: the model configuration.
+        tensors: the parameters of `HyperTransformer`, by name.
+        preprocessing: how images become its input.
+        provenance: where it comes from: config, seed, step, data and its checksum, validation accuracy.
+    """
+
+    name: str
+    model: ModelConfig
+    tensors: dict[str, Tensor]
+    preprocessing: Preprocessing
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """The file's content; the same generator gives the same bytes."""
+        header = {
+            "name": self.name,
+            "model": self.model.model_dump(mode="json"),
+            "preprocessing": self.preprocessing.to_dict(),
+            "provenance": self.provenance,
+        }
+        return _encode(GENERATOR_FORMAT, header, self.tensors)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "GeneratorFile":
+        """Read a generator.
+
+        Raises:
+            ModelError: the file is missing, damaged, or no generator that this version reads.
+        """
+        header, tensors = _decode(path, GENERATOR_FORMAT, "a htgen generator")
+        try:
+            config = validate({"model": header["model"]}, f"the description inside {path}")
+            preprocessing = Preprocessing.from_dict(header["preprocessing"])
+            return cls(header["name"], config.model, tensors, preprocessing, header["provenance"])
+        except (KeyError, ConfigError) as error:
+            raise ModelError(
+                f"{path} describes a generator that this version of htgen does not know: {error}",
+                "a newer htgen",
+            ) from error
+
+    def build(self) -> HyperTransformer:
+        """The generator itself, in evaluation mode.
+
+        Raises:
+            ModelError: the tensors do not fit the description.
+        """
+        model = HyperTransformer(self.model)
+        load_tensors(model, self.tensors, f"generator '{self.name}'")
+        return model.eval()
+
+
+def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy tensors into a model of exactly these names and shapes.
+
+    Raises:
+        ModelError: names or shapes differ; the first few are named.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    faults = [f"{name} is missing" for name in expected.keys() - found.keys()]
+    faults += [f"{name} is not part of the model" for name in found.keys() - expected.keys()]
+    faults += [
+        f"{name} has shape {list(found[name])}, expected {list(expected[name])}"
+        for name in expected.keys() & found.keys()
+        if found[name] != expected[name]
+    ]
+    if faults:
+        shown = "; ".join(sorted(faults)[:3])
+        raise ModelError(
+            f"the weights of {source} do not fit its config ({len(faults)} differences: {shown})",
+            "the config that the weights were trained with",
+        )
+    model.load_state_dict({name: tensor.to(torch.float32) for name, tensor in tensors.items()})
+
+
+def write_state(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write a training state atomically.
+
+    Raises:
+        OutputError: it cannot be written; the previous one is kept.
+    """
+    write_bytes(path, _encode(STATE_FORMAT, header, tensors))
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors of a training state.
+
+    Raises:
+        ModelError: the file is missing, damaged or no training state.
+    """
+    return _decode(path, STATE_FORMAT, "a htgen training state")
+
+
+def file_hash(data: bytes) -> str:
+    """Hexadecimal SHA-256, by which files of generators and CNNs name each other."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _encode(format_name: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
+    metadata = {"format": format_name, "version": FORMAT_VERSION, **header}
+    return save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())},
+        metadata={"htgen": json.dumps(metadata, sort_keys=True)},
+    )
+
+
+def _decode(path: str | Path, format_name: str, wanted: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["htgen"])
+            if header["format"] != format_name:
+                raise ModelError(f"{path} is not {wanted} but a file of format '{header['format']}'")
+            if header["version"] > FORMAT_VERSION:
+                raise ModelError(
+                    f"{path} has format version {header['version']}; this htgen reads up to {FORMAT_VERSION}",
+                    "a newer htgen",
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise ModelError(f"there is no file {path}") from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} is not {wanted}, or it is damaged ({error})") from error
+    return header, tensors
+
+
+class RunFolder:
+    """The folder of one training run.
+
+        config.yaml            the resolved config
+        metrics.jsonl          one line per logged step and per validation
+        latest.safetensors     training state, for --resume
+        best.safetensors       generator with the best validation accuracy so far
+
+    A context manager that holds the folder's lock, so that two processes never write to one run.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: TextIO | None = None
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_path(self) -> Path:
+        """JSON lines: one object per logged step and per validation."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def state_path(self) -> Path:
+        """The latest training state."""
+        return self.path / "latest.safetensors"
+
+    @property
+    def best_path(self) -> Path:
+        """The best generator by validation accuracy."""
+        return self.path / "best.safetensors"
+
+    def __enter__(self) -> "RunFolder":
+        import fcntl
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise RunError(
+                f"cannot use {self.path} as a run folder: {error.strerror}", "another --run"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise RunError(
+                f"the run folder {self.path} is in use by another process",
+                "wait for it, or name another --run",
+            ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def start(self, config_text: str, overwrite: bool) -> None:
+        """Make the folder ready for a new run.
+
+        Raises:
+            RunError: there is a run already and `overwrite` is false.
+        """
+        existing = [
+            p for p in (self.config_path, self.metrics_path, self.state_path, self.best_path) if p.exists()
+        ]
+        if existing and not overwrite:
+            raise RunError(
+                f"{self.path} already holds a run ({existing[0].name})",
+                "--resume to go on with it, --overwrite to replace it, or another --run",
+            )
+        for path in existing:
+            path.unlink()
+        write_text(self.config_path, config_text)
+
+    def log(self, entry: Mapping[str, Any]) -> None:
+        """Append one line to the metrics."""
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop metrics of later steps than `step`: a resumed run writes them again."""
+        if not self.metrics_path.exists():
+            return
+        kept = []
+        for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except (ValueError, KeyError):
+                continue  # a line cut off by a crash
+        write_text(self.metrics_path, "".join(f"{line}\n" for line in kept))
+
+
+def find_run_config(run: RunFolder) -> Config:
+    """The config of an existing run.
+
+    Raises:
+        RunError: there is no run in the folder.
+    """
+    from htgen.config import load_config
+
+    if not run.config_path.exists():
+        raise RunError(
+            f"{run.path} is not a run folder: it has no {run.config_path.name}", "the folder given as --run"
+        )
+    return load_config(run.config_path)

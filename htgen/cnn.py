@@ -1,0 +1,98 @@
+"""The layers of the generated CNN, executed for many episodes at once.
+
+Axis legend: E episodes (each with its own weights), N images per episode, C channels, H x W pixels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from htgen.cnn_spec import LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec
+
+
+@dataclass(frozen=True)
+class ConvWeights:
+    """Weights of one block for E episodes: kernel `[E, O, C, k, k]`; bias, gamma, beta `[E, O]`."""
+
+    kernel: Tensor
+    bias: Tensor | None
+    gamma: Tensor
+    beta: Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance `[E, C]` of a block's output, before normalisation."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+def conv_block(x: Tensor, weights: ConvWeights, spec: ConvSpec, activation: Activation) -> Tensor:
+    """One block up to, not including, its norm: `[N, E, C, H, W] -> [N, E, O, H', W']`.
+
+    Pooling comes before bias and activation here: both are monotone and the same for all positions,
+    so the result is that of conv -> bias -> activation -> pool with a quarter of the work.
+    """
+    x = convolve(x, weights.kernel, spec)
+    if spec.pool:
+        x = F.max_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+    if weights.bias is not None:
+        x = x + weights.bias[:, :, None, None]
+    return activate(x, activation)
+
+
+def convolve(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
+    """Convolve each episode's images with its own kernel: `[N, E, C, H, W] * [E, O, C, k, k]`."""
+    images, episodes, channels, height, width = x.shape
+    if channels <= 4:
+        # With few input channels a product over gathered patches beats a grouped convolution, whose
+        # inner loops run over channels; the patches need no gradient in the first layer.
+        patches = F.unfold(x.flatten(0, 1), spec.kernel, padding=spec.padding, stride=spec.stride)
+        out = kernel.flatten(2).expand(images, *kernel.shape[:2], -1).flatten(0, 1) @ patches
+        return out.view(images, episodes, -1, spec.conv_size, spec.conv_size)
+    # Groups = episodes: one convolution call runs all episodes, each with its own kernel.
+    out = F.conv2d(
+        x.reshape(images, episodes * channels, height, width),
+        kernel.flatten(0, 1),
+        padding=spec.padding,
+        stride=spec.stride,
+        groups=episodes,
+    )
+    return out.view(images, episodes, -1, *out.shape[2:])
+
+
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    """The CNN's nonlinearity."""
+    return F.relu(x) if activation == "relu" else F.leaky_relu(x, LEAKY_SLOPE)
+
+
+def moments(x: Tensor, ignore: Tensor | None = None) -> Moments:
+    """Per-channel mean and (biased) variance over images and positions: `[N, E, C, H, W] -> [E, C]`.
+
+    Args:
+        ignore: `[E, N]` bool, True for images that do not count.
+    """
+    if ignore is None:
+        variance, mean = torch.var_mean(x, dim=(0, 3, 4), correction=0)
+        return Moments(mean, variance)
+    keep = (~ignore).to(x.dtype).T[:, :, None, None, None]  # [N, E, 1, 1, 1]
+    total = keep.sum(dim=(0, 3, 4)) * (x.shape[3] * x.shape[4])
+    mean = (x * keep).sum(dim=(0, 3, 4)) / total
+    centred = (x - mean[:, :, None, None]) * keep
+    return Moments(mean, centred.square().sum(dim=(0, 3, 4)) / total)
+
+
+def normalise(x: Tensor, stats: Moments, gamma: Tensor, beta: Tensor) -> Tensor:
+    """Batch normalisation with given statistics; gamma and beta are `[E, C]` or `[C]`."""
+    scale = gamma * torch.rsqrt(stats.variance + NORM_EPSILON)
+    shift = beta - stats.mean * scale
+    return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
+
+
+def head_features(x: Tensor, spec: CnnSpec) -> Tensor:
+    """Inputs of the logits layer: `[N, E, C, H, W] -> [E, N, F]`."""
+    x = x.flatten(2) if spec.head == "flatten" else x.mean(dim=(3, 4))
+    return x.transpose(0, 1)

@@ -1,0 +1,155 @@
+"""What a generated CNN looks like: the names and shapes of its layers. No torch here.
+
+This description is the contract between the weight decoder, the executor and the exported file.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from htgen.errors import ModelError
+
+Activation = Literal["relu", "lrelu"]
+Norm = Literal["support", "batch"]
+
+LEAKY_SLOPE = 0.01
+"""Slope of the CNN's leaky ReLU in the reference system."""
+
+NORM_EPSILON = 1e-3
+"""Added to variances. Large enough that a channel that is silent on the support set stays quiet."""
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """One convolutional block: conv -> activation -> 2x2 max-pool (if any) -> norm.
+
+    Attributes:
+        name: prefix of its tensors in files, e.g. `conv1`.
+        pool: whether a 2x2 max-pool follows the activation.
+        same_padding: zero padding that keeps the size at stride 1; otherwise none.
+        out_size: side of its output in pixels.
+    """
+
+    name: str
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    same_padding: bool
+    pool: bool
+    in_size: int
+    out_size: int
+
+    @property
+    def padding(self) -> int:
+        """Zero padding on each side, in pixels."""
+        return self.kernel // 2 if self.same_padding else 0
+
+    @property
+    def conv_size(self) -> int:
+        """Side of the convolution's output, before pooling."""
+        return (self.in_size + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class CnnSpec:
+    """A whole CNN: convolutional blocks, then one linear logits layer `logits` over `way` classes.
+
+    Attributes:
+        image_size, image_channels: the input `[image_channels, image_size, image_size]`.
+        convs: the convolutional blocks in order.
+        activation: `relu`, or `lrelu` with slope 0.01.
+        norm: `support` = mean and variance of the support set, also for queries and kept in exported
+            files; `batch` = those of the batch at hand, always (the reference; transductive).
+        head: `flatten` or `average` (global average pooling) before the logits layer.
+    """
+
+    image_size: int
+    image_channels: int
+    convs: tuple[ConvSpec, ...]
+    activation: Activation
+    norm: Norm
+    head: Literal["flatten", "average"]
+
+    @property
+    def feature_count(self) -> int:
+        """Number of inputs of the logits layer."""
+        last = self.convs[-1]
+        return last.out_channels * (last.out_size**2 if self.head == "flatten" else 1)
+
+    def parameter_count(self, way: int) -> int:
+        """Numbers in the generated CNN, norm scale and shift included, norm statistics not."""
+        convs = sum(c.out_channels * (c.in_channels * c.kernel**2 + 2) for c in self.convs)
+        return convs + way * (self.feature_count + 1)
+
+    def multiply_adds(self, way: int) -> int:
+        """Multiply-adds of convolutions and logits layer for one image."""
+        convs = sum(c.conv_size**2 * c.kernel**2 * c.in_channels * c.out_channels for c in self.convs)
+        return convs + way * self.feature_count
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers, for metadata of files."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "CnnSpec":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ModelError: fields are missing or unknown.
+        """
+        try:
+            return cls(**{**fields, "convs": tuple(ConvSpec(**conv) for conv in fields["convs"])})
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"the CNN description is not one that this version reads ({error})") from error
+
+
+def maxpool_spec(
+    *,
+    image_size: int,
+    image_channels: int,
+    channels: int,
+    activation: Activation,
+    norm: Norm,
+    last_pool: bool = True,
+    kernel: int = 3,
+    blocks: int = 4,
+) -> CnnSpec:
+    """The paper's CNN: blocks of `same` conv, activation, 2x2 max-pool and norm; flattened features.
+
+    Args:
+        last_pool: whether the last block pools. Without it a 28x28 image keeps 3x3 positions for the
+            logits layer instead of 1x1: more weights there, no more work in the convolutions.
+    """
+    convs = []
+    size, in_channels = image_size, image_channels
+    for index in range(blocks):
+        pool = last_pool or index < blocks - 1
+        out_size = size // 2 if pool else size
+        convs.append(
+            ConvSpec(f"conv{index + 1}", in_channels, channels, kernel, 1, True, pool, size, out_size)
+        )
+        size, in_channels = out_size, channels
+    return CnnSpec(image_size, image_channels, tuple(convs), activation, norm, "flatten")
+
+
+def strided_spec(
+    *,
+    image_size: int,
+    image_channels: int,
+    channels: int,
+    activation: Activation,
+    norm: Norm,
+    blocks: int,
+    kernel: int = 3,
+    stride: int = 2,
+) -> CnnSpec:
+    """The reference's `3-layer` and `4-layer` CNNs: strided `valid` convs, global average pooling."""
+    convs = []
+    size, in_channels = image_size, image_channels
+    for index in range(blocks):
+        out_size = (size - kernel) // stride + 1
+        convs.append(
+            ConvSpec(f"conv{index + 1}", in_channels, channels, kernel, stride, False, False, size, out_size)
+        )
+        size, in_channels = out_size, channels
+    return CnnSpec(image_size, image_channels, tuple(convs), activation, norm, "average")

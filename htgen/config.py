@@ -1,0 +1,460 @@
+"""The typed configuration: what may be set, its defaults, and what each value means.
+
+Configs are YAML files; presets are packaged under `configs/`. Every fault of a file is reported at
+once, with its key path and line. This module imports no torch, so that listing presets is instant.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from htgen.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+CountOrRange = Count | tuple[Count, Count]
+NaturalOrRange = Natural | tuple[Natural, Natural]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_ranges(cls, values: Any) -> Any:
+        # YAML has lists only; ranges are pairs.
+        if isinstance(values, dict):
+            return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return values
+
+
+class DataConfig(_Section):
+    """Which classes to learn from."""
+
+    store: str = "data/omniglot"
+    """Folder of a store made by `htgen prepare-data`."""
+    train: str = "lake:train"
+    """Classes to train on, as scheme:part or ranges of class ids."""
+    val: str = "lake:val"
+    """Classes that choose the best checkpoint."""
+
+
+class EpisodeConfig(_Section):
+    """What an episode looks like. Counts are numbers, or inclusive ranges [low, high] drawn per step."""
+
+    way: CountOrRange = 20
+    """Classes per episode."""
+    shot: CountOrRange = 1
+    """Labelled support images per class; ranges are drawn log-uniformly."""
+    query: CountOrRange = 3
+    """Query images per class."""
+    unlabeled: NaturalOrRange = 0
+    """Support images per class that come without their label."""
+    balanced: bool = True
+    """Same counts for every class; otherwise support and query are cut from one shuffled batch."""
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> "EpisodeConfig":
+        for name in ("way", "shot", "query", "unlabeled"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise ValueError(f"{name}: the range {list(value)} is upside down")
+        if (self.way[0] if isinstance(self.way, tuple) else self.way) < 2:
+            raise ValueError("way: an episode needs at least 2 classes")
+        return self
+
+
+class AugmentConfig(_Section):
+    """Changes of images; magnitudes are limits of uniform distributions, 0 = off."""
+
+    rotate90: bool = False
+    """Turn whole classes by a random multiple of 90 degrees."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Degrees, per image."""
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Relative size, per image and axis."""
+    shear: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Tangent of the shear angle, per image."""
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Fraction of the image side, per image and axis."""
+    elastic: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Standard deviation of a smooth displacement, as a fraction of the image side."""
+
+
+class CnnConfig(_Section):
+    """The CNN that is generated."""
+
+    shape: Literal["maxpool-4-layer", "3-layer", "4-layer"] = "maxpool-4-layer"
+    """`maxpool-4-layer` is the paper's; the others are strided and end in global average pooling."""
+    channels: Count = 8
+    """Output channels of every convolution."""
+    last_pool: bool = True
+    """maxpool-4-layer: whether the last block pools."""
+    kernel: Literal[1, 3, 5, 7] = 3
+    """Side of the kernels."""
+    stride: Count = 2
+    """Stride of the convolutions of 3-layer and 4-layer."""
+    activation: Literal["relu", "lrelu"] = "relu"
+    """lrelu has slope 0.01."""
+    norm: Literal["support", "batch"] = "support"
+    """Statistics of the support set, or of the batch at hand (the reference's, transductive)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Before the logits layer, in training."""
+
+
+class SharedFeaturesConfig(_Section):
+    """The small conv net that reads support images once per episode."""
+
+    layers: Literal[0, 2, 3, 4] = 4
+    """0 = none."""
+    width: Count = 32
+    """Channels, and features per image."""
+    padding: Literal["same", "valid"] = "same"
+    norm: bool = False
+    """Batch norm after each ReLU."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """On the features, in training."""
+
+
+class LocalFeaturesConfig(_Section):
+    """Learned convs over the activations that enter each layer."""
+
+    width: Natural | None = None
+    """Features per conv; null = the larger of the layer's input and output channels; 0 = none."""
+    nonlinear: bool = False
+    """Pool after the ReLU instead of before it."""
+    logits: Literal["default", "passthrough", "mix"] = "default"
+    """For the logits layer: convs, the flattened activations themselves, or both."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """On the features, in training."""
+
+
+class TransformerConfig(_Section):
+    """The transformer of each layer. Widths up to 3.0 are fractions of the token width."""
+
+    topology: Literal["joint", "encoder-decoder", "separate"] = "joint"
+    layers: Count = 3
+    heads: Count = 2
+    key_width: Positive = 1.0
+    value_width: Positive = 1.0
+    inner_width: Annotated[float, Field(ge=0)] = 1.0
+    """Of the MLP; 0 = no MLP."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    """Of the attention logits."""
+    nonlinearity: Literal["relu", "gelu", "lrelu"] = "relu"
+    """Of the MLP; lrelu has slope 0.1."""
+    skip_last_nonlinearity: bool = False
+    """Make the last layer's MLP linear."""
+
+
+class WeightsConfig(_Section):
+    """How tokens become weights."""
+
+    allocation: Literal["output", "spatial"] = "output"
+    """One slice per output channel (the paper's), or per kernel position."""
+    generate_bias: bool = False
+    """Generate a bias for every convolution."""
+    generate_norm: bool = False
+    """Generate scale and shift of every norm; otherwise they are learned."""
+    base: bool = False
+    """Add generated weights, times a learned scale, to learned task-independent ones."""
+    base_scale: Positive = 0.1
+    """Initial value of that scale."""
+    prototypes: bool = False
+    """Start the logits layer from the class means of the support activations."""
+    learned_layers: int = 0
+    """The first N convolutions (last N when negative) are learned instead of generated."""
+
+
+class ModelConfig(_Section):
+    """The generator and the CNN that it writes."""
+
+    max_way: Annotated[int, Field(ge=2)] = 20
+    """Most classes that a generated CNN can have."""
+    image_size: Annotated[int, Field(ge=8)] = 28
+    image_channels: Literal[1, 3] = 1
+    embedding_dim: Count = 32
+    """Width of label and weight embeddings."""
+    cnn: CnnConfig = CnnConfig()
+    shared: SharedFeaturesConfig = SharedFeaturesConfig()
+    local: LocalFeaturesConfig = LocalFeaturesConfig()
+    transformer: TransformerConfig = TransformerConfig()
+    weights: WeightsConfig = WeightsConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ModelConfig":
+        faults = []
+        if self.weights.allocation == "spatial" and (
+            self.weights.generate_bias or self.weights.generate_norm
+        ):
+            faults.append(
+                "weights.allocation: spatial slices hold no per-channel numbers, so generate_bias and "
+                "generate_norm need allocation: output"
+            )
+        if self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default":
+            faults.append("local.width: 0 without shared features leaves tokens that see no image")
+        blocks = 3 if self.cnn.shape == "3-layer" else 4
+        if abs(self.weights.learned_layers) > blocks:
+            faults.append(f"weights.learned_layers: the CNN has {blocks} convolutions")
+        if self.cnn.shape != "maxpool-4-layer" and not self.cnn.last_pool:
+            faults.append("cnn.last_pool: only maxpool-4-layer has pools")
+        if (
+            self.cnn.shape == "maxpool-4-layer"
+            and "stride" in self.cnn.model_fields_set
+            and self.cnn.stride != 1
+        ):
+            faults.append("cnn.stride: maxpool-4-layer has stride 1; leave it out")
+        size = self.image_size
+        if self.cnn.shape == "maxpool-4-layer":
+            size >>= 4 if self.cnn.last_pool else 3
+        else:
+            for _ in range(blocks):
+                size = (size - self.cnn.kernel) // self.cnn.stride + 1 if size >= self.cnn.kernel else 0
+        if size < 1:
+            faults.append(
+                f"image_size: {self.image_size} pixels do not survive {blocks} blocks of {self.cnn.shape}"
+            )
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+class OptimizerConfig(_Section):
+    """Optimiser and learning-rate schedule."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: Positive = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["cosine", "exponential", "constant"] = "cosine"
+    warmup: Natural = 200
+    """Steps of linear rise to the peak."""
+    final: Fraction = 0.01
+    """cosine: the last learning rate, as a fraction of the peak."""
+    decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """exponential: factor per decay_steps."""
+    decay_steps: Count = 100_000
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Of matrices and kernels; embeddings, norms, biases and scales are left alone."""
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    """Largest gradient norm; 0 = no clipping."""
+
+
+class TrainConfig(_Section):
+    """The training loop."""
+
+    steps: Count = 10_000
+    episodes_per_step: Count = 16
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay per step of averaged weights, which are then the ones validated and shipped; 0 = off."""
+    log_every: Count = 100
+    """Steps between lines of metrics.jsonl."""
+    val_every: Count = 500
+    """Steps between validations."""
+    val_tasks: Count = 200
+    """Episodes per validation."""
+    save_every: Count = 500
+    """Steps between checkpoints."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto = bfloat16 autocast on a GPU, float32 on the CPU."""
+
+
+class Config(_Section):
+    """A whole training run."""
+
+    name: str = "run"
+    """Name of the generator that the run makes."""
+    description: str = ""
+    """One line for `htgen configs`."""
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    episodes: EpisodeConfig = EpisodeConfig()
+    validation: EpisodeConfig = EpisodeConfig(query=5)
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _ways_fit(self) -> "Config":
+        for section in ("episodes", "validation"):
+            way = getattr(self, section).way
+            largest = way[1] if isinstance(way, tuple) else way
+            if largest > self.model.max_way:
+                raise ValueError(
+                    f"{section}.way: {largest} classes, but model.max_way is {self.model.max_way}"
+                )
+        return self
+
+
+def preset_names() -> list[str]:
+    """Names of the packaged presets, sorted."""
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in (resources.files("htgen") / "configs").iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def preset_text(name: str) -> str:
+    """The YAML text of a packaged preset.
+
+    Raises:
+        ConfigError: there is no preset of that name.
+    """
+    names = preset_names()
+    if name not in names:
+        raise ConfigError(
+            f"there is no preset and no file '{name}'",
+            f"{_did_you_mean(name, names)}`htgen configs` lists the presets",
+        )
+    return (resources.files("htgen") / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_config(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a preset or a YAML file, apply overrides such as `optimizer.lr=3e-4`, and check everything.
+
+    Raises:
+        ConfigError: not found, not YAML, or wrong; all faults at once.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text, origin = path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the config {path}: {error}") from error
+    else:
+        text, origin = preset_text(str(name_or_path)), f"preset {name_or_path}"
+    values, lines = parse_yaml(text, origin)
+    for override in overrides:
+        _apply_override(values, override)
+    return validate(values, origin, lines)
+
+
+def validate(values: Mapping[str, Any], origin: str, lines: Mapping[str, int] | None = None) -> Config:
+    """Check plain values against the schema.
+
+    Args:
+        origin: what to call the source in errors.
+        lines: line number of each key path, as `parse_yaml` gives them.
+
+    Raises:
+        ConfigError: one message that lists every fault.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        faults = list(dict.fromkeys(_describe_faults(error, lines or {})))
+        head = f"{origin} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:"
+        raise ConfigError("\n".join([head, *(f"  {fault}" for fault in faults)])) from None
+
+
+def dump_config(config: Config) -> str:
+    """The resolved config as YAML, every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def parse_yaml(text: str, origin: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """YAML text -> plain values, and the line of every key path.
+
+    Stricter and kinder than PyYAML: a key given twice is an error, and `1e-3` is a number.
+
+    Raises:
+        ConfigError: not YAML, not a mapping, or a key given twice.
+    """
+    lines: dict[str, int] = {}
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return {}, lines
+            if not isinstance(node, yaml.MappingNode):
+                raise ConfigError(f"{origin}: expected keys and values, found {node.tag.rpartition(':')[2]}")
+            _collect_lines(node, "", lines, origin)
+            values: dict[str, Any] = loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{origin} is not valid YAML: {error}") from error
+    return values, lines
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads `1e-3` as a number; PyYAML follows YAML 1.1, which wants `1.0e-3`."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def _collect_lines(node: yaml.MappingNode, prefix: str, lines: dict[str, int], origin: str) -> None:
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        key = str(key_node.value)
+        if key in seen:
+            raise ConfigError(
+                f"{origin} line {key_node.start_mark.line + 1}: key '{prefix}{key}' is given twice"
+            )
+        seen.add(key)
+        lines[prefix + key] = key_node.start_mark.line + 1
+        if isinstance(value_node, yaml.MappingNode):
+            _collect_lines(value_node, f"{prefix}{key}.", lines, origin)
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(
+            f"cannot read the override '{override}'", "KEY.PATH=VALUE, for example optimizer.lr=3e-4"
+        )
+    value = parse_yaml(f"value: {text}", f"override '{override}'")[0]["value"]
+    *sections, key = path.strip().split(".")
+    for section in sections:
+        nested = values.setdefault(section, {})
+        if not isinstance(nested, dict):
+            raise ConfigError(f"override '{override}': '{section}' is a value, not a section")
+        values = nested
+    values[key] = value
+
+
+def _describe_faults(error: ValidationError, lines: Mapping[str, int]) -> Iterable[str]:
+    for fault in error.errors():
+        # Union members add their type's name to the location; only real keys are shown.
+        parts = [str(p) for p in fault["loc"] if isinstance(p, str) and re.fullmatch(r"[a-z][a-z0-9_]*", p)]
+        parts = [p for p in parts if p not in ("int", "float", "tuple", "bool", "str")]
+        path = ".".join(parts)
+        line = next((f"line {lines[p]}: " for p in (path, path.rpartition(".")[0]) if p in lines), "")
+        if fault["type"] == "extra_forbidden":
+            known = list(_section_at(parts[:-1]).model_fields)
+            yield f"{line}{path}: unknown key; {_did_you_mean(parts[-1], known)}known: {', '.join(known)}"
+        elif fault["type"] == "value_error":
+            for reason in str(fault["ctx"]["error"]).split("\n"):
+                key, _, text = reason.partition(": ")
+                full = f"{path}.{key}" if path else key
+                where = f"line {lines[full]}: " if full in lines else line
+                yield f"{where}{full}: {text}"
+        else:
+            yield f"{line}{path}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+
+
+def _section_at(path: list[str]) -> type[BaseModel]:
+    section: type[BaseModel] = Config
+    for key in path:
+        section = section.model_fields[key].annotation  # type: ignore[assignment]
+    return section
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean '{close[0]}'? " if close else ""

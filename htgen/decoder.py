@@ -1,0 +1,85 @@
+"""Output tokens -> weight tensors of one CNN layer (as in the reference system).
+
+An allocation says how many slices a layer is written in, how long a slice is, and how the slices
+become tensors. A new allocation is one class here and one name in the config.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from htgen.cnn_spec import ConvSpec
+
+
+@dataclass(frozen=True)
+class OutputAllocation:
+    """The paper's: one slice per output channel, with that channel's kernel and, if generated, its
+    bias and its norm scale and shift."""
+
+    conv: ConvSpec
+    bias: bool = False
+    norm: bool = False
+
+    @property
+    def slices(self) -> int:
+        """Number of weight placeholders."""
+        return self.conv.out_channels
+
+    @property
+    def slice_size(self) -> int:
+        """Numbers per slice."""
+        return self.conv.kernel**2 * self.conv.in_channels + self.bias + 2 * self.norm
+
+    def decode(self, slices: Tensor) -> dict[str, Tensor]:
+        """`[E, slices, slice_size]` -> kernel `[E, O, C, k, k]`, and bias, gamma, beta `[E, O]` if generated."""
+        conv = self.conv
+        kernel_size = conv.kernel**2 * conv.in_channels
+        parts = {
+            "kernel": slices[..., :kernel_size].unflatten(2, (conv.in_channels, conv.kernel, conv.kernel))
+        }
+        extra = slices[..., kernel_size:].unbind(2)
+        names = ["bias"] * self.bias + ["gamma", "beta"] * self.norm
+        return parts | dict(zip(names, extra, strict=True))
+
+
+@dataclass(frozen=True)
+class SpatialAllocation:
+    """One slice per kernel position, with the weights between all channels there."""
+
+    conv: ConvSpec
+
+    @property
+    def slices(self) -> int:
+        """Number of weight placeholders."""
+        return self.conv.kernel**2
+
+    @property
+    def slice_size(self) -> int:
+        """Numbers per slice."""
+        return self.conv.in_channels * self.conv.out_channels
+
+    def decode(self, slices: Tensor) -> dict[str, Tensor]:
+        """`[E, slices, slice_size]` -> kernel `[E, O, C, k, k]`."""
+        conv = self.conv
+        kernel = slices.unflatten(2, (conv.out_channels, conv.in_channels))  # [E, k*k, O, C]
+        return {"kernel": kernel.movedim(1, 3).unflatten(3, (conv.kernel, conv.kernel))}
+
+
+@dataclass(frozen=True)
+class LogitsAllocation:
+    """The logits layer: one slice per class, with the class's weights and bias."""
+
+    features: int
+
+    @property
+    def slice_size(self) -> int:
+        """Numbers per slice."""
+        return self.features + 1
+
+    def decode(self, slices: Tensor) -> Mapping[str, Tensor]:
+        """`[E, n, features + 1]` -> weight `[E, n, features]`, bias `[E, n]`."""
+        return {"weight": slices[..., :-1], "bias": slices[..., -1]}
+
+
+ConvAllocation = OutputAllocation | SpatialAllocation

@@ -1,0 +1,250 @@
+"""Episodes: n-way k-shot tasks drawn from the classes of one split, many at a time.
+
+An episode is a function of (seed, split, index) and of the sampler's settings alone: it does not
+depend on the batch it is drawn in, on the number of workers, or on what was drawn before. All
+drawing is vectorised integer arithmetic on the device that holds the images (`htgen.randomness`).
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from htgen import randomness
+from htgen.augment import Augmentation
+from htgen.errors import DataError
+from htgen.pixels import scale_pixels
+
+UNLABELED = -1
+"""The label of a support image whose class is not told."""
+
+# Purposes of random numbers, so that no two draws of one episode share a key.
+_SHAPE, _CLASSES, _IMAGES, _SHUFFLE, _AUGMENT, _SLOTS = range(6)
+
+
+@dataclass(frozen=True)
+class EpisodeBatch:
+    """A batch of episodes of one shape. E episodes, n ways, S support and Q query images per episode.
+
+    Attributes:
+        support_images: `[E, S, C, H, W]` float32, -1..1.
+        support_labels: `[E, S]` int64, 0..n-1, or `UNLABELED`.
+        query_images: `[E, Q, C, H, W]` float32, -1..1.
+        query_labels: `[E, Q]` int64, 0..n-1.
+        classes: `[E, n]` int64, class id in the store behind each label.
+        slots: `[E, n]` int64, distinct random numbers below the sampler's `slot_count`: which of a
+            generator's label slots stands for each class.
+        support_rows: `[E, S]` int64, row of each support image in the store.
+        query_rows: `[E, Q]` int64, row of each query image in the store.
+    """
+
+    support_images: Tensor
+    support_labels: Tensor
+    query_images: Tensor
+    query_labels: Tensor
+    classes: Tensor
+    slots: Tensor
+    support_rows: Tensor
+    query_rows: Tensor
+
+    @property
+    def way(self) -> int:
+        """Classes per episode."""
+        return self.classes.shape[1]
+
+
+@dataclass(frozen=True)
+class EpisodeShape:
+    """What an episode looks like: numbers, or inclusive ranges `(low, high)` from which they are drawn.
+
+    Attributes:
+        way: classes per episode.
+        shot: labelled support images per class. Ranges are drawn log-uniformly: cost grows with the
+            shot, and the step from 1 to 2 images changes the task more than the step from 9 to 10.
+        query: query images per class.
+        unlabeled: further support images per class that come without their label.
+        balanced: every class has `shot` support and `query` query images. Otherwise the images of an
+            episode are shuffled before they are cut into support and query, so that class counts
+            vary; every class keeps at least one labelled support image.
+    """
+
+    way: int | tuple[int, int]
+    shot: int | tuple[int, int]
+    query: int | tuple[int, int]
+    unlabeled: int | tuple[int, int] = 0
+    balanced: bool = True
+
+
+class EpisodeSampler:
+    """Draws batches of episodes from some classes of a data set.
+
+    Args:
+        images: `[N, H, W, C]` uint8; a tensor on the device to work on, or a memory map, from which
+            only the drawn rows are read.
+        offsets: class `c` owns the rows `offsets[c]..offsets[c + 1] - 1`.
+        class_ids: the classes to draw from.
+        shape: way, shot and query counts.
+        slot_count: number of label slots to assign classes to; the generator's maximal way. Random
+            slots train every label embedding, also with fewer classes.
+        seed: any integer.
+        split: a name that separates streams of episodes (train, val, ...).
+        period: episodes `i` with the same `i // period` share one shape when counts are ranges;
+            usually the number of episodes per training step.
+        augmentation: applied to support and query images, or None.
+        class_names: for error messages.
+        device: where episodes are made when `images` is a memory map.
+
+    Raises:
+        DataError: an episode of the largest shape cannot be drawn from these classes.
+    """
+
+    def __init__(
+        self,
+        images: Tensor | np.ndarray,
+        offsets: Sequence[int] | np.ndarray,
+        class_ids: Sequence[int],
+        shape: EpisodeShape,
+        *,
+        slot_count: int,
+        seed: int,
+        split: str,
+        period: int = 1,
+        augmentation: Augmentation | None = None,
+        class_names: Sequence[str] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.images = images
+        self.shape = shape
+        self.augmentation = augmentation
+        self._slot_count = slot_count
+        self._period = period
+        self._device = images.device if isinstance(images, Tensor) else torch.device(device)
+        self._class_ids = torch.as_tensor(np.asarray(class_ids, dtype=np.int64), device=self._device)
+        bounds = torch.as_tensor(np.asarray(offsets, dtype=np.int64), device=self._device)
+        self._first_rows = bounds[self._class_ids]
+        self._sizes = bounds[self._class_ids + 1] - self._first_rows
+        self._key = randomness.fold(
+            torch.zeros((), dtype=torch.int64, device=self._device), seed, zlib.crc32(split.encode())
+        )
+        self._check(split, class_names)
+
+    def _check(self, split: str, class_names: Sequence[str] | None) -> None:
+        way, shot, query, unlabeled = (
+            _high(count)
+            for count in (self.shape.way, self.shape.shot, self.shape.query, self.shape.unlabeled)
+        )
+        if len(self._class_ids) < way:
+            raise DataError(
+                f"split '{split}' has {len(self._class_ids)} classes; {way}-way episodes need at least {way}",
+                "a smaller way, or a split with more classes",
+            )
+        needed = shot + query + unlabeled
+        smallest = int(self._sizes.min())
+        if smallest < needed:
+            class_id = int(self._class_ids[int(self._sizes.argmin())])
+            name = f"class '{class_names[class_id]}'" if class_names is not None else f"class {class_id}"
+            parts = f"{shot} support + {query} query" + (f" + {unlabeled} unlabelled" if unlabeled else "")
+            raise DataError(
+                f"{name} of split '{split}' has {smallest} images; an episode needs {needed} ({parts})",
+                "fewer shots or queries, or add images to the class",
+            )
+
+    def batch(self, start: int, count: int, query_round: int = 0) -> EpisodeBatch:
+        """Episodes `start .. start + count - 1`, which must share one period when counts are ranges.
+
+        Args:
+            query_round: another number gives the same support set with freshly drawn query images.
+        """
+        if start // self._period != (start + count - 1) // self._period and self._has_ranges():
+            raise ValueError(
+                f"episodes {start}..{start + count - 1} cross a period of {self._period} and may differ in shape"
+            )
+        way, shot, query, unlabeled = self._draw_shape(start // self._period)
+        episodes = torch.arange(start, start + count, device=self._device)
+        keys = randomness.fold(self._key, episodes)  # [E]
+
+        # The classes with the largest random values are drawn, in random order: labels carry no meaning.
+        class_draw = randomness.bits(randomness.fold(keys, _CLASSES), len(self._class_ids))
+        picked = class_draw.topk(way, dim=1).indices  # [E, n]
+        classes = self._class_ids[picked]
+
+        # The same for the images of each class; positions past the class's end never win, and what is
+        # in the support set never wins a place among the queries.
+        keys_of_class = randomness.fold(keys[:, None], _IMAGES, classes)  # [E, n]
+        sizes = self._sizes[picked][..., None]
+        widest = int(self._sizes.max())
+        absent = torch.arange(widest, device=self._device) >= sizes
+        draw = randomness.bits(keys_of_class, widest).masked_fill(absent, -1)
+        in_support = draw.topk(shot + unlabeled, dim=2).indices  # [E, n, k + u]
+        draw = randomness.bits(randomness.fold(keys_of_class, query_round), widest)
+        draw = draw.masked_fill(absent, -1).scatter(2, in_support, -1)
+        in_query = draw.topk(query, dim=2).indices  # [E, n, q]
+        rows = self._first_rows[picked][..., None] + torch.cat([in_support, in_query], dim=2)
+
+        # Sample-major order: every class's first image, then every class's second, and so on.
+        rows = rows.transpose(1, 2).reshape(count, -1)
+        labels = torch.arange(way, device=self._device).repeat(shot + unlabeled + query).expand(count, -1)
+        if not self.shape.balanced:
+            order = randomness.bits(randomness.fold(keys, _SHUFFLE), rows.shape[1])
+            order[:, :way] = torch.iinfo(torch.int64).max  # one labelled image of each class stays in front
+            order = order.argsort(dim=1, descending=True, stable=True)
+            rows, labels = rows.gather(1, order), labels.gather(1, order)
+
+        labeled = way * shot
+        support = labeled + way * unlabeled
+        support_labels = labels[:, :support].clone()
+        support_labels[:, labeled:] = UNLABELED
+
+        images = self._read(rows)
+        if self.augmentation is not None:
+            images = self.augmentation.apply(images, labels, randomness.fold(keys, _AUGMENT))
+        images = scale_pixels(images)
+        return EpisodeBatch(
+            support_images=images[:, :support],
+            support_labels=support_labels,
+            query_images=images[:, support:],
+            query_labels=labels[:, support:],
+            classes=classes,
+            slots=randomness.bits(randomness.fold(keys, _SLOTS), self._slot_count).topk(way, dim=1).indices,
+            support_rows=rows[:, :support],
+            query_rows=rows[:, support:],
+        )
+
+    def _read(self, rows: Tensor) -> Tensor:
+        """Images at `rows` `[E, M]` as float32 `[E, M, C, H, W]`, 0..255."""
+        if isinstance(self.images, Tensor):
+            images = self.images[rows]
+        else:
+            images = torch.from_numpy(self.images[rows.cpu().numpy()]).to(self._device)
+        return images.movedim(-1, 2).to(torch.float32)
+
+    def _has_ranges(self) -> bool:
+        shape = self.shape
+        return any(isinstance(c, tuple) for c in (shape.way, shape.shot, shape.query, shape.unlabeled))
+
+    def _draw_shape(self, period: int) -> tuple[int, int, int, int]:
+        draws = randomness.uniform(randomness.fold(self._key.cpu(), period, -1 - _SHAPE), 4).tolist()
+        shape = self.shape
+        return (
+            _draw_count(shape.way, draws[0]),
+            _draw_count(shape.shot, draws[1], log_uniform=True),
+            _draw_count(shape.query, draws[2]),
+            _draw_count(shape.unlabeled, draws[3]),
+        )
+
+
+def _high(count: int | tuple[int, int]) -> int:
+    return count[1] if isinstance(count, tuple) else count
+
+
+def _draw_count(count: int | tuple[int, int], draw: float, log_uniform: bool = False) -> int:
+    """A number of the inclusive range, from `draw` in [0, 1)."""
+    if isinstance(count, int):
+        return count
+    low, high = count
+    if log_uniform:
+        return min(high, int(low * (((high + 1) / low) ** draw)))
+    return low + int(draw * (high + 1 - low))

@@ -1,0 +1,81 @@
+"""Accuracy over unseen tasks, with its interval. Draws episodes, never prints."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from htgen.episodes import EpisodeSampler
+from htgen.model import HyperTransformer
+
+TASKS_PER_BATCH = 16
+"""Episodes in one pass. Samplers that draw counts from ranges need this period."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean accuracy over tasks.
+
+    Attributes:
+        accuracy: mean over tasks of the fraction of query images classified correctly, 0..1.
+        interval95: half width of the 95 % confidence interval of the mean (1.96 standard errors over tasks).
+        tasks: number of tasks.
+        transductive: whether answers may depend on the other query images (norm `batch`).
+    """
+
+    accuracy: float
+    interval95: float
+    tasks: int
+    transductive: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dict(self.__dict__)
+
+
+@torch.no_grad()
+def evaluate(
+    model: HyperTransformer,
+    sampler: EpisodeSampler,
+    tasks: int,
+    query_rounds: int = 1,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Evaluate a generator on the sampler's first `tasks` episodes.
+
+    Args:
+        model: the generator; left in the mode it was in.
+        tasks: number of episodes, at least 2.
+        query_rounds: batches of freshly drawn query images that each generated CNN classifies (the
+            reference protocol has 16).
+        progress: called with the number of tasks done.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    scores = []
+    try:
+        for start in range(0, tasks, TASKS_PER_BATCH):
+            count = min(TASKS_PER_BATCH, tasks - start)
+            batch = sampler.batch(start, count)
+            support = batch.support_images.to(device)
+            weights = model.generate(support, batch.support_labels.to(device), batch.slots.to(device))
+            correct = torch.zeros(count, dtype=torch.float64)
+            for query_round in range(query_rounds):
+                queries = batch if query_round == 0 else sampler.batch(start, count, query_round)
+                logits = model.execute(weights, queries.query_images.to(device))
+                hits = logits.argmax(dim=2).cpu() == queries.query_labels.cpu()
+                correct += hits.double().mean(dim=1)
+            scores.append(correct / query_rounds)
+            progress(start + count)
+    finally:
+        model.train(was_training)
+    accuracies = torch.cat(scores)
+    return Evaluation(
+        accuracy=accuracies.mean().item(),
+        interval95=1.96 * accuracies.std().item() / math.sqrt(tasks),
+        tasks=tasks,
+        transductive=model.spec.norm == "batch",
+    )

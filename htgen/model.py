@@ -1,0 +1,391 @@
+"""HyperTransformer: support images in, the weights of a CNN out, layer by layer.
+
+The only place that joins the parts: sample encoder (`tokens`), `transformer`, weight `decoder` and
+CNN executor (`cnn`). Source: Zhmoginov, Sandler, Vladymyrov, "HyperTransformer", ICML 2022, section 3.
+
+Axis legend: E episodes, n ways, S support and Q query images, N = S + Q, C channels, H x W pixels,
+F features, P placeholders, D token width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from htgen.cnn import ConvWeights, Moments, conv_block, head_features, moments, normalise
+from htgen.cnn_spec import CnnSpec, ConvSpec, maxpool_spec, strided_spec
+from htgen.config import ModelConfig
+from htgen.decoder import LogitsAllocation, OutputAllocation, SpatialAllocation
+from htgen.errors import ModelError
+from htgen.tokens import LocalFeatures, SharedFeatures
+from htgen.transformer import Transformer
+
+LOCAL_CONVS = 2
+"""Convs of the local features of a convolutional layer; the logits layer has one."""
+
+
+def cnn_spec(config: ModelConfig) -> CnnSpec:
+    """The description of the CNN that a generator of this config writes."""
+    cnn = config.cnn
+    if cnn.shape == "maxpool-4-layer":
+        return maxpool_spec(
+            image_size=config.image_size,
+            image_channels=config.image_channels,
+            channels=cnn.channels,
+            activation=cnn.activation,
+            norm=cnn.norm,
+            last_pool=cnn.last_pool,
+            kernel=cnn.kernel,
+        )
+    return strided_spec(
+        image_size=config.image_size,
+        image_channels=config.image_channels,
+        channels=cnn.channels,
+        activation=cnn.activation,
+        norm=cnn.norm,
+        blocks=3 if cnn.shape == "3-layer" else 4,
+        kernel=cnn.kernel,
+        stride=cnn.stride,
+    )
+
+
+@dataclass(frozen=True)
+class GeneratedWeights:
+    """The CNNs of E episodes.
+
+    Attributes:
+        convs: weights of each block.
+        stats: support-set statistics of each block, for `normalise`.
+        logits_weight: `[E, n, F]`.
+        logits_bias: `[E, n]`.
+    """
+
+    convs: list[ConvWeights]
+    stats: list[Moments]
+    logits_weight: Tensor
+    logits_bias: Tensor
+
+
+class SliceGenerator(nn.Module):
+    """Sample encoder, placeholders and transformer of one layer: everything up to its weight slices.
+
+    Args:
+        feature_width: width of the features of a sample.
+        placeholders: number of weight slices.
+        slice_size: numbers per slice.
+    """
+
+    def __init__(self, config: ModelConfig, feature_width: int, placeholders: int, slice_size: int) -> None:
+        super().__init__()
+        embedding = config.embedding_dim
+        self.slice_size = slice_size
+        self.labels = nn.Parameter(torch.randn(config.max_way + 1, embedding))
+        self.placeholders = nn.Parameter(torch.randn(placeholders, embedding))
+        transformer = config.transformer
+        self.sample_width, self.weight_width = embedding + feature_width, embedding + slice_size
+        if transformer.topology != "separate":
+            self.sample_width = self.weight_width = max(self.sample_width, self.weight_width)
+        self.transformer = Transformer(
+            topology=transformer.topology,
+            sample_width=self.sample_width,
+            weight_width=self.weight_width,
+            layers=transformer.layers,
+            heads=transformer.heads,
+            key_width=transformer.key_width,
+            value_width=transformer.value_width,
+            inner_width=transformer.inner_width,
+            dropout=transformer.dropout,
+            activation=transformer.activation,
+            nonlinearity=transformer.nonlinearity,
+            skip_last_nonlinearity=transformer.skip_last_nonlinearity,
+        )
+
+    def forward(
+        self, features: list[Tensor], label_ids: Tensor, placeholder_ids: Tensor | None, ignore: Tensor | None
+    ) -> Tensor:
+        """Weight slices `[E, P, slice_size]`.
+
+        Args:
+            features: feature vectors of the samples, `[E, S, *]` each, to be concatenated.
+            label_ids: `[E, S]`, rows of the label table.
+            placeholder_ids: `[E, P]`, which placeholders to use; None for all.
+            ignore: `[E, S]`, 1 for samples that are not to be seen.
+        """
+        samples = torch.cat([self.labels[label_ids], *features], dim=2)
+        samples = F.pad(samples, (0, self.sample_width - samples.shape[2]))
+        placeholders = (
+            self.placeholders.expand(len(label_ids), -1, -1)
+            if placeholder_ids is None
+            else self.placeholders[placeholder_ids]
+        )
+        embedding = placeholders.shape[2]
+        placeholders = F.pad(placeholders, (0, self.weight_width - embedding))
+        tokens = self.transformer(placeholders, samples, ignore)
+        return tokens[:, :, embedding : embedding + self.slice_size]
+
+
+class ConvGenerator(nn.Module):
+    """Writes the weights of one convolutional block, or holds them when the block is learned."""
+
+    def __init__(self, config: ModelConfig, conv: ConvSpec, shared_width: int, learned: bool) -> None:
+        super().__init__()
+        weights = config.weights
+        channels = conv.out_channels
+        self.gamma = self.beta = None
+        if learned or not weights.generate_norm:
+            self.gamma = nn.Parameter(torch.ones(channels))
+            self.beta = nn.Parameter(torch.zeros(channels))
+        self.base_kernel = self.scale = None
+        if learned or weights.base:
+            kernel = torch.empty(channels, conv.in_channels, conv.kernel, conv.kernel)
+            self.base_kernel = nn.Parameter(nn.init.kaiming_normal_(kernel))
+        self.slices: SliceGenerator | None = None
+        self.local: LocalFeatures | None = None
+        if learned:
+            return
+        if weights.base:
+            self.scale = nn.Parameter(torch.tensor(weights.base_scale))
+        self.allocation = (
+            SpatialAllocation(conv)
+            if weights.allocation == "spatial"
+            else OutputAllocation(conv, weights.generate_bias, weights.generate_norm)
+        )
+        self.local = _local_features(config, conv.in_channels, conv.in_size, channels, LOCAL_CONVS)
+        self.feature_dropout = nn.Dropout(config.local.dropout)
+        width = shared_width + (self.local.width if self.local is not None else 0)
+        self.slices = SliceGenerator(config, width, self.allocation.slices, self.allocation.slice_size)
+
+    def forward(
+        self, support: Tensor, shared: list[Tensor], label_ids: Tensor, ignore: Tensor | None
+    ) -> ConvWeights:
+        """Weights of this block for E episodes.
+
+        Args:
+            support: activations of the support images that enter the block, `[S, E, C, H, W]`.
+            shared: shared features, `[E, S, F]`, as a list of none or one.
+        """
+        episodes = support.shape[1]
+        parts: dict[str, Tensor] = {}
+        if self.slices is not None:
+            features = list(shared)
+            if self.local is not None:
+                features.insert(0, self.feature_dropout(_per_sample(self.local, support)))
+            parts = self.allocation.decode(self.slices(features, label_ids, None, ignore))
+        if self.base_kernel is not None:
+            base = self.base_kernel.expand(episodes, -1, -1, -1, -1)
+            if "kernel" in parts and self.scale is not None:
+                parts = {name: part * self.scale for name, part in parts.items()}
+                base = base + parts["kernel"]
+            parts = {**parts, "kernel": base}
+        gamma, beta = parts.get("gamma"), parts.get("beta")
+        if gamma is not None and self.scale is not None:
+            gamma = gamma + 1  # a correction of the neutral scale, as kernels are of their base
+        if self.gamma is not None and self.beta is not None:
+            gamma, beta = self.gamma.expand(episodes, -1), self.beta.expand(episodes, -1)
+        assert gamma is not None
+        assert beta is not None
+        return ConvWeights(parts["kernel"], parts.get("bias"), gamma, beta)
+
+
+class LogitsGenerator(nn.Module):
+    """Writes the logits layer: one slice per class."""
+
+    def __init__(self, config: ModelConfig, spec: CnnSpec, shared_width: int) -> None:
+        super().__init__()
+        last = spec.convs[-1]
+        self.mode = config.local.logits
+        self.allocation = LogitsAllocation(spec.feature_count)
+        self.local = None
+        if self.mode != "passthrough":
+            self.local = _local_features(config, last.out_channels, last.out_size, last.out_channels, 1)
+        self.feature_dropout = nn.Dropout(config.local.dropout)
+        width = shared_width + (self.local.width if self.local is not None else 0)
+        width += spec.feature_count if self.mode != "default" else 0
+        self.slices = SliceGenerator(config, width, config.max_way, self.allocation.slice_size)
+        self.log_sharpness = self.scale = None
+        if config.weights.prototypes:
+            # 2 s mu_c . x - s |mu_c|^2 = s |x|^2 - s |x - mu_c|^2: a nearest-mean classifier. Normed
+            # features have about unit variance, so distances grow with their number.
+            self.log_sharpness = nn.Parameter(torch.tensor(4.0 / spec.feature_count).log())
+            self.scale = nn.Parameter(torch.tensor(config.weights.base_scale))
+
+    def forward(
+        self,
+        support: Tensor,
+        features: Tensor,
+        shared: list[Tensor],
+        labels: Tensor,
+        slots: Tensor,
+        label_ids: Tensor,
+        ignore: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Weight `[E, n, F]` and bias `[E, n]`.
+
+        Args:
+            support: activations of the support images after the last block, `[S, E, C, H, W]`.
+            features: the same as inputs of the logits layer, `[E, S, F]`.
+        """
+        tokens = list(shared)
+        if self.mode != "default":
+            tokens.insert(0, features)
+        if self.local is not None:
+            tokens.insert(0, self.feature_dropout(_per_sample(self.local, support)))
+        parts = self.allocation.decode(self.slices(tokens, label_ids, slots, ignore))
+        weight, bias = parts["weight"], parts["bias"]
+        if self.log_sharpness is not None and self.scale is not None:
+            sharpness = self.log_sharpness.exp()
+            means = class_means(features, labels, slots.shape[1], ignore)
+            weight = 2 * sharpness * means + self.scale * weight
+            bias = -sharpness * means.square().sum(dim=2) + self.scale * bias
+        return weight, bias
+
+
+class HyperTransformer(nn.Module):
+    """The generator.
+
+    Args:
+        config: see `htgen.config.ModelConfig`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = cnn_spec(config)
+        shared = config.shared
+        self.shared = (
+            SharedFeatures(config.image_channels, shared.layers, shared.width, shared.padding, shared.norm)
+            if shared.layers
+            else None
+        )
+        self.shared_dropout = nn.Dropout(shared.dropout)
+        shared_width = shared.width if shared.layers else 0
+        count, learned = len(self.spec.convs), config.weights.learned_layers
+        self.convs = nn.ModuleList(
+            ConvGenerator(
+                config, conv, shared_width, learned=index < learned or index >= count - max(0, -learned)
+            )
+            for index, conv in enumerate(self.spec.convs)
+        )
+        self.logits = LogitsGenerator(config, self.spec, shared_width)
+        self.cnn_dropout = nn.Dropout(config.cnn.dropout)
+
+    def forward(
+        self,
+        support_images: Tensor,
+        support_labels: Tensor,
+        query_images: Tensor,
+        slots: Tensor,
+        ignore: Tensor | None = None,
+    ) -> Tensor:
+        """Logits `[E, Q, n]` of the query images, from CNNs generated for the support set.
+
+        Args:
+            support_images: `[E, S, C, H, W]`, -1..1.
+            support_labels: `[E, S]`, 0..n-1; negative = unlabelled.
+            query_images: `[E, Q, C, H, W]`, -1..1.
+            slots: `[E, n]`, which of the generator's label slots stands for each class.
+            ignore: `[E, S]` bool, True for support images that are not to be seen.
+        """
+        return self._run(support_images, support_labels, query_images, slots, ignore)[1]
+
+    def generate(
+        self, support_images: Tensor, support_labels: Tensor, slots: Tensor, ignore: Tensor | None = None
+    ) -> GeneratedWeights:
+        """The CNNs alone. Arguments as in `forward`."""
+        return self._run(support_images, support_labels, support_images[:, :0], slots, ignore)[0]
+
+    def execute(self, weights: GeneratedWeights, images: Tensor) -> Tensor:
+        """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
+        x = images.transpose(0, 1)
+        for conv, stats, spec in zip(weights.convs, weights.stats, self.spec.convs, strict=True):
+            x = conv_block(x, conv, spec, self.spec.activation)
+            x = normalise(x, stats if self.spec.norm == "support" else moments(x), conv.gamma, conv.beta)
+        features = head_features(x, self.spec)
+        return _linear(features, weights.logits_weight, weights.logits_bias)
+
+    def _run(
+        self,
+        support_images: Tensor,
+        support_labels: Tensor,
+        query_images: Tensor,
+        slots: Tensor,
+        ignore: Tensor | None,
+    ) -> tuple[GeneratedWeights, Tensor]:
+        self._check(support_images, slots)
+        support = support_images.shape[1]
+        # Support and query images pass each layer together: its weights are the same for both.
+        x = torch.cat([support_images, query_images], dim=1).transpose(0, 1)  # [N, E, C, H, W]
+        unlabeled = support_labels < 0
+        label_ids = slots.gather(1, support_labels.clamp(min=0)).masked_fill(unlabeled, self.config.max_way)
+        shared = []
+        if self.shared is not None:
+            shared.append(
+                self.shared_dropout(self.shared(support_images.flatten(0, 1)).unflatten(0, label_ids.shape))
+            )
+
+        conv_weights, conv_stats = [], []
+        for generator, spec in zip(self.convs, self.spec.convs, strict=True):
+            weights = generator(x[:support], shared, label_ids, ignore)
+            x = conv_block(x, weights, spec, self.spec.activation)
+            stats = moments(x[:support], ignore)
+            if self.spec.norm == "batch" and len(x) > support:
+                x = torch.cat(
+                    [
+                        normalise(x[:support], stats, weights.gamma, weights.beta),
+                        normalise(x[support:], moments(x[support:]), weights.gamma, weights.beta),
+                    ]
+                )
+            else:
+                x = normalise(x, stats, weights.gamma, weights.beta)
+            conv_weights.append(weights)
+            conv_stats.append(stats)
+
+        features = head_features(x, self.spec)  # [E, N, F]
+        weight, bias = self.logits(
+            x[:support], features[:, :support], shared, support_labels, slots, label_ids, ignore
+        )
+        logits = _linear(self.cnn_dropout(features[:, support:]), weight, bias)
+        return GeneratedWeights(conv_weights, conv_stats, weight, bias), logits
+
+    def _check(self, support_images: Tensor, slots: Tensor) -> None:
+        expected = (self.spec.image_channels, self.spec.image_size, self.spec.image_size)
+        found = tuple(support_images.shape[2:])
+        if found != expected:
+            raise ModelError(
+                f"the generator reads images of shape {list(expected)} [C, H, W], got {list(found)}"
+            )
+        if slots.shape[1] > self.config.max_way:
+            raise ModelError(
+                f"{slots.shape[1]} classes are more than the {self.config.max_way} that this generator knows",
+                "fewer classes, or a generator trained with a larger max_way",
+            )
+
+
+def class_means(features: Tensor, labels: Tensor, way: int, ignore: Tensor | None = None) -> Tensor:
+    """Mean feature vector of each class's labelled samples: `[E, S, F], [E, S] -> [E, n, F]`."""
+    member = labels[:, None, :] == torch.arange(way, device=labels.device)[:, None]  # [E, n, S]
+    if ignore is not None:
+        member = member & ~ignore[:, None, :]
+    member = member.to(features.dtype)
+    return (member @ features) / member.sum(dim=2, keepdim=True).clamp(min=1)
+
+
+def _linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`[E, N, F] x [E, n, F] + [E, n] -> [E, N, n]`."""
+    return torch.baddbmm(bias[:, None, :], features, weight.transpose(1, 2))
+
+
+def _local_features(
+    config: ModelConfig, in_channels: int, size: int, out_channels: int, layers: int
+) -> LocalFeatures | None:
+    width = max(in_channels, out_channels) if config.local.width is None else config.local.width
+    if width == 0:
+        return None
+    return LocalFeatures(in_channels, size, width, layers, config.local.nonlinear)
+
+
+def _per_sample(features: nn.Module, support: Tensor) -> Tensor:
+    """Apply a feature extractor to activations `[S, E, C, H, W]` -> `[E, S, F]`."""
+    out: Tensor = features(support.flatten(0, 1))
+    return out.unflatten(0, support.shape[:2]).transpose(0, 1)

@@ -1,0 +1,79 @@
+"""What the transformer reads: features of support images and activations (as in the reference system)."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def global_average(x: Tensor) -> Tensor:
+    """`[B, C, H, W] -> [B, C]`."""
+    return x.mean(dim=(2, 3))
+
+
+class SharedFeatures(nn.Module):
+    """Features of an image, computed once per episode: `[B, C, H, W] -> [B, width]`.
+
+    3x3 convs, ReLU after each, stride 2 on all but the last, optional batch norm (of the batch at
+    hand) after each ReLU, global average pooling.
+    """
+
+    def __init__(
+        self, image_channels: int, layers: int, width: int, padding: Literal["same", "valid"], norm: bool
+    ) -> None:
+        super().__init__()
+        inputs = [image_channels] + [width] * (layers - 1)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(
+                channels,
+                width,
+                3,
+                stride=2 if index < layers - 1 else 1,
+                padding=1 if padding == "same" else 0,
+            )
+            for index, channels in enumerate(inputs)
+        )
+        self.norms = nn.ModuleList(
+            nn.BatchNorm2d(width, track_running_stats=False) for _ in range(layers if norm else 0)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images
+        for index, conv in enumerate(self.convs):
+            x = F.relu(conv(x))
+            if self.norms:
+                x = self.norms[index](x)
+        return global_average(x)
+
+
+class LocalFeatures(nn.Module):
+    """Features of the activations that enter a layer: `[B, C, H, W] -> [B, width * convs]`.
+
+    Learned 3x3 `valid` convs, stride 2 on all but the last; each conv's output before the ReLU (after
+    it, when `nonlinear`) is averaged over positions, and all are concatenated. Convs that no longer
+    fit are left out; a kernel larger than the input shrinks to it.
+    """
+
+    def __init__(self, channels: int, size: int, width: int, layers: int, nonlinear: bool) -> None:
+        super().__init__()
+        self.nonlinear = nonlinear
+        self.convs = nn.ModuleList()
+        for index in range(layers):
+            kernel = min(3, size) if index == 0 else 3
+            if size < kernel:
+                break
+            stride = 2 if index < layers - 1 else 1
+            self.convs.append(nn.Conv2d(channels if index == 0 else width, width, kernel, stride=stride))
+            size = (size - kernel) // stride + 1
+        self.width = width * len(self.convs)
+
+    def forward(self, activations: Tensor) -> Tensor:
+        pooled = []
+        x = activations
+        for conv in self.convs:
+            x = conv(x)
+            active = F.relu(x)
+            pooled.append(global_average(active if self.nonlinear else x))
+            x = active
+        return torch.cat(pooled, dim=1)

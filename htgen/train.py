@@ -1,0 +1,370 @@
+"""The training loop. It yields events and never prints; the command line shows them.
+
+Source: the paper, section 4; where htgen goes further (many episodes per step, AdamW with warm-up and
+cosine decay, averaged weights) the config says so.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from htgen.augment import Augmentation
+from htgen.checkpoint import GeneratorFile, RunFolder, load_tensors, read_state, write_state
+from htgen.config import AugmentConfig, Config, EpisodeConfig, OptimizerConfig
+from htgen.datasets.splits import resolve_split
+from htgen.datasets.store import Store
+from htgen.episodes import EpisodeSampler, EpisodeShape
+from htgen.errors import DataError, ModelError, RunError
+from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
+from htgen.files import write_bytes
+from htgen.model import HyperTransformer
+from htgen.version import __version__
+
+IN_MEMORY_LIMIT = 2 << 30
+"""Stores up to this many bytes are copied to the device; larger ones stay memory-mapped."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After every `log_every` steps: means since the last such event. Rates are per second."""
+
+    step: int
+    loss: float
+    accuracy: float
+    lr: float
+    episodes_per_second: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """After every `val_every` steps; `is_best` when no earlier checkpoint did better."""
+
+    step: int
+    result: Evaluation
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The training state of this step is on disk."""
+
+    step: int
+
+
+Event = Progress | Validated | Saved
+
+
+def episode_shape(config: EpisodeConfig) -> EpisodeShape:
+    """The sampler's settings from a config section."""
+    return EpisodeShape(config.way, config.shot, config.query, config.unlabeled, config.balanced)
+
+
+def augmentation(config: AugmentConfig) -> Augmentation | None:
+    """The augmentation of a config section, or None when all is off."""
+    made = Augmentation(**config.model_dump())
+    return None if made == Augmentation() else made
+
+
+def load_images(store: Store, device: torch.device | str) -> Any:
+    """The store's images as a tensor on the device, or its memory map when they are too many."""
+    if store.images.nbytes > IN_MEMORY_LIMIT:
+        return store.images
+    return torch.from_numpy(np.array(store.images)).to(device)
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels only: embeddings, norms, biases and scales are left alone."""
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        is_embedding = name.rpartition(".")[2] in ("labels", "placeholders")
+        (decayed if parameter.ndim >= 2 and not is_embedding else free).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
+    """Learning rate of step 0..steps-1."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    if config.schedule == "cosine":
+        progress = (step - config.warmup) / max(1, steps - config.warmup)
+        return config.lr * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress)))
+    if config.schedule == "exponential":
+        return config.lr * config.decay_rate ** (step / config.decay_steps)
+    return config.lr
+
+
+class Trainer:
+    """One training run on one device.
+
+    Args:
+        config: the resolved config.
+        run: the run folder, locked by the caller.
+        device: where to train.
+
+    Raises:
+        DataError: the store is missing or damaged, or does not fit the config.
+    """
+
+    def __init__(self, config: Config, run: RunFolder, device: torch.device | str = "cpu") -> None:
+        self.config, self.run, self.device = config, run, torch.device(device)
+        self.store = Store.open(config.data.store)
+        self._check_store()
+        images = load_images(self.store, self.device)
+        episodes = config.train.episodes_per_step
+        self.train_sampler = EpisodeSampler(
+            images,
+            self.store.offsets,
+            resolve_split(self.store, config.data.train),
+            episode_shape(config.episodes),
+            slot_count=config.model.max_way,
+            seed=config.seed,
+            split=f"train {config.data.train}",
+            period=episodes,
+            augmentation=augmentation(config.augment),
+            class_names=self.store.class_names,
+            device=self.device,
+        )
+        self.val_sampler = EpisodeSampler(
+            images,
+            self.store.offsets,
+            resolve_split(self.store, config.data.val),
+            episode_shape(config.validation),
+            slot_count=config.model.max_way,
+            seed=config.seed,
+            split=f"val {config.data.val}",
+            period=TASKS_PER_BATCH,
+            class_names=self.store.class_names,
+            device=self.device,
+        )
+        torch.manual_seed(config.seed)
+        self.model = HyperTransformer(config.model).to(self.device)
+        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        groups = parameter_groups(self.model, config.optimizer.weight_decay)
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.AdamW(groups, lr=config.optimizer.lr, fused=True)
+            if config.optimizer.name == "adamw"
+            else torch.optim.SGD(groups, lr=config.optimizer.lr, fused=True)
+        )
+        self.step = 0
+        self.best: float | None = None
+        # Sums since the last logged step, so that a resumed run logs what an uninterrupted one would.
+        self._sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0, "seconds": 0.0}
+
+    def _check_store(self) -> None:
+        model = self.config.model
+        expected, found = (model.image_size, model.image_channels), (self.store.size, self.store.channels)
+        if expected != found:
+            raise DataError(
+                f"store {self.store.path} has images of {found[0]}x{found[0]} pixels and {found[1]} channels; "
+                f"the config wants {expected[0]}x{expected[0]} and {expected[1]}",
+                "model.image_size and model.image_channels as in the store, or prepare the data again",
+            )
+
+    # ------------------------------------------------------------------------------------------ the loop
+
+    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Train until the configured number of steps, or until `stop()` is true after a step.
+
+        The training state is saved every `save_every` steps, and at the end or stop.
+        """
+        train = self.config.train
+        while self.step < train.steps:
+            self._train_step()
+            if self.step % train.log_every == 0 or self.step == train.steps:
+                yield self._log_progress()
+            if self.step % train.val_every == 0 or self.step == train.steps:
+                yield self._validate()
+            stopping = stop()
+            if self.step % train.save_every == 0 or self.step == train.steps or stopping:
+                self.save()
+                yield Saved(self.step)
+            if stopping:
+                return
+
+    def _train_step(self) -> None:
+        started = time.perf_counter()
+        config = self.config
+        lr = learning_rate(config.optimizer, self.step, config.train.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        episodes = config.train.episodes_per_step
+        batch = self.train_sampler.batch(self.step * episodes, episodes)
+        self.model.train()
+        with self._autocast():
+            logits = self.model(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
+        loss = F.cross_entropy(
+            logits.float().flatten(0, 1),
+            batch.query_labels.flatten(),
+            label_smoothing=config.train.label_smoothing,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if config.optimizer.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.clip)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        self._sums["loss"] += loss.item()
+        self._sums["accuracy"] += (logits.argmax(2) == batch.query_labels).float().mean().item()
+        self._sums["steps"] += 1
+        self._sums["seconds"] += time.perf_counter() - started
+
+    def _autocast(self) -> Any:
+        precision = self.config.train.precision
+        if precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda"):
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Exponential moving average; its early values forget the random start faster."""
+        if decay := min(self.config.train.ema, self.step / (self.step + 10)):
+            torch._foreach_lerp_(
+                list(self.average.values()), [p.detach() for p in self.model.parameters()], 1 - decay
+            )
+
+    def _log_progress(self) -> Progress:
+        sums, self._sums = self._sums, dict.fromkeys(self._sums, 0.0)
+        count = sums["steps"]
+        progress = Progress(
+            self.step,
+            sums["loss"] / count,
+            sums["accuracy"] / count,
+            self.optimizer.param_groups[0]["lr"],
+            count * self.config.train.episodes_per_step / max(sums["seconds"], 1e-9),
+        )
+        self.run.log({"event": "train", **progress.__dict__})
+        return progress
+
+    def _validate(self) -> Validated:
+        with self._averaged_weights():
+            result = evaluate(self.model, self.val_sampler, tasks=self.config.train.val_tasks)
+            is_best = self.best is None or result.accuracy > self.best
+            if is_best:
+                self.best = result.accuracy
+                write_bytes(self.run.best_path, self.generator_file(result).to_bytes())
+        self.run.log(
+            {
+                "event": "validation",
+                "step": self.step,
+                "accuracy": result.accuracy,
+                "interval95": result.interval95,
+                "best": is_best,
+            }
+        )
+        return Validated(self.step, result, is_best)
+
+    def _averaged_weights(self) -> "_Swapped":
+        return _Swapped(self.model, self.average if self.config.train.ema else None)
+
+    def generator_file(self, validation: Evaluation | None = None) -> GeneratorFile:
+        """The generator as it is now, with where it comes from."""
+        provenance = {
+            "config": self.config.model_dump(mode="json"),
+            "step": self.step,
+            "episodes": self.step * self.config.train.episodes_per_step,
+            "data": {"name": self.store.name, "sha256": self.store.checksum},
+            "htgen": __version__,
+            "validation": None if validation is None else validation.to_dict(),
+        }
+        return GeneratorFile(
+            self.config.name,
+            self.config.model,
+            dict(self.model.state_dict()),
+            self.store.preprocessing,
+            provenance,
+        )
+
+    # -------------------------------------------------------------------------------- saving and resuming
+
+    def save(self) -> None:
+        """Write the training state: weights, average, optimiser, random state, counters."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            for key, value in entries.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{index}.{key}"] = value
+        header = {
+            "config": json.dumps(self.config.model_dump(mode="json"), sort_keys=True),
+            "step": self.step,
+            "best": self.best,
+            "sums": self._sums,
+            "data": self.store.checksum,
+        }
+        write_state(self.run.state_path, header, tensors)
+
+    def resume(self) -> None:
+        """Go on from the run folder's training state, exactly.
+
+        Raises:
+            RunError: there is none, or it was made from other data.
+            ModelError: it is damaged or does not fit the config.
+        """
+        path = self.run.state_path
+        if not path.exists():
+            raise RunError(
+                f"{self.run.path} has no training state to resume ({path.name})", "start it without --resume"
+            )
+        header, tensors = read_state(path)
+        if header["data"] != self.store.checksum:
+            raise RunError(
+                f"the run was trained on other data than {self.store.path} holds now",
+                "the original store as --data",
+            )
+        load_tensors(self.model, _with_prefix(tensors, "model."), str(path))
+        average = _with_prefix(tensors, "average.")
+        if average.keys() != self.average.keys():
+            raise ModelError(f"{path} does not fit its config: averaged weights differ")
+        for name, tensor in average.items():
+            self.average[name].copy_(tensor)
+        state = self.optimizer.state_dict()
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _with_prefix(tensors, "optimizer.").items():
+            index, key = name.split(".", 1)
+            entries.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({**state, "state": entries})
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        self.step, self.best, self._sums = header["step"], header["best"], header["sums"]
+        self.run.forget_after(self.step)
+
+
+class _Swapped:
+    """Within it, the model has other weights; afterwards its own again."""
+
+    def __init__(self, model: torch.nn.Module, weights: dict[str, Tensor] | None) -> None:
+        self.model, self.weights = model, weights
+        self.own: dict[str, Tensor] = {}
+
+    def __enter__(self) -> None:
+        if self.weights is not None:
+            self.own = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+            self._load(self.weights)
+
+    def __exit__(self, *_: object) -> None:
+        if self.weights is not None:
+            self._load(self.own)
+
+    @torch.no_grad()
+    def _load(self, weights: dict[str, Tensor]) -> None:
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(weights[name])
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
