@@ -1,8 +1,10 @@
 """What the terminal sees: results on stdout, progress and errors on stderr. Nothing else imports rich."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from htgen.errors import HtgenError
 
@@ -29,3 +31,36 @@ def stdout() -> "Console":
 def print_error(error: HtgenError) -> None:
     """Write one error, and its remedy, to stderr."""
     print(f"error: {error}", file=sys.stderr)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield `report(what, done, total)`: one bar per `what` on a terminal, else a line at every tenth.
+
+    `total` is 0 where it is not known.
+    """
+    if not stderr().is_terminal:
+        told: dict[str, int] = {}
+
+        def report_lines(what: str, done: int, total: int) -> None:
+            tenth = done * 10 // total if total else 0
+            if tenth > told.get(what, -1):
+                told[what] = tenth
+                stderr().print(f"{what}: {tenth * 10} %" if total else what, markup=False)
+
+        yield report_lines
+        return
+
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn())
+    bars = Progress(*columns, TaskProgressColumn(), TimeRemainingColumn(), console=stderr(), transient=True)
+    tasks: dict[str, Any] = {}
+
+    def report_bars(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what)
+        bars.update(tasks[what], completed=done, total=total or None)
+
+    with bars:
+        yield report_bars

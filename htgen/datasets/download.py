@@ -57,18 +57,17 @@ def fetch(
             f"{url} gave a file with {algorithm} {found}, not {digest}; it was deleted",
             "run again; if it happens again, get the file elsewhere and name its folder with --source",
         )
-    part.replace(destination)
+    try:
+        part.replace(destination)
+    except OSError as error:
+        raise _cannot_write(destination, error) from error
     return destination
 
 
 def _transfer(url: str, part: Path, name: str, progress: Progress | None, timeout: float) -> None:
     """Bring `part` to the full length that the server announces."""
     again = "run again to continue"
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        done = part.stat().st_size if part.exists() else 0
-    except OSError as error:
-        raise _cannot_write(part, error) from error
+    done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": f"htgen/{__version__}", "Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
@@ -98,6 +97,7 @@ def _transfer(url: str, part: Path, name: str, progress: Progress | None, timeou
         length = response.headers.get("Content-Length")
         total = done + int(length) if length is not None and length.isdecimal() else 0
         try:
+            part.parent.mkdir(parents=True, exist_ok=True)
             file = part.open("ab" if resumed else "wb")
         except OSError as error:
             raise _cannot_write(part, error) from error
