@@ -144,7 +144,7 @@ def prepare_data(
     from htgen.cli.console import progress, stderr
 
     recipe = _recipe(dataset)
-    given = {"color": color, "ink": ink, "fit": fit}
+    given = {"color": color, "ink": ink and ink.value, "fit": fit and fit.value}
     options = {key: value for key, value in given.items() if value is not None}
     unusable = sorted(set(options) - recipe.options)
     if unusable:

@@ -1,0 +1,176 @@
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import htgen
+from htgen.cli import console, main
+from htgen.cli.prepare_data import RECIPES
+from htgen.datasets.store import Store
+
+# So that a child process finds the package under test whether or not it is installed.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(htgen.__file__).parents[1])}
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> Path:
+    source = tmp_path / "birds"
+    for number, name in enumerate(["auk", "owl", "tit", "wren"]):
+        (source / name).mkdir(parents=True)
+        for k in range(2 + number):
+            Image.new("RGB", (9, 7), (number * 60, k * 30, 99)).save(source / name / f"{k}.png")
+    return source
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def test_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--source", str(birds), "--out", "s", "--color", "--image-size", "6", "--fit", "pad"]
+    assert main(["prepare-data", "folder", *arguments]) == 0
+    store = Store.open("s", verify=True)
+    assert store.images.shape == (14, 6, 6, 3)
+    assert store.fit == "pad"
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "store    s",
+        "classes  4 (2 to 5 images each)",
+        "images   14 of 6 x 6 x 3, ink: none",
+        f"on disk  {sum(path.stat().st_size for path in Path('s').iterdir()) / 1e6:.1f} MB",
+        "splits   default: train 2, val 1, test 1 classes",
+        "next     htgen train --config NAME --data s   (htgen configs lists the names)",
+    ]
+    assert "images: 100 %" in printed.err
+
+
+def test_store_goes_to_data_by_default(birds: Path) -> None:
+    assert main(["prepare-data", "folder", "--source", str(birds), "--ink", "bright"]) == 0
+    store = Store.open("data/birds")
+    assert (store.channels, store.size, store.ink) == (1, 28, "bright")
+
+
+def test_unreadable_images_are_listed_and_said_by_the_exit_code(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (birds / "owl" / "0.png").write_bytes(b"")
+    assert main(["prepare-data", "folder", "--source", str(birds), "--out", "s"]) == 1
+    assert Store.open("s").class_sizes.tolist() == [2, 2, 4, 5]
+    assert f"left out: cannot read image {birds / 'owl' / '0.png'}: it is empty" in capsys.readouterr().err
+
+
+def test_existing_store(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["prepare-data", "folder", "--source", str(birds), "--out", "s", "--image-size"]
+    assert main([*arguments, "6"]) == 0
+    assert main([*arguments, "8"]) == 4
+    assert "--overwrite" in capsys.readouterr().err
+    assert Store.open("s").size == 6
+    assert main([*arguments, "8", "--overwrite"]) == 0
+    assert Store.open("s").size == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["omniglott"], 2, "omniglot"),
+        (["folder"], 2, "--source"),
+        (["omniglot", "--color"], 2, "--color"),
+        (["omniglot", "--ink", "dark"], 2, "--ink"),
+        (["folder", "--source", ".", "--image-size", "0"], 2, "--image-size"),
+        (["folder", "--source", ".", "--fit", "squeeze"], 2, "squeeze"),
+        ([], 2, "DATASET"),
+        (["folder", "--source", "nowhere"], 4, "there is no folder nowhere"),
+        (["folder", "--source", "."], 4, "no sub-folders"),
+        (["omniglot", "--source", "nowhere"], 4, "there is no nowhere"),
+        (["omniglot", "--source", "."], 4, "neither images_background.zip nor"),
+    ],
+)
+def test_bad_input(arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare-data", *arguments]) == code
+    printed = capsys.readouterr()
+    assert message.lower() in printed.err.lower()
+    assert printed.out == ""
+    assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_interruption_leaves_nothing(tmp_path: Path, stop: signal.Signals, code: int) -> None:
+    source = tmp_path / "slow"
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
+    for name in "ab":
+        (source / name).mkdir(parents=True)
+        Image.fromarray(noise).save(source / name / "0.png", compress_level=0)
+        for number in range(1, 2000):  # half a minute of work, unless it is stopped
+            (source / name / f"{number}.png").symlink_to("0.png")
+    command = [sys.executable, "-m", "htgen", "prepare-data", "folder", "--source", str(source), "--out", "s"]
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 20
+        while not list(Path.cwd().iterdir()) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert list(Path.cwd().glob(".s.*.tmp")), "it did not start to write"
+        process.send_signal(stop)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert output == b""
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_help_names_every_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare-data", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in RECIPES)
+
+
+def test_data_branch_does_not_load_torch() -> None:
+    modules = ", ".join(
+        f"htgen.datasets.{name}" for name in ("store", "splits", "omniglot", "folder", "download")
+    )
+    code = f"import sys, htgen.images, {modules}; print('torch' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"
+
+
+def test_progress_on_a_terminal_is_one_bar_per_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    terminal = Console(file=file, force_terminal=True, width=80)
+    monkeypatch.setattr(console, "stderr", lambda: terminal)
+    with console.progress() as report:
+        for done in range(3):
+            report("a.zip", done, 0)
+            report("images", done, 2)
+    written = file.getvalue()
+    assert "a.zip" in written
+    assert "100%" in written
+
+
+def test_progress_elsewhere_is_a_line_at_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress() as report:
+        for done in range(1001):
+            report("images", done, 1000)
+            report("a.zip", done, 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "images" in line] == [f"images: {k} %" for k in range(0, 101, 10)]
+    assert lines.count("a.zip") == 1
+
+
+def test_help_loads_no_heavy_module() -> None:
+    heavy = "{'numpy', 'PIL', 'torch', 'pydantic'}"
+    code = f"import sys, htgen.cli.prepare_data; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
