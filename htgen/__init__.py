@@ -1,5 +1,58 @@
-"""htgen: a folder of a few labelled images in, a tiny CNN out, in one forward pass."""
+"""htgen: a folder of a few labelled images in, a tiny CNN out, in one forward pass.
+
+The names below are loaded when they are first used, so that `import htgen` imports no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from htgen.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from htgen.bundle import Bundle, Prediction
+    from htgen.errors import ConfigError, DataError, HtgenError, ModelError, OutputError, RunError
+    from htgen.generated_cnn import GeneratedCNN, load_cnn
+    from htgen.generator import Generator, LeaveOneOut, load_generator
+
+_HOMES = {
+    "Bundle": "bundle",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "GeneratedCNN": "generated_cnn",
+    "Generator": "generator",
+    "HtgenError": "errors",
+    "LeaveOneOut": "generator",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "Prediction": "bundle",
+    "RunError": "errors",
+    "load_cnn": "generated_cnn",
+    "load_generator": "generator",
+}
+
+__all__ = [
+    "Bundle",
+    "ConfigError",
+    "DataError",
+    "GeneratedCNN",
+    "Generator",
+    "HtgenError",
+    "LeaveOneOut",
+    "ModelError",
+    "OutputError",
+    "Prediction",
+    "RunError",
+    "__version__",
+    "load_cnn",
+    "load_generator",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'htgen' has no attribute '{name}'")
+    return getattr(import_module(f"htgen.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

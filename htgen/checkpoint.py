@@ -7,7 +7,7 @@ training state holds in addition everything that is needed to go on as if nothin
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from htgen.config import Config, ModelConfig, validate
+from htgen.config import Config, ModelConfig, load_config, validate
 from htgen.errors import ConfigError, ModelError, RunError
 from htgen.files import write_bytes, write_text
 from htgen.images import Preprocessing
@@ -255,16 +255,14 @@ class RunFolder:
         write_text(self.metrics_path, "".join(f"{line}\n" for line in kept))
 
 
-def find_run_config(run: RunFolder) -> Config:
+def find_run_config(run: RunFolder, overrides: Iterable[str] = ()) -> Config:
     """The config of an existing run.
 
     Raises:
         RunError: there is no run in the folder.
     """
-    from htgen.config import load_config
-
     if not run.config_path.exists():
         raise RunError(
             f"{run.path} is not a run folder: it has no {run.config_path.name}", "the folder given as --run"
         )
-    return load_config(run.config_path)
+    return load_config(run.config_path, overrides)

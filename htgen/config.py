@@ -100,8 +100,8 @@ class CnnConfig(_Section):
     """maxpool-4-layer: whether the last block pools."""
     kernel: Literal[1, 3, 5, 7] = 3
     """Side of the kernels."""
-    stride: Count = 2
-    """Stride of the convolutions of 3-layer and 4-layer."""
+    stride: Count | None = None
+    """Stride of the convolutions of 3-layer and 4-layer; null = 2. maxpool-4-layer always has 1."""
     activation: Literal["relu", "lrelu"] = "relu"
     """lrelu has slope 0.01."""
     norm: Literal["support", "batch"] = "support"
@@ -207,18 +207,16 @@ class ModelConfig(_Section):
             faults.append(f"weights.learned_layers: the CNN has {blocks} convolutions")
         if self.cnn.shape != "maxpool-4-layer" and not self.cnn.last_pool:
             faults.append("cnn.last_pool: only maxpool-4-layer has pools")
-        if (
-            self.cnn.shape == "maxpool-4-layer"
-            and "stride" in self.cnn.model_fields_set
-            and self.cnn.stride != 1
-        ):
+        if self.cnn.shape == "maxpool-4-layer" and self.cnn.stride not in (None, 1):
             faults.append("cnn.stride: maxpool-4-layer has stride 1; leave it out")
         size = self.image_size
         if self.cnn.shape == "maxpool-4-layer":
             size >>= 4 if self.cnn.last_pool else 3
         else:
             for _ in range(blocks):
-                size = (size - self.cnn.kernel) // self.cnn.stride + 1 if size >= self.cnn.kernel else 0
+                size = (
+                    (size - self.cnn.kernel) // (self.cnn.stride or 2) + 1 if size >= self.cnn.kernel else 0
+                )
         if size < 1:
             faults.append(
                 f"image_size: {self.image_size} pixels do not survive {blocks} blocks of {self.cnn.shape}"

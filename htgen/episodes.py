@@ -15,6 +15,8 @@ from torch import Tensor
 
 from htgen import randomness
 from htgen.augment import Augmentation
+from htgen.datasets.splits import resolve_split
+from htgen.datasets.store import Store
 from htgen.errors import DataError
 from htgen.pixels import scale_pixels
 
@@ -78,6 +80,17 @@ class EpisodeShape:
     balanced: bool = True
 
 
+IN_MEMORY_LIMIT = 2 << 30
+"""Stores up to this many bytes are copied to the device; of larger ones only drawn rows are read."""
+
+
+def load_images(store: Store, device: torch.device | str = "cpu") -> Tensor | np.ndarray:
+    """The images of a store as a sampler takes them: on the device, or the memory map if they are many."""
+    if store.images.nbytes > IN_MEMORY_LIMIT:
+        return store.images
+    return torch.from_numpy(np.array(store.images)).to(device)
+
+
 class EpisodeSampler:
     """Draws batches of episodes from some classes of a data set.
 
@@ -90,7 +103,8 @@ class EpisodeSampler:
         slot_count: number of label slots to assign classes to; the generator's maximal way. Random
             slots train every label embedding, also with fewer classes.
         seed: any integer.
-        split: a name that separates streams of episodes (train, val, ...).
+        split: the split's name; other splits get other episodes from the same seed.
+        stream: separates episodes of the same split for different uses (training, evaluation).
         period: episodes `i` with the same `i // period` share one shape when counts are ranges;
             usually the number of episodes per training step.
         augmentation: applied to support and query images, or None.
@@ -111,6 +125,7 @@ class EpisodeSampler:
         slot_count: int,
         seed: int,
         split: str,
+        stream: str = "",
         period: int = 1,
         augmentation: Augmentation | None = None,
         class_names: Sequence[str] | None = None,
@@ -127,9 +142,46 @@ class EpisodeSampler:
         self._first_rows = bounds[self._class_ids]
         self._sizes = bounds[self._class_ids + 1] - self._first_rows
         self._key = randomness.fold(
-            torch.zeros((), dtype=torch.int64, device=self._device), seed, zlib.crc32(split.encode())
+            torch.zeros((), dtype=torch.int64, device=self._device),
+            seed,
+            zlib.crc32(f"{split}/{stream}".encode()),
         )
         self._check(split, class_names)
+
+    @classmethod
+    def from_store(
+        cls,
+        store: Store,
+        split: str,
+        shape: EpisodeShape,
+        *,
+        images: Tensor | np.ndarray,
+        slot_count: int,
+        seed: int,
+        stream: str = "",
+        period: int = 1,
+        augmentation: Augmentation | None = None,
+        device: torch.device | str = "cpu",
+    ) -> "EpisodeSampler":
+        """A sampler over a split of a store; `images` as `load_images` gives them, the rest as above.
+
+        Raises:
+            DataError: there is no such split, or it is too small for the episodes.
+        """
+        return cls(
+            images,
+            store.offsets,
+            resolve_split(store, split),
+            shape,
+            slot_count=slot_count,
+            seed=seed,
+            split=split,
+            stream=stream,
+            period=period,
+            augmentation=augmentation,
+            class_names=store.class_names,
+            device=device,
+        )
 
     def _check(self, split: str, class_names: Sequence[str] | None) -> None:
         way, shot, query, unlabeled = (

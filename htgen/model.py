@@ -46,7 +46,7 @@ def cnn_spec(config: ModelConfig) -> CnnSpec:
         norm=cnn.norm,
         blocks=3 if cnn.shape == "3-layer" else 4,
         kernel=cnn.kernel,
-        stride=cnn.stride,
+        stride=cnn.stride or 2,
     )
 
 

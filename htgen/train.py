@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,17 +19,13 @@ from torch import Tensor
 from htgen.augment import Augmentation
 from htgen.checkpoint import GeneratorFile, RunFolder, load_tensors, read_state, write_state
 from htgen.config import AugmentConfig, Config, EpisodeConfig, OptimizerConfig
-from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
-from htgen.episodes import EpisodeSampler, EpisodeShape
+from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
 from htgen.errors import DataError, ModelError, RunError
 from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.files import write_bytes
 from htgen.model import HyperTransformer
 from htgen.version import __version__
-
-IN_MEMORY_LIMIT = 2 << 30
-"""Stores up to this many bytes are copied to the device; larger ones stay memory-mapped."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +69,6 @@ def augmentation(config: AugmentConfig) -> Augmentation | None:
     return None if made == Augmentation() else made
 
 
-def load_images(store: Store, device: torch.device | str) -> Any:
-    """The store's images as a tensor on the device, or its memory map when they are too many."""
-    if store.images.nbytes > IN_MEMORY_LIMIT:
-        return store.images
-    return torch.from_numpy(np.array(store.images)).to(device)
-
-
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay for matrices and kernels only: embeddings, norms, biases and scales are left alone."""
     decayed: list[Tensor] = []
@@ -120,31 +108,26 @@ class Trainer:
         self.store = Store.open(config.data.store)
         self._check_store()
         images = load_images(self.store, self.device)
-        episodes = config.train.episodes_per_step
-        self.train_sampler = EpisodeSampler(
-            images,
-            self.store.offsets,
-            resolve_split(self.store, config.data.train),
+        self.train_sampler = EpisodeSampler.from_store(
+            self.store,
+            config.data.train,
             episode_shape(config.episodes),
+            images=images,
             slot_count=config.model.max_way,
             seed=config.seed,
-            split=f"train {config.data.train}",
-            period=episodes,
+            stream="train",
+            period=config.train.episodes_per_step,
             augmentation=augmentation(config.augment),
-            class_names=self.store.class_names,
-            device=self.device,
         )
-        self.val_sampler = EpisodeSampler(
-            images,
-            self.store.offsets,
-            resolve_split(self.store, config.data.val),
+        self.val_sampler = EpisodeSampler.from_store(
+            self.store,
+            config.data.val,
             episode_shape(config.validation),
+            images=images,
             slot_count=config.model.max_way,
             seed=config.seed,
-            split=f"val {config.data.val}",
+            stream="validation",
             period=TASKS_PER_BATCH,
-            class_names=self.store.class_names,
-            device=self.device,
         )
         torch.manual_seed(config.seed)
         self.model = HyperTransformer(config.model).to(self.device)

@@ -35,9 +35,14 @@ def _root(
 
 
 def _register() -> None:
-    from htgen.cli import prepare_data
+    from htgen.cli import configs, evaluate, generate, predict, prepare_data, train
 
+    app.command("generate")(generate.generate)
+    app.command("predict")(predict.predict)
     app.command("prepare-data")(prepare_data.prepare_data)
+    app.command("train")(train.train)
+    app.command("evaluate")(evaluate.evaluate)
+    app.add_typer(configs.configs, name="configs")
 
 
 _register()

@@ -64,3 +64,19 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     with bars:
         yield report_bars
+
+
+@contextmanager
+def live_table(title: str) -> Iterator[Callable[[dict[str, str]], None]]:
+    """Yield `update(rows)`, which redraws a two-column table in place on stderr."""
+    from rich.live import Live
+    from rich.table import Table
+
+    def draw(rows: dict[str, str]) -> Table:
+        table = Table(title=title, show_header=False, title_justify="left")
+        for key, value in rows.items():
+            table.add_row(key, value)
+        return table
+
+    with Live(draw({}), console=stderr(), auto_refresh=False) as live:
+        yield lambda rows: live.update(draw(rows), refresh=True)

@@ -1,0 +1,34 @@
+# make demo   a folder of example images -> a CNN -> predictions
+# make test   the test suite
+# make lint   ruff and mypy
+# Each sets up .venv by itself; needs Python 3.11 or newer (PYTHON=... names another one).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint
+
+demo: $(VENV)/.package
+	rm -rf demo-output
+	$(BIN)/htgen generate --support examples/symbols/support --output demo-output/symbols.safetensors
+	$(BIN)/htgen predict demo-output/symbols.safetensors examples/symbols/new
+
+test: $(VENV)/.dev
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.package: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit('htgen needs Python 3.11 or newer') if sys.version_info < (3, 11) else None"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.package
+	$(PIP) --editable '.[dev]'
+	touch $@

@@ -1,0 +1,95 @@
+"""`htgen generate`: a folder of labelled images -> a CNN file."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from htgen.images import Ink, Polarity
+
+
+def generate(
+    support: Annotated[
+        Path, typer.Option(help="Folder with one sub-folder of images per class.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The CNN file to write.", show_default=False)
+    ],
+    generator: Annotated[
+        str, typer.Option(help="One that ships, a generator file, or a run folder.")
+    ] = "glyph-8",
+) -> None:
+    """Turn a folder of a few labelled images into a CNN.
+
+    The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
+    """
+    from htgen.cli.console import stderr, stdout
+    from htgen.errors import DataError
+    from htgen.images import class_folders, detect_polarity, load_image
+
+    folders = class_folders(support)
+    images, labels, paths = [], [], []
+    for name, files in folders.items():
+        for path in files:
+            try:
+                images.append(load_image(path))
+            except DataError as error:
+                stderr().print(f"left out: {error.message}", markup=False)
+                continue
+            labels.append(name)
+            paths.append(path)
+        if name not in labels:
+            raise DataError(
+                f"class '{name}' has no image that can be read (of {len(files)} in {support / name})",
+                "replace them, or remove the folder",
+            )
+
+    import numpy as np
+    import torch
+
+    from htgen.bundle import prepare_images
+    from htgen.generator import load_generator
+
+    loaded = load_generator(generator)
+    prepared = torch.from_numpy(prepare_images(images, loaded.preprocessing))
+    loaded.generate_bundle(prepared, labels)  # the first call pays for set-up that is not generation
+    started = time.perf_counter()
+    bundle = loaded.generate_bundle(prepared, labels)
+    milliseconds = 1000 * (time.perf_counter() - started)
+    size = bundle.save(output)
+    check = loaded.leave_one_out(prepared, labels)
+
+    def say(key: str, value: str) -> None:
+        stdout().print(f"{key:11}{value}", markup=False)
+
+    counts = bundle.support
+    say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
+    if loaded.preprocessing.ink != "none":
+        polarities = [detect_polarity(np.asarray(image)) for image in images]
+        say("ink", _describe_polarity(polarities, loaded.preprocessing.ink))
+    say("CNN", f"{bundle.parameter_count} numbers, {size} bytes, {loaded.name} in {milliseconds:.1f} ms")
+    if check is None:
+        say("estimate", "none: it takes at least two images of every class")
+    else:
+        missed = [i for i in range(len(paths)) if check.labels[i] != check.predictions[i]]
+        say(
+            "estimate",
+            f"{100 * check.accuracy:.0f} % of {len(paths)} images right when left out of the support set",
+        )
+        for i in missed[:10]:
+            say("", f"{paths[i]} looks like {check.classes[check.predictions[i]]}")
+        if len(missed) > 10:
+            say("", f"... and {len(missed) - 10} more")
+    say("written", f"{output}; next: htgen predict {output} IMAGES")
+
+
+def _describe_polarity(polarities: "list[Polarity]", ink: "Ink") -> str:
+    """What the images are, and how many of them are inverted for the CNN."""
+    wanted = "light on dark" if ink == "bright" else "dark on light"
+    counts = Counter(polarities)
+    found = ", ".join(f"{count} {polarity}" for polarity, count in sorted(counts.items()))
+    inverted = sum(polarity != wanted for polarity in polarities)
+    return f"{found}; {inverted} inverted, as the generator was trained on {wanted}"

@@ -1,0 +1,127 @@
+"""`htgen predict`: classify images with a CNN file. Needs no generator, no config, no torch."""
+
+import csv
+import glob
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from htgen.bundle import Prediction
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)],
+    images: Annotated[
+        list[str], typer.Argument(help="Image files, folders of images, or patterns.", show_default=False)
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header on stdout.")] = False,
+) -> None:
+    """Classify new images.
+
+    Exits with 1 when some images could not be read; the others are classified all the same.
+    """
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
+
+    from htgen.bundle import IMAGES_PER_BATCH, Bundle
+    from htgen.errors import DataError
+    from htgen.images import load_image
+
+    cnn = Bundle.load(model)
+    paths = _expand(images)
+    answers: list[Prediction | str] = []
+    for start in range(0, len(paths), IMAGES_PER_BATCH):
+        opened, slots = [], []
+        for path in paths[start : start + IMAGES_PER_BATCH]:
+            try:
+                opened.append(load_image(path))
+                slots.append(len(answers))
+                answers.append("")
+            except DataError as error:
+                answers.append(error.message)
+        for slot, prediction in zip(slots, cnn.predict(opened), strict=True):
+            answers[slot] = prediction
+
+    rows = list(zip(paths, answers, strict=True))
+    if as_json:
+        _print_json(model, rows)
+    elif as_csv:
+        _print_csv(rows, cnn.classes)
+    else:
+        _print_table(rows)
+    failed = sum(isinstance(answer, str) for answer in answers)
+    if failed:
+        typer.echo(f"{failed} of {len(paths)} images could not be read", err=True)
+        raise typer.Exit(1)
+
+
+def _expand(arguments: list[str]) -> list[Path]:
+    """Files as they are, folders to the images in them, patterns to what they match."""
+    from htgen.errors import DataError
+    from htgen.images import find_images
+
+    paths: list[Path] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found = find_images(path)
+            if not found:
+                raise DataError(f"{path} holds no image files", "a folder with images directly in it")
+            paths += found
+        elif not path.exists() and glob.has_magic(argument):
+            matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
+            if not matches:
+                raise DataError(
+                    f"no file matches '{argument}'", "quote the pattern as the shell would expand it"
+                )
+            paths += matches
+        else:
+            paths.append(path)
+    return paths
+
+
+def _print_json(model: Path, rows: "list[tuple[Path, Prediction | str]]") -> None:
+    predictions = [
+        {"image": str(path), "error": answer}
+        if isinstance(answer, str)
+        else {
+            "image": str(path),
+            "class": answer.label,
+            "probability": answer.probability,
+            "probabilities": answer.probabilities,
+        }
+        for path, answer in rows
+    ]
+    typer.echo(json.dumps({"model": str(model), "predictions": predictions}, indent=2))
+
+
+def _print_csv(rows: "list[tuple[Path, Prediction | str]]", classes: tuple[str, ...]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["image", "class", "probability", "error", *(f"p({name})" for name in classes)])
+    for path, answer in rows:
+        if isinstance(answer, str):
+            writer.writerow([path, "", "", answer, *("" for _ in classes)])
+        else:
+            probabilities = [f"{answer.probabilities[name]:.6f}" for name in classes]
+            writer.writerow([path, answer.label, f"{answer.probability:.6f}", "", *probabilities])
+
+
+def _print_table(rows: "list[tuple[Path, Prediction | str]]") -> None:
+    cells = []
+    for path, answer in rows:
+        if isinstance(answer, str):
+            cells.append((str(path), "-", "", f"error: {answer}"))
+        else:
+            (_, first), (second_name, second) = list(answer.probabilities.items())[:2]
+            cells.append(
+                (str(path), answer.label, f"{100 * first:.1f} %", f"{second_name} {100 * second:.1f} %")
+            )
+    header = ("image", "class", "probability", "runner-up")
+    widths = [max(len(row[i]) for row in [header, *cells]) for i in range(3)]
+    for image, label, probability, rest in [header, *cells]:
+        typer.echo(f"{image:{widths[0]}}  {label:{widths[1]}}  {probability:>{widths[2]}}  {rest}")

@@ -1,0 +1,153 @@
+"""`htgen train`: learn to generate CNNs."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from htgen.config import Config
+    from htgen.train import Event
+
+
+def train(
+    config: Annotated[
+        str | None, typer.Option(help="A preset (`htgen configs`) or a YAML file.", show_default=False)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override one value, e.g. optimizer.lr=3e-4.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The store, instead of the config's.", show_default=False)
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run. Default: runs/<name of the config>.", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run, exactly.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+) -> None:
+    """Train a generator.
+
+    Ctrl-C and SIGTERM save the training state and exit with 130 or 143; --resume goes on from there.
+    """
+    if resume and (run is None or config is not None or overrides or overwrite):
+        raise typer.BadParameter(
+            "it takes --run, and neither --config, --set nor --overwrite", param_hint="--resume"
+        )
+    if not resume and config is None:
+        raise typer.BadParameter("a preset or a file is needed", param_hint="--config")
+
+    from htgen.checkpoint import RunFolder, find_run_config
+    from htgen.cli.console import stderr
+    from htgen.cli.device import resolve_device
+    from htgen.config import dump_config, load_config
+
+    data_override = [f"data.store={data}"] if data is not None else []
+    if resume:
+        assert run is not None
+        settings = find_run_config(RunFolder(run), data_override)
+    else:
+        assert config is not None
+        settings = load_config(config, [*(overrides or []), *data_override])
+    folder = RunFolder(run if run is not None else Path("runs", settings.name))
+    with folder:
+        from htgen.train import Saved, Trainer
+
+        target = resolve_device(device)
+        trainer = Trainer(settings, folder, target)
+        if resume:
+            trainer.resume()
+        else:
+            folder.start(dump_config(settings), overwrite)
+        stderr().print(
+            f"training {settings.name} on {target}, {settings.train.steps} steps of "
+            f"{settings.train.episodes_per_step} episodes, into {folder.path}"
+            + (f", from step {trainer.step}" if resume else ""),
+            markup=False,
+        )
+        with _stop_signals() as received, _view(settings, trainer.step) as show:
+            for event in trainer.events(stop=lambda: bool(received)):
+                if not isinstance(event, Saved):
+                    show(event)
+        if received:
+            stderr().print(
+                f"stopped at step {trainer.step}; go on with: htgen train --run {folder.path} --resume",
+                markup=False,
+            )
+            raise typer.Exit(128 + received[0])
+    best = "-" if trainer.best is None else f"{100 * trainer.best:.2f} %"
+    typer.echo(f"best validation accuracy {best}\ngenerator {folder.best_path}")
+    typer.echo(f"next: htgen evaluate {folder.path}")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying from them; a second SIGINT interrupts at once."""
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _view(config: "Config", first_step: int) -> Iterator:  # type: ignore[type-arg]
+    """Yield `show(event)`: a live table on a terminal, plain lines elsewhere."""
+    from htgen.cli.console import live_table, stderr
+    from htgen.train import Progress, Validated
+
+    started = time.monotonic()
+    latest: dict[str, str] = {}
+
+    def describe(event: "Event") -> None:
+        if isinstance(event, Progress):
+            done = event.step - first_step
+            seconds_left = (config.train.steps - event.step) * (time.monotonic() - started) / max(1, done)
+            latest["step"] = f"{event.step} / {config.train.steps}"
+            latest["loss"] = f"{event.loss:.4f}"
+            latest["train accuracy"] = f"{100 * event.accuracy:.2f} %"
+            latest["learning rate"] = f"{event.lr:.2e}"
+            latest["episodes/s"] = f"{event.episodes_per_second:.1f}"
+            latest["time left"] = time.strftime("%H:%M:%S", time.gmtime(seconds_left))
+        elif isinstance(event, Validated):
+            result = event.result
+            best = " (best)" if event.is_best else ""
+            latest["validation"] = f"{100 * result.accuracy:.2f} ± {100 * result.interval95:.2f} %{best}"
+
+    if stderr().is_terminal:
+        with live_table(f"htgen train: {config.name}") as update:
+
+            def show_live(event: "Event") -> None:
+                describe(event)
+                update(latest)
+
+            yield show_live
+    else:
+
+        def show_lines(event: "Event") -> None:
+            latest.clear()
+            describe(event)
+            line = "  ".join(f"{key} {value}" for key, value in latest.items())
+            prefix = "" if "step" in latest else f"step {event.step}  "
+            stderr().print(prefix + line, markup=False)
+
+        yield show_lines

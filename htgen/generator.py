@@ -1,0 +1,192 @@
+"""Using a trained generator: support images in, a CNN out.
+
+The public way to generate; the command line uses nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from htgen.bundle import Bundle, ImageLike, prepare_images
+from htgen.checkpoint import GeneratorFile, RunFolder, file_hash
+from htgen.errors import DataError, ModelError
+from htgen.generated_cnn import GeneratedCNN
+from htgen.images import Preprocessing
+from htgen.model import GeneratedWeights
+
+DEFAULT_GENERATOR = "glyph-8"
+EPISODES_PER_BATCH = 16
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """Each support image classified by a CNN that was generated without it.
+
+    Attributes:
+        labels: `[S]`, the class each image was given, as an index into `classes`.
+        predictions: `[S]`, the class it was found to be.
+        classes: class names.
+    """
+
+    labels: np.ndarray
+    predictions: np.ndarray
+    classes: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of images found to be of the class they were given, 0..1."""
+        return float((self.labels == self.predictions).mean())
+
+
+class Generator:
+    """A trained generator, ready to write CNNs.
+
+    Args:
+        file: the generator as stored.
+        sha256: the hash of its file, which exported CNNs carry.
+
+    Attributes:
+        name: e.g. `glyph-8`.
+        max_way: most classes that a CNN can have.
+        preprocessing: how images become its input.
+    """
+
+    def __init__(self, file: GeneratorFile, sha256: str) -> None:
+        self.file = file
+        self.name = file.name
+        self.sha256 = sha256
+        self.max_way = file.model.max_way
+        self.preprocessing: Preprocessing = file.preprocessing
+        self.model = file.build()
+
+    def generate(self, support_images: Sequence[ImageLike], labels: Sequence[str]) -> GeneratedCNN:
+        """Write a CNN for the classes of a support set.
+
+        Args:
+            support_images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size.
+            labels: the class name of each image. The CNN's classes are the distinct names, sorted.
+
+        Raises:
+            DataError: an image cannot be read, or there are fewer than two classes.
+            ModelError: there are more classes than the generator knows.
+        """
+        prepared = torch.from_numpy(prepare_images(support_images, self.preprocessing))
+        return GeneratedCNN(self.generate_bundle(prepared, labels))
+
+    @torch.no_grad()
+    def generate_bundle(self, support: Tensor, labels: Sequence[str]) -> Bundle:
+        """As `generate`, from prepared images `[S, C, H, W]`, -1..1, to what is written to a file."""
+        classes, label_ids = self._class_ids(support, labels)
+        weights = self.model.generate(support[None], label_ids[None], torch.arange(len(classes))[None])
+        counts = {name: int((label_ids == index).sum()) for index, name in enumerate(classes)}
+        return self._export(weights, classes, counts)
+
+    @torch.no_grad()
+    def leave_one_out(self, support: Tensor, labels: Sequence[str]) -> LeaveOneOut | None:
+        """Estimate the accuracy: classify each image by a CNN that was generated without it.
+
+        Args:
+            support: prepared images `[S, C, H, W]`, -1..1.
+
+        Returns:
+            None when a class has a single image, which cannot be left out.
+        """
+        classes, label_ids = self._class_ids(support, labels)
+        if label_ids.bincount().min() < 2:
+            return None
+        count = len(support)
+        positions = torch.arange(count)
+        others = positions[None].expand(count, -1)[~torch.eye(count, dtype=torch.bool)].view(count, -1)
+        found = []
+        for chunk in positions.split(EPISODES_PER_BATCH):
+            rest = others[chunk]
+            slots = torch.arange(len(classes)).expand(len(chunk), -1)
+            logits = self.model(support[rest], label_ids[rest], support[chunk][:, None], slots)
+            found.append(logits[:, 0].argmax(dim=1))
+        return LeaveOneOut(label_ids.numpy(), torch.cat(found).numpy(), classes)
+
+    def _class_ids(self, support: Tensor, labels: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
+        if len(support) != len(labels):
+            raise DataError(f"{len(support)} support images but {len(labels)} labels")
+        classes = tuple(sorted(set(labels)))
+        if len(classes) < 2:
+            raise DataError(
+                f"the support set has {len(classes)} classes; a classifier needs at least 2",
+                "images of a second class",
+            )
+        if len(classes) > self.max_way:
+            raise ModelError(
+                f"the support set has {len(classes)} classes; generator '{self.name}' knows at most {self.max_way}",
+                "fewer classes, or a generator trained with a larger model.max_way",
+            )
+        index = {name: i for i, name in enumerate(classes)}
+        return classes, torch.tensor([index[name] for name in labels])
+
+    def _export(self, weights: GeneratedWeights, classes: tuple[str, ...], support: dict[str, int]) -> Bundle:
+        tensors: dict[str, Tensor] = {}
+        spec = self.model.spec
+        for conv, written, stats in zip(spec.convs, weights.convs, weights.stats, strict=True):
+            tensors[f"{conv.name}.weight"] = written.kernel
+            if written.bias is not None:
+                tensors[f"{conv.name}.bias"] = written.bias
+            tensors[f"{conv.name}.norm.weight"] = written.gamma
+            tensors[f"{conv.name}.norm.bias"] = written.beta
+            tensors[f"{conv.name}.norm.mean"] = stats.mean
+            tensors[f"{conv.name}.norm.var"] = stats.variance
+        tensors["logits.weight"] = weights.logits_weight
+        tensors["logits.bias"] = weights.logits_bias
+        arrays = {name: tensor[0].float().numpy().copy() for name, tensor in tensors.items()}
+        return Bundle(
+            spec,
+            classes,
+            self.preprocessing,
+            arrays,
+            {"name": self.name, "sha256": self.sha256},
+            support,
+        )
+
+
+def shipped_generators() -> list[str]:
+    """Names of the generators inside the package, sorted."""
+    return sorted(
+        entry.name.removesuffix(".safetensors")
+        for entry in (resources.files("htgen") / "generators").iterdir()
+        if entry.name.endswith(".safetensors")
+    )
+
+
+def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:
+    """Load a generator: one that ships, by name; a generator file; or the best of a run folder.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        path = RunFolder(path).best_path
+        if not path.exists():
+            raise ModelError(
+                f"{name_or_path} holds no generator ({path.name})",
+                "a run folder in which training has validated at least once",
+            )
+    elif not path.exists():
+        names = shipped_generators()
+        if str(name_or_path) not in names:
+            raise ModelError(
+                f"there is no generator '{name_or_path}'",
+                f"one that ships ({', '.join(names)}), a generator file, or a run folder",
+            )
+        with resources.as_file(
+            resources.files("htgen") / "generators" / f"{name_or_path}.safetensors"
+        ) as inside:
+            return _load(inside)
+    return _load(path)
+
+
+def _load(path: Path) -> Generator:
+    return Generator(GeneratorFile.read(path), file_hash(path.read_bytes()))
