@@ -133,8 +133,10 @@ def test_interrupted_download_continues(get: Get, server: Server, tmp_path: Path
 def test_server_without_ranges_starts_over(get: Get, server: Server, tmp_path: Path) -> None:
     server.ranges = False
     part(tmp_path, CONTENT[:1000])
-    assert get().read_bytes() == CONTENT
+    calls: list[tuple[str, int, int]] = []
+    assert get(progress=lambda *call: calls.append(call)).read_bytes() == CONTENT
     assert server.requests[0]["range"] == "bytes=1000-"
+    assert calls[0] == ("data.zip", 0, len(CONTENT))
 
 
 def test_part_that_is_whole_already(get: Get, server: Server, tmp_path: Path) -> None:
