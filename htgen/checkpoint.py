@@ -65,9 +65,9 @@ class GeneratorFile:
         """
         header, tensors = _decode(path, GENERATOR_FORMAT, "a htgen generator")
         try:
-            config = validate({"model": header["model"]}, f"the description inside {path}")
+            model = validate(ModelConfig, header["model"], f"the description inside {path}")
             preprocessing = Preprocessing.from_dict(header["preprocessing"])
-            return cls(header["name"], config.model, tensors, preprocessing, header["provenance"])
+            return cls(header["name"], model, tensors, preprocessing, header["provenance"])
         except (KeyError, ConfigError) as error:
             raise ModelError(
                 f"{path} describes a generator that this version of htgen does not know: {error}",

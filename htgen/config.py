@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 CountOrRange = Count | tuple[Count, Count]
 NaturalOrRange = Natural | tuple[Natural, Natural]
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -335,11 +336,13 @@ def load_config(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Conf
     values, lines = parse_yaml(text, origin)
     for override in overrides:
         _apply_override(values, override)
-    return validate(values, origin, lines)
+    return validate(Config, values, origin, lines)
 
 
-def validate(values: Mapping[str, Any], origin: str, lines: Mapping[str, int] | None = None) -> Config:
-    """Check plain values against the schema.
+def validate(
+    schema: type[Schema], values: Mapping[str, Any], origin: str, lines: Mapping[str, int] | None = None
+) -> Schema:
+    """Check plain values against a schema: `Config`, or one of its sections.
 
     Args:
         origin: what to call the source in errors.
@@ -349,9 +352,9 @@ def validate(values: Mapping[str, Any], origin: str, lines: Mapping[str, int] | 
         ConfigError: one message that lists every fault.
     """
     try:
-        return Config.model_validate(values)
+        return schema.model_validate(values)
     except ValidationError as error:
-        faults = list(dict.fromkeys(_describe_faults(error, lines or {})))
+        faults = list(dict.fromkeys(_describe_faults(error, schema, lines or {})))
         head = f"{origin} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:"
         raise ConfigError("\n".join([head, *(f"  {fault}" for fault in faults)])) from None
 
@@ -426,7 +429,9 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     values[key] = value
 
 
-def _describe_faults(error: ValidationError, lines: Mapping[str, int]) -> Iterable[str]:
+def _describe_faults(
+    error: ValidationError, schema: type[BaseModel], lines: Mapping[str, int]
+) -> Iterable[str]:
     for fault in error.errors():
         # Union members add their type's name to the location; only real keys are shown.
         parts = [str(p) for p in fault["loc"] if isinstance(p, str) and re.fullmatch(r"[a-z][a-z0-9_]*", p)]
@@ -434,7 +439,7 @@ def _describe_faults(error: ValidationError, lines: Mapping[str, int]) -> Iterab
         path = ".".join(parts)
         line = next((f"line {lines[p]}: " for p in (path, path.rpartition(".")[0]) if p in lines), "")
         if fault["type"] == "extra_forbidden":
-            known = list(_section_at(parts[:-1]).model_fields)
+            known = list(_section_at(schema, parts[:-1]).model_fields)
             yield f"{line}{path}: unknown key; {_did_you_mean(parts[-1], known)}known: {', '.join(known)}"
         elif fault["type"] == "value_error":
             for reason in str(fault["ctx"]["error"]).split("\n"):
@@ -446,8 +451,7 @@ def _describe_faults(error: ValidationError, lines: Mapping[str, int]) -> Iterab
             yield f"{line}{path}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
 
 
-def _section_at(path: list[str]) -> type[BaseModel]:
-    section: type[BaseModel] = Config
+def _section_at(section: type[BaseModel], path: list[str]) -> type[BaseModel]:
     for key in path:
         section = section.model_fields[key].annotation  # type: ignore[assignment]
     return section

@@ -1,0 +1,199 @@
+"""The exported CNN: equal to the generator's own executor, and safe to load."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+
+from htgen.bundle import Bundle, prepare_images
+from htgen.checkpoint import GeneratorFile
+from htgen.config import ModelConfig
+from htgen.errors import DataError, ModelError, OutputError
+from htgen.generated_cnn import GeneratedCNN, load_cnn
+from htgen.generator import Generator
+from htgen.images import Preprocessing
+from htgen.model import HyperTransformer
+
+SHAPES = {
+    "paper": {},
+    "no last pool": {"cnn": {"channels": 4, "last_pool": False}},
+    "lrelu": {"cnn": {"channels": 4, "activation": "lrelu"}},
+    "three layers": {"cnn": {"channels": 4, "shape": "3-layer", "stride": 1}},
+    "five by five": {"cnn": {"channels": 4, "kernel": 5}},
+    "bias and norm": {"weights": {"generate_bias": True, "generate_norm": True}},
+    "colour": {"image_channels": 3},
+    "batch norm": {"cnn": {"channels": 4, "norm": "batch"}},
+}
+
+
+def make_generator(**changes) -> Generator:
+    torch.manual_seed(0)
+    values = {
+        "max_way": 5,
+        "image_size": 20,
+        "embedding_dim": 8,
+        "cnn": {"channels": 4},
+        "shared": {"layers": 2, "width": 6},
+        "transformer": {"layers": 1},
+    }
+    config = ModelConfig.model_validate(values | changes)
+    model = HyperTransformer(config)
+    preprocessing = Preprocessing(20, config.image_channels, "bright" if config.image_channels == 1 else "none", "pad")
+    return Generator(GeneratorFile("toy", config, dict(model.state_dict()), preprocessing), "0" * 64)
+
+
+def pictures(count: int = 6, seed: int = 0) -> list[np.ndarray]:
+    noise = np.random.default_rng(seed)
+    return [noise.integers(0, 256, (24, 30, 3), dtype=np.uint8) for _ in range(count)]
+
+
+LABELS = ["cat", "ant", "bee", "ant", "cat", "bee"]
+
+
+@pytest.fixture(scope="module")
+def cnn_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cnn") / "toy.safetensors"
+    make_generator().generate(pictures(), LABELS).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@torch.no_grad()
+def test_the_exported_cnn_equals_the_generators_executor(name, tmp_path):
+    generator = make_generator(**SHAPES[name])
+    support = torch.from_numpy(prepare_images(pictures(), generator.preprocessing))
+    queries = torch.from_numpy(prepare_images(pictures(7, seed=1), generator.preprocessing))
+    class_ids = torch.tensor([[2, 0, 1, 0, 2, 1]])  # LABELS in alphabetical order
+    expected = generator.model(support[None], class_ids, queries[None], torch.arange(3)[None])[0]
+
+    path = tmp_path / "cnn.safetensors"
+    generator.generate(pictures(), LABELS).save(path)
+    loaded, plain = load_cnn(path), Bundle.load(path)
+    assert loaded.classes == plain.classes == ("ant", "bee", "cat")
+    assert torch.allclose(loaded(queries), expected, atol=1e-5)
+    assert np.allclose(plain.logits(queries.numpy()), expected.numpy(), atol=1e-5)
+    if name != "batch norm":
+        for i in range(len(queries)):
+            assert torch.allclose(loaded(queries[i : i + 1])[0], expected[i], atol=1e-5)
+            assert np.allclose(plain.logits(queries[i : i + 1].numpy())[0], expected[i].numpy(), atol=1e-5)
+
+
+def test_the_same_inputs_give_the_same_bytes(cnn_path):
+    again = make_generator().generate(pictures(), LABELS)
+    assert again.bundle.to_bytes() == cnn_path.read_bytes()
+    assert Bundle.load(cnn_path).to_bytes() == cnn_path.read_bytes()
+
+
+def test_the_file_says_what_it_is(cnn_path):
+    bundle = Bundle.load(cnn_path)
+    assert bundle.generator == {"name": "toy", "sha256": "0" * 64}
+    assert bundle.support == {"ant": 2, "bee": 2, "cat": 2}
+    assert bundle.preprocessing == Preprocessing(20, 1, "bright", "pad")
+    assert set(bundle.tensors) >= {"conv1.weight", "conv4.norm.var", "logits.weight", "logits.bias"}
+
+
+def test_predictions_are_the_softmax_of_the_logits_best_first(cnn_path):
+    bundle = Bundle.load(cnn_path)
+    images = pictures(4, seed=2)
+    logits = torch.from_numpy(bundle.logits(prepare_images(images, bundle.preprocessing)))
+    for prediction, row in zip(bundle.predict(images), logits.softmax(1), strict=True):
+        values = list(prediction.probabilities.values())
+        assert values == sorted(values, reverse=True)
+        assert sum(values) == pytest.approx(1)
+        assert prediction.label == bundle.classes[int(row.argmax())]
+        for name, p in zip(bundle.classes, row, strict=True):
+            assert prediction.probabilities[name] == pytest.approx(float(p), abs=1e-5)
+    assert bundle.predict([]) == load_cnn(cnn_path).predict([]) == []
+
+
+def test_torch_and_numpy_predict_alike_from_paths_images_and_arrays(cnn_path, tmp_path):
+    array = pictures(1, seed=3)[0]
+    file = tmp_path / "x.png"
+    Image.fromarray(array).save(file)
+    answers = [
+        model.predict([thing])[0].probabilities
+        for model in (Bundle.load(cnn_path), load_cnn(cnn_path))
+        for thing in (file, str(file), Image.fromarray(array), array)
+    ]
+    for answer in answers[1:]:
+        assert answer == pytest.approx(answers[0], abs=1e-5)
+
+
+def test_a_large_batch_is_predicted_like_single_images(cnn_path):
+    bundle = Bundle.load(cnn_path)
+    images = pictures(300, seed=4)
+    together = bundle.predict(images)
+    for i in (0, 255, 256, 299):
+        assert together[i].probabilities == pytest.approx(bundle.predict([images[i]])[0].probabilities, abs=1e-5)
+
+
+def test_the_module_can_be_fine_tuned(cnn_path):
+    cnn = load_cnn(cnn_path)
+    x = torch.from_numpy(prepare_images(pictures(), cnn.preprocessing))
+    target = torch.tensor([0, 1, 2, 0, 1, 2])
+    optimizer = torch.optim.SGD(cnn.parameters(), lr=0.1)
+    losses = []
+    for _ in range(5):
+        loss = torch.nn.functional.cross_entropy(cnn(x), target)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "foreign", "generator", "shape", "header"])
+def test_a_file_that_is_no_cnn_is_refused_by_name(damage, cnn_path, tmp_path):
+    path = tmp_path / "bad.safetensors"
+    data = cnn_path.read_bytes()
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("hello " * 50)
+    elif damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "foreign":
+        save_file({"weight": np.zeros(3, np.float32)}, path)
+    elif damage == "generator":
+        file = make_generator().file
+        path.write_bytes(file.to_bytes())
+    elif damage == "shape":
+        path.write_bytes(data.replace(b"ant", b"a\\\\")[: len(data)])
+    elif damage == "header":
+        header = {"format": "htgen-cnn", "version": 1}
+        save_file({"weight": np.zeros(3, np.float32)}, path, metadata={"htgen": json.dumps(header)})
+    for load in (Bundle.load, load_cnn):
+        with pytest.raises(ModelError) as caught:
+            load(path)
+        assert "bad.safetensors" in caught.value.message
+        assert caught.value.hint
+
+
+def test_a_newer_format_asks_for_a_newer_htgen(cnn_path, tmp_path):
+    path = tmp_path / "new.safetensors"
+    path.write_bytes(cnn_path.read_bytes().replace(b'\\"version\\": 1', b'\\"version\\": 9'))
+    with pytest.raises(ModelError, match="version 9"):
+        Bundle.load(path)
+
+
+def test_tensors_that_do_not_fit_the_description_are_refused(cnn_path):
+    bundle = Bundle.load(cnn_path)
+    with pytest.raises(ModelError, match=r"logits\.bias is \(3,\), expected \(2,\)"):
+        Bundle(bundle.spec, ("a", "b"), bundle.preprocessing, bundle.tensors)
+
+
+def test_an_array_of_another_type_is_refused(cnn_path):
+    with pytest.raises(DataError, match="float64"):
+        Bundle.load(cnn_path).predict([np.zeros((5, 5))])
+
+
+def test_a_failed_write_keeps_the_old_file(cnn_path, tmp_path):
+    target = tmp_path / "folder.safetensors"
+    target.mkdir()
+    with pytest.raises(OutputError, match=r"folder\.safetensors"):
+        GeneratedCNN(Bundle.load(cnn_path)).save(target)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.safetensors"]

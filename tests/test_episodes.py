@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import torch
+
+from htgen.augment import Augmentation
+from htgen.episodes import UNLABELED, EpisodeBatch, EpisodeSampler, EpisodeShape, load_images
+from htgen.errors import DataError
+
+TRAIN = "toy:train"
+
+
+def sampler(store, way=4, shot=2, query=3, split=TRAIN, **settings) -> EpisodeSampler:
+    shape = EpisodeShape(way, shot, query, settings.pop("unlabeled", 0), settings.pop("balanced", True))
+    settings = {"slot_count": 6, "seed": 0, "images": load_images(store)} | settings
+    return EpisodeSampler.from_store(store, split, shape, **settings)
+
+
+def tensors(batch: EpisodeBatch) -> dict[str, torch.Tensor]:
+    return dict(batch.__dict__)
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("augmentation", [None, Augmentation(True, 10, 0.1, 0.1, 0.05, 0.02)])
+def test_an_episode_does_not_depend_on_its_batch(store, balanced, augmentation):
+    draw = sampler(store, balanced=balanced, unlabeled=1, augmentation=augmentation)
+    together = tensors(draw.batch(3, 5))
+    for i in range(5):
+        alone = tensors(draw.batch(3 + i, 1))
+        for name, value in together.items():
+            assert torch.equal(value[i], alone[name][0]), name
+
+
+def test_seed_split_stream_and_index_each_change_the_episode(store):
+    rows = [
+        sampler(store).batch(0, 1).support_rows,
+        sampler(store).batch(1, 1).support_rows,
+        sampler(store, seed=1).batch(0, 1).support_rows,
+        sampler(store, split="toy:0-9").batch(0, 1).support_rows,
+        sampler(store, stream="other").batch(0, 1).support_rows,
+    ]
+    assert len({tuple(r.flatten().tolist()) for r in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_support_and_query_are_disjoint_images_of_the_right_classes(store, balanced):
+    batch = sampler(store, unlabeled=1, balanced=balanced).batch(0, 40)
+    offsets = torch.as_tensor(store.offsets)
+    for e in range(40):
+        rows = torch.cat([batch.support_rows[e], batch.query_rows[e]])
+        assert len(rows.unique()) == len(rows)
+        classes = batch.classes[e]
+        assert len(classes.unique()) == batch.way
+        assert set(classes.tolist()) <= set(range(10))
+        row_class = torch.searchsorted(offsets, rows, right=True) - 1
+        labels = torch.cat([batch.support_labels[e], batch.query_labels[e]])
+        known = labels != UNLABELED
+        assert torch.equal(row_class[known], classes[labels[known]])
+        assert set(row_class.tolist()) <= set(classes.tolist())
+
+
+def test_images_are_those_of_the_rows(store):
+    batch = sampler(store).batch(0, 2)
+    expected = torch.from_numpy(store.images[batch.query_rows.numpy()]).movedim(-1, 2) / 128 - 1
+    assert torch.allclose(batch.query_images, expected)
+
+
+def test_balanced_counts(store):
+    batch = sampler(store, way=3, shot=2, query=3, unlabeled=1).batch(0, 5)
+    for e in range(5):
+        assert batch.support_labels[e].tolist().count(UNLABELED) == 3
+        assert [batch.support_labels[e].tolist().count(c) for c in range(3)] == [2, 2, 2]
+        assert [batch.query_labels[e].tolist().count(c) for c in range(3)] == [3, 3, 3]
+
+
+def test_unbalanced_counts_vary_but_every_class_is_labelled(store):
+    batch = sampler(store, way=4, shot=2, query=3, balanced=False).batch(0, 60)
+    counts = torch.stack([(batch.support_labels == c).sum(1) for c in range(4)], dim=1)
+    assert (counts.sum(1) == 8).all()
+    assert counts.min() >= 1
+    assert len(counts.unique(dim=0)) > 5
+
+
+def test_every_class_image_and_slot_is_drawn_about_equally_often(store):
+    batch = sampler(store).batch(0, 600)
+    classes = batch.classes.flatten().bincount(minlength=10)[:10]
+    assert (classes - 240).abs().max() < 60  # 600 * 4 / 10 expected, standard deviation 12
+    rows = batch.support_rows.flatten().bincount(minlength=80)[:80]
+    assert (rows - 60).abs().max() < 45  # 600 * 8 / 80 expected, standard deviation 7
+    slots = batch.slots
+    assert (slots.sort(1).values.diff(dim=1) > 0).all()
+    assert (slots.flatten().bincount() - 400).abs().max() < 80
+
+
+def test_ranges_are_drawn_per_period_and_cover_their_ends(store):
+    draw = sampler(store, way=(2, 4), shot=(1, 3), query=(1, 2), period=4)
+    shapes = set()
+    for period in range(60):
+        first, last = draw.batch(4 * period, 1), draw.batch(4 * period + 3, 1)
+        assert first.support_images.shape == last.support_images.shape
+        shapes.add((first.way, first.support_labels.shape[1] // first.way, first.query_labels.shape[1] // first.way))
+    assert {s[0] for s in shapes} == {2, 3, 4}
+    assert {s[1] for s in shapes} == {1, 2, 3}
+    assert {s[2] for s in shapes} == {1, 2}
+    with pytest.raises(ValueError, match="period"):
+        draw.batch(2, 4)
+
+
+def test_query_rounds_keep_the_support_set_and_redraw_the_queries(store):
+    draw = sampler(store)
+    first, second = draw.batch(0, 20), draw.batch(0, 20, query_round=1)
+    assert torch.equal(first.support_rows, second.support_rows)
+    assert not torch.equal(first.query_rows, second.query_rows)
+    for e in range(20):
+        assert not set(second.support_rows[e].tolist()) & set(second.query_rows[e].tolist())
+
+
+def test_a_memory_map_gives_what_a_tensor_gives(store):
+    mapped, loaded = sampler(store, images=store.images).batch(0, 3), sampler(store).batch(0, 3)
+    for name, value in tensors(mapped).items():
+        assert torch.equal(value, tensors(loaded)[name]), name
+
+
+def test_classes_of_unequal_size_never_give_rows_of_a_neighbour():
+    offsets = np.array([0, 3, 13, 18])
+    images = torch.arange(18, dtype=torch.uint8).view(18, 1, 1, 1).expand(18, 8, 8, 1)
+    draw = EpisodeSampler(images, offsets, [0, 1, 2], EpisodeShape(3, 1, 2), slot_count=3, seed=0, split="x")
+    batch = draw.batch(0, 50)
+    row_class = torch.searchsorted(torch.as_tensor(offsets), batch.query_rows.contiguous(), right=True) - 1
+    assert torch.equal(row_class, batch.classes.gather(1, batch.query_labels))
+
+
+def test_too_few_images_names_the_class_and_the_numbers(store):
+    with pytest.raises(DataError, match=r"class 'kind00' .* has 8 images; .* needs 9 \(2 support \+ 7 query\)"):
+        sampler(store, shot=2, query=7)
+
+
+def test_too_few_classes_names_the_split(store):
+    with pytest.raises(DataError, match=r"'toy:val' has 3 classes; 4-way"):
+        sampler(store, split="toy:val")
