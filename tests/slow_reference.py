@@ -91,9 +91,7 @@ def slow_logits(
 
     activations = list(query)
     for index, block in enumerate(cnn_blocks(config)):
-        activations = [
-            _block(config, x, cnn.kernels[index], cnn.biases[index], block) for x in activations
-        ]
+        activations = [_block(config, x, cnn.kernels[index], cnn.biases[index], block) for x in activations]
         mean, variance = cnn.means[index], cnn.variances[index]
         if config.cnn.norm == "batch":
             mean, variance = _moments(activations)
@@ -104,9 +102,7 @@ def slow_logits(
     rows = []
     for x in activations:
         features = _head_features(config, x)
-        rows.append(
-            torch.stack([(features * cnn.weight[c]).sum() + cnn.bias[c] for c in range(len(slots))])
-        )
+        rows.append(torch.stack([(features * cnn.weight[c]).sum() + cnn.bias[c] for c in range(len(slots))]))
     return torch.stack(rows)
 
 
@@ -201,7 +197,9 @@ def _generated_conv(
     if weights.allocation == "output":
         size = k * k * inputs
         total = size + (1 if weights.generate_bias else 0) + (2 if weights.generate_norm else 0)
-        slices = _slices(config, layer.below("slices"), features, label_rows, list(range(outputs)), total, ignore)
+        slices = _slices(
+            config, layer.below("slices"), features, label_rows, list(range(outputs)), total, ignore
+        )
         kernel = torch.stack([s[:size].reshape(inputs, k, k) for s in slices]) * scale
         rest = [[s[size + j] for s in slices] for j in range(total - size)]
         if weights.generate_bias:
@@ -212,7 +210,9 @@ def _generated_conv(
                 gamma = gamma + 1
     else:
         size = inputs * outputs
-        slices = _slices(config, layer.below("slices"), features, label_rows, list(range(k * k)), size, ignore)
+        slices = _slices(
+            config, layer.below("slices"), features, label_rows, list(range(k * k)), size, ignore
+        )
         # Position (a, b) of the kernel is slice a * k + b.
         positions = [s.reshape(outputs, inputs) for s in slices]
         rows = [torch.stack(positions[a * k : a * k + k], dim=2) for a in range(k)]
@@ -421,9 +421,7 @@ def _shared_features(
         if config.shared.norm:
             norm = parameters.below(f"norms.{index}")
             mean, variance = _moments([i for i, out in zip(x, ignore, strict=True) if not out])
-            x = [
-                _normalise(i, mean, variance, norm["weight"], norm["bias"], SHARED_NORM_EPSILON) for i in x
-            ]
+            x = [_normalise(i, mean, variance, norm["weight"], norm["bias"], SHARED_NORM_EPSILON) for i in x]
     return [_average(i) for i in x]
 
 

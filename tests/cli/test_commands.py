@@ -1,0 +1,356 @@
+"""The commands as a user runs them, with a toy generator that is trained for a second."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import drawing, toy_values
+from PIL import Image
+
+from htgen.cli import main
+
+
+@pytest.fixture(scope="module")
+def config_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "toy.yaml"
+    values = toy_values(store_path)
+    values["train"] |= {"steps": 60, "val_every": 30, "save_every": 30, "log_every": 20}
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_path(config_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "toy"
+    assert main(["train", "--config", str(config_path), "--run", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def support(tmp_path: Path) -> Path:
+    """Three classes of three drawings, dark on light, of other sizes than the generator's."""
+    for kind in range(3):
+        folder = tmp_path / "support" / f"kind{kind}"
+        folder.mkdir(parents=True)
+        for i in range(3):
+            image = Image.fromarray(255 - drawing(kind, i)[..., 0])
+            image.resize((40 + i, 40 + i)).save(folder / f"{i}.png")
+    return tmp_path / "support"
+
+
+@pytest.fixture
+def cnn(run_path: Path, support: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(path), "--generator", str(run_path)]) == 0
+    return path
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "htgen", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+# ------------------------------------------------------------------------------------------ start-up
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import htgen",
+        "import htgen.cli",
+        "from htgen.cli import main; main(['--help'])",
+        "from htgen.cli import main; main(['configs'])",
+        "import htgen; htgen.Bundle",
+    ],
+)
+def test_light_uses_do_not_import_torch(code):
+    check = f"{code}\nimport sys; sys.exit(any(m == 'torch' or m.startswith('torch.') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, check=False).returncode == 0
+
+
+def test_predicting_does_not_import_torch(cnn, support):
+    code = (
+        f"import sys; from htgen.cli import main; main(['predict', {str(cnn)!r}, {str(support / 'kind0')!r}]); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_every_public_name_can_be_imported():
+    import htgen
+
+    assert sorted(htgen.__all__) == htgen.__all__
+    for name in htgen.__all__:
+        assert getattr(htgen, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        htgen.no_such_name  # noqa: B018
+
+
+# -------------------------------------------------------------------------------- generate and predict
+
+
+def test_from_a_folder_to_predictions(run_path, support, tmp_path, capsys):
+    output = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    said = capsys.readouterr().out
+    assert "kind0 (3), kind1 (3), kind2 (3)" in said
+    assert "9 dark on light; 9 inverted" in said
+    assert f"{output.stat().st_size} bytes" in said
+    assert "% of 9 images right when left out" in said
+
+    new = tmp_path / "new"
+    new.mkdir()
+    for kind in range(3):
+        Image.fromarray(drawing(kind, 7)[..., 0]).save(new / f"{kind}.png")  # light on dark this time
+    assert main(["predict", str(output), str(new)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["image", "class", "probability", "runner-up"]
+    assert [line.split()[1] for line in lines[1:]] == ["kind0", "kind1", "kind2"]
+
+
+def test_the_same_folder_gives_the_same_bytes(run_path, support, cnn, tmp_path):
+    again = tmp_path / "again.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(again), "--generator", str(run_path)]) == 0
+    assert again.read_bytes() == cnn.read_bytes()
+
+
+def test_json_and_csv_agree_with_the_model(cnn, support, capsys):
+    from htgen import load_cnn
+
+    folder = support / "kind1"
+    capsys.readouterr()
+    assert main(["predict", str(cnn), str(folder), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"] == str(cnn)
+    expected = load_cnn(cnn).predict(sorted(folder.iterdir()))
+    for entry, prediction, path in zip(document["predictions"], expected, sorted(folder.iterdir()), strict=True):
+        assert entry["image"] == str(path)
+        assert entry["class"] == prediction.label
+        assert entry["probability"] == max(entry["probabilities"].values())
+        assert entry["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-5)
+    assert main(["predict", str(cnn), str(folder), "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["class"] for row in rows] == [e["class"] for e in document["predictions"]]
+    assert float(rows[0]["p(kind2)"]) == pytest.approx(document["predictions"][0]["probabilities"]["kind2"], abs=1e-5)
+
+
+def test_files_folders_and_patterns_are_expanded(cnn, support, capsys):
+    capsys.readouterr()
+    pattern = str(support / "kind2" / "*.png")
+    assert main(["predict", str(cnn), str(support / "kind0"), str(support / "kind1" / "1.png"), pattern, "--json"]) == 0
+    images = [p["image"] for p in json.loads(capsys.readouterr().out)["predictions"]]
+    assert [Path(i).parent.name for i in images] == ["kind0"] * 3 + ["kind1"] + ["kind2"] * 3
+
+
+def test_an_unreadable_image_is_told_in_its_row_and_the_others_are_classified(cnn, support, capsys):
+    (support / "kind0" / "1.png").write_bytes(b"not an image")
+    capsys.readouterr()
+    assert main(["predict", str(cnn), str(support / "kind0"), str(support / "gone.png"), "--json"]) == 1
+    predictions = json.loads(capsys.readouterr().out)["predictions"]
+    assert ["class" in p for p in predictions] == [True, False, True, False]
+    assert "1.png" in predictions[1]["error"]
+    assert main(["predict", str(cnn), str(support / "kind0")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[2].split()[1:3] == ["-", "error:"]
+    assert "1 of 3 images could not be read" in captured.err
+
+
+def test_unreadable_support_images_are_left_out_and_said(run_path, support, tmp_path, capsys):
+    (support / "kind0" / "1.png").write_bytes(b"")
+    output = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    captured = capsys.readouterr()
+    assert "kind0 (2)" in captured.out
+    assert "1.png" in captured.err
+
+
+def test_one_image_per_class_gives_no_estimate(run_path, support, tmp_path, capsys):
+    for path in support.glob("*/[12].png"):
+        path.unlink()
+    output = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    assert "two images of every class" in capsys.readouterr().out
+
+
+def break_support(support: Path, how: str) -> None:
+    if how == "missing":
+        support.rename(support.with_name("gone"))
+    elif how == "file":
+        support.rename(support.with_name("gone"))
+        support.write_text("x")
+    elif how in ("empty", "one class"):
+        for folder in sorted(support.iterdir())[how == "one class" :]:
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
+    elif how == "empty class":
+        for file in (support / "kind1").iterdir():
+            file.unlink()
+    elif how == "nothing readable":
+        for file in (support / "kind1").iterdir():
+            file.write_bytes(file.read_bytes()[:60])
+    elif how == "too many":
+        for i in range(10):
+            (support / f"more{i}").mkdir()
+            Image.fromarray(np.zeros((9, 9), np.uint8)).save(support / f"more{i}" / "x.png")
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "says"),
+    [
+        ("missing", 4, "there is no folder"),
+        ("file", 4, "is not a folder"),
+        ("empty", 4, "no classes"),
+        ("one class", 4, "only one class ('kind0')"),
+        ("empty class", 4, "class 'kind1' has no images"),
+        ("nothing readable", 4, "class 'kind1' has no image that can be read"),
+        ("too many", 5, "13 classes; generator 'toy' knows at most 6"),
+    ],
+)
+def test_a_support_folder_that_cannot_be_used_is_one_clear_error(how, code, says, run_path, support, tmp_path, capsys):
+    break_support(support, how)
+    output = tmp_path / "out" / "cnn.safetensors"
+    capsys.readouterr()
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == code
+    captured = capsys.readouterr()
+    error = captured.err[captured.err.index("error: ") :]
+    assert says in error
+    assert "\n  try: " in error
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["predict", "nothing.safetensors", "x.png"], 5),
+        (["generate", "--support", ".", "-o", "x", "--generator", "nope"], 4),
+        (["evaluate", "nope"], 5),
+        (["train", "--config", "nope"], 3),
+        (["train", "--config", "glyph-8", "--set", "a=b"], 3),
+        (["train", "--run", "nope", "--resume"], 6),
+        (["configs", "show", "nope"], 3),
+        (["train"], 2),
+        (["train", "--resume"], 2),
+        (["train", "--config", "glyph-8", "--resume", "--run", "x"], 2),
+        (["frobnicate"], 2),
+        (["predict"], 2),
+    ],
+)
+def test_every_mistake_has_its_exit_code_and_leaves_nothing(arguments, code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    assert "Traceback" not in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_that_cannot_be_written_is_one_clear_error(run_path, support, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    output = tmp_path / "file" / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 7
+    assert f"cannot write {output}" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------- train and evaluate
+
+
+def test_evaluation_repeats_to_the_digit_and_says_how_it_was_made(run_path, capsys):
+    documents = []
+    for seed in ("0", "0", "1"):
+        arguments = ["--split", "toy:test", "--way", "3", "--query", "2", "--tasks", "40", "--seed", seed, "--json"]
+        assert main(["evaluate", str(run_path), *arguments]) == 0
+        documents.append(json.loads(capsys.readouterr().out))
+    assert documents[0] == documents[1]
+    assert documents[0]["accuracy"] != documents[2]["accuracy"]
+    first = documents[0]
+    assert 0 <= first["accuracy"] <= 1
+    assert 0 < first["interval95"] < 0.2
+    assert (first["tasks"], first["way"], first["shot"], first["transductive"]) == (40, 3, 1, False)
+    assert main(["evaluate", str(run_path), "--way", "3", "--query", "2", "--tasks", "40"]) == 0
+    assert f"toy on toy:test, 3-way 1-shot: {100 * first['accuracy']:.2f}" in capsys.readouterr().out
+
+
+def test_more_classes_than_the_generator_or_the_split_has_are_refused(run_path, capsys):
+    assert main(["evaluate", str(run_path), "--way", "7"]) == 5
+    assert main(["evaluate", str(run_path), "--way", "4", "--query", "2"]) == 4
+    assert "'toy:test' has 3 classes" in capsys.readouterr().err
+    assert main(["evaluate", str(run_path), "--way", "3", "--query", "20"]) == 4
+    assert "has 8 images; an episode needs 21" in capsys.readouterr().err
+
+
+def test_a_damaged_store_is_told(config_path, store_path, tmp_path, capsys):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(store_path, copy)
+    with (copy / "images.npy").open("r+b") as file:
+        file.truncate(1000)
+    assert main(["train", "--config", str(config_path), "--data", str(copy), "--run", str(tmp_path / "r")]) == 4
+    assert str(copy) in capsys.readouterr().err
+
+
+def test_training_tells_its_progress_in_plain_lines(config_path, tmp_path, capsys):
+    assert main(["train", "--config", str(config_path), "--run", str(tmp_path / "r"), "--set", "train.steps=20"]) == 0
+    captured = capsys.readouterr()
+    assert "step 20 / 20  loss" in captured.err
+    assert "validation" in captured.err
+    assert "best.safetensors" in captured.out
+    assert main(["train", "--config", str(config_path), "--run", str(tmp_path / "r")]) == 6
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_run_goes_on_from_there(number, code, config_path, tmp_path):
+    folder = tmp_path / "r"
+    command = [sys.executable, "-m", "htgen", "train", "--config", config_path, "--run", folder]
+    process = subprocess.Popen(
+        [*command, "--set", "train.steps=100000", "--set", "train.save_every=100000"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "stopped at step" in said
+    assert "Traceback" not in said
+    stopped = int(said.split("stopped at step ")[1].split(";")[0])
+    resumed = run("train", "--run", folder, "--resume", "--device", "nonsense")
+    assert resumed.returncode == 2
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["train"]["steps"] = stopped + 5
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    resumed = run("train", "--run", folder, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"from step {stopped}" in resumed.stderr
+
+
+def test_presets_are_listed_shown_and_copied(tmp_path, capsys):
+    assert main(["configs"]) == 0
+    assert "omniglot_1shot " in capsys.readouterr().out
+    assert main(["configs", "show", "omniglot_1shot", "--resolved"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["optimizer"]["name"] == "sgd"
+    target = tmp_path / "mine.yaml"
+    assert main(["configs", "copy", "omniglot_1shot", str(target)]) == 0
+    assert main(["configs", "show", str(target), "--resolved"]) == 0
+    assert main(["configs", "copy", "omniglot_1shot", str(target)]) == 7
+
+
+def test_the_version_is_printed(capsys):
+    from htgen import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"htgen {__version__}\n"
