@@ -302,8 +302,8 @@ def difference(found: Tensor, expected: Tensor) -> float:
 def assert_same(
     found: tuple[Tensor, dict[str, Tensor]],
     expected: tuple[Tensor, dict[str, Tensor]],
-    logits_tolerance: float = 1e-8,
-    gradient_tolerance: float = 1e-7,
+    logits_tolerance: float = 1e-10,
+    gradient_tolerance: float = 1e-9,
 ) -> None:
     """Tolerances are absolute; tensors that exceed one are measured relative to their largest entry."""
     error = difference(found[0], expected[0])
