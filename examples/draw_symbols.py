@@ -19,7 +19,10 @@ IMAGES_PER_CLASS = 3
 NEW_PER_CLASS = 4
 
 
-def arc(x: float, y: float, radius: float, start: float, end: float, steps: int = 14) -> list[tuple[float, float]]:
+Stroke = list[tuple[float, float]]
+
+
+def arc(x: float, y: float, radius: float, start: float, end: float, steps: int = 14) -> Stroke:
     """Points on a circle around (x, y); angles in degrees, clockwise from the right."""
     angles = [math.radians(start + (end - start) * i / steps) for i in range(steps + 1)]
     return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
@@ -41,11 +44,15 @@ SYMBOLS = {
         [(0.12, 0.52), (0.5, 0.14), (0.88, 0.52)],
         [(0.44, 0.88), (0.44, 0.64), (0.58, 0.64), (0.58, 0.88)],
     ],
-    "key": [arc(0.28, 0.5, 0.16, 0, 360), [(0.44, 0.5), (0.9, 0.5), (0.9, 0.66)], [(0.72, 0.5), (0.72, 0.62)]],
+    "key": [
+        arc(0.28, 0.5, 0.16, 0, 360),
+        [(0.44, 0.5), (0.9, 0.5), (0.9, 0.66)],
+        [(0.72, 0.5), (0.72, 0.62)],
+    ],
 }
 
 
-def draw(strokes: list[list[tuple[float, float]]], hand: random.Random) -> Image.Image:
+def draw(strokes: list[Stroke], hand: random.Random) -> Image.Image:
     """One drawing: the symbol turned, scaled, sheared and moved a little, every point a bit off."""
     side = SIZE * SUPERSAMPLING
     image = Image.new("L", (side, side), 255)

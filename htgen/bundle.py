@@ -134,7 +134,7 @@ class Bundle:
                     )
                 if header["version"] > FORMAT_VERSION:
                     raise ModelError(
-                        f"{path} has format version {header['version']}; this htgen reads up to {FORMAT_VERSION}",
+                        f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
                         "a newer htgen",
                     )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)

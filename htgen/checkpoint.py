@@ -148,7 +148,7 @@ def _decode(path: str | Path, format_name: str, wanted: str) -> tuple[dict[str, 
                 raise ModelError(f"{path} is not {wanted} but a file of format '{header['format']}'")
             if header["version"] > FORMAT_VERSION:
                 raise ModelError(
-                    f"{path} has format version {header['version']}; this htgen reads up to {FORMAT_VERSION}",
+                    f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
                     "a newer htgen",
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)

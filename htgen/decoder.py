@@ -32,7 +32,7 @@ class OutputAllocation:
         return self.conv.kernel**2 * self.conv.in_channels + self.bias + 2 * self.norm
 
     def decode(self, slices: Tensor) -> dict[str, Tensor]:
-        """`[E, slices, slice_size]` -> kernel `[E, O, C, k, k]`, and bias, gamma, beta `[E, O]` if generated."""
+        """`[E, slices, slice_size]` -> kernel `[E, O, C, k, k]`; bias, gamma, beta `[E, O]` if generated."""
         conv = self.conv
         kernel_size = conv.kernel**2 * conv.in_channels
         parts = {

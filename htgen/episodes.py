@@ -8,6 +8,7 @@ drawing is vectorised integer arithmetic on the device that holds the images (`h
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -82,6 +83,16 @@ class EpisodeShape:
 
 IN_MEMORY_LIMIT = 2 << 30
 """Stores up to this many bytes are copied to the device; of larger ones only drawn rows are read."""
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store for episodes. One that is read whole anyway has its checksum compared too.
+
+    Raises:
+        DataError: no store, or an incomplete or changed one.
+    """
+    store = Store.open(path)
+    return Store.open(path, verify=True) if store.images.nbytes <= IN_MEMORY_LIMIT else store
 
 
 def load_images(store: Store, device: torch.device | str = "cpu") -> Tensor | np.ndarray:
@@ -212,7 +223,7 @@ class EpisodeSampler:
         """
         if start // self._period != (start + count - 1) // self._period and self._has_ranges():
             raise ValueError(
-                f"episodes {start}..{start + count - 1} cross a period of {self._period} and may differ in shape"
+                f"episodes {start}..{start + count - 1} cross a period of {self._period}: shapes may differ"
             )
         way, shot, query, unlabeled = self._draw_shape(start // self._period)
         episodes = torch.arange(start, start + count, device=self._device)

@@ -121,7 +121,7 @@ class Generator:
             )
         if len(classes) > self.max_way:
             raise ModelError(
-                f"the support set has {len(classes)} classes; generator '{self.name}' knows at most {self.max_way}",
+                f"the support set has {len(classes)} classes; '{self.name}' knows {self.max_way} at most",
                 "fewer classes, or a generator trained with a larger model.max_way",
             )
         index = {name: i for i, name in enumerate(classes)}

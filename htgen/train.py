@@ -19,8 +19,7 @@ from torch import Tensor
 from htgen.augment import Augmentation
 from htgen.checkpoint import GeneratorFile, RunFolder, load_tensors, read_state, write_state
 from htgen.config import AugmentConfig, Config, EpisodeConfig, OptimizerConfig
-from htgen.datasets.store import Store
-from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
+from htgen.episodes import EpisodeSampler, EpisodeShape, load_images, open_store
 from htgen.errors import DataError, ModelError, RunError
 from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.files import write_bytes
@@ -105,7 +104,7 @@ class Trainer:
 
     def __init__(self, config: Config, run: RunFolder, device: torch.device | str = "cpu") -> None:
         self.config, self.run, self.device = config, run, torch.device(device)
-        self.store = Store.open(config.data.store)
+        self.store = open_store(config.data.store)
         self._check_store()
         images = load_images(self.store, self.device)
         self.train_sampler = EpisodeSampler.from_store(
@@ -148,7 +147,7 @@ class Trainer:
         expected, found = (model.image_size, model.image_channels), (self.store.size, self.store.channels)
         if expected != found:
             raise DataError(
-                f"store {self.store.path} has images of {found[0]}x{found[0]} pixels and {found[1]} channels; "
+                f"store {self.store.path} has images of {found[0]}x{found[0]} pixels, {found[1]} channels; "
                 f"the config wants {expected[0]}x{expected[0]} and {expected[1]}",
                 "model.image_size and model.image_channels as in the store, or prepare the data again",
             )

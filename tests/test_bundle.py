@@ -42,7 +42,9 @@ def make_generator(**changes) -> Generator:
     }
     config = ModelConfig.model_validate(values | changes)
     model = HyperTransformer(config)
-    preprocessing = Preprocessing(20, config.image_channels, "bright" if config.image_channels == 1 else "none", "pad")
+    preprocessing = Preprocessing(
+        20, config.image_channels, "bright" if config.image_channels == 1 else "none", "pad"
+    )
     return Generator(GeneratorFile("toy", config, dict(model.state_dict()), preprocessing), "0" * 64)
 
 
@@ -128,7 +130,9 @@ def test_a_large_batch_is_predicted_like_single_images(cnn_path):
     images = pictures(300, seed=4)
     together = bundle.predict(images)
     for i in (0, 255, 256, 299):
-        assert together[i].probabilities == pytest.approx(bundle.predict([images[i]])[0].probabilities, abs=1e-5)
+        assert together[i].probabilities == pytest.approx(
+            bundle.predict([images[i]])[0].probabilities, abs=1e-5
+        )
 
 
 def test_the_module_can_be_fine_tuned(cnn_path):
@@ -146,7 +150,9 @@ def test_the_module_can_be_fine_tuned(cnn_path):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "foreign", "generator", "shape", "header"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "empty", "text", "truncated", "foreign", "generator", "shape", "header"]
+)
 def test_a_file_that_is_no_cnn_is_refused_by_name(damage, cnn_path, tmp_path):
     path = tmp_path / "bad.safetensors"
     data = cnn_path.read_bytes()

@@ -19,12 +19,17 @@ def paper_spec(**changes) -> CnnSpec:
 
 
 @pytest.mark.parametrize("in_channels", [1, 3, 8])
-@pytest.mark.parametrize(("kernel", "stride", "same"), [(3, 1, True), (3, 2, False), (5, 1, True), (1, 1, True)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "same"), [(3, 1, True), (3, 2, False), (5, 1, True), (1, 1, True)]
+)
 def test_each_episode_is_convolved_with_its_own_kernel(in_channels, kernel, stride, same):
     size = 11
     out = (size + (2 * (kernel // 2) if same else 0) - kernel) // stride + 1
     spec = ConvSpec("conv1", in_channels, 4, kernel, stride, same, False, size, out)
-    x, kernels = random(IMAGES, EPISODES, in_channels, size, size), random(EPISODES, 4, in_channels, kernel, kernel)
+    x, kernels = (
+        random(IMAGES, EPISODES, in_channels, size, size),
+        random(EPISODES, 4, in_channels, kernel, kernel),
+    )
     result = convolve(x, kernels, spec)
     for e in range(EPISODES):
         expected = F.conv2d(x[:, e], kernels[e], stride=stride, padding=spec.padding)
@@ -35,7 +40,11 @@ def test_each_episode_is_convolved_with_its_own_kernel(in_channels, kernel, stri
 @pytest.mark.parametrize("size", [10, 11])
 def test_a_block_is_conv_bias_activation_pool(activation, size):
     spec = ConvSpec("conv1", 1, 4, 3, 1, True, True, size, size // 2)
-    x, kernels, bias = random(IMAGES, EPISODES, 1, size, size), random(EPISODES, 4, 1, 3, 3), random(EPISODES, 4)
+    x, kernels, bias = (
+        random(IMAGES, EPISODES, 1, size, size),
+        random(EPISODES, 4, 1, 3, 3),
+        random(EPISODES, 4),
+    )
     ones = torch.ones(EPISODES, 4)
     result = conv_block(x, ConvWeights(kernels, bias, ones, ones), spec, activation)
     for e in range(EPISODES):
@@ -72,7 +81,10 @@ def test_features_are_flattened_or_averaged():
     assert flat.shape == (EPISODES, IMAGES, 36)
     assert torch.equal(flat[1, 2], x[2, 1].flatten())
     average = head_features(
-        x, strided_spec(image_size=28, image_channels=1, channels=4, activation="relu", norm="support", blocks=3)
+        x,
+        strided_spec(
+            image_size=28, image_channels=1, channels=4, activation="relu", norm="support", blocks=3
+        ),
     )
     assert torch.allclose(average[1, 2], x[2, 1].mean((1, 2)))
 

@@ -36,7 +36,11 @@ def test_the_references_preset_has_the_references_values():
     config = load_config("omniglot_1shot")
     assert (config.episodes.way, config.episodes.shot, config.episodes.query) == (20, 1, 3)
     assert config.model.cnn.channels == config.model.local.width == 8
-    assert (config.model.shared.layers, config.model.shared.width, config.model.shared.padding) == (4, 32, "same")
+    assert (config.model.shared.layers, config.model.shared.width, config.model.shared.padding) == (
+        4,
+        32,
+        "same",
+    )
     assert (config.model.transformer.layers, config.model.transformer.heads) == (3, 2)
     assert config.model.cnn.norm == "batch"
     assert not config.model.weights.base
@@ -48,7 +52,8 @@ def test_the_references_preset_has_the_references_values():
 def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
     path = write(
         tmp_path,
-        "optimizer:\n  lrr: 1\n  lr: fast\nmodel:\n  cnn:\n    channels: 0\nepisodes:\n  way: [5, 3]\nfoo: 1\n",
+        "optimizer:\n  lrr: 1\n  lr: fast\nmodel:\n  cnn:\n    channels: 0\n"
+        "episodes:\n  way: [5, 3]\nfoo: 1\n",
     )
     message = faults(path)
     assert "5 faults" in message
@@ -62,7 +67,10 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("model: {weights: {allocation: spatial, generate_bias: true}}", "weights.allocation: spatial slices"),
+        (
+            "model: {weights: {allocation: spatial, generate_bias: true}}",
+            "weights.allocation: spatial slices",
+        ),
         ("model: {weights: {learned_layers: 5}}", "weights.learned_layers: the CNN has 4"),
         ("model: {local: {width: 0}, shared: {layers: 0}}", "local.width: 0 without shared features"),
         ("model: {cnn: {shape: 3-layer, last_pool: false}}", "cnn.last_pool: only maxpool-4-layer"),
@@ -82,10 +90,15 @@ def test_impossible_values_are_refused_with_the_reason(tmp_path, text, reason):
 
 
 def test_a_key_given_twice_is_an_error(tmp_path):
-    assert "line 3: key 'train.steps' is given twice" in faults(write(tmp_path, "train:\n  steps: 1\n  steps: 2\n"))
+    assert "line 3: key 'train.steps' is given twice" in faults(
+        write(tmp_path, "train:\n  steps: 1\n  steps: 2\n")
+    )
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2", "just text", "a: b: c", "? {x: 1}\n: 2", "\x00", "!!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "- 1\n- 2", "just text", "a: b: c", "? {x: 1}\n: 2", "\x00", "!!python/object:os.system {}"],
+)
 def test_what_is_no_yaml_mapping_is_one_clear_error(tmp_path, text):
     assert faults(write(tmp_path, text))
 
@@ -108,7 +121,9 @@ def test_every_float_is_read_as_python_writes_it(value):
 
 def test_overrides_reach_into_sections(tmp_path):
     path = write(tmp_path, "optimizer: {lr: 1.0}\n")
-    config = load_config(path, ["optimizer.lr=3e-4", "episodes.shot=[1, 5]", "name=other", "model.cnn.last_pool=false"])
+    config = load_config(
+        path, ["optimizer.lr=3e-4", "episodes.shot=[1, 5]", "name=other", "model.cnn.last_pool=false"]
+    )
     assert config.optimizer.lr == 3e-4
     assert config.episodes.shot == (1, 5)
     assert config.name == "other"

@@ -97,7 +97,9 @@ def test_ranges_are_drawn_per_period_and_cover_their_ends(store):
     for period in range(60):
         first, last = draw.batch(4 * period, 1), draw.batch(4 * period + 3, 1)
         assert first.support_images.shape == last.support_images.shape
-        shapes.add((first.way, first.support_labels.shape[1] // first.way, first.query_labels.shape[1] // first.way))
+        shapes.add(
+            (first.way, first.support_labels.shape[1] // first.way, first.query_labels.shape[1] // first.way)
+        )
     assert {s[0] for s in shapes} == {2, 3, 4}
     assert {s[1] for s in shapes} == {1, 2, 3}
     assert {s[2] for s in shapes} == {1, 2}
@@ -130,7 +132,9 @@ def test_classes_of_unequal_size_never_give_rows_of_a_neighbour():
 
 
 def test_too_few_images_names_the_class_and_the_numbers(store):
-    with pytest.raises(DataError, match=r"class 'kind00' .* has 8 images; .* needs 9 \(2 support \+ 7 query\)"):
+    with pytest.raises(
+        DataError, match=r"class 'kind00' .* has 8 images; .* needs 9 \(2 support \+ 7 query\)"
+    ):
         sampler(store, shot=2, query=7)
 
 

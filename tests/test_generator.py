@@ -43,7 +43,7 @@ def test_unfit_support_sets_are_named():
         generator.generate(pictures(3), ["a", "b"])
     with pytest.raises(DataError, match="1 classes"):
         generator.generate(pictures(2), ["a", "a"])
-    with pytest.raises(ModelError, match="6 classes; generator 'toy' knows at most 5"):
+    with pytest.raises(ModelError, match="6 classes; 'toy' knows 5 at most"):
         generator.generate(pictures(6), list("abcdef"))
 
 

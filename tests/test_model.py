@@ -35,7 +35,11 @@ def episodes(count: int = 3, way: int = WAY, shot: int = SHOT) -> tuple[torch.Te
     return support, labels, query, torch.arange(way).expand(count, -1)
 
 
-VARIANTS = [{}, {"weights": {"base": False, "prototypes": False}}, {"cnn": {"channels": 4, "last_pool": False}}]
+VARIANTS = [
+    {},
+    {"weights": {"base": False, "prototypes": False}},
+    {"cnn": {"channels": 4, "last_pool": False}},
+]
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
@@ -94,7 +98,9 @@ def test_each_episode_of_a_batch_equals_itself_alone():
     together = model(support, labels, query, slots)
     for e in range(len(support)):
         part = slice(e, e + 1)
-        assert torch.allclose(model(support[part], labels[part], query[part], slots[part])[0], together[e], atol=1e-5)
+        assert torch.allclose(
+            model(support[part], labels[part], query[part], slots[part])[0], together[e], atol=1e-5
+        )
 
 
 @torch.no_grad()

@@ -162,7 +162,7 @@ def test_resuming_what_cannot_be_resumed_says_why(config, store, tmp_path):
 
 def test_a_store_that_does_not_fit_the_model_is_refused(config, tmp_path):
     larger = config.model.model_copy(update={"image_size": 28})
-    with pytest.raises(DataError, match="16x16 pixels and 1 channels; the config wants 28x28 and 1"):
+    with pytest.raises(DataError, match="16x16 pixels, 1 channels; the config wants 28x28 and 1"):
         train(config.model_copy(update={"model": larger}), tmp_path / "run")
 
 

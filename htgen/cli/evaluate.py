@@ -32,8 +32,8 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Classes to draw from, as scheme:part or scheme:ranges. Default: the test part of the scheme it was "
-            "trained on.",
+            help="Classes to draw from, as scheme:part or scheme:ranges. Default: the test part of the "
+            "scheme it was trained on.",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +45,8 @@ def evaluate(
     protocol: Annotated[
         Protocol,
         typer.Option(
-            help="reference: 1024 tasks, 16 batches of 100 fresh queries per generated CNN, in place of --tasks and --query."
+            help="reference: 1024 tasks, 16 batches of 100 fresh queries per generated CNN, in place of "
+            "--tasks and --query."
         ),
     ] = Protocol.htgen,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
@@ -54,8 +55,7 @@ def evaluate(
     """Measure a generator on tasks of unseen classes, with the 95 % interval of the mean."""
     from htgen.cli.console import progress
     from htgen.cli.device import resolve_device
-    from htgen.datasets.store import Store
-    from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
+    from htgen.episodes import EpisodeSampler, EpisodeShape, load_images, open_store
     from htgen.errors import DataError, ModelError
     from htgen.evaluate import TASKS_PER_BATCH
     from htgen.evaluate import evaluate as measure
@@ -65,7 +65,7 @@ def evaluate(
     trained_on = loaded.file.provenance.get("config", {}).get("data", {})
     if data is None and "store" not in trained_on:
         raise typer.BadParameter("the generator does not say what it was trained on", param_hint="--data")
-    store = Store.open(data if data is not None else trained_on["store"])
+    store = open_store(data if data is not None else trained_on["store"])
     if split is None:
         split = f"{trained_on.get('train', 'default').partition(':')[0]}:test"
     rounds = 1
@@ -83,7 +83,7 @@ def evaluate(
     spec = loaded.model.spec
     if (store.size, store.channels) != (spec.image_size, spec.image_channels):
         raise DataError(
-            f"store {store.path} has images of {store.size}x{store.size} pixels and {store.channels} channels; "
+            f"store {store.path} has images of {store.size}x{store.size} pixels, {store.channels} channels; "
             f"generator '{loaded.name}' reads {spec.image_size}x{spec.image_size} and {spec.image_channels}",
             "a store prepared for this generator",
         )

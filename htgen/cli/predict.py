@@ -74,7 +74,8 @@ def _expand(arguments: list[str]) -> list[Path]:
                 raise DataError(f"{path} holds no image files", "a folder with images directly in it")
             paths += found
         elif not path.exists() and glob.has_magic(argument):
-            matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
+            # Path.glob wants relative patterns; users also give absolute ones.
+            matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))  # noqa: PTH207
             if not matches:
                 raise DataError(
                     f"no file matches '{argument}'", "quote the pattern as the shell would expand it"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,7 +80,8 @@ def test_light_uses_do_not_import_torch(code):
 
 def test_predicting_does_not_import_torch(cnn, support):
     code = (
-        f"import sys; from htgen.cli import main; main(['predict', {str(cnn)!r}, {str(support / 'kind0')!r}]); "
+        "import sys; from htgen.cli import main; "
+        f"main(['predict', {str(cnn)!r}, {str(support / 'kind0')!r}]); "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
@@ -132,7 +134,9 @@ def test_json_and_csv_agree_with_the_model(cnn, support, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["model"] == str(cnn)
     expected = load_cnn(cnn).predict(sorted(folder.iterdir()))
-    for entry, prediction, path in zip(document["predictions"], expected, sorted(folder.iterdir()), strict=True):
+    for entry, prediction, path in zip(
+        document["predictions"], expected, sorted(folder.iterdir()), strict=True
+    ):
         assert entry["image"] == str(path)
         assert entry["class"] == prediction.label
         assert entry["probability"] == max(entry["probabilities"].values())
@@ -140,13 +144,20 @@ def test_json_and_csv_agree_with_the_model(cnn, support, capsys):
     assert main(["predict", str(cnn), str(folder), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["class"] for row in rows] == [e["class"] for e in document["predictions"]]
-    assert float(rows[0]["p(kind2)"]) == pytest.approx(document["predictions"][0]["probabilities"]["kind2"], abs=1e-5)
+    assert float(rows[0]["p(kind2)"]) == pytest.approx(
+        document["predictions"][0]["probabilities"]["kind2"], abs=1e-5
+    )
 
 
 def test_files_folders_and_patterns_are_expanded(cnn, support, capsys):
     capsys.readouterr()
     pattern = str(support / "kind2" / "*.png")
-    assert main(["predict", str(cnn), str(support / "kind0"), str(support / "kind1" / "1.png"), pattern, "--json"]) == 0
+    assert (
+        main(
+            ["predict", str(cnn), str(support / "kind0"), str(support / "kind1" / "1.png"), pattern, "--json"]
+        )
+        == 0
+    )
     images = [p["image"] for p in json.loads(capsys.readouterr().out)["predictions"]]
     assert [Path(i).parent.name for i in images] == ["kind0"] * 3 + ["kind1"] + ["kind2"] * 3
 
@@ -213,14 +224,18 @@ def break_support(support: Path, how: str) -> None:
         ("one class", 4, "only one class ('kind0')"),
         ("empty class", 4, "class 'kind1' has no images"),
         ("nothing readable", 4, "class 'kind1' has no image that can be read"),
-        ("too many", 5, "13 classes; generator 'toy' knows at most 6"),
+        ("too many", 5, "13 classes; 'toy' knows 6 at most"),
     ],
 )
-def test_a_support_folder_that_cannot_be_used_is_one_clear_error(how, code, says, run_path, support, tmp_path, capsys):
+def test_a_support_folder_that_cannot_be_used_is_one_clear_error(
+    how, code, says, run_path, support, tmp_path, capsys
+):
     break_support(support, how)
     output = tmp_path / "out" / "cnn.safetensors"
     capsys.readouterr()
-    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == code
+    assert (
+        main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == code
+    )
     captured = capsys.readouterr()
     error = captured.err[captured.err.index("error: ") :]
     assert says in error
@@ -267,7 +282,19 @@ def test_output_that_cannot_be_written_is_one_clear_error(run_path, support, tmp
 def test_evaluation_repeats_to_the_digit_and_says_how_it_was_made(run_path, capsys):
     documents = []
     for seed in ("0", "0", "1"):
-        arguments = ["--split", "toy:test", "--way", "3", "--query", "2", "--tasks", "40", "--seed", seed, "--json"]
+        arguments = [
+            "--split",
+            "toy:test",
+            "--way",
+            "3",
+            "--query",
+            "2",
+            "--tasks",
+            "40",
+            "--seed",
+            seed,
+            "--json",
+        ]
         assert main(["evaluate", str(run_path), *arguments]) == 0
         documents.append(json.loads(capsys.readouterr().out))
     assert documents[0] == documents[1]
@@ -288,19 +315,27 @@ def test_more_classes_than_the_generator_or_the_split_has_are_refused(run_path, 
     assert "has 8 images; an episode needs 21" in capsys.readouterr().err
 
 
-def test_a_damaged_store_is_told(config_path, store_path, tmp_path, capsys):
-    import shutil
-
+@pytest.mark.parametrize("how", ["cut off", "changed"])
+def test_a_damaged_store_is_told(how, config_path, store_path, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(store_path, copy)
     with (copy / "images.npy").open("r+b") as file:
-        file.truncate(1000)
-    assert main(["train", "--config", str(config_path), "--data", str(copy), "--run", str(tmp_path / "r")]) == 4
+        if how == "cut off":
+            file.truncate(1000)
+        else:
+            file.seek(-10, os.SEEK_END)
+            file.write(b"0123456789")
+    assert (
+        main(["train", "--config", str(config_path), "--data", str(copy), "--run", str(tmp_path / "r")]) == 4
+    )
     assert str(copy) in capsys.readouterr().err
 
 
 def test_training_tells_its_progress_in_plain_lines(config_path, tmp_path, capsys):
-    assert main(["train", "--config", str(config_path), "--run", str(tmp_path / "r"), "--set", "train.steps=20"]) == 0
+    assert (
+        main(["train", "--config", str(config_path), "--run", str(tmp_path / "r"), "--set", "train.steps=20"])
+        == 0
+    )
     captured = capsys.readouterr()
     assert "step 20 / 20  loss" in captured.err
     assert "validation" in captured.err
