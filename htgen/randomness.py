@@ -42,7 +42,11 @@ def fold(key: Tensor, *counters: int | Tensor) -> Tensor:
 
 def bits(key: Tensor, count: int) -> Tensor:
     """`count` random int64 values in 0..2^63-1 per key: `[...] -> [..., count]`."""
-    positions = torch.arange(count, device=key.device)
+    return bits_at(key, torch.arange(count, device=key.device))
+
+
+def bits_at(key: Tensor, positions: Tensor) -> Tensor:
+    """The values that `bits` has at `positions`: `[...], [..., K] -> [..., K]`."""
     return _shift_right(mix(mix(key)[..., None] ^ mix(positions)), 1)
 
 
