@@ -191,7 +191,7 @@ class Augmentation:
         photo: changes of photographs.
     """
 
-    rotate90: bool | Literal["class", "episode"] = False
+    rotate90: Literal[False, True, "class", "episode"] = False
     rotation: float = 0.0
     scale: float = 0.0
     shear: float = 0.0

@@ -73,11 +73,68 @@ class EpisodeConfig(_Section):
         return self
 
 
+class AlikeConfig(_Section):
+    """Changes that all images of an episode, or of each class, get alike. Probabilities; 0 = never."""
+
+    per_class: bool = False
+    """Draw once per class of an episode; otherwise once per episode."""
+    rotate: Fraction = 0.0
+    """Turn by an angle of -angle..angle."""
+    angle: Annotated[float, Field(gt=0, le=180)] = 180.0
+    """Degrees."""
+    resize: Fraction = 0.0
+    """Shrink to 70..100 % of the side."""
+    roll: Fraction = 0.0
+    """Move by up to 30 % of the side along both axes, round the edges."""
+    smooth: Fraction = 0.0
+    """Mean of 3x3 pixels."""
+    contrast: Fraction = 0.0
+    """A tanh curve whose steepness is drawn from 0.5..2.5."""
+    negate: Fraction = 0.0
+    """Exchange dark and bright."""
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> "AlikeConfig":
+        faults = []
+        if self.angle != 180.0 and not self.rotate:
+            faults.append("angle: changes nothing while rotate is 0")
+        if self.per_class and not any(
+            (self.rotate, self.resize, self.roll, self.smooth, self.contrast, self.negate)
+        ):
+            faults.append("per_class: changes nothing while all probabilities are 0")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+class PhotoConfig(_Section):
+    """Changes of photographs; magnitudes are limits of uniform distributions, 0 = off."""
+
+    per_image: bool = False
+    """Draw for every image; otherwise once per episode."""
+    flip: Fraction = 0.0
+    """Probability of swapping left and right."""
+    crop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Keep a random square of 1-crop..1 times the side, enlarged to the full size."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Fraction of the colour circle."""
+    brightness: Fraction = 0.0
+    """Fraction of the full range, added or taken away."""
+    contrast: Fraction = 0.0
+    """Distances from the image's mean change by a factor of 1-contrast..1+contrast."""
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> "PhotoConfig":
+        if self.per_image and not any((self.flip, self.crop, self.hue, self.brightness, self.contrast)):
+            raise ValueError("per_image: changes nothing while everything else is 0")
+        return self
+
+
 class AugmentConfig(_Section):
     """Changes of images; magnitudes are limits of uniform distributions, 0 = off."""
 
-    rotate90: bool = False
-    """Turn whole classes by a random multiple of 90 degrees."""
+    rotate90: Literal[False, True, "class", "episode"] = False
+    """Turn whole classes (class, or true), or whole episodes, by a random multiple of 90 degrees."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Degrees, per image."""
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -88,6 +145,27 @@ class AugmentConfig(_Section):
     """Fraction of the image side, per image and axis."""
     elastic: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Standard deviation of a smooth displacement, as a fraction of the image side."""
+    alike: AlikeConfig = AlikeConfig()
+    photo: PhotoConfig = PhotoConfig()
+
+
+class ValidationAugmentConfig(AugmentConfig):
+    """Changes of validation images. Off by default: a generator is used on images as they are."""
+
+    as_training: bool = False
+    """As in the section augment; the rest of this section must be left out."""
+
+    @model_validator(mode="after")
+    def _said_once(self) -> "ValidationAugmentConfig":
+        if self.as_training and self.model_dump(exclude={"as_training"}) != AugmentConfig().model_dump():
+            raise ValueError("as_training: the section's other values would change nothing; leave them out")
+        return self
+
+    def resolve(self, training: AugmentConfig) -> AugmentConfig:
+        """What validation images get, given the section of the training images."""
+        if self.as_training:
+            return training
+        return AugmentConfig(**{name: getattr(self, name) for name in AugmentConfig.model_fields})
 
 
 class CnnConfig(_Section):
@@ -279,6 +357,7 @@ class Config(_Section):
     episodes: EpisodeConfig = EpisodeConfig()
     validation: EpisodeConfig = EpisodeConfig(query=5)
     augment: AugmentConfig = AugmentConfig()
+    augment_validation: ValidationAugmentConfig = ValidationAugmentConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()

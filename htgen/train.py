@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from htgen.augment import Augmentation
+from htgen.augment import Alike, Augmentation, Photo
 from htgen.checkpoint import GeneratorFile, RunFolder, load_tensors, read_state, write_state
 from htgen.config import AugmentConfig, Config, EpisodeConfig, OptimizerConfig
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images, open_store
@@ -64,7 +64,9 @@ def episode_shape(config: EpisodeConfig) -> EpisodeShape:
 
 def augmentation(config: AugmentConfig) -> Augmentation | None:
     """The augmentation of a config section, or None when all is off."""
-    made = Augmentation(**config.model_dump())
+    values = config.model_dump()
+    alike, photo = Alike(**values.pop("alike")), Photo(**values.pop("photo"))
+    made = Augmentation(**values, alike=alike, photo=photo)
     return None if made == Augmentation() else made
 
 
@@ -127,6 +129,7 @@ class Trainer:
             seed=config.seed,
             stream="validation",
             period=TASKS_PER_BATCH,
+            augmentation=augmentation(config.augment_validation.resolve(config.augment)),
         )
         torch.manual_seed(config.seed)
         self.model = HyperTransformer(config.model).to(self.device)
