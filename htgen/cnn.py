@@ -14,12 +14,17 @@ from htgen.cnn_spec import LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvS
 
 @dataclass(frozen=True)
 class ConvWeights:
-    """Weights of one block for E episodes: kernel `[E, O, C, k, k]`; bias, gamma, beta `[E, O]`."""
+    """Weights of one block for E episodes: kernel `[E, O, C, k, k]`; bias, gamma, beta `[E, O]`.
+
+    Support and query images have norm parameters of their own only if the config says so.
+    """
 
     kernel: Tensor
     bias: Tensor | None
     gamma: Tensor
     beta: Tensor
+    query_gamma: Tensor
+    query_beta: Tensor
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ def moments(x: Tensor, ignore: Tensor | None = None) -> Moments:
         variance, mean = torch.var_mean(x, dim=(0, 3, 4), correction=0)
         return Moments(mean, variance)
     keep = (~ignore).to(x.dtype).T[:, :, None, None, None]  # [N, E, 1, 1, 1]
-    total = keep.sum(dim=(0, 3, 4)) * (x.shape[3] * x.shape[4])
+    # At least one: of a support set that is ignored altogether nothing can be learned, but no NaN comes.
+    total = keep.sum(dim=(0, 3, 4)).clamp(min=1) * (x.shape[3] * x.shape[4])
     mean = (x * keep).sum(dim=(0, 3, 4)) / total
     centred = (x - mean[:, :, None, None]) * keep
     return Moments(mean, centred.square().sum(dim=(0, 3, 4)) / total)

@@ -59,8 +59,16 @@ class EpisodeConfig(_Section):
     """Query images per class."""
     unlabeled: NaturalOrRange = 0
     """Support images per class that come without their label."""
+    support_size: Count | None = None
+    """Labelled support images in all, instead of shot; the first (size mod way) classes get one more."""
+    query_size: Count | None = None
+    """Query images in all, instead of query; likewise."""
     balanced: bool = True
     """Same counts for every class; otherwise support and query are cut from one shuffled batch."""
+    remove_labeled: Fraction = 0.0
+    """Hide labelled support images, each with a probability drawn per episode up to this."""
+    remove_unlabeled: Fraction = 0.0
+    """The same for unlabelled ones."""
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> "EpisodeConfig":
@@ -70,6 +78,10 @@ class EpisodeConfig(_Section):
                 raise ValueError(f"{name}: the range {list(value)} is upside down")
         if (self.way[0] if isinstance(self.way, tuple) else self.way) < 2:
             raise ValueError("way: an episode needs at least 2 classes")
+        if self.support_size is not None and self.support_size < (
+            self.way[1] if isinstance(self.way, tuple) else self.way
+        ):
+            raise ValueError("support_size: every class needs a labelled image")
         return self
 
 
@@ -185,6 +197,8 @@ class CnnConfig(_Section):
     """lrelu has slope 0.01."""
     norm: Literal["support", "batch"] = "support"
     """Statistics of the support set, or of the batch at hand (the reference's, transductive)."""
+    separate_query_norm: bool = False
+    """Learn a second scale and shift of every norm for query images; exported CNNs have these."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Before the logits layer, in training."""
 
@@ -211,7 +225,7 @@ class LocalFeaturesConfig(_Section):
     nonlinear: bool = False
     """Pool after the ReLU instead of before it."""
     logits: Literal["default", "passthrough", "mix"] = "default"
-    """For the logits layer: convs, the flattened activations themselves, or both."""
+    """For the logits layer: convs over the last activations, the inputs of the logits layer, or both."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """On the features, in training."""
 
@@ -245,13 +259,13 @@ class WeightsConfig(_Section):
     generate_norm: bool = False
     """Generate scale and shift of every norm; otherwise they are learned."""
     base: bool = False
-    """Add generated weights, times a learned scale, to learned task-independent ones."""
+    """Convolutions: add what is generated, times a learned scale, to learned task-independent kernels."""
     base_scale: Positive = 0.1
     """Initial value of that scale."""
     prototypes: bool = False
     """Start the logits layer from the class means of the support activations."""
     learned_layers: int = 0
-    """The first N convolutions (last N when negative) are learned instead of generated."""
+    """The first N convolutions (last N when negative) are learned, without bias, instead of generated."""
 
 
 class ModelConfig(_Section):
@@ -281,7 +295,18 @@ class ModelConfig(_Section):
             )
         if self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default":
             faults.append("local.width: 0 without shared features leaves tokens that see no image")
+        if self.cnn.separate_query_norm and self.weights.generate_norm:
+            faults.append("cnn.separate_query_norm: norm parameters are either learned or generated")
         blocks = 3 if self.cnn.shape == "3-layer" else 4
+        if (
+            self.shared.layers
+            and self.shared.padding == "valid"
+            and self.image_size < 2**self.shared.layers * 2 - 1
+        ):
+            faults.append(
+                f"shared.padding: {self.shared.layers} layers of valid convs need images of "
+                f"{2**self.shared.layers * 2 - 1} pixels or more"
+            )
         if abs(self.weights.learned_layers) > blocks:
             faults.append(f"weights.learned_layers: the CNN has {blocks} convolutions")
         if self.cnn.shape != "maxpool-4-layer" and not self.cnn.last_pool:
@@ -331,6 +356,18 @@ class TrainConfig(_Section):
     steps: Count = 10_000
     episodes_per_step: Count = 16
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    l2: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the mean squared CNN kernels and logits weights in the loss."""
+    variation_penalty: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of sum(generated^2) / sum(base^2) in the loss; needs model.weights.base."""
+    head_steps: Natural = 0
+    """Steps over which the loss slides from warm-up heads behind each convolution to the real logits."""
+    shared_head: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the loss of a linear classifier of all training classes on the shared features."""
+    pretrain_shared: bool = False
+    """Train the shared features alone, with the shared head's loss."""
+    restore_shared: str | None = None
+    """Run folder or generator file whose shared features a new run starts from."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay per step of averaged weights, which are then the ones validated and shipped; 0 = off."""
     log_every: Count = 100
@@ -363,14 +400,35 @@ class Config(_Section):
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def _ways_fit(self) -> "Config":
+    def _fits_together(self) -> "Config":
+        faults = []
         for section in ("episodes", "validation"):
             way = getattr(self, section).way
             largest = way[1] if isinstance(way, tuple) else way
             if largest > self.model.max_way:
-                raise ValueError(
-                    f"{section}.way: {largest} classes, but model.max_way is {self.model.max_way}"
+                faults.append(f"{section}.way: {largest} classes, but model.max_way is {self.model.max_way}")
+            episodes = getattr(self, section)
+            if (
+                episodes.remove_labeled or episodes.remove_unlabeled
+            ) and self.model.transformer.topology == "separate":
+                faults.append(
+                    f"{section}.remove_labeled: samples cannot be removed with transformer.topology: separate"
                 )
+        for section in ("augment", "augment_validation"):
+            if getattr(self, section).photo.hue and self.model.image_channels == 1:
+                faults.append(f"{section}.photo.hue: grey images have no hue; model.image_channels: 3 has")
+        if self.train.variation_penalty and not self.model.weights.base:
+            faults.append("train.variation_penalty: there is no variation without model.weights.base")
+        if not self.model.shared.layers:
+            faults += [
+                f"train.{name}: there are no shared features with model.shared.layers: 0"
+                for name in ("shared_head", "pretrain_shared", "restore_shared")
+                if getattr(self.train, name)
+            ]
+        if self.train.pretrain_shared and self.train.head_steps:
+            faults.append("train.head_steps: pretrain_shared trains no CNN that heads could sit on")
+        if faults:
+            raise ValueError("\n".join(faults))
         return self
 
 

@@ -8,6 +8,7 @@ drawing is vectorised integer arithmetic on the device that holds the images (`h
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ UNLABELED = -1
 """The label of a support image whose class is not told."""
 
 # Purposes of random numbers, so that no two draws of one episode share a key.
-_SHAPE, _CLASSES, _IMAGES, _SHUFFLE, _AUGMENT, _SLOTS = range(6)
+_SHAPE, _CLASSES, _IMAGES, _SHUFFLE, _AUGMENT, _SLOTS, _REMOVE = range(7)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class EpisodeBatch:
             generator's label slots stands for each class.
         support_rows: `[E, S]` int64, row of each support image in the store.
         query_rows: `[E, Q]` int64, row of each query image in the store.
+        ignore: `[E, S]` bool, True for support images that were removed at random; None when none are.
     """
 
     support_images: Tensor
@@ -52,6 +54,7 @@ class EpisodeBatch:
     slots: Tensor
     support_rows: Tensor
     query_rows: Tensor
+    ignore: Tensor | None
 
     @property
     def way(self) -> int:
@@ -72,6 +75,10 @@ class EpisodeShape:
         balanced: every class has `shot` support and `query` query images. Otherwise the images of an
             episode are shuffled before they are cut into support and query, so that class counts
             vary; every class keeps at least one labelled support image.
+        support_size, query_size: images in all, in place of `shot` and `query`. They need not divide by
+            the way: the first `size mod way` classes get one more.
+        remove_labeled, remove_unlabeled: per episode a probability is drawn uniformly up to this; each
+            such support image is then ignored with that probability.
     """
 
     way: int | tuple[int, int]
@@ -79,6 +86,10 @@ class EpisodeShape:
     query: int | tuple[int, int]
     unlabeled: int | tuple[int, int] = 0
     balanced: bool = True
+    support_size: int | None = None
+    query_size: int | None = None
+    remove_labeled: float = 0.0
+    remove_unlabeled: float = 0.0
 
 
 IN_MEMORY_LIMIT = 2 << 30
@@ -195,10 +206,12 @@ class EpisodeSampler:
         )
 
     def _check(self, split: str, class_names: Sequence[str] | None) -> None:
-        way, shot, query, unlabeled = (
-            _high(count)
-            for count in (self.shape.way, self.shape.shot, self.shape.query, self.shape.unlabeled)
-        )
+        shape = self.shape
+        way = _high(shape.way)
+        # The smallest way makes the largest classes when sizes are given in all.
+        shot = _per_class(shape.support_size, shape.way, _high(shape.shot))
+        query = _per_class(shape.query_size, shape.way, _high(shape.query))
+        unlabeled = _high(shape.unlabeled)
         if len(self._class_ids) < way:
             raise DataError(
                 f"split '{split}' has {len(self._class_ids)} classes; {way}-way episodes need at least {way}",
@@ -214,6 +227,8 @@ class EpisodeSampler:
                 f"{name} of split '{split}' has {smallest} images; an episode needs {needed} ({parts})",
                 "fewer shots or queries, or add images to the class",
             )
+        if shape.support_size is not None and shape.support_size < way:
+            raise DataError(f"{shape.support_size} support images cannot show {way} classes", "more of them")
 
     def batch(self, start: int, count: int, query_round: int = 0) -> EpisodeBatch:
         """Episodes `start .. start + count - 1`, which must share one period when counts are ranges.
@@ -225,7 +240,12 @@ class EpisodeSampler:
             raise ValueError(
                 f"episodes {start}..{start + count - 1} cross a period of {self._period}: shapes may differ"
             )
+        if query_round and not self.shape.balanced:
+            raise ValueError("unbalanced episodes cut support and query from one batch: no further queries")
         way, shot, query, unlabeled = self._draw_shape(start // self._period)
+        labeled = way * shot if self.shape.support_size is None else self.shape.support_size
+        queries = way * query if self.shape.query_size is None else self.shape.query_size
+        support = labeled + way * unlabeled
         episodes = torch.arange(start, start + count, device=self._device)
         keys = randomness.fold(self._key, episodes)  # [E]
 
@@ -248,16 +268,21 @@ class EpisodeSampler:
         rows = self._first_rows[picked][..., None] + torch.cat([in_support, in_query], dim=2)
 
         # Sample-major order: every class's first image, then every class's second, and so on.
+        # Sizes that are no multiple of the way cut the last round short.
         rows = rows.transpose(1, 2).reshape(count, -1)
         labels = torch.arange(way, device=self._device).repeat(shot + unlabeled + query).expand(count, -1)
+        parts = way * shot, way * unlabeled, way * query
+        kept = labeled, way * unlabeled, queries
+        rows, labels = (
+            torch.cat([part[:, :n] for part, n in zip(x.split(parts, dim=1), kept, strict=True)], dim=1)
+            for x in (rows, labels)
+        )
         if not self.shape.balanced:
             order = randomness.bits(randomness.fold(keys, _SHUFFLE), rows.shape[1])
             order[:, :way] = torch.iinfo(torch.int64).max  # one labelled image of each class stays in front
             order = order.argsort(dim=1, descending=True, stable=True)
             rows, labels = rows.gather(1, order), labels.gather(1, order)
 
-        labeled = way * shot
-        support = labeled + way * unlabeled
         support_labels = labels[:, :support].clone()
         support_labels[:, labeled:] = UNLABELED
 
@@ -274,7 +299,20 @@ class EpisodeSampler:
             slots=randomness.bits(randomness.fold(keys, _SLOTS), self._slot_count).topk(way, dim=1).indices,
             support_rows=rows[:, :support],
             query_rows=rows[:, support:],
+            ignore=self._draw_removal(keys, support_labels),
         )
+
+    def _draw_removal(self, keys: Tensor, support_labels: Tensor) -> Tensor | None:
+        """Which support images are hidden `[E, S]`, or None when none can be."""
+        limits = self.shape.remove_labeled, self.shape.remove_unlabeled
+        if not any(limits):
+            return None
+        keys = randomness.fold(keys, _REMOVE)
+        of_labeled, of_unlabeled = (
+            randomness.uniform(keys, 2) * torch.tensor(limits).to(keys.device)
+        ).unbind(1)
+        probability = torch.where(support_labels < 0, of_unlabeled[:, None], of_labeled[:, None])
+        return randomness.uniform(randomness.fold(keys, 0), support_labels.shape[1]) < probability
 
     def _read(self, rows: Tensor) -> Tensor:
         """Images at `rows` `[E, M]` as float32 `[E, M, C, H, W]`, 0..255."""
@@ -291,16 +329,24 @@ class EpisodeSampler:
     def _draw_shape(self, period: int) -> tuple[int, int, int, int]:
         draws = randomness.uniform(randomness.fold(self._key.cpu(), period, -1 - _SHAPE), 4).tolist()
         shape = self.shape
+        way = _draw_count(shape.way, draws[0])
         return (
-            _draw_count(shape.way, draws[0]),
-            _draw_count(shape.shot, draws[1], log_uniform=True),
-            _draw_count(shape.query, draws[2]),
+            way,
+            _per_class(shape.support_size, way, _draw_count(shape.shot, draws[1], log_uniform=True)),
+            _per_class(shape.query_size, way, _draw_count(shape.query, draws[2])),
             _draw_count(shape.unlabeled, draws[3]),
         )
 
 
 def _high(count: int | tuple[int, int]) -> int:
     return count[1] if isinstance(count, tuple) else count
+
+
+def _per_class(size: int | None, way: int | tuple[int, int], count: int) -> int:
+    """Images of the largest class: from a total size over the (smallest) way, or the count itself."""
+    if size is None:
+        return count
+    return ceil(size / (way[0] if isinstance(way, tuple) else way))
 
 
 def _draw_count(count: int | tuple[int, int], draw: float, log_uniform: bool = False) -> int:

@@ -134,8 +134,8 @@ class Generator:
             tensors[f"{conv.name}.weight"] = written.kernel
             if written.bias is not None:
                 tensors[f"{conv.name}.bias"] = written.bias
-            tensors[f"{conv.name}.norm.weight"] = written.gamma
-            tensors[f"{conv.name}.norm.bias"] = written.beta
+            tensors[f"{conv.name}.norm.weight"] = written.query_gamma
+            tensors[f"{conv.name}.norm.bias"] = written.query_beta
             tensors[f"{conv.name}.norm.mean"] = stats.mean
             tensors[f"{conv.name}.norm.var"] = stats.variance
         tensors["logits.weight"] = weights.logits_weight

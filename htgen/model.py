@@ -67,6 +67,47 @@ class GeneratedWeights:
     logits_bias: Tensor
 
 
+@dataclass(frozen=True)
+class SupportView:
+    """What every layer's generator sees of the support set.
+
+    Attributes:
+        labels: `[E, S]`, 0..n-1; negative = unlabelled.
+        slots: `[E, n]`, the label slot of each class.
+        label_ids: `[E, S]`, row of the label table: the class's slot, or the last row for no label.
+        ignore: `[E, S]` bool or None, True for samples that are not to be seen.
+        shared: shared features `[E, S, F]`, as a list of none or one.
+    """
+
+    labels: Tensor
+    slots: Tensor
+    label_ids: Tensor
+    ignore: Tensor | None
+    shared: list[Tensor]
+
+    @property
+    def way(self) -> int:
+        """Classes per episode."""
+        return self.slots.shape[1]
+
+
+@dataclass(frozen=True)
+class EpisodeOutput:
+    """All that comes of running episodes; training losses look at more than the logits.
+
+    Attributes:
+        weights: the generated CNNs.
+        logits: `[E, Q, n]` of the query images.
+        view: the support set as the generators saw it.
+        activations: after each block, `[S + Q, E, C, H, W]`, support images first.
+    """
+
+    weights: GeneratedWeights
+    logits: Tensor
+    view: SupportView
+    activations: list[Tensor]
+
+
 class SliceGenerator(nn.Module):
     """Sample encoder, placeholders and transformer of one layer: everything up to its weight slices.
 
@@ -102,26 +143,24 @@ class SliceGenerator(nn.Module):
         )
 
     def forward(
-        self, features: list[Tensor], label_ids: Tensor, placeholder_ids: Tensor | None, ignore: Tensor | None
+        self, features: list[Tensor], view: SupportView, placeholder_ids: Tensor | None = None
     ) -> Tensor:
         """Weight slices `[E, P, slice_size]`.
 
         Args:
             features: feature vectors of the samples, `[E, S, *]` each, to be concatenated.
-            label_ids: `[E, S]`, rows of the label table.
             placeholder_ids: `[E, P]`, which placeholders to use; None for all.
-            ignore: `[E, S]`, 1 for samples that are not to be seen.
         """
-        samples = torch.cat([self.labels[label_ids], *features], dim=2)
+        samples = torch.cat([self.labels[view.label_ids], *features], dim=2)
         samples = F.pad(samples, (0, self.sample_width - samples.shape[2]))
         placeholders = (
-            self.placeholders.expand(len(label_ids), -1, -1)
+            self.placeholders.expand(len(samples), -1, -1)
             if placeholder_ids is None
             else self.placeholders[placeholder_ids]
         )
         embedding = placeholders.shape[2]
         placeholders = F.pad(placeholders, (0, self.weight_width - embedding))
-        tokens = self.transformer(placeholders, samples, ignore)
+        tokens = self.transformer(placeholders, samples, view.ignore)
         return tokens[:, :, embedding : embedding + self.slice_size]
 
 
@@ -132,10 +171,13 @@ class ConvGenerator(nn.Module):
         super().__init__()
         weights = config.weights
         channels = conv.out_channels
-        self.gamma = self.beta = None
+        self.gamma = self.beta = self.query_gamma = self.query_beta = None
         if learned or not weights.generate_norm:
             self.gamma = nn.Parameter(torch.ones(channels))
             self.beta = nn.Parameter(torch.zeros(channels))
+            if config.cnn.separate_query_norm:
+                self.query_gamma = nn.Parameter(torch.ones(channels))
+                self.query_beta = nn.Parameter(torch.zeros(channels))
         self.base_kernel = self.scale = None
         if learned or weights.base:
             kernel = torch.empty(channels, conv.in_channels, conv.kernel, conv.kernel)
@@ -156,22 +198,19 @@ class ConvGenerator(nn.Module):
         width = shared_width + (self.local.width if self.local is not None else 0)
         self.slices = SliceGenerator(config, width, self.allocation.slices, self.allocation.slice_size)
 
-    def forward(
-        self, support: Tensor, shared: list[Tensor], label_ids: Tensor, ignore: Tensor | None
-    ) -> ConvWeights:
+    def forward(self, support: Tensor, view: SupportView) -> ConvWeights:
         """Weights of this block for E episodes.
 
         Args:
             support: activations of the support images that enter the block, `[S, E, C, H, W]`.
-            shared: shared features, `[E, S, F]`, as a list of none or one.
         """
         episodes = support.shape[1]
         parts: dict[str, Tensor] = {}
         if self.slices is not None:
-            features = list(shared)
+            features = list(view.shared)
             if self.local is not None:
                 features.insert(0, self.feature_dropout(_per_sample(self.local, support)))
-            parts = self.allocation.decode(self.slices(features, label_ids, None, ignore))
+            parts = self.allocation.decode(self.slices(features, view))
         if self.base_kernel is not None:
             base = self.base_kernel.expand(episodes, -1, -1, -1, -1)
             if "kernel" in parts and self.scale is not None:
@@ -185,57 +224,56 @@ class ConvGenerator(nn.Module):
             gamma, beta = self.gamma.expand(episodes, -1), self.beta.expand(episodes, -1)
         assert gamma is not None
         assert beta is not None
-        return ConvWeights(parts["kernel"], parts.get("bias"), gamma, beta)
+        query_gamma, query_beta = gamma, beta
+        if self.query_gamma is not None and self.query_beta is not None:
+            query_gamma = self.query_gamma.expand(episodes, -1)
+            query_beta = self.query_beta.expand(episodes, -1)
+        return ConvWeights(parts["kernel"], parts.get("bias"), gamma, beta, query_gamma, query_beta)
 
 
 class LogitsGenerator(nn.Module):
-    """Writes the logits layer: one slice per class."""
+    """Writes a logits layer: one slice per class.
 
-    def __init__(self, config: ModelConfig, spec: CnnSpec, shared_width: int) -> None:
+    Args:
+        conv: the block whose output the layer reads.
+        feature_count: number of the layer's inputs.
+    """
+
+    def __init__(self, config: ModelConfig, conv: ConvSpec, feature_count: int, shared_width: int) -> None:
         super().__init__()
-        last = spec.convs[-1]
         self.mode = config.local.logits
-        self.allocation = LogitsAllocation(spec.feature_count)
+        self.allocation = LogitsAllocation(feature_count)
         self.local = None
         if self.mode != "passthrough":
-            self.local = _local_features(config, last.out_channels, last.out_size, last.out_channels, 1)
+            self.local = _local_features(config, conv.out_channels, conv.out_size, conv.out_channels, 1)
         self.feature_dropout = nn.Dropout(config.local.dropout)
         width = shared_width + (self.local.width if self.local is not None else 0)
-        width += spec.feature_count if self.mode != "default" else 0
+        width += feature_count if self.mode != "default" else 0
         self.slices = SliceGenerator(config, width, config.max_way, self.allocation.slice_size)
         self.log_sharpness = self.scale = None
         if config.weights.prototypes:
             # 2 s mu_c . x - s |mu_c|^2 = s |x|^2 - s |x - mu_c|^2: a nearest-mean classifier. Normed
             # features have about unit variance, so distances grow with their number.
-            self.log_sharpness = nn.Parameter(torch.tensor(4.0 / spec.feature_count).log())
+            self.log_sharpness = nn.Parameter(torch.tensor(4.0 / feature_count).log())
             self.scale = nn.Parameter(torch.tensor(config.weights.base_scale))
 
-    def forward(
-        self,
-        support: Tensor,
-        features: Tensor,
-        shared: list[Tensor],
-        labels: Tensor,
-        slots: Tensor,
-        label_ids: Tensor,
-        ignore: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, support: Tensor, features: Tensor, view: SupportView) -> tuple[Tensor, Tensor]:
         """Weight `[E, n, F]` and bias `[E, n]`.
 
         Args:
-            support: activations of the support images after the last block, `[S, E, C, H, W]`.
+            support: activations of the support images after the block, `[S, E, C, H, W]`.
             features: the same as inputs of the logits layer, `[E, S, F]`.
         """
-        tokens = list(shared)
+        tokens = list(view.shared)
         if self.mode != "default":
             tokens.insert(0, features)
         if self.local is not None:
             tokens.insert(0, self.feature_dropout(_per_sample(self.local, support)))
-        parts = self.allocation.decode(self.slices(tokens, label_ids, slots, ignore))
+        parts = self.allocation.decode(self.slices(tokens, view, view.slots))
         weight, bias = parts["weight"], parts["bias"]
         if self.log_sharpness is not None and self.scale is not None:
             sharpness = self.log_sharpness.exp()
-            means = class_means(features, labels, slots.shape[1], ignore)
+            means = class_means(features, view.labels, view.way, view.ignore)
             weight = 2 * sharpness * means + self.scale * weight
             bias = -sharpness * means.square().sum(dim=2) + self.scale * bias
         return weight, bias
@@ -267,7 +305,7 @@ class HyperTransformer(nn.Module):
             )
             for index, conv in enumerate(self.spec.convs)
         )
-        self.logits = LogitsGenerator(config, self.spec, shared_width)
+        self.logits = LogitsGenerator(config, self.spec.convs[-1], self.spec.feature_count, shared_width)
         self.cnn_dropout = nn.Dropout(config.cnn.dropout)
 
     def forward(
@@ -278,7 +316,34 @@ class HyperTransformer(nn.Module):
         slots: Tensor,
         ignore: Tensor | None = None,
     ) -> Tensor:
-        """Logits `[E, Q, n]` of the query images, from CNNs generated for the support set.
+        """Logits `[E, Q, n]` of the query images; see `run` for the arguments."""
+        return self.run(support_images, support_labels, query_images, slots, ignore).logits
+
+    def generate(
+        self, support_images: Tensor, support_labels: Tensor, slots: Tensor, ignore: Tensor | None = None
+    ) -> GeneratedWeights:
+        """The CNNs alone; see `run` for the arguments."""
+        return self.run(support_images, support_labels, support_images[:, :0], slots, ignore).weights
+
+    def execute(self, weights: GeneratedWeights, images: Tensor) -> Tensor:
+        """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
+        x = images.transpose(0, 1)
+        for conv, stats, spec in zip(weights.convs, weights.stats, self.spec.convs, strict=True):
+            x = conv_block(x, conv, spec, self.spec.activation)
+            stats = stats if self.spec.norm == "support" else moments(x)
+            x = normalise(x, stats, conv.query_gamma, conv.query_beta)
+        features = head_features(x, self.spec)
+        return linear(features, weights.logits_weight, weights.logits_bias)
+
+    def run(
+        self,
+        support_images: Tensor,
+        support_labels: Tensor,
+        query_images: Tensor,
+        slots: Tensor,
+        ignore: Tensor | None = None,
+    ) -> EpisodeOutput:
+        """Generate a CNN for each support set, and classify the query images with it.
 
         Args:
             support_images: `[E, S, C, H, W]`, -1..1.
@@ -287,66 +352,50 @@ class HyperTransformer(nn.Module):
             slots: `[E, n]`, which of the generator's label slots stands for each class.
             ignore: `[E, S]` bool, True for support images that are not to be seen.
         """
-        return self._run(support_images, support_labels, query_images, slots, ignore)[1]
-
-    def generate(
-        self, support_images: Tensor, support_labels: Tensor, slots: Tensor, ignore: Tensor | None = None
-    ) -> GeneratedWeights:
-        """The CNNs alone. Arguments as in `forward`."""
-        return self._run(support_images, support_labels, support_images[:, :0], slots, ignore)[0]
-
-    def execute(self, weights: GeneratedWeights, images: Tensor) -> Tensor:
-        """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
-        x = images.transpose(0, 1)
-        for conv, stats, spec in zip(weights.convs, weights.stats, self.spec.convs, strict=True):
-            x = conv_block(x, conv, spec, self.spec.activation)
-            x = normalise(x, stats if self.spec.norm == "support" else moments(x), conv.gamma, conv.beta)
-        features = head_features(x, self.spec)
-        return _linear(features, weights.logits_weight, weights.logits_bias)
-
-    def _run(
-        self,
-        support_images: Tensor,
-        support_labels: Tensor,
-        query_images: Tensor,
-        slots: Tensor,
-        ignore: Tensor | None,
-    ) -> tuple[GeneratedWeights, Tensor]:
         self._check(support_images, slots)
         support = support_images.shape[1]
         # Support and query images pass each layer together: its weights are the same for both.
         x = torch.cat([support_images, query_images], dim=1).transpose(0, 1)  # [N, E, C, H, W]
-        unlabeled = support_labels < 0
-        label_ids = slots.gather(1, support_labels.clamp(min=0)).masked_fill(unlabeled, self.config.max_way)
-        shared = []
-        if self.shared is not None:
-            shared.append(
-                self.shared_dropout(self.shared(support_images.flatten(0, 1)).unflatten(0, label_ids.shape))
-            )
+        label_ids = slots.gather(1, support_labels.clamp(min=0))
+        label_ids = label_ids.masked_fill(support_labels < 0, self.config.max_way)
+        view = SupportView(
+            support_labels, slots, label_ids, ignore, self.shared_features(x[:support], ignore)
+        )
 
-        conv_weights, conv_stats = [], []
+        conv_weights, conv_stats, activations = [], [], []
         for generator, spec in zip(self.convs, self.spec.convs, strict=True):
-            weights = generator(x[:support], shared, label_ids, ignore)
+            weights = generator(x[:support], view)
             x = conv_block(x, weights, spec, self.spec.activation)
             stats = moments(x[:support], ignore)
-            if self.spec.norm == "batch" and len(x) > support:
-                x = torch.cat(
-                    [
-                        normalise(x[:support], stats, weights.gamma, weights.beta),
-                        normalise(x[support:], moments(x[support:]), weights.gamma, weights.beta),
-                    ]
-                )
-            else:
-                x = normalise(x, stats, weights.gamma, weights.beta)
+            x = self._normalise(x, support, stats, weights)
             conv_weights.append(weights)
             conv_stats.append(stats)
+            activations.append(x)
 
         features = head_features(x, self.spec)  # [E, N, F]
-        weight, bias = self.logits(
-            x[:support], features[:, :support], shared, support_labels, slots, label_ids, ignore
+        weight, bias = self.logits(x[:support], features[:, :support], view)
+        logits = linear(self.cnn_dropout(features[:, support:]), weight, bias)
+        return EpisodeOutput(
+            GeneratedWeights(conv_weights, conv_stats, weight, bias), logits, view, activations
         )
-        logits = _linear(self.cnn_dropout(features[:, support:]), weight, bias)
-        return GeneratedWeights(conv_weights, conv_stats, weight, bias), logits
+
+    def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:
+        """Shared features of support images `[S, E, C, H, W]` as a list of one `[E, S, F]`, or none."""
+        return [] if self.shared is None else [self.shared_dropout(self.shared(images, ignore))]
+
+    def _normalise(self, x: Tensor, support: int, stats: Moments, weights: ConvWeights) -> Tensor:
+        """Norm of support and query activations `[N, E, C, H, W]`, in one step where both are alike."""
+        alike = self.spec.norm == "support" and weights.query_gamma is weights.gamma
+        if alike or len(x) == support:
+            return normalise(x, stats, weights.gamma, weights.beta)
+        query = x[support:]
+        query_stats = stats if self.spec.norm == "support" else moments(query)
+        return torch.cat(
+            [
+                normalise(x[:support], stats, weights.gamma, weights.beta),
+                normalise(query, query_stats, weights.query_gamma, weights.query_beta),
+            ]
+        )
 
     def _check(self, support_images: Tensor, slots: Tensor) -> None:
         expected = (self.spec.image_channels, self.spec.image_size, self.spec.image_size)
@@ -371,7 +420,7 @@ def class_means(features: Tensor, labels: Tensor, way: int, ignore: Tensor | Non
     return (member @ features) / member.sum(dim=2, keepdim=True).clamp(min=1)
 
 
-def _linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """`[E, N, F] x [E, n, F] + [E, n] -> [E, N, n]`."""
     return torch.baddbmm(bias[:, None, :], features, weight.transpose(1, 2))
 

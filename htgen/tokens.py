@@ -6,17 +6,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from htgen.cnn import moments, normalise
+
 
 def global_average(x: Tensor) -> Tensor:
     """`[B, C, H, W] -> [B, C]`."""
     return x.mean(dim=(2, 3))
 
 
-class SharedFeatures(nn.Module):
-    """Features of an image, computed once per episode: `[B, C, H, W] -> [B, width]`.
+class ChannelNorm(nn.Module):
+    """Batch norm over the support set of each episode by itself: `[S, E, C, H, W]` to the same."""
 
-    3x3 convs, ReLU after each, stride 2 on all but the last, optional batch norm (of the batch at
-    hand) after each ReLU, global average pooling.
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, ignore: Tensor | None) -> Tensor:
+        return normalise(x, moments(x, ignore), self.weight, self.bias)
+
+
+class SharedFeatures(nn.Module):
+    """Features of the support images, computed once per episode: `[S, E, C, H, W] -> [E, S, width]`.
+
+    3x3 convs, ReLU after each, stride 2 on all but the last, optional batch norm (of the episode's
+    support set) after each ReLU, global average pooling.
     """
 
     def __init__(
@@ -34,17 +48,17 @@ class SharedFeatures(nn.Module):
             )
             for index, channels in enumerate(inputs)
         )
-        self.norms = nn.ModuleList(
-            nn.BatchNorm2d(width, track_running_stats=False) for _ in range(layers if norm else 0)
-        )
+        self.norms = nn.ModuleList(ChannelNorm(width) for _ in range(layers if norm else 0))
 
-    def forward(self, images: Tensor) -> Tensor:
-        x = images
+    def forward(self, images: Tensor, ignore: Tensor | None) -> Tensor:
+        """`ignore` `[E, S]` is True for images that do not count in norms."""
+        samples = images.shape[:2]
+        x = images.flatten(0, 1)
         for index, conv in enumerate(self.convs):
             x = F.relu(conv(x))
             if self.norms:
-                x = self.norms[index](x)
-        return global_average(x)
+                x = self.norms[index](x.unflatten(0, samples), ignore).flatten(0, 1)
+        return global_average(x).unflatten(0, samples).transpose(0, 1)
 
 
 class LocalFeatures(nn.Module):

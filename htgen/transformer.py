@@ -21,7 +21,7 @@ LEAKY_SLOPE = 0.1
 def resolve_width(width: float, token_width: int, heads: int) -> int:
     """A configured width: up to 3.0 a fraction of the token width, else absolute; a multiple of `heads`."""
     absolute = width * token_width if width <= 3.0 else width
-    return ceil(absolute / heads) * heads
+    return ceil(round(absolute / heads, 6)) * heads  # 1.1 * 50 is a little more than 55
 
 
 class Attention(nn.Module):

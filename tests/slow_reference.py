@@ -18,7 +18,7 @@ from htgen.config import ModelConfig
 
 LABEL_NONE = -1
 CNN_NORM_EPSILON = 1e-3
-SHARED_NORM_EPSILON = 1e-5
+SHARED_NORM_EPSILON = 1e-3
 LAYER_NORM_EPSILON = 1e-6
 CNN_SLOPE = 0.01
 TRANSFORMER_SLOPE = 0.1
@@ -167,8 +167,8 @@ def _generate(
         activations = [_normalise(x, mean, variance, gamma, beta, CNN_NORM_EPSILON) for x in activations]
         kernels.append(kernel)
         biases.append(bias)
-        gammas.append(gamma)
-        betas.append(beta)
+        gammas.append(layer["query_gamma"] if config.cnn.separate_query_norm else gamma)
+        betas.append(layer["query_beta"] if config.cnn.separate_query_norm else beta)
         means.append(mean)
         variances.append(variance)
 
@@ -389,7 +389,7 @@ def _width(setting: float, token_width: int, heads: int) -> int:
     """Up to 3.0 a fraction of the token width, else absolute; rounded up to a multiple of the heads."""
     exact = setting * token_width if setting <= 3.0 else setting
     width = 0
-    while width < exact - 1e-9:
+    while width < exact - 1e-6:
         width += heads
     return width
 

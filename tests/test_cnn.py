@@ -46,7 +46,7 @@ def test_a_block_is_conv_bias_activation_pool(activation, size):
         random(EPISODES, 4),
     )
     ones = torch.ones(EPISODES, 4)
-    result = conv_block(x, ConvWeights(kernels, bias, ones, ones), spec, activation)
+    result = conv_block(x, ConvWeights(kernels, bias, ones, ones, ones, ones), spec, activation)
     for e in range(EPISODES):
         y = F.conv2d(x[:, e], kernels[e], bias[e], padding=1)
         y = F.relu(y) if activation == "relu" else F.leaky_relu(y, 0.01)

@@ -16,7 +16,7 @@ def sampler(store, way=4, shot=2, query=3, split=TRAIN, **settings) -> EpisodeSa
 
 
 def tensors(batch: EpisodeBatch) -> dict[str, torch.Tensor]:
-    return dict(batch.__dict__)
+    return {name: value for name, value in batch.__dict__.items() if value is not None}
 
 
 @pytest.mark.parametrize("balanced", [True, False])

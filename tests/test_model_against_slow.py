@@ -59,6 +59,7 @@ OTHERS: dict[str, list[Any]] = {
     "cnn.kernel": [3, 1, 5],
     "cnn.activation": ["relu", "lrelu"],
     "cnn.norm": ["support", "batch"],
+    "cnn.separate_query_norm": [False, True],
     "image_channels": [1, 3],
     "episode.counts": ["equal", "unequal"],
     "episode.unlabeled": [False, True],
@@ -84,8 +85,8 @@ def allowed(settings: Settings) -> bool:
         or has(shared__layers=0, shared__norm=True)  # no effect
         or has(local__width=0, local__nonlinear=True)  # no effect
         or has(transformer__inner_width=0.0, transformer__skip_last_nonlinearity=True)  # no effect
+        or has(cnn__separate_query_norm=True, weights__generate_norm=True)
         or has(cnn="4-layer", cnn__kernel=5)  # wants large images
-        or has(shared__norm=True, episode__ignore=True)  # see SHARED_NORM_FAULT
     )
 
 
@@ -317,13 +318,6 @@ def assert_same(
 # --------------------------------------------------------------------------------------------- tests
 
 
-SHARED_NORM_FAULT = pytest.mark.xfail(
-    strict=True,
-    reason="the norm of the shared features counts the images of other episodes, and ignored ones; "
-    "once it does not, remove this mark and what refers to it",
-)
-
-
 def describe(settings: Settings) -> str:
     named = [settings[axis] for axis in (*MAIN, "cnn") if axis in settings]
     return "-".join(named).replace(", ", "-").replace(" ", "-")
@@ -334,9 +328,7 @@ def test_logits_and_gradients(index: int) -> None:
     settings = CASES[index]
     config = model_config(settings)
     model, batch = make_model(config, index), make_batch(config, settings, index)
-    # One by one where episodes of a batch do not keep apart; see SHARED_NORM_FAULT.
-    batches = [batch.one(0), batch.one(1)] if config.shared.norm else [batch]
-    assert_same(run_model(model, batches), run_slow(model, batch))
+    assert_same(run_model(model, [batch]), run_slow(model, batch))
 
 
 def test_float32() -> None:
@@ -352,7 +344,7 @@ ROBUST: list[Any] = [
     {"transformer.topology": "encoder-decoder", "transformer.activation": "sigmoid", "cnn": "3-layer"},
     {"transformer.topology": "separate", "weights.allocation": "spatial", "cnn.channels": 5},
     {"weights.prototypes": True, "local.logits": "mix", "cnn.norm": "batch", "weights.learned_layers": 1},
-    pytest.param({"shared.norm": True}, marks=SHARED_NORM_FAULT),
+    {"shared.norm": True},
 ]
 
 
