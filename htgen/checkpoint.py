@@ -127,6 +127,24 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return _decode(path, STATE_FORMAT, "a htgen training state")
 
 
+def restore_shared_features(model: HyperTransformer, path: str | Path) -> None:
+    """Copy the shared features of another run (its latest state) or generator file into a model.
+
+    Raises:
+        ModelError: there are none, or they have other shapes.
+    """
+    path = Path(path)
+    if path.is_dir():
+        tensors = read_state(RunFolder(path).state_path)[1]
+        prefix = "model.shared."
+    else:
+        tensors = GeneratorFile.read(path).tensors
+        prefix = "shared."
+    found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    assert model.shared is not None
+    load_tensors(model.shared, found, f"the shared features of {path}")
+
+
 def file_hash(data: bytes) -> str:
     """Hexadecimal SHA-256, by which files of generators and CNNs name each other."""
     return hashlib.sha256(data).hexdigest()

@@ -43,6 +43,7 @@ class EpisodeBatch:
             generator's label slots stands for each class.
         support_rows: `[E, S]` int64, row of each support image in the store.
         query_rows: `[E, Q]` int64, row of each query image in the store.
+        support_classes: `[E, S]` int64, class id in the store of each support image, labelled or not.
         ignore: `[E, S]` bool, True for support images that were removed at random; None when none are.
     """
 
@@ -54,6 +55,7 @@ class EpisodeBatch:
     slots: Tensor
     support_rows: Tensor
     query_rows: Tensor
+    support_classes: Tensor
     ignore: Tensor | None
 
     @property
@@ -159,6 +161,7 @@ class EpisodeSampler:
         self._slot_count = slot_count
         self._period = period
         self._device = images.device if isinstance(images, Tensor) else torch.device(device)
+        self.class_ids = list(class_ids)
         self._class_ids = torch.as_tensor(np.asarray(class_ids, dtype=np.int64), device=self._device)
         bounds = torch.as_tensor(np.asarray(offsets, dtype=np.int64), device=self._device)
         self._first_rows = bounds[self._class_ids]
@@ -299,6 +302,7 @@ class EpisodeSampler:
             slots=randomness.bits(randomness.fold(keys, _SLOTS), self._slot_count).topk(way, dim=1).indices,
             support_rows=rows[:, :support],
             query_rows=rows[:, support:],
+            support_classes=classes.gather(1, labels[:, :support]),
             ignore=self._draw_removal(keys, support_labels),
         )
 

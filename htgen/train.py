@@ -9,33 +9,45 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from htgen.augment import Alike, Augmentation, Photo
-from htgen.checkpoint import GeneratorFile, RunFolder, load_tensors, read_state, write_state
+from htgen.checkpoint import (
+    GeneratorFile,
+    RunFolder,
+    load_tensors,
+    read_state,
+    restore_shared_features,
+    write_state,
+)
 from htgen.config import AugmentConfig, Config, EpisodeConfig, OptimizerConfig
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images, open_store
 from htgen.errors import DataError, ModelError, RunError
 from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.files import write_bytes
+from htgen.losses import TrainingLoss
 from htgen.model import HyperTransformer
 from htgen.version import __version__
 
 
 @dataclass(frozen=True)
 class Progress:
-    """After every `log_every` steps: means since the last such event. Rates are per second."""
+    """After every `log_every` steps: means since the last such event. Rates are per second.
+
+    Attributes:
+        scalars: every other term of the loss, accuracy and weight that this run has, by name.
+    """
 
     step: int
     loss: float
     accuracy: float
     lr: float
     episodes_per_second: float
+    scalars: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ Event = Progress | Validated | Saved
 
 def episode_shape(config: EpisodeConfig) -> EpisodeShape:
     """The sampler's settings from a config section."""
-    return EpisodeShape(config.way, config.shot, config.query, config.unlabeled, config.balanced)
+    return EpisodeShape(**config.model_dump())
 
 
 def augmentation(config: AugmentConfig) -> Augmentation | None:
@@ -119,6 +131,7 @@ class Trainer:
             stream="train",
             period=config.train.episodes_per_step,
             augmentation=augmentation(config.augment),
+            device=self.device,
         )
         self.val_sampler = EpisodeSampler.from_store(
             self.store,
@@ -133,8 +146,12 @@ class Trainer:
         )
         torch.manual_seed(config.seed)
         self.model = HyperTransformer(config.model).to(self.device)
+        self.loss = TrainingLoss(config, self.model, self.train_sampler.class_ids).to(self.device)
+        if config.train.restore_shared is not None:
+            restore_shared_features(self.model, config.train.restore_shared)
+        self.trained = torch.nn.ModuleDict({"model": self.model, "loss": self.loss})
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        groups = parameter_groups(self.model, config.optimizer.weight_decay)
+        groups = parameter_groups(self.trained, config.optimizer.weight_decay)
         self.optimizer: torch.optim.Optimizer = (
             torch.optim.AdamW(groups, lr=config.optimizer.lr, fused=True)
             if config.optimizer.name == "adamw"
@@ -143,7 +160,7 @@ class Trainer:
         self.step = 0
         self.best: float | None = None
         # Sums since the last logged step, so that a resumed run logs what an uninterrupted one would.
-        self._sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0, "seconds": 0.0}
+        self._sums = _Means()
 
     def _check_store(self) -> None:
         model = self.config.model
@@ -167,7 +184,7 @@ class Trainer:
             self._train_step()
             if self.step % train.log_every == 0 or self.step == train.steps:
                 yield self._log_progress()
-            if self.step % train.val_every == 0 or self.step == train.steps:
+            if (self.step % train.val_every == 0 or self.step == train.steps) and not train.pretrain_shared:
                 yield self._validate()
             stopping = stop()
             if self.step % train.save_every == 0 or self.step == train.steps or stopping:
@@ -184,25 +201,19 @@ class Trainer:
             group["lr"] = lr
         episodes = config.train.episodes_per_step
         batch = self.train_sampler.batch(self.step * episodes, episodes)
-        self.model.train()
+        self.trained.train()
         with self._autocast():
-            logits = self.model(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
-        loss = F.cross_entropy(
-            logits.float().flatten(0, 1),
-            batch.query_labels.flatten(),
-            label_smoothing=config.train.label_smoothing,
-        )
+            loss, scalars = self.loss(self.model, batch, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if config.optimizer.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.clip)
+            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), config.optimizer.clip)
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        self._sums["loss"] += loss.item()
-        self._sums["accuracy"] += (logits.argmax(2) == batch.query_labels).float().mean().item()
-        self._sums["steps"] += 1
-        self._sums["seconds"] += time.perf_counter() - started
+        for name, value in {"loss": loss, **scalars}.items():
+            self._sums.add(name, value.item() if isinstance(value, Tensor) else value)
+        self._sums.add("seconds", time.perf_counter() - started)
 
     def _autocast(self) -> Any:
         precision = self.config.train.precision
@@ -219,16 +230,18 @@ class Trainer:
             )
 
     def _log_progress(self) -> Progress:
-        sums, self._sums = self._sums, dict.fromkeys(self._sums, 0.0)
-        count = sums["steps"]
+        means, self._sums = self._sums.means(), _Means()
         progress = Progress(
-            self.step,
-            sums["loss"] / count,
-            sums["accuracy"] / count,
-            self.optimizer.param_groups[0]["lr"],
-            count * self.config.train.episodes_per_step / max(sums["seconds"], 1e-9),
+            step=self.step,
+            loss=means.pop("loss"),
+            accuracy=means.pop("accuracy"),
+            lr=self.optimizer.param_groups[0]["lr"],
+            episodes_per_second=self.config.train.episodes_per_step / max(means.pop("seconds"), 1e-9),
+            scalars=means,
         )
-        self.run.log({"event": "train", **progress.__dict__})
+        fields = dict(progress.__dict__)
+        extra = fields.pop("scalars")
+        self.run.log({"event": "train", **fields, **extra})
         return progress
 
     def _validate(self) -> Validated:
@@ -274,7 +287,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the training state: weights, average, optimiser, random state, counters."""
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors = dict(self.trained.state_dict())
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -287,7 +300,7 @@ class Trainer:
             "config": json.dumps(self.config.model_dump(mode="json"), sort_keys=True),
             "step": self.step,
             "best": self.best,
-            "sums": self._sums,
+            "sums": self._sums.entries,
             "data": self.store.checksum,
         }
         write_state(self.run.state_path, header, tensors)
@@ -310,7 +323,8 @@ class Trainer:
                 f"the run was trained on other data than {self.store.path} holds now",
                 "the original store as --data",
             )
-        load_tensors(self.model, _with_prefix(tensors, "model."), str(path))
+        parts = {name: t for name, t in tensors.items() if name.partition(".")[0] in ("model", "loss")}
+        load_tensors(self.trained, parts, str(path))
         average = _with_prefix(tensors, "average.")
         if average.keys() != self.average.keys():
             raise ModelError(f"{path} does not fit its config: averaged weights differ")
@@ -325,8 +339,23 @@ class Trainer:
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-        self.step, self.best, self._sums = header["step"], header["best"], header["sums"]
+        self.step, self.best, self._sums = header["step"], header["best"], _Means(header["sums"])
         self.run.forget_after(self.step)
+
+
+@dataclass
+class _Means:
+    """Running means of named scalars; not every scalar comes with every step."""
+
+    entries: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        entry = self.entries.setdefault(name, [0.0, 0.0])
+        entry[0] += value
+        entry[1] += 1
+
+    def means(self) -> dict[str, float]:
+        return {name: total / count for name, (total, count) in self.entries.items()}
 
 
 class _Swapped:
