@@ -3,9 +3,12 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from htgen.augment import Augmentation
 
 REFERENCE_TASKS = 1024
 REFERENCE_ROUNDS = 16
@@ -17,6 +20,14 @@ class Protocol(StrEnum):
 
     htgen = "htgen"
     reference = "reference"
+
+
+class AugmentedAs(StrEnum):
+    """What `--augment` takes."""
+
+    none = "none"
+    training = "training"
+    validation = "validation"
 
 
 def evaluate(
@@ -49,6 +60,12 @@ def evaluate(
             "--tasks and --query."
         ),
     ] = Protocol.htgen,
+    augment: Annotated[
+        AugmentedAs,
+        typer.Option(
+            help="Change the images as in the generator's training or validation; none: images as they are."
+        ),
+    ] = AugmentedAs.none,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -98,6 +115,7 @@ def evaluate(
         seed=seed,
         stream="evaluation",
         period=TASKS_PER_BATCH,
+        augmentation=_augmentation(loaded.file.provenance, augment),
         device=target,
     )
     with progress() as report:
@@ -113,14 +131,36 @@ def evaluate(
         "query": query,
         "query_rounds": rounds,
         "seed": seed,
+        "augment": augment.value,
         "data": {"name": store.name, "sha256": store.checksum},
     }
     if as_json:
         typer.echo(json.dumps(document, indent=2))
         return
     label = "  (transductive: batch norm reads the query batch)" if result.transductive else ""
+    if augment is not AugmentedAs.none:
+        label += f"  (images augmented as in {augment.value})"
     typer.echo(
         f"{loaded.name} on {split}, {way}-way {shot}-shot: "
         f"{100 * result.accuracy:.2f} ± {100 * result.interval95:.2f} %{label}\n"
         f"{tasks} tasks, {query * way * rounds} queries each, seed {seed}"
     )
+
+
+def _augmentation(provenance: dict[str, Any], choice: AugmentedAs) -> "Augmentation | None":
+    """The augmentation that a generator was trained or validated with, from what its file says."""
+    if choice is AugmentedAs.none:
+        return None
+    from htgen.config import AugmentConfig, ValidationAugmentConfig, validate
+    from htgen.train import augmentation
+
+    config = provenance.get("config")
+    if config is None:
+        raise typer.BadParameter("the generator does not say how it was trained", param_hint="--augment")
+    training = validate(AugmentConfig, config.get("augment", {}), "the generator's config: augment")
+    if choice is AugmentedAs.training:
+        return augmentation(training)
+    # Generators from before there was such a section were validated on images as they are.
+    section = config.get("augment_validation", {})
+    origin = "the generator's config: augment_validation"
+    return augmentation(validate(ValidationAugmentConfig, section, origin).resolve(training))

@@ -307,6 +307,20 @@ def test_evaluation_repeats_to_the_digit_and_says_how_it_was_made(run_path, caps
     assert f"toy on toy:test, 3-way 1-shot: {100 * first['accuracy']:.2f}" in capsys.readouterr().out
 
 
+def test_evaluation_can_augment_as_training_or_validation_did(run_path, capsys):
+    arguments = ["evaluate", str(run_path), "--way", "3", "--query", "2", "--tasks", "40"]
+    found = {}
+    for choice in ("none", "training", "validation"):
+        assert main([*arguments, "--augment", choice, "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["augment"] == choice
+        found[choice] = document["accuracy"]
+    assert found["none"] == found["validation"]  # the run turns classes in training only
+    assert found["none"] != found["training"]
+    assert main([*arguments, "--augment", "training"]) == 0
+    assert "(images augmented as in training)" in capsys.readouterr().out
+
+
 def test_more_classes_than_the_generator_or_the_split_has_are_refused(run_path, capsys):
     assert main(["evaluate", str(run_path), "--way", "7"]) == 5
     assert main(["evaluate", str(run_path), "--way", "4", "--query", "2"]) == 4
