@@ -21,6 +21,22 @@ from htgen.model import GeneratedWeights
 
 DEFAULT_GENERATOR = "glyph-8"
 EPISODES_PER_BATCH = 16
+UNLABELED = -1
+
+
+@dataclass(frozen=True)
+class Support:
+    """A preprocessed support set.
+
+    Attributes:
+        images: `[S, C, H, W]`, -1..1.
+        labels: `[S]`, index into `classes`, or -1 for an image without a label.
+        classes: class names, sorted.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,55 +80,41 @@ class Generator:
         self.preprocessing: Preprocessing = file.preprocessing
         self.model = file.build()
 
-    def generate(self, support_images: Sequence[ImageLike], labels: Sequence[str]) -> GeneratedCNN:
+    @property
+    def knows_unlabeled(self) -> bool:
+        """Whether its training episodes had support images without labels."""
+        return self.file.provenance.get("config", {}).get("episodes", {}).get("unlabeled", 0) != 0
+
+    def generate(
+        self,
+        support_images: Sequence[ImageLike],
+        labels: Sequence[str],
+        unlabeled_images: Sequence[ImageLike] = (),
+    ) -> GeneratedCNN:
         """Write a CNN for the classes of a support set.
 
         Args:
             support_images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size.
             labels: the class name of each image. The CNN's classes are the distinct names, sorted.
+            unlabeled_images: further images of these classes whose class is not known; they help a
+                generator that was trained with such images.
 
         Raises:
             DataError: an image cannot be read, or there are fewer than two classes.
             ModelError: there are more classes than the generator knows.
         """
-        prepared = torch.from_numpy(prepare_images(support_images, self.preprocessing))
-        return GeneratedCNN(self.generate_bundle(prepared, labels))
+        support = self.prepare(support_images, labels, unlabeled_images)
+        return GeneratedCNN(self.generate_bundle(support))
 
-    @torch.no_grad()
-    def generate_bundle(self, support: Tensor, labels: Sequence[str]) -> Bundle:
-        """As `generate`, from prepared images `[S, C, H, W]`, -1..1, to what is written to a file."""
-        classes, label_ids = self._class_ids(support, labels)
-        weights = self.model.generate(support[None], label_ids[None], torch.arange(len(classes))[None])
-        counts = {name: int((label_ids == index).sum()) for index, name in enumerate(classes)}
-        return self._export(weights, classes, counts)
-
-    @torch.no_grad()
-    def leave_one_out(self, support: Tensor, labels: Sequence[str]) -> LeaveOneOut | None:
-        """Estimate the accuracy: classify each image by a CNN that was generated without it.
-
-        Args:
-            support: prepared images `[S, C, H, W]`, -1..1.
-
-        Returns:
-            None when a class has a single image, which cannot be left out.
-        """
-        classes, label_ids = self._class_ids(support, labels)
-        if label_ids.bincount().min() < 2:
-            return None
-        count = len(support)
-        positions = torch.arange(count)
-        others = positions[None].expand(count, -1)[~torch.eye(count, dtype=torch.bool)].view(count, -1)
-        found = []
-        for chunk in positions.split(EPISODES_PER_BATCH):
-            rest = others[chunk]
-            slots = torch.arange(len(classes)).expand(len(chunk), -1)
-            logits = self.model(support[rest], label_ids[rest], support[chunk][:, None], slots)
-            found.append(logits[:, 0].argmax(dim=1))
-        return LeaveOneOut(label_ids.numpy(), torch.cat(found).numpy(), classes)
-
-    def _class_ids(self, support: Tensor, labels: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
-        if len(support) != len(labels):
-            raise DataError(f"{len(support)} support images but {len(labels)} labels")
+    def prepare(
+        self,
+        support_images: Sequence[ImageLike],
+        labels: Sequence[str],
+        unlabeled_images: Sequence[ImageLike] = (),
+    ) -> "Support":
+        """Read and preprocess a support set once, to use it several times. Arguments as in `generate`."""
+        if len(support_images) != len(labels):
+            raise DataError(f"{len(support_images)} support images but {len(labels)} labels")
         classes = tuple(sorted(set(labels)))
         if len(classes) < 2:
             raise DataError(
@@ -125,9 +127,41 @@ class Generator:
                 "fewer classes, or a generator trained with a larger model.max_way",
             )
         index = {name: i for i, name in enumerate(classes)}
-        return classes, torch.tensor([index[name] for name in labels])
+        ids = [index[name] for name in labels] + [UNLABELED] * len(unlabeled_images)
+        pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
+        return Support(torch.from_numpy(pixels), torch.tensor(ids), classes)
 
-    def _export(self, weights: GeneratedWeights, classes: tuple[str, ...], support: dict[str, int]) -> Bundle:
+    @torch.no_grad()
+    def generate_bundle(self, support: "Support") -> Bundle:
+        """Write a CNN, as it is saved to a file."""
+        slots = torch.arange(len(support.classes))
+        weights = self.model.generate(support.images[None], support.labels[None], slots[None])
+        return self._export(weights, support)
+
+    @torch.no_grad()
+    def leave_one_out(self, support: "Support") -> LeaveOneOut | None:
+        """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
+
+        Returns:
+            None when a class has a single image, which cannot be left out.
+        """
+        labeled = support.labels != UNLABELED
+        if support.labels[labeled].bincount().min() < 2:
+            return None
+        count = len(support.labels)
+        positions = torch.arange(count)
+        others = positions[None].expand(count, -1)[~torch.eye(count, dtype=torch.bool)].view(count, -1)
+        found = []
+        for chunk in positions[labeled].split(EPISODES_PER_BATCH):
+            rest = others[chunk]
+            slots = torch.arange(len(support.classes)).expand(len(chunk), -1)
+            left_out = support.images[chunk][:, None]
+            logits = self.model(support.images[rest], support.labels[rest], left_out, slots)
+            found.append(logits[:, 0].argmax(dim=1))
+        return LeaveOneOut(support.labels[labeled].numpy(), torch.cat(found).numpy(), support.classes)
+
+    def _export(self, weights: GeneratedWeights, support: "Support") -> Bundle:
+        counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
         tensors: dict[str, Tensor] = {}
         spec = self.model.spec
         for conv, written, stats in zip(spec.convs, weights.convs, weights.stats, strict=True):
@@ -143,11 +177,11 @@ class Generator:
         arrays = {name: tensor[0].float().numpy().copy() for name, tensor in tensors.items()}
         return Bundle(
             spec,
-            classes,
+            support.classes,
             self.preprocessing,
             arrays,
             {"name": self.name, "sha256": self.sha256},
-            support,
+            counts,
         )
 
 

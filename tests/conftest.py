@@ -45,7 +45,7 @@ def store(store_path: Path) -> Store:
 
 @pytest.fixture
 def config(store_path: Path) -> Config:
-    """A run that takes a second: 4 ways, 3 channels, 6 steps."""
+    """A run that takes a second: 4 ways, 4 channels, 6 steps."""
     return Config.model_validate(toy_values(store_path))
 
 
@@ -61,7 +61,7 @@ def toy_values(store_path: Path) -> dict:
             "max_way": 6,
             "image_size": SIZE,
             "embedding_dim": 4,
-            "cnn": {"channels": 3},
+            "cnn": {"channels": 4, "last_pool": False},
             "shared": {"layers": 2, "width": 4, "dropout": 0.1},
             "transformer": {"layers": 1},
             "weights": {"base": True, "prototypes": True},

@@ -3,7 +3,6 @@ import pytest
 import torch
 from test_bundle import LABELS, make_generator, pictures
 
-from htgen.bundle import prepare_images
 from htgen.errors import DataError, ModelError
 from htgen.generator import load_generator
 
@@ -11,8 +10,7 @@ from htgen.generator import load_generator
 def test_leave_one_out_is_generating_without_each_image():
     generator = make_generator()
     images = pictures(6)
-    support = torch.from_numpy(prepare_images(images, generator.preprocessing))
-    result = generator.leave_one_out(support, LABELS)
+    result = generator.leave_one_out(generator.prepare(images, LABELS))
     assert result is not None
     for i in range(6):
         rest = [k for k in range(6) if k != i]
@@ -24,8 +22,7 @@ def test_leave_one_out_is_generating_without_each_image():
 
 def test_leave_one_out_needs_two_images_of_every_class():
     generator = make_generator()
-    support = torch.from_numpy(prepare_images(pictures(5), generator.preprocessing))
-    assert generator.leave_one_out(support, ["a", "a", "b", "b", "c"]) is None
+    assert generator.leave_one_out(generator.prepare(pictures(5), ["a", "a", "b", "b", "c"])) is None
 
 
 def test_support_order_does_not_matter():
@@ -71,3 +68,17 @@ def test_weights_that_do_not_fit_their_config_are_named(tmp_path):
     path.write_bytes(type(file)(file.name, file.model, tensors, file.preprocessing).to_bytes())
     with pytest.raises(ModelError, match=r"convs\.0\.gamma has shape \[9\], expected \[4\]"):
         load_generator(path)
+
+
+def test_unlabelled_images_change_the_cnn_and_are_never_left_out():
+    generator = make_generator()
+    images, more = pictures(6), pictures(3, seed=9)
+    plain, helped = generator.generate(images, LABELS), generator.generate(images, LABELS, more)
+    assert plain.classes == helped.classes
+    assert plain.bundle.support == helped.bundle.support
+    assert not torch.allclose(plain.logits.weight, helped.logits.weight)
+    result = generator.leave_one_out(generator.prepare(images, LABELS, more))
+    assert result is not None
+    assert len(result.labels) == len(images)
+    first = generator.generate(images[1:], LABELS[1:], more).predict(images[:1])[0].label
+    assert first == result.classes[result.predictions[0]]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from htgen.images import Ink, Polarity
 
 
@@ -18,6 +20,13 @@ def generate(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The CNN file to write.", show_default=False)
     ],
+    unlabeled: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of further images of these classes, without labels.",
+            show_default=False,
+        ),
+    ] = None,
     generator: Annotated[
         str, typer.Option(help="One that ships, a generator file, or a run folder.")
     ] = "glyph-8",
@@ -25,48 +34,55 @@ def generate(
     """Turn a folder of a few labelled images into a CNN.
 
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
+    Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
     from htgen.cli.console import stderr, stdout
     from htgen.errors import DataError
-    from htgen.images import class_folders, detect_polarity, load_image
+    from htgen.images import class_folders, detect_polarity, find_images
 
-    folders = class_folders(support)
-    images, labels, paths = [], [], []
-    for name, files in folders.items():
-        for path in files:
-            try:
-                images.append(load_image(path))
-            except DataError as error:
-                stderr().print(f"left out: {error.message}", markup=False)
-                continue
-            labels.append(name)
-            paths.append(path)
-        if name not in labels:
+    images, labels, paths, left_out = [], [], [], 0
+    for name, files in class_folders(support).items():
+        opened, failed = _load_all(files)
+        if not opened:
             raise DataError(
                 f"class '{name}' has no image that can be read (of {len(files)} in {support / name})",
                 "replace them, or remove the folder",
             )
+        paths += [path for path, _ in opened]
+        images += [image for _, image in opened]
+        labels += [name] * len(opened)
+        left_out += failed
+    further: list[Image] = []
+    if unlabeled is not None:
+        opened, failed = _load_all(find_images(unlabeled))
+        further = [image for _, image in opened]
+        left_out += failed
 
     import numpy as np
-    import torch
 
-    from htgen.bundle import prepare_images
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
-    prepared = torch.from_numpy(prepare_images(images, loaded.preprocessing))
-    loaded.generate_bundle(prepared, labels)  # the first call pays for set-up that is not generation
+    if further and not loaded.knows_unlabeled:
+        stderr().print(
+            f"note: {loaded.name} was trained without unlabelled images; they may do more harm than good",
+            markup=False,
+        )
+    prepared = loaded.prepare(images, labels, further)
+    loaded.generate_bundle(prepared)  # the first call pays for set-up that is not generation
     started = time.perf_counter()
-    bundle = loaded.generate_bundle(prepared, labels)
+    bundle = loaded.generate_bundle(prepared)
     milliseconds = 1000 * (time.perf_counter() - started)
     size = bundle.save(output)
-    check = loaded.leave_one_out(prepared, labels)
+    check = loaded.leave_one_out(prepared)
 
     def say(key: str, value: str) -> None:
         stdout().print(f"{key:11}{value}", markup=False)
 
     counts = bundle.support
     say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
+    if further:
+        say("unlabelled", f"{len(further)} images")
     if loaded.preprocessing.ink != "none":
         polarities = [detect_polarity(np.asarray(image)) for image in images]
         say("ink", _describe_polarity(polarities, loaded.preprocessing.ink))
@@ -84,6 +100,24 @@ def generate(
         if len(missed) > 10:
             say("", f"... and {len(missed) - 10} more")
     say("written", f"{output}; next: htgen predict {output} IMAGES")
+    if left_out:
+        raise typer.Exit(1)
+
+
+def _load_all(files: list[Path]) -> "tuple[list[tuple[Path, Image]], int]":
+    """The images that can be read, with their paths, and the number of those that cannot, which are told."""
+    from htgen.cli.console import stderr
+    from htgen.errors import DataError
+    from htgen.images import load_image
+
+    opened, failed = [], 0
+    for path in files:
+        try:
+            opened.append((path, load_image(path)))
+        except DataError as error:
+            failed += 1
+            stderr().print(f"left out: {error.message}", markup=False)
+    return opened, failed
 
 
 def _describe_polarity(polarities: "list[Polarity]", ink: "Ink") -> str:

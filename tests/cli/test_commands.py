@@ -178,8 +178,9 @@ def test_an_unreadable_image_is_told_in_its_row_and_the_others_are_classified(cn
 def test_unreadable_support_images_are_left_out_and_said(run_path, support, tmp_path, capsys):
     (support / "kind0" / "1.png").write_bytes(b"")
     output = tmp_path / "cnn.safetensors"
-    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 1
     captured = capsys.readouterr()
+    assert output.exists()
     assert "kind0 (2)" in captured.out
     assert "1.png" in captured.err
 
