@@ -14,7 +14,7 @@ IMAGES_PER_CLASS = 8
 SIZE = 16
 
 
-def drawing(kind: int, variant: int, size: int = SIZE) -> np.ndarray:
+def drawing(kind: int, variant: int, roughness: float = 20, size: int = SIZE) -> np.ndarray:
     """A bright mark on black whose position and direction tell the class; variants add noise: `[H, W, 1]`."""
     noise = np.random.default_rng(1000 * kind + variant)
     image = np.zeros((size, size), dtype=np.float64)
@@ -24,7 +24,7 @@ def drawing(kind: int, variant: int, size: int = SIZE) -> np.ndarray:
         image[row + 1, :] = 200
     else:
         image[:, column + 1] = 200
-    return np.clip(image + noise.normal(0, 20, image.shape), 0, 255).astype(np.uint8)[..., None]
+    return np.clip(image + noise.normal(0, roughness, image.shape), 0, 255).astype(np.uint8)[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     schemes = {"toy": Scheme(parts={"train": "0-9", "val": "10-12", "test": "13-15"})}
     with StoreWriter(path, "toy", Preprocessing(SIZE, 1, "bright", "pad"), schemes) as writer:
         for kind in range(CLASSES):
-            writer.add_class(f"kind{kind:02}", "drawn", [drawing(kind, i) for i in range(IMAGES_PER_CLASS)])
+            writer.add_class(f"kind{kind:02}", "drawn", [drawing(kind, i, 90) for i in range(IMAGES_PER_CLASS)])
     return path
 
 

@@ -43,7 +43,7 @@ def support(tmp_path: Path) -> Path:
         folder = tmp_path / "support" / f"kind{kind}"
         folder.mkdir(parents=True)
         for i in range(3):
-            image = Image.fromarray(255 - drawing(kind, i)[..., 0])
+            image = Image.fromarray(255 - drawing(5 * kind, i)[..., 0])
             image.resize((40 + i, 40 + i)).save(folder / f"{i}.png")
     return tmp_path / "support"
 
@@ -112,7 +112,7 @@ def test_from_a_folder_to_predictions(run_path, support, tmp_path, capsys):
     new = tmp_path / "new"
     new.mkdir()
     for kind in range(3):
-        Image.fromarray(drawing(kind, 7)[..., 0]).save(new / f"{kind}.png")  # light on dark this time
+        Image.fromarray(drawing(5 * kind, 7)[..., 0]).save(new / f"{kind}.png")  # light on dark this time
     assert main(["predict", str(output), str(new)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["image", "class", "probability", "runner-up"]
