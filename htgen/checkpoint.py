@@ -236,6 +236,19 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
 
+    def is_in_use(self) -> bool:
+        """Whether a process holds the folder's lock, that is, is training it now."""
+        import fcntl
+
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
     def start(self, config_text: str, overwrite: bool) -> None:
         """Make the folder ready for a new run.
 

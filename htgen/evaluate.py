@@ -46,7 +46,7 @@ def evaluate(
     """Evaluate a generator on the sampler's first `tasks` episodes.
 
     Args:
-        model: the generator; left in the mode it was in.
+        model: the generator, on the sampler's device; left in the mode it was in.
         tasks: number of episodes, at least 2.
         query_rounds: batches of freshly drawn query images that each generated CNN classifies (the
             reference protocol has 16).
@@ -54,20 +54,17 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
     scores = []
     try:
         for start in range(0, tasks, TASKS_PER_BATCH):
             count = min(TASKS_PER_BATCH, tasks - start)
             batch = sampler.batch(start, count)
-            support = batch.support_images.to(device)
-            weights = model.generate(support, batch.support_labels.to(device), batch.slots.to(device))
+            weights = model.generate(batch.support_images, batch.support_labels, batch.slots, batch.ignore)
             correct = torch.zeros(count, dtype=torch.float64)
             for query_round in range(query_rounds):
                 queries = batch if query_round == 0 else sampler.batch(start, count, query_round)
-                logits = model.execute(weights, queries.query_images.to(device))
-                hits = logits.argmax(dim=2).cpu() == queries.query_labels.cpu()
-                correct += hits.double().mean(dim=1)
+                hits = model.execute(weights, queries.query_images).argmax(dim=2) == queries.query_labels
+                correct += hits.double().mean(dim=1).cpu()
             scores.append(correct / query_rounds)
             progress(start + count)
     finally:

@@ -1,6 +1,7 @@
 """`htgen evaluate`: accuracy over thousands of unseen tasks."""
 
 import json
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from htgen.augment import Augmentation
+    from htgen.datasets.store import Store
+    from htgen.episodes import EpisodeShape
+    from htgen.generator import Generator
 
 REFERENCE_TASKS = 1024
 REFERENCE_ROUNDS = 16
@@ -41,16 +47,17 @@ def evaluate(
         Path | None, typer.Option(help="The store. Default: the one it was trained on.", show_default=False)
     ] = None,
     split: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Classes to draw from, as scheme:part or scheme:ranges. Default: the test part of the "
-            "scheme it was trained on.",
+            help="Classes to draw from, as scheme:part or scheme:ranges; may be given several times. "
+            "Default: the test part of the scheme it was trained on.",
             show_default=False,
         ),
     ] = None,
     way: Annotated[int, typer.Option(min=2, help="Classes per task.")] = 20,
-    shot: Annotated[int, typer.Option(min=1, help="Support images per class.")] = 1,
+    shot: Annotated[int, typer.Option(min=1, help="Labelled support images per class.")] = 1,
     query: Annotated[int, typer.Option(min=1, help="Query images per class.")] = 15,
+    unlabeled: Annotated[int, typer.Option(min=0, help="Support images per class without label.")] = 0,
     tasks: Annotated[int, typer.Option(min=2, help="Number of tasks.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same tasks.")] = 0,
     protocol: Annotated[
@@ -66,25 +73,17 @@ def evaluate(
             help="Change the images as in the generator's training or validation; none: images as they are."
         ),
     ] = AugmentedAs.none,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Evaluate each new checkpoint of a run while it trains, and add the results to its metrics.",
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Measure a generator on tasks of unseen classes, with the 95 % interval of the mean."""
-    from htgen.cli.console import progress
-    from htgen.cli.device import resolve_device
-    from htgen.episodes import EpisodeSampler, EpisodeShape, load_images, open_store
-    from htgen.errors import DataError, ModelError
-    from htgen.evaluate import TASKS_PER_BATCH
-    from htgen.evaluate import evaluate as measure
-    from htgen.generator import load_generator
-
-    loaded = load_generator(generator)
-    trained_on = loaded.file.provenance.get("config", {}).get("data", {})
-    if data is None and "store" not in trained_on:
-        raise typer.BadParameter("the generator does not say what it was trained on", param_hint="--data")
-    store = open_store(data if data is not None else trained_on["store"])
-    if split is None:
-        split = f"{trained_on.get('train', 'default').partition(':')[0]}:test"
     rounds = 1
     if protocol is Protocol.reference:
         if REFERENCE_QUERIES % way:
@@ -92,9 +91,88 @@ def evaluate(
                 f"batches of {REFERENCE_QUERIES} queries need a way that divides it", param_hint="--way"
             )
         tasks, query, rounds = REFERENCE_TASKS, REFERENCE_QUERIES // way, REFERENCE_ROUNDS
-    if way > loaded.max_way:
+    if watch and as_json:
+        raise typer.BadParameter("results are added to the run's metrics.jsonl", param_hint="--json")
+
+    from htgen.cli.device import resolve_device
+    from htgen.episodes import EpisodeShape
+
+    target = resolve_device(device)
+    shape = EpisodeShape(way, shot, query, unlabeled)
+    protocol_settings = Settings(shape, tasks, rounds, seed, augment, target)
+    if watch:
+        _watch(Path(generator), data, split, protocol_settings)
+        return
+
+    from htgen.generator import load_generator
+
+    loaded = load_generator(generator)
+    store = _open_store(loaded.file.provenance, data)
+    splits = split or [_default_split(loaded.file.provenance)]
+    documents = [_measure(loaded, store, name, protocol_settings) for name in splits]
+    if as_json:
+        typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"results": documents}, indent=2))
+    else:
+        for document in documents:
+            typer.echo(_describe(document))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure: what each task looks like, and how many there are."""
+
+    shape: "EpisodeShape"
+    tasks: int
+    rounds: int
+    seed: int
+    augment: AugmentedAs
+    device: "torch.device"
+
+
+def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Settings) -> None:
+    """Evaluate each checkpoint of a run until its training ends."""
+    from htgen.checkpoint import RunFolder, find_run_config
+    from htgen.generator import Generator
+    from htgen.watch import checkpoints
+
+    run = RunFolder(path)
+    provenance = {"config": find_run_config(run).model_dump(mode="json")}
+    store = _open_store(provenance, data)
+    for file in checkpoints(run, store.preprocessing):
+        for name in split or [_default_split(provenance)]:
+            document = _measure(Generator(file, ""), store, name, settings)
+            step = file.provenance["step"]
+            run.log({"event": "evaluation", "step": step, **document})
+            typer.echo(f"step {step}: {_describe(document)}")
+
+
+def _open_store(provenance: dict[str, Any], data: Path | None) -> "Store":
+    from htgen.episodes import open_store
+
+    trained_on = provenance.get("config", {}).get("data", {})
+    if data is None and "store" not in trained_on:
+        raise typer.BadParameter("the generator does not say what it was trained on", param_hint="--data")
+    return open_store(data if data is not None else trained_on["store"])
+
+
+def _default_split(provenance: dict[str, Any]) -> str:
+    scheme = provenance.get("config", {}).get("data", {}).get("train", "default").partition(":")[0]
+    return f"{scheme}:test"
+
+
+def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings) -> dict[str, Any]:
+    """Evaluate on one split: the result and how it was made."""
+    from htgen.cli.console import progress
+    from htgen.episodes import EpisodeSampler, load_images
+    from htgen.errors import DataError, ModelError
+    from htgen.evaluate import TASKS_PER_BATCH
+    from htgen.evaluate import evaluate as measure
+
+    shape = settings.shape
+    assert isinstance(shape.way, int)
+    if shape.way > loaded.max_way:
         raise ModelError(
-            f"{way}-way tasks, but generator '{loaded.name}' knows at most {loaded.max_way} classes",
+            f"{shape.way}-way tasks, but generator '{loaded.name}' knows at most {loaded.max_way} classes",
             f"--way {loaded.max_way}",
         )
     spec = loaded.model.spec
@@ -104,46 +182,55 @@ def evaluate(
             f"generator '{loaded.name}' reads {spec.image_size}x{spec.image_size} and {spec.image_channels}",
             "a store prepared for this generator",
         )
-    target = resolve_device(device)
-    loaded.model.to(target)
+    loaded.model.to(settings.device)
     sampler = EpisodeSampler.from_store(
         store,
         split,
-        EpisodeShape(way, shot, query),
-        images=load_images(store, target),
+        shape,
+        images=load_images(store, settings.device),
         slot_count=loaded.max_way,
-        seed=seed,
+        seed=settings.seed,
         stream="evaluation",
         period=TASKS_PER_BATCH,
-        augmentation=_augmentation(loaded.file.provenance, augment),
-        device=target,
+        augmentation=_augmentation(loaded.file.provenance, settings.augment),
+        device=settings.device,
     )
     with progress() as report:
-        result = measure(loaded.model, sampler, tasks, rounds, lambda done: report("evaluating", done, tasks))
-
-    document = {
+        result = measure(
+            loaded.model,
+            sampler,
+            settings.tasks,
+            settings.rounds,
+            lambda done: report(f"evaluating on {split}", done, settings.tasks),
+        )
+    return {
         **result.to_dict(),
         "generator": loaded.name,
         "sha256": loaded.sha256,
         "split": split,
-        "way": way,
-        "shot": shot,
-        "query": query,
-        "query_rounds": rounds,
-        "seed": seed,
-        "augment": augment.value,
+        "way": shape.way,
+        "shot": shape.shot,
+        "query": shape.query,
+        "unlabeled": shape.unlabeled,
+        "query_rounds": settings.rounds,
+        "seed": settings.seed,
+        "augment": settings.augment.value,
         "data": {"name": store.name, "sha256": store.checksum},
     }
-    if as_json:
-        typer.echo(json.dumps(document, indent=2))
-        return
-    label = "  (transductive: batch norm reads the query batch)" if result.transductive else ""
-    if augment is not AugmentedAs.none:
-        label += f"  (images augmented as in {augment.value})"
-    typer.echo(
-        f"{loaded.name} on {split}, {way}-way {shot}-shot: "
-        f"{100 * result.accuracy:.2f} ± {100 * result.interval95:.2f} %{label}\n"
-        f"{tasks} tasks, {query * way * rounds} queries each, seed {seed}"
+
+
+def _describe(document: dict[str, Any]) -> str:
+    """One result in two lines."""
+    label = "  (transductive: batch norm reads the query batch)" if document["transductive"] else ""
+    if document["augment"] != AugmentedAs.none.value:
+        label += f"  (images augmented as in {document['augment']})"
+    unlabeled = f" with {document['unlabeled']} unlabelled" if document["unlabeled"] else ""
+    queries = document["query"] * document["way"] * document["query_rounds"]
+    return (
+        f"{document['generator']} on {document['split']}, "
+        f"{document['way']}-way {document['shot']}-shot{unlabeled}: "
+        f"{100 * document['accuracy']:.2f} ± {100 * document['interval95']:.2f} %{label}\n"
+        f"{document['tasks']} tasks, {queries} queries each, seed {document['seed']}"
     )
 
 

@@ -388,6 +388,48 @@ def test_a_signal_saves_and_the_run_goes_on_from_there(number, code, config_path
     assert f"from step {stopped}" in resumed.stderr
 
 
+def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, tmp_path):
+    folder = tmp_path / "r"
+    settings = ["--set", "train.steps=400", "--set", "train.save_every=100", "--set", "train.val_every=400"]
+    training = subprocess.Popen(
+        [sys.executable, "-m", "htgen", "train", "--config", config_path, "--run", folder, *settings],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / "config.yaml").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        watched = run("evaluate", folder, "--watch", "--way", "3", "--query", "2", "--tasks", "16")
+        assert training.wait(timeout=60) == 0
+    finally:
+        training.kill()
+    assert watched.returncode == 0, watched.stderr
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [entry["step"] for entry in metrics if entry["event"] == "evaluation"]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 400
+    assert set(steps) <= {100, 200, 300, 400}
+    assert "step 400: toy on toy:test" in watched.stdout
+    again = run("evaluate", folder, "--watch", "--way", "3", "--query", "2", "--tasks", "16")
+    assert again.returncode == 0  # training is over: the last checkpoint, and the end
+
+
+def test_watching_nothing_is_an_error(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path / "none"), "--watch"]) == 6
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_several_splits_and_unlabelled_images(run_path, capsys):
+    arguments = ["evaluate", str(run_path), "--way", "3", "--query", "2", "--tasks", "16", "--unlabeled", "2"]
+    assert main([*arguments, "--split", "toy:train", "--split", "toy:val", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [r["split"] for r in results] == ["toy:train", "toy:val"]
+    assert main([*arguments, "--split", "toy:val"]) == 0
+    text = capsys.readouterr().out
+    assert f"1-shot with 2 unlabelled: {100 * results[1]['accuracy']:.2f}" in text
+
+
 def test_presets_are_listed_shown_and_copied(tmp_path, capsys):
     assert main(["configs"]) == 0
     assert "omniglot_1shot " in capsys.readouterr().out
