@@ -1,7 +1,6 @@
 """Any folder with one sub-folder of images per class -> store.
 
-Split scheme `default`, for three classes or more: train / val / test with 64 / 16 / 20 % of the classes, at
-least one each, after shuffling with seed 0.
+Split scheme: `default` (see `htgen.datasets.splits.default_schemes`).
 """
 
 import itertools
@@ -9,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from htgen.datasets.store import Progress, Scheme, StoreWriter, check_target, store_name
+from htgen.datasets.splits import default_schemes
+from htgen.datasets.store import Progress, StoreWriter, check_target, store_name
 from htgen.errors import DataError
 from htgen.images import Fit, Ink, Pixels, Preprocessing, class_folders, load_image
 
@@ -76,7 +76,7 @@ def prepare_folder(
                 progress("images", done, total)
 
     name = store_name(source.resolve().name)
-    with StoreWriter(out, name, preprocessing, _schemes(len(classes)), overwrite) as writer:
+    with StoreWriter(out, name, preprocessing, default_schemes(len(classes)), overwrite) as writer:
         for class_name, paths in classes.items():
             skipped = len(unreadable)
             images = read(paths)
@@ -89,14 +89,3 @@ def prepare_folder(
                 )
             writer.add_class(class_name, class_name, itertools.chain([first], images))
     return unreadable
-
-
-def _schemes(count: int) -> dict[str, Scheme]:
-    if count < 3:
-        return {}
-    test = max(1, round(0.20 * count))
-    val = max(1, round(0.16 * count))
-    train = count - val - test
-    spans = {"train": (0, train), "val": (train, train + val), "test": (train + val, count)}
-    parts = {part: f"{start}-{end - 1}" for part, (start, end) in spans.items()}
-    return {"default": Scheme(parts=parts, shuffle_seed=0)}

@@ -77,6 +77,22 @@ def format_ranges(ids: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
+def default_schemes(count: int) -> dict[str, Scheme]:
+    """The scheme `default` of a data set that has none of its own, for `count` classes.
+
+    train / val / test with 64 / 16 / 20 % of the classes, at least one each, after shuffling with seed 0; no
+    scheme for fewer than three classes.
+    """
+    if count < 3:
+        return {}
+    test = max(1, round(0.20 * count))
+    val = max(1, round(0.16 * count))
+    train = count - val - test
+    spans = {"train": (0, train), "val": (train, train + val), "test": (train + val, count)}
+    parts = {part: f"{start}-{end - 1}" for part, (start, end) in spans.items()}
+    return {"default": Scheme(parts=parts, shuffle_seed=0)}
+
+
 def _positions(ranges: str, count: int, text: str) -> Sequence[int]:
     """Positions of a range string, checked against the number of classes."""
     if not _RANGES.fullmatch(ranges):
