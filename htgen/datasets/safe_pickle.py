@@ -15,6 +15,7 @@ import math
 import mmap
 import re
 import struct
+import warnings
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
@@ -172,7 +173,9 @@ class _Machine:
         line = self._line().strip()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise ValueError("a string without its quotes")
-        self._stack.append(codecs.escape_decode(line[1:-1])[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an unknown escape, which stays as it is
+            self._stack.append(codecs.escape_decode(line[1:-1])[0])
 
     def push_unicode_line(self) -> None:
         self._stack.append(self._line().decode("raw-unicode-escape"))

@@ -276,7 +276,7 @@ VALID = [
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4),
     cut=st.integers(0, 500),
 )
-@example(VALID[0], [(0, 0)], 0)
+@example(b"S'\\q\\8'\n.", [(0, ord("S"))], 0)
 def test_any_damage_gives_a_value_or_a_data_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, changes: list[tuple[int, int]], cut: int
 ) -> None:
