@@ -1,0 +1,82 @@
+"""What the recipes of data sets share: finding raw files, checking what is in them, resizing, splits."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from htgen.datasets.store import Scheme
+from htgen.errors import DataError
+from htgen.images import Pixels, Preprocessing
+
+
+def find_file(source: str | Path, name: str, where_from: str, endings: tuple[str, ...] = ("",)) -> Path:
+    """The raw file `name` in the folder `source`, with the first of the endings that is there.
+
+    Args:
+        source: the folder.
+        name: of the file, without ending.
+        where_from: where people get the files, for the hint.
+        endings: what may follow the name, such as `.gz`.
+
+    Raises:
+        DataError: no such folder, or no such file in it.
+    """
+    source = Path(source)
+    if not source.is_dir():
+        found = f"{source} is not a folder" if source.exists() else f"there is no folder {source}"
+        raise DataError(found, f"name the folder that holds {name}; {where_from}")
+    for ending in endings:
+        path = source / f"{name}{ending}"
+        if path.is_file():
+            return path
+    names = " or ".join(f"{name}{ending}" for ending in endings)
+    raise DataError(f"{source} has no file {names}", where_from)
+
+
+def resized(image: Pixels, size: int) -> Pixels:
+    """Bring uint8 `[H, W, channels]` to `[size, size, channels]`; untouched where it has that size.
+
+    The values are not turned, whatever the ink of the store: the makers of these files saw to that.
+    """
+    height, width, channels = image.shape
+    if height == width == size:
+        return image
+    squeezed = np.ascontiguousarray(image[..., 0] if channels == 1 else image)
+    return Preprocessing(size, channels, "none", "stretch").apply(Image.fromarray(squeezed))
+
+
+def entries(record: Any, names: tuple[str, ...], path: Path, hint: str) -> tuple[Any, ...]:
+    """The values of a dictionary that was read from `path`, by their names.
+
+    Raises:
+        DataError: it is no dictionary, or has not all of them.
+    """
+    if isinstance(record, Mapping) and all(name in record for name in names):
+        return tuple(record[name] for name in names)
+    wanted = " and ".join(f"`{name}`" for name in names)
+    found = "it is no dictionary"
+    if isinstance(record, Mapping):
+        found = f"its keys are {', '.join(repr(key)[:40] for key in list(record)[:8]) or 'none'}"
+    raise DataError(f"{path} has no {wanted}: {found}", hint)
+
+
+def whole_numbers(value: Any) -> npt.NDArray[np.int64] | None:
+    """A list, tuple or one-dimensional array of whole numbers as int64; anything else gives None."""
+    if isinstance(value, np.ndarray):
+        return value.astype(np.int64) if value.ndim == 1 and value.dtype.kind in "iu" else None
+    if isinstance(value, (list, tuple)) and all(type(n) is int and abs(n) < 2**62 for n in value):
+        return np.array(value, dtype=np.int64)
+    return None
+
+
+def consecutive(counts: Mapping[str, int]) -> Scheme:
+    """Part name -> number of classes, in the order of the class ids: `{"a": 2, "b": 3}` -> a 0-1, b 2-4."""
+    parts, start = {}, 0
+    for part, count in counts.items():
+        parts[part] = f"{start}-{start + count - 1}"
+        start += count
+    return Scheme(parts=parts)
