@@ -1,6 +1,6 @@
 """`htgen prepare-data`: raw files -> store.
 
-A new data set is one more file in `htgen.datasets` and one more entry in `RECIPES`.
+A new data set is one more file of its name in `htgen.datasets` and one more entry in `RECIPES`.
 """
 
 import difflib
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +55,7 @@ class Recipe:
         summary: for the list of data sets.
         prepare: writes the store and returns one line for each input that it left out.
         options: of `--color`, `--ink` and `--fit`, those that it takes.
+        image_size: the default of `--image-size`.
         needs_source: whether `--source` must be given.
         named_after_source: whether `--out` is data/<name of the source> by default, not data/<data set>.
     """
@@ -61,6 +63,7 @@ class Recipe:
     summary: str
     prepare: Callable[[Request], list[str]]
     options: frozenset[str] = frozenset()
+    image_size: int = 28
     needs_source: bool = True
     named_after_source: bool = False
 
@@ -93,8 +96,28 @@ def _folder(request: Request) -> list[str]:
     return [entry.reason for entry in left_out]
 
 
+def _from_files(name: str) -> Callable[[Request], list[str]]:
+    """The recipe of a data set that takes its raw files and nothing else: `prepare_<name>` of its module."""
+
+    def prepare(request: Request) -> list[str]:
+        function = getattr(import_module(f"htgen.datasets.{name}"), f"prepare_{name}")
+        function(request.source, request.out, request.image_size, request.overwrite, request.progress)
+        return []
+
+    return prepare
+
+
 RECIPES = {
     "omniglot": Recipe("1623 handwritten characters, 20 drawings each", _omniglot, needs_source=False),
+    "miniimagenet": Recipe(
+        "100 classes of photographs; mini-imagenet-cache-*.pkl", _from_files("miniimagenet"), image_size=84
+    ),
+    "tieredimagenet": Recipe(
+        "608 classes of photographs; *_images.npz, *_labels.pkl", _from_files("tieredimagenet"), image_size=84
+    ),
+    "emnist": Recipe("62 handwritten digits and letters; emnist-byclass-*-ubyte", _from_files("emnist")),
+    "fashion_mnist": Recipe("10 kinds of clothing; *-ubyte", _from_files("fashion_mnist")),
+    "kmnist": Recipe("10 cursive hiragana; *-ubyte", _from_files("kmnist")),
     "folder": Recipe(
         "any folder with one sub-folder per class",
         _folder,
@@ -111,15 +134,23 @@ def prepare_data(
     source: Annotated[
         Path | None,
         typer.Option(
-            help="Where the raw files are: a folder with the archives, zipped or unpacked. Without it, "
-            "omniglot is downloaded into OUT.downloads.",
+            help="The folder that holds the raw files (for omniglot also zipped). Only omniglot can do "
+            "without it: it is downloaded into OUT.downloads.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The store to write. Default: data/<name>.", show_default=False)
     ] = None,
-    image_size: Annotated[int, typer.Option(min=1, max=4096, help="Side of the images in pixels.")] = 28,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=4096,
+            help="Side of the images in pixels. Default: 28; miniimagenet and tieredimagenet: 84.",
+            show_default=False,
+        ),
+    ] = None,
     color: Annotated[
         bool | None,
         typer.Option("--color/--grey", help="folder: RGB or grey. Default: grey.", show_default=False),
@@ -150,12 +181,13 @@ def prepare_data(
     if unusable:
         raise typer.BadParameter(f"{dataset} does not take it", param_hint=f"--{unusable[0]}")
     if source is None and recipe.needs_source:
-        raise typer.BadParameter(f"{dataset} needs it", param_hint="--source")
+        raise typer.BadParameter(_source_missing(dataset), param_hint="--source")
     if out is None:
         named_after = source.resolve().name if source is not None and recipe.named_after_source else dataset
         out = Path("data", named_after)
     with _cleaning_up_when_terminated(), progress() as report:
-        left_out = recipe.prepare(Request(source, out, image_size, overwrite, options, report))
+        size = recipe.image_size if image_size is None else image_size
+        left_out = recipe.prepare(Request(source, out, size, overwrite, options, report))
     _print_summary(out)
     if left_out:
         for line in left_out:
@@ -170,6 +202,11 @@ def _recipe(dataset: str) -> Recipe:
         known = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
         raise typer.BadParameter(f"there is no data set {dataset!r}.{hint} {known}", param_hint="DATASET")
     return RECIPES[dataset]
+
+
+def _source_missing(dataset: str) -> str:
+    where_from = getattr(import_module(f"htgen.datasets.{dataset}"), "WHERE_FROM", None)
+    return f"{dataset} needs it; {where_from}" if where_from else f"{dataset} needs it"
 
 
 @contextmanager

@@ -1,9 +1,12 @@
+import gzip
 import io
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from rich.console import Console
 import htgen
 from htgen.cli import console, main
 from htgen.cli.prepare_data import RECIPES
+from htgen.datasets import emnist, fashion_mnist, kmnist, miniimagenet, tieredimagenet
+from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 
 # So that a child process finds the package under test whether or not it is installed.
@@ -54,6 +59,53 @@ def test_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "images: 100 %" in printed.err
 
 
+def test_data_sets_of_raw_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of them in its own file format, from the command line to the opened store."""
+    random = np.random.default_rng(0)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+
+    photos = random.integers(0, 256, (4, 84, 84, 3), dtype=np.uint8)
+    monkeypatch.setattr(miniimagenet, "IMAGES", 2)
+    monkeypatch.setattr(miniimagenet, "CLASSES", {"train": 2, "val": 2, "test": 2})
+    monkeypatch.setattr(tieredimagenet, "CLASSES", {"train": 2, "val": 2, "test": 2})
+    for part in ("train", "val", "test"):
+        record = {"image_data": photos, "class_dict": {f"{part} a": [0, 3], f"{part} b": [1, 2]}}
+        (raw / f"mini-imagenet-cache-{part}.pkl").write_bytes(pickle.dumps(record, 2))
+        (raw / f"{part}_labels.pkl").write_bytes(pickle.dumps({"labels": [0, 1, 1, 0]}, 2))
+        np.savez_compressed(raw / f"{part}_images.npz", images=photos)
+
+    for module, name in ((emnist, "EMNIST"), (fashion_mnist, "FASHION_MNIST"), (kmnist, "KMNIST")):
+        full = getattr(module, name)
+        monkeypatch.setattr(module, name, replace(full, counts=dict.fromkeys(full.counts, 62)))
+        for start in full.counts:
+            labels = np.arange(62, dtype=np.uint8) % len(full.class_names)
+            header = bytes([0, 0, 8, 3, 0, 0, 0, 62, 0, 0, 0, 28, 0, 0, 0, 28])
+            (raw / f"{start}-images-idx3-ubyte").write_bytes(header + random.bytes(62 * 784))
+            content = gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 62]) + labels.tobytes())
+            (raw / f"{start}-labels-idx1-ubyte.gz").write_bytes(content)
+
+    def prepared(name: str, *options: str) -> Store:
+        assert main(["prepare-data", name, "--source", str(raw), *options]) == 0
+        return Store.open(f"data/{name}", verify=True)
+
+    for name in ("miniimagenet", "tieredimagenet"):
+        store = prepared(name)
+        assert store.images.shape == (12, 84, 84, 3)
+        assert resolve_split(store, "reference:test") == resolve_split(store, f"{name}:4,5") == [4, 5]
+        assert "splits   reference: train 2, val 2, test 2 classes" in capsys.readouterr().out
+        np.testing.assert_array_equal(store.images[:4], photos[[0, 3, 1, 2]])
+        assert prepared(name, "--overwrite", "--image-size", "28").size == 28
+    for name, classes in (("emnist", 62), ("fashion_mnist", 10), ("kmnist", 10)):
+        store = prepared(name)
+        assert store.images.shape == (124, 28, 28, 1)
+        assert store.class_count == classes
+        assert resolve_split(store, f"{name}:0-1,{classes - 1}") == [0, 1, classes - 1]
+        assert resolve_split(store, "default:train")
+
+
 def test_store_goes_to_data_by_default(birds: Path) -> None:
     assert main(["prepare-data", "folder", "--source", str(birds), "--ink", "bright"]) == 0
     store = Store.open("data/birds")
@@ -84,6 +136,13 @@ def test_existing_store(birds: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["omniglott"], 2, "omniglot"),
         (["folder"], 2, "--source"),
+        (["miniimagenet"], 2, "few-shot-ssl-public"),
+        (["tieredimagenet"], 2, "MetaOptNet"),
+        (["emnist"], 2, "nist.gov"),
+        (["fashion_mnist", "--source", ".", "--color"], 2, "--color"),
+        (["kmnist", "--source", "."], 4, "no file train-images-idx3-ubyte or"),
+        (["miniimagenet", "--source", "nowhere"], 4, "there is no folder nowhere"),
+        (["tieredimagenet", "--source", "."], 4, "no file train_images.npz"),
         (["omniglot", "--color"], 2, "--color"),
         (["omniglot", "--ink", "dark"], 2, "--ink"),
         (["folder", "--source", ".", "--image-size", "0"], 2, "--image-size"),
@@ -134,9 +193,7 @@ def test_help_names_every_data_set(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_data_branch_does_not_load_torch() -> None:
-    modules = ", ".join(
-        f"htgen.datasets.{name}" for name in ("store", "splits", "omniglot", "folder", "download")
-    )
+    modules = ", ".join(f"htgen.datasets.{name}" for name in ("store", "splits", "download", *RECIPES))
     code = f"import sys, htgen.images, {modules}; print('torch' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
