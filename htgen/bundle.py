@@ -173,13 +173,19 @@ class Bundle:
 
     def _block(self, x: Floats, conv: ConvSpec) -> Floats:
         x = _convolve(x, self.tensors[f"{conv.name}.weight"], conv)
-        if conv.pool:
-            side = conv.out_size * 2
-            x = np.maximum(x[:, :, 0:side:2, :side], x[:, :, 1:side:2, :side])
-            x = np.maximum(x[..., 0::2], x[..., 1::2])
         if (bias := self.tensors.get(f"{conv.name}.bias")) is not None:
             x = x + bias[:, None, None]
-        x = np.maximum(x, 0 if self.spec.activation == "relu" else x * np.float32(LEAKY_SLOPE))
+        if self.spec.norm_first:
+            x = self._activate(self._normalise(x, conv))
+            return _pool(x, conv) if conv.pool else x
+        if conv.pool:  # first, as activations are monotone: a quarter of the work
+            x = _pool(x, conv)
+        return self._normalise(self._activate(x), conv)
+
+    def _activate(self, x: Floats) -> Floats:
+        return np.maximum(x, 0 if self.spec.activation == "relu" else x * np.float32(LEAKY_SLOPE))
+
+    def _normalise(self, x: Floats, conv: ConvSpec) -> Floats:
         if self.spec.norm == "support":
             mean, variance = self.tensors[f"{conv.name}.norm.mean"], self.tensors[f"{conv.name}.norm.var"]
         else:
@@ -257,3 +263,10 @@ def _convolve(x: Floats, kernel: Floats, conv: ConvSpec) -> Floats:
             patches[:, :, row, column] = x[:, :, row : row + reach : stride, column : column + reach : stride]
     out = kernel.reshape(len(kernel), -1) @ patches.reshape(len(x), -1, size * size)
     return out.reshape(len(x), len(kernel), size, size)
+
+
+def _pool(x: Floats, conv: ConvSpec) -> Floats:
+    """2x2 max-pool; an odd last row or column is dropped."""
+    side = conv.out_size * 2
+    x = np.maximum(x[:, :, 0:side:2, :side], x[:, :, 1:side:2, :side])
+    return np.maximum(x[..., 0::2], x[..., 1::2])

@@ -3,6 +3,7 @@
 Axis legend: E episodes (each with its own weights), N images per episode, C channels, H x W pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -35,18 +36,31 @@ class Moments:
     variance: Tensor
 
 
-def conv_block(x: Tensor, weights: ConvWeights, spec: ConvSpec, activation: Activation) -> Tensor:
-    """One block up to, not including, its norm: `[N, E, C, H, W] -> [N, E, O, H', W']`.
+def conv_block(
+    x: Tensor, weights: ConvWeights, conv: ConvSpec, cnn: CnnSpec, norm: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """One block: `[N, E, C, H, W] -> [N, E, O, H', W']`.
 
-    Pooling comes before bias and activation here: both are monotone and the same for all positions,
-    so the result is that of conv -> bias -> activation -> pool with a quarter of the work.
+    Args:
+        norm: normalises `[N, E, O, H, W]`; the caller knows with which statistics.
     """
-    x = convolve(x, weights.kernel, spec)
-    if spec.pool:
-        x = F.max_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
-    if weights.bias is not None:
-        x = x + weights.bias[:, :, None, None]
-    return activate(x, activation)
+    x = convolve(x, weights.kernel, conv)
+    if cnn.norm_first:
+        x = activate(norm(_add_bias(x, weights.bias)), cnn.activation)
+        return _pool(x) if conv.pool else x
+    # Pooling comes before bias and activation: both are monotone and the same for all positions, so the
+    # result is that of conv -> bias -> activation -> pool with a quarter of the work.
+    if conv.pool:
+        x = _pool(x)
+    return norm(activate(_add_bias(x, weights.bias), cnn.activation))
+
+
+def _pool(x: Tensor) -> Tensor:
+    return F.max_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+
+
+def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
+    return x if bias is None else x + bias[:, :, None, None]
 
 
 def convolve(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:

@@ -20,7 +20,7 @@ NORM_EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One convolutional block: conv -> activation -> 2x2 max-pool (if any) -> norm.
+    """One convolutional block: conv, activation, 2x2 max-pool (if any) and norm.
 
     Attributes:
         name: prefix of its tensors in files, e.g. `conv1`.
@@ -61,6 +61,7 @@ class CnnSpec:
         norm: `support` = mean and variance of the support set, also for queries and kept in exported
             files; `batch` = those of the batch at hand, always (the reference; transductive).
         head: `flatten` or `average` (global average pooling) before the logits layer.
+        norm_first: conv -> norm -> activation -> pool; otherwise conv -> activation -> pool -> norm.
     """
 
     image_size: int
@@ -69,6 +70,7 @@ class CnnSpec:
     activation: Activation
     norm: Norm
     head: Literal["flatten", "average"]
+    norm_first: bool = False
 
     @property
     def feature_count(self) -> int:
@@ -113,6 +115,7 @@ def maxpool_spec(
     last_pool: bool = True,
     kernel: int = 3,
     blocks: int = 4,
+    norm_first: bool = False,
 ) -> CnnSpec:
     """The paper's CNN: blocks of `same` conv, activation, 2x2 max-pool and norm; flattened features.
 
@@ -129,7 +132,7 @@ def maxpool_spec(
             ConvSpec(f"conv{index + 1}", in_channels, channels, kernel, 1, True, pool, size, out_size)
         )
         size, in_channels = out_size, channels
-    return CnnSpec(image_size, image_channels, tuple(convs), activation, norm, "flatten")
+    return CnnSpec(image_size, image_channels, tuple(convs), activation, norm, "flatten", norm_first)
 
 
 def strided_spec(
@@ -142,6 +145,7 @@ def strided_spec(
     blocks: int,
     kernel: int = 3,
     stride: int = 2,
+    norm_first: bool = False,
 ) -> CnnSpec:
     """The reference's `3-layer` and `4-layer` CNNs: strided `valid` convs, global average pooling."""
     convs = []
@@ -152,4 +156,4 @@ def strided_spec(
             ConvSpec(f"conv{index + 1}", in_channels, channels, kernel, stride, False, False, size, out_size)
         )
         size, in_channels = out_size, channels
-    return CnnSpec(image_size, image_channels, tuple(convs), activation, norm, "average")
+    return CnnSpec(image_size, image_channels, tuple(convs), activation, norm, "average", norm_first)

@@ -197,6 +197,8 @@ class CnnConfig(_Section):
     """lrelu has slope 0.01."""
     norm: Literal["support", "batch"] = "support"
     """Statistics of the support set, or of the batch at hand (the reference's, transductive)."""
+    norm_first: bool = False
+    """conv -> norm -> activation -> pool, instead of conv -> activation -> pool -> norm."""
     separate_query_norm: bool = False
     """Learn a second scale and shift of every norm for query images; exported CNNs have these."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -16,7 +16,7 @@ from htgen.bundle import (
     softmax,
     to_predictions,
 )
-from htgen.cnn_spec import LEAKY_SLOPE, NORM_EPSILON
+from htgen.cnn_spec import LEAKY_SLOPE, NORM_EPSILON, ConvSpec
 
 
 class GeneratedCNN(nn.Module):
@@ -66,17 +66,25 @@ class GeneratedCNN(nn.Module):
         """Prepared images `[N, C, H, W]`, -1..1 -> logits `[N, classes]`."""
         for spec in self.spec.convs:
             x = self.get_submodule(spec.name)(x)
-            x = F.relu(x) if self.spec.activation == "relu" else F.leaky_relu(x, LEAKY_SLOPE)
-            if spec.pool:
-                x = F.max_pool2d(x, 2)
-            norm = self.get_submodule(f"{spec.name}_norm")
-            assert isinstance(norm, nn.BatchNorm2d)
-            if self.spec.norm == "support":
-                x = norm(x)
+            if self.spec.norm_first:
+                x = self._activate(self._normalise(x, spec))
+                x = F.max_pool2d(x, 2) if spec.pool else x
             else:
-                x = F.batch_norm(x, None, None, norm.weight, norm.bias, training=True, eps=NORM_EPSILON)
+                x = self._activate(x)
+                x = F.max_pool2d(x, 2) if spec.pool else x
+                x = self._normalise(x, spec)
         x = x.flatten(1) if self.spec.head == "flatten" else x.mean(dim=(2, 3))
         return self.logits(x)
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return F.relu(x) if self.spec.activation == "relu" else F.leaky_relu(x, LEAKY_SLOPE)
+
+    def _normalise(self, x: Tensor, conv: ConvSpec) -> Tensor:
+        norm = self.get_submodule(f"{conv.name}_norm")
+        assert isinstance(norm, nn.BatchNorm2d)
+        if self.spec.norm == "support":
+            return norm(x)
+        return F.batch_norm(x, None, None, norm.weight, norm.bias, training=True, eps=NORM_EPSILON)
 
     @torch.no_grad()
     def predict(self, images: Sequence[ImageLike]) -> list[Prediction]:

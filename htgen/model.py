@@ -8,6 +8,7 @@ F features, P placeholders, D token width.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,7 @@ def cnn_spec(config: ModelConfig) -> CnnSpec:
             norm=cnn.norm,
             last_pool=cnn.last_pool,
             kernel=cnn.kernel,
+            norm_first=cnn.norm_first,
         )
     return strided_spec(
         image_size=config.image_size,
@@ -47,6 +49,7 @@ def cnn_spec(config: ModelConfig) -> CnnSpec:
         blocks=3 if cnn.shape == "3-layer" else 4,
         kernel=cnn.kernel,
         stride=cnn.stride or 2,
+        norm_first=cnn.norm_first,
     )
 
 
@@ -329,9 +332,7 @@ class HyperTransformer(nn.Module):
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
         x = images.transpose(0, 1)
         for conv, stats, spec in zip(weights.convs, weights.stats, self.spec.convs, strict=True):
-            x = conv_block(x, conv, spec, self.spec.activation)
-            stats = stats if self.spec.norm == "support" else moments(x)
-            x = normalise(x, stats, conv.query_gamma, conv.query_beta)
+            x = conv_block(x, conv, spec, self.spec, partial(self._normalise_queries, conv, stats))
         features = head_features(x, self.spec)
         return linear(features, weights.logits_weight, weights.logits_bias)
 
@@ -362,14 +363,13 @@ class HyperTransformer(nn.Module):
             support_labels, slots, label_ids, ignore, self.shared_features(x[:support], ignore)
         )
 
-        conv_weights, conv_stats, activations = [], [], []
+        conv_weights, activations = [], []
+        conv_stats: list[Moments] = []
         for generator, spec in zip(self.convs, self.spec.convs, strict=True):
             weights = generator(x[:support], view)
-            x = conv_block(x, weights, spec, self.spec.activation)
-            stats = moments(x[:support], ignore)
-            x = self._normalise(x, support, stats, weights)
+            norm = partial(self._normalise, support, ignore, weights, conv_stats)
+            x = conv_block(x, weights, spec, self.spec, norm)
             conv_weights.append(weights)
-            conv_stats.append(stats)
             activations.append(x)
 
         features = head_features(x, self.spec)  # [E, N, F]
@@ -383,19 +383,25 @@ class HyperTransformer(nn.Module):
         """Shared features of support images `[S, E, C, H, W]` as a list of one `[E, S, F]`, or none."""
         return [] if self.shared is None else [self.shared_dropout(self.shared(images, ignore))]
 
-    def _normalise(self, x: Tensor, support: int, stats: Moments, weights: ConvWeights) -> Tensor:
-        """Norm of support and query activations `[N, E, C, H, W]`, in one step where both are alike."""
+    def _normalise(
+        self, support: int, ignore: Tensor | None, weights: ConvWeights, collected: list[Moments], x: Tensor
+    ) -> Tensor:
+        """Norm of support and query activations `[N, E, C, H, W]`, in one step where both are alike.
+
+        The support set's statistics are appended to `collected`.
+        """
+        stats = moments(x[:support], ignore)
+        collected.append(stats)
         alike = self.spec.norm == "support" and weights.query_gamma is weights.gamma
         if alike or len(x) == support:
             return normalise(x, stats, weights.gamma, weights.beta)
-        query = x[support:]
-        query_stats = stats if self.spec.norm == "support" else moments(query)
-        return torch.cat(
-            [
-                normalise(x[:support], stats, weights.gamma, weights.beta),
-                normalise(query, query_stats, weights.query_gamma, weights.query_beta),
-            ]
-        )
+        normed = normalise(x[:support], stats, weights.gamma, weights.beta)
+        return torch.cat([normed, self._normalise_queries(weights, stats, x[support:])])
+
+    def _normalise_queries(self, weights: ConvWeights, stats: Moments, x: Tensor) -> Tensor:
+        """Norm of query activations alone, given the support set's statistics."""
+        stats = stats if self.spec.norm == "support" else moments(x)
+        return normalise(x, stats, weights.query_gamma, weights.query_beta)
 
     def _check(self, support_images: Tensor, slots: Tensor) -> None:
         expected = (self.spec.image_channels, self.spec.image_size, self.spec.image_size)

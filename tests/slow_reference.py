@@ -91,14 +91,10 @@ def slow_logits(
 
     activations = list(query)
     for index, block in enumerate(cnn_blocks(config)):
-        activations = [_block(config, x, cnn.kernels[index], cnn.biases[index], block) for x in activations]
-        mean, variance = cnn.means[index], cnn.variances[index]
-        if config.cnn.norm == "batch":
-            mean, variance = _moments(activations)
-        activations = [
-            _normalise(x, mean, variance, cnn.gammas[index], cnn.betas[index], CNN_NORM_EPSILON)
-            for x in activations
-        ]
+        stats = (cnn.means[index], cnn.variances[index]) if config.cnn.norm == "support" else None
+        parameters_of_norm = cnn.gammas[index], cnn.betas[index]
+        kernel, bias = cnn.kernels[index], cnn.biases[index]
+        activations, _ = _blocks(config, activations, kernel, bias, block, parameters_of_norm, stats, None)
     rows = []
     for x in activations:
         features = _head_features(config, x)
@@ -162,9 +158,9 @@ def _generate(
             local = _local_features(config, layer, activations, channels, layers=2)
             tokens = [[local[i], shared[i]] for i in range(len(images))]
             kernel, bias, gamma, beta = _generated_conv(config, layer, block, tokens, label_rows, ignore)
-        activations = [_block(config, x, kernel, bias, block) for x in activations]
-        mean, variance = _moments([x for x, out in zip(activations, ignore, strict=True) if not out])
-        activations = [_normalise(x, mean, variance, gamma, beta, CNN_NORM_EPSILON) for x in activations]
+        activations, (mean, variance) = _blocks(
+            config, activations, kernel, bias, block, (gamma, beta), None, ignore
+        )
         kernels.append(kernel)
         biases.append(bias)
         gammas.append(layer["query_gamma"] if config.cnn.separate_query_norm else gamma)
@@ -459,14 +455,31 @@ def _average(image: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------------- CNN
 
 
-def _block(config: ModelConfig, image: Tensor, kernel: Tensor, bias: Tensor | None, block: Block) -> Tensor:
-    """Conv, activation, max-pool."""
-    x = _convolve(image, kernel, bias, block.stride, block.padding)
-    x = _leaky(x, 0.0 if config.cnn.activation == "relu" else CNN_SLOPE)
-    if block.pool:
-        x = _max_pool(x)
-    assert x.shape == (config.cnn.channels, block.out_size, block.out_size)
-    return x
+def _blocks(
+    config: ModelConfig,
+    images: list[Tensor],
+    kernel: Tensor,
+    bias: Tensor | None,
+    block: Block,
+    parameters_of_norm: tuple[Tensor, Tensor],
+    stats: tuple[Tensor, Tensor] | None,
+    ignore: list[bool] | None,
+) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+    """Conv, activation, pool, norm, or conv, norm, activation, pool; without `stats`, those of the images."""
+    steps = ["activate", "pool"] if block.pool else ["activate"]
+    steps = ["norm", *steps] if config.cnn.norm_first else [*steps, "norm"]
+    x = [_convolve(image, kernel, bias, block.stride, block.padding) for image in images]
+    for step in steps:
+        if step == "activate":
+            x = [_leaky(i, 0.0 if config.cnn.activation == "relu" else CNN_SLOPE) for i in x]
+        elif step == "pool":
+            x = [_max_pool(i) for i in x]
+        else:
+            stats = stats or _moments([i for n, i in enumerate(x) if ignore is None or not ignore[n]])
+            x = [_normalise(i, *stats, *parameters_of_norm, CNN_NORM_EPSILON) for i in x]
+    assert x[0].shape == (config.cnn.channels, block.out_size, block.out_size)
+    assert stats is not None
+    return x, stats
 
 
 def _convolve(image: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:

@@ -26,6 +26,8 @@ SHAPES = {
     "five by five": {"cnn": {"channels": 4, "kernel": 5}},
     "bias and norm": {"weights": {"generate_bias": True, "generate_norm": True}},
     "colour": {"image_channels": 3},
+    "norm first": {"cnn": {"channels": 4, "norm_first": True, "activation": "lrelu"}},
+    "query norm": {"cnn": {"channels": 4, "separate_query_norm": True}},
     "batch norm": {"cnn": {"channels": 4, "norm": "batch"}},
 }
 

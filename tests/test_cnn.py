@@ -36,21 +36,29 @@ def test_each_episode_is_convolved_with_its_own_kernel(in_channels, kernel, stri
         assert torch.allclose(result[:, e], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "lrelu"])
 @pytest.mark.parametrize("size", [10, 11])
-def test_a_block_is_conv_bias_activation_pool(activation, size):
+def test_a_block_is_conv_bias_activation_pool_norm_in_either_order(norm_first, activation, size):
     spec = ConvSpec("conv1", 1, 4, 3, 1, True, True, size, size // 2)
+    cnn = CnnSpec(size, 1, (spec,), activation, "support", "flatten", norm_first)
     x, kernels, bias = (
         random(IMAGES, EPISODES, 1, size, size),
         random(EPISODES, 4, 1, 3, 3),
         random(EPISODES, 4),
     )
     ones = torch.ones(EPISODES, 4)
-    result = conv_block(x, ConvWeights(kernels, bias, ones, ones, ones, ones), spec, activation)
+
+    def norm(y):
+        return -2 * y + 0.3  # any affine map; a negative scale tells the orders apart
+
+    result = conv_block(x, ConvWeights(kernels, bias, ones, ones, ones, ones), spec, cnn, norm)
     for e in range(EPISODES):
         y = F.conv2d(x[:, e], kernels[e], bias[e], padding=1)
-        y = F.relu(y) if activation == "relu" else F.leaky_relu(y, 0.01)
-        assert torch.allclose(result[:, e], F.max_pool2d(y, 2), atol=1e-5)
+        y = norm(y) if norm_first else y
+        y = F.max_pool2d(F.relu(y) if activation == "relu" else F.leaky_relu(y, 0.01), 2)
+        y = y if norm_first else norm(y)
+        assert torch.allclose(result[:, e], y, atol=1e-5)
 
 
 def test_norm_is_batch_norm_per_episode():

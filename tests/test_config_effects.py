@@ -45,6 +45,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "model.cnn.stride": (1, {"model.cnn.last_pool": True, "model.cnn.shape": "3-layer"}),
     "model.cnn.activation": ("lrelu", {}),
     "model.cnn.norm": ("batch", {}),
+    "model.cnn.norm_first": (True, {}),
     "model.cnn.separate_query_norm": (True, {}),
     "model.cnn.dropout": (0.5, {}),
     "model.shared.layers": (0, {}),

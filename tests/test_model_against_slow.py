@@ -59,6 +59,7 @@ OTHERS: dict[str, list[Any]] = {
     "cnn.kernel": [3, 1, 5],
     "cnn.activation": ["relu", "lrelu"],
     "cnn.norm": ["support", "batch"],
+    "cnn.norm_first": [False, True],
     "cnn.separate_query_norm": [False, True],
     "image_channels": [1, 3],
     "episode.counts": ["equal", "unequal"],
