@@ -5,6 +5,7 @@ would be written in varying order). A generator file is what ships and what `gen
 training state holds in addition everything that is needed to go on as if nothing had happened.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -233,8 +234,14 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        if self._lock is None:
+            return
+        if not self.config_path.exists():
+            # Nothing was started: what was made for the lock goes again.
+            (self.path / ".lock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+        self._lock.close()
 
     def is_in_use(self) -> bool:
         """Whether a process holds the folder's lock, that is, is training it now."""

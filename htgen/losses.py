@@ -74,6 +74,12 @@ class TrainingLoss(nn.Module):
         positions[torch.as_tensor(class_ids)] = torch.arange(len(class_ids))
         self.register_buffer("positions", positions, persistent=False)
 
+    @property
+    def has_further_terms(self) -> bool:
+        """Whether the loss is more than the cross-entropy of the queries."""
+        train = self.train_config
+        return bool(train.head_steps or train.shared_head or train.l2 or train.variation_penalty)
+
     def forward(self, model: HyperTransformer, batch: EpisodeBatch, step: int) -> tuple[Tensor, Scalars]:
         """Run a batch of episodes.
 
@@ -91,7 +97,9 @@ class TrainingLoss(nn.Module):
         weights, real_weight = head_weights(step, len(self.heads), self.train_config.head_steps)
         real = self._cross_entropy(output.logits, batch)
         loss = real_weight * real
-        scalars: Scalars = {"accuracy": _accuracy(output.logits, batch.query_labels), "loss/query": real}
+        scalars: Scalars = {"accuracy": _accuracy(output.logits, batch.query_labels)}
+        if self.has_further_terms:
+            scalars["loss/query"] = real
         for index, (head, weight) in enumerate(zip(self.heads, weights, strict=True), start=1):
             scalars[f"weight/head{index}"] = weight
             if weight:

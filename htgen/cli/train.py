@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +37,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run, exactly.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard events into the run folder too.")
+    ] = False,
 ) -> None:
     """Train a generator.
 
@@ -65,6 +68,7 @@ def train(
     with folder:
         from htgen.train import Saved, Trainer
 
+        scalars = _tensorboard_writer(folder.path) if tensorboard else None
         target = resolve_device(device)
         trainer = Trainer(settings, folder, target)
         if resume:
@@ -81,6 +85,8 @@ def train(
             for event in trainer.events(stop=lambda: bool(received)):
                 if not isinstance(event, Saved):
                     show(event)
+                if scalars is not None:
+                    scalars(event)
         if received:
             stderr().print(
                 f"stopped at step {trainer.step}; go on with: htgen train --run {folder.path} --resume",
@@ -90,6 +96,33 @@ def train(
     best = "-" if trainer.best is None else f"{100 * trainer.best:.2f} %"
     typer.echo(f"best validation accuracy {best}\ngenerator {folder.best_path}")
     typer.echo(f"next: htgen evaluate {folder.path}")
+
+
+def _tensorboard_writer(folder: Path) -> "Callable[[Event], None]":
+    """A function that writes every scalar of an event below `folder`/tensorboard.
+
+    Raises:
+        RunError: the optional package is not installed.
+    """
+    from htgen.errors import RunError
+    from htgen.train import Progress, Validated
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise RunError("TensorBoard is not installed", "pip install 'htgen[tensorboard]'") from None
+    writer = SummaryWriter(folder / "tensorboard")
+
+    def write(event: "Event") -> None:
+        if isinstance(event, Progress):
+            named = {"loss": event.loss, "accuracy": event.accuracy, "lr": event.lr, **event.scalars}
+            for name, value in {**named, "episodes_per_second": event.episodes_per_second}.items():
+                writer.add_scalar(f"train/{name}", value, event.step)
+        elif isinstance(event, Validated):
+            writer.add_scalar("validation/accuracy", event.result.accuracy, event.step)
+        writer.flush()
+
+    return write
 
 
 @contextmanager
@@ -124,6 +157,7 @@ def _view(config: "Config", first_step: int) -> Iterator:  # type: ignore[type-a
             seconds_left = (config.train.steps - event.step) * (time.monotonic() - started) / max(1, done)
             latest["step"] = f"{event.step} / {config.train.steps}"
             latest["loss"] = f"{event.loss:.4f}"
+            latest.update((name, f"{value:.4f}") for name, value in event.scalars.items())
             latest["train accuracy"] = f"{100 * event.accuracy:.2f} %"
             latest["learning rate"] = f"{event.lr:.2e}"
             latest["episodes/s"] = f"{event.episodes_per_second:.1f}"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,7 @@ def test_a_support_folder_that_cannot_be_used_is_one_clear_error(
         (["evaluate", "nope"], 5),
         (["train", "--config", "nope"], 3),
         (["train", "--config", "glyph-8", "--set", "a=b"], 3),
+        (["train", "--config", "glyph-8", "--run", "r"], 4),
         (["train", "--run", "nope", "--resume"], 6),
         (["configs", "show", "nope"], 3),
         (["train"], 2),
@@ -418,6 +420,36 @@ def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, tm
 def test_watching_nothing_is_an_error(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "none"), "--watch"]) == 6
     assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_tensorboard_gets_every_scalar_or_the_command_to_install_it(
+    config_path, tmp_path, monkeypatch, capsys
+):
+    written = {}
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            written["folder"] = folder
+
+        def add_scalar(self, name, value, step):
+            written.setdefault(name, []).append(step)
+
+        def flush(self):
+            pass
+
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    settings = ["--set", "train.steps=6", "--set", "train.log_every=2", "--set", "train.val_every=3"]
+    command = ["train", "--config", str(config_path), "--tensorboard", "--set", "train.l2=0.1", *settings]
+    assert main([*command, "--run", str(tmp_path / "r")]) == 0
+    assert written["folder"] == tmp_path / "r" / "tensorboard"
+    assert written["train/loss"] == written["train/lr"] == written["train/loss/l2"] == [2, 4, 6]
+    assert written["validation/accuracy"] == [3, 6]
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert main([*command, "--run", str(tmp_path / "other")]) == 6
+    assert "pip install 'htgen[tensorboard]'" in capsys.readouterr().err
 
 
 def test_several_splits_and_unlabelled_images(run_path, capsys):
