@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from htgen.errors import ConfigError
+from htgen.shapes import SHAPES, cnn_spec
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -23,6 +25,13 @@ Natural = Annotated[int, Field(ge=0)]
 CountOrRange = Count | tuple[Count, Count]
 NaturalOrRange = Natural | tuple[Natural, Natural]
 Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def _known_shape(name: str) -> str:
+    if name not in SHAPES:
+        known = ", ".join(f"'{shape}'" for shape in SHAPES)
+        raise PydanticCustomError("shape", "input should be one of {known}", {"known": known})
+    return name
 
 
 class _Section(BaseModel):
@@ -183,7 +192,7 @@ class ValidationAugmentConfig(AugmentConfig):
 class CnnConfig(_Section):
     """The CNN that is generated."""
 
-    shape: Literal["maxpool-4-layer", "3-layer", "4-layer"] = "maxpool-4-layer"
+    shape: Annotated[str, AfterValidator(_known_shape)] = "maxpool-4-layer"
     """`maxpool-4-layer` is the paper's; the others are strided and end in global average pooling."""
     channels: Count = 8
     """Output channels of every convolution."""
@@ -299,7 +308,6 @@ class ModelConfig(_Section):
             faults.append("local.width: 0 without shared features leaves tokens that see no image")
         if self.cnn.separate_query_norm and self.weights.generate_norm:
             faults.append("cnn.separate_query_norm: norm parameters are either learned or generated")
-        blocks = 3 if self.cnn.shape == "3-layer" else 4
         if (
             self.shared.layers
             and self.shared.padding == "valid"
@@ -309,24 +317,18 @@ class ModelConfig(_Section):
                 f"shared.padding: {self.shared.layers} layers of valid convs need images of "
                 f"{2**self.shared.layers * 2 - 1} pixels or more"
             )
-        if abs(self.weights.learned_layers) > blocks:
-            faults.append(f"weights.learned_layers: the CNN has {blocks} convolutions")
-        if self.cnn.shape != "maxpool-4-layer" and not self.cnn.last_pool:
-            faults.append("cnn.last_pool: only maxpool-4-layer has pools")
-        if self.cnn.shape == "maxpool-4-layer" and self.cnn.stride not in (None, 1):
-            faults.append("cnn.stride: maxpool-4-layer has stride 1; leave it out")
-        size = self.image_size
-        if self.cnn.shape == "maxpool-4-layer":
-            size >>= 4 if self.cnn.last_pool else 3
+        try:
+            convs = cnn_spec(self).convs
+        except ValueError as error:
+            faults.append(str(error))
         else:
-            for _ in range(blocks):
-                size = (
-                    (size - self.cnn.kernel) // (self.cnn.stride or 2) + 1 if size >= self.cnn.kernel else 0
+            if abs(self.weights.learned_layers) > len(convs):
+                faults.append(f"weights.learned_layers: the CNN has {len(convs)} convolutions")
+            if min(conv.out_size for conv in convs) < 1:
+                faults.append(
+                    f"image_size: {self.image_size} pixels do not survive {len(convs)} blocks of "
+                    f"{self.cnn.shape}"
                 )
-        if size < 1:
-            faults.append(
-                f"image_size: {self.image_size} pixels do not survive {blocks} blocks of {self.cnn.shape}"
-            )
         if faults:
             raise ValueError("\n".join(faults))
         return self

@@ -1,15 +1,38 @@
 """Output tokens -> weight tensors of one CNN layer (as in the reference system).
 
 An allocation says how many slices a layer is written in, how long a slice is, and how the slices
-become tensors. A new allocation is one class here and one name in the config.
+become tensors. A new one is one class here, entered in `ALLOCATIONS`, and its name in the config (see
+docs/extending.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
 from htgen.cnn_spec import ConvSpec
+
+if TYPE_CHECKING:
+    from htgen.config import WeightsConfig
+
+
+class ConvAllocation(Protocol):
+    """How the weights of one convolutional block are laid out in slices."""
+
+    @property
+    def slices(self) -> int:
+        """Number of weight placeholders."""
+        ...
+
+    @property
+    def slice_size(self) -> int:
+        """Numbers per slice."""
+        ...
+
+    def decode(self, slices: Tensor) -> dict[str, Tensor]:
+        """`[E, slices, slice_size]` -> kernel `[E, O, C, k, k]`; bias, gamma, beta `[E, O]` if generated."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -82,4 +105,7 @@ class LogitsAllocation:
         return {"weight": slices[..., :-1], "bias": slices[..., -1]}
 
 
-ConvAllocation = OutputAllocation | SpatialAllocation
+ALLOCATIONS: dict[str, Callable[[ConvSpec, "WeightsConfig"], ConvAllocation]] = {
+    "output": lambda conv, weights: OutputAllocation(conv, weights.generate_bias, weights.generate_norm),
+    "spatial": lambda conv, _: SpatialAllocation(conv),
+}

@@ -15,42 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.cnn import ConvWeights, Moments, conv_block, head_features, moments, normalise
-from htgen.cnn_spec import CnnSpec, ConvSpec, maxpool_spec, strided_spec
+from htgen.cnn_spec import ConvSpec
 from htgen.config import ModelConfig
-from htgen.decoder import LogitsAllocation, OutputAllocation, SpatialAllocation
+from htgen.decoder import ALLOCATIONS, LogitsAllocation
 from htgen.errors import ModelError
+from htgen.shapes import cnn_spec
 from htgen.tokens import LocalFeatures, SharedFeatures
-from htgen.transformer import Transformer
+from htgen.transformer import Transformer, token_widths
 
 LOCAL_CONVS = 2
 """Convs of the local features of a convolutional layer; the logits layer has one."""
-
-
-def cnn_spec(config: ModelConfig) -> CnnSpec:
-    """The description of the CNN that a generator of this config writes."""
-    cnn = config.cnn
-    if cnn.shape == "maxpool-4-layer":
-        return maxpool_spec(
-            image_size=config.image_size,
-            image_channels=config.image_channels,
-            channels=cnn.channels,
-            activation=cnn.activation,
-            norm=cnn.norm,
-            last_pool=cnn.last_pool,
-            kernel=cnn.kernel,
-            norm_first=cnn.norm_first,
-        )
-    return strided_spec(
-        image_size=config.image_size,
-        image_channels=config.image_channels,
-        channels=cnn.channels,
-        activation=cnn.activation,
-        norm=cnn.norm,
-        blocks=3 if cnn.shape == "3-layer" else 4,
-        kernel=cnn.kernel,
-        stride=cnn.stride or 2,
-        norm_first=cnn.norm_first,
-    )
 
 
 @dataclass(frozen=True)
@@ -127,9 +101,9 @@ class SliceGenerator(nn.Module):
         self.labels = nn.Parameter(torch.randn(config.max_way + 1, embedding))
         self.placeholders = nn.Parameter(torch.randn(placeholders, embedding))
         transformer = config.transformer
-        self.sample_width, self.weight_width = embedding + feature_width, embedding + slice_size
-        if transformer.topology != "separate":
-            self.sample_width = self.weight_width = max(self.sample_width, self.weight_width)
+        self.sample_width, self.weight_width = token_widths(
+            transformer.topology, embedding + feature_width, embedding + slice_size
+        )
         self.transformer = Transformer(
             topology=transformer.topology,
             sample_width=self.sample_width,
@@ -191,11 +165,7 @@ class ConvGenerator(nn.Module):
             return
         if weights.base:
             self.scale = nn.Parameter(torch.tensor(weights.base_scale))
-        self.allocation = (
-            SpatialAllocation(conv)
-            if weights.allocation == "spatial"
-            else OutputAllocation(conv, weights.generate_bias, weights.generate_norm)
-        )
+        self.allocation = ALLOCATIONS[weights.allocation](conv, weights)
         self.local = _local_features(config, conv.in_channels, conv.in_size, channels, LOCAL_CONVS)
         self.feature_dropout = nn.Dropout(config.local.dropout)
         width = shared_width + (self.local.width if self.local is not None else 0)
