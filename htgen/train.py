@@ -143,6 +143,7 @@ class Trainer:
             stream="validation",
             period=TASKS_PER_BATCH,
             augmentation=augmentation(config.augment_validation.resolve(config.augment)),
+            device=self.device,
         )
         torch.manual_seed(config.seed)
         self.model = HyperTransformer(config.model).to(self.device)
@@ -204,6 +205,12 @@ class Trainer:
         self.trained.train()
         with self._autocast():
             loss, scalars = self.loss(self.model, batch, self.step)
+        if not math.isfinite(loss.item()):
+            raise RunError(
+                f"the loss of {self.config.name} is no longer a number at step {self.step + 1}",
+                f"a lower optimizer.lr (now {config.optimizer.lr:g}), or optimizer.clip; "
+                "the last saved state is still there",
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if config.optimizer.clip:
@@ -315,7 +322,8 @@ class Trainer:
         path = self.run.state_path
         if not path.exists():
             raise RunError(
-                f"{self.run.path} has no training state to resume ({path.name})", "start it without --resume"
+                f"{self.run.path} has no training state to resume ({path.name})",
+                "start it again without --resume, with --overwrite",
             )
         header, tensors = read_state(path)
         if header["data"] != self.store.checksum:

@@ -180,3 +180,10 @@ def test_a_failed_save_keeps_the_previous_state(config, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "latest.safetensors").read_bytes() == before
     assert not list((tmp_path / "run").glob(".*.tmp"))
     assert train(config, tmp_path / "run", resume=True)[-1] == Saved(6)
+
+
+def test_a_diverging_run_stops_with_the_remedy_and_keeps_its_state(config, tmp_path):
+    wild = OptimizerConfig(name="sgd", lr=1e30, warmup=0, clip=0.0)
+    with pytest.raises(RunError, match="no longer a number") as caught:
+        train(config.model_copy(update={"optimizer": wild}), tmp_path / "run")
+    assert "optimizer.lr (now 1e+30)" in caught.value.hint

@@ -147,12 +147,17 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
 
 
 def _open_store(provenance: dict[str, Any], data: Path | None) -> "Store":
+    """The store that is named, or the one trained on: where it was then, or else in its usual place."""
     from htgen.episodes import open_store
 
-    trained_on = provenance.get("config", {}).get("data", {})
-    if data is None and "store" not in trained_on:
+    if data is not None:
+        return open_store(data)
+    recorded = provenance.get("config", {}).get("data", {}).get("store")
+    if recorded is None:
         raise typer.BadParameter("the generator does not say what it was trained on", param_hint="--data")
-    return open_store(data if data is not None else trained_on["store"])
+    name = provenance.get("data", {}).get("name", "")
+    usual = Path("data", name)
+    return open_store(usual if not Path(recorded).exists() and usual.exists() else recorded)
 
 
 def _default_split(provenance: dict[str, Any]) -> str:
