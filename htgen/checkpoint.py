@@ -21,6 +21,7 @@ from torch import Tensor
 from htgen.config import Config, ModelConfig, load_config, validate
 from htgen.errors import ConfigError, ModelError, RunError
 from htgen.files import write_bytes, write_text
+from htgen.generator_files import BEST_OF_RUN
 from htgen.images import Preprocessing
 from htgen.model import HyperTransformer
 
@@ -211,7 +212,7 @@ class RunFolder:
     @property
     def best_path(self) -> Path:
         """The best generator by validation accuracy."""
-        return self.path / "best.safetensors"
+        return self.path / BEST_OF_RUN
 
     def __enter__(self) -> "RunFolder":
         import fcntl
@@ -278,6 +279,16 @@ class RunFolder:
         """Append one line to the metrics."""
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+    def launch(self) -> str | None:
+        """Which start of `torchrun` last began or resumed the run, or None."""
+        path = self.path / ".launch"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def note_launch(self, launch: str | None) -> None:
+        """Keep that for `launch`, so that a restart knows its own run."""
+        if launch is not None:
+            write_text(self.path / ".launch", launch)
 
     def forget_after(self, step: int) -> None:
         """Drop metrics of later steps than `step`: a resumed run writes them again."""

@@ -5,7 +5,6 @@ The public way to generate; the command line uses nothing else.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,13 @@ import torch
 from torch import Tensor
 
 from htgen.bundle import Bundle, ImageLike, prepare_images
-from htgen.checkpoint import GeneratorFile, RunFolder, file_hash
+from htgen.checkpoint import GeneratorFile, file_hash
 from htgen.errors import DataError, ModelError
 from htgen.generated_cnn import GeneratedCNN
+from htgen.generator_files import DEFAULT_GENERATOR, generator_path
 from htgen.images import Preprocessing
 from htgen.model import GeneratedWeights
 
-DEFAULT_GENERATOR = "glyph-8"
 EPISODES_PER_BATCH = 16
 UNLABELED = -1
 
@@ -185,42 +184,11 @@ class Generator:
         )
 
 
-def shipped_generators() -> list[str]:
-    """Names of the generators inside the package, sorted."""
-    return sorted(
-        entry.name.removesuffix(".safetensors")
-        for entry in (resources.files("htgen") / "generators").iterdir()
-        if entry.name.endswith(".safetensors")
-    )
-
-
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:
     """Load a generator: one that ships, by name; a generator file; or the best of a run folder.
 
     Raises:
         ModelError: there is none, or it is damaged.
     """
-    path = Path(name_or_path)
-    if path.is_dir():
-        path = RunFolder(path).best_path
-        if not path.exists():
-            raise ModelError(
-                f"{name_or_path} holds no generator ({path.name})",
-                "a run folder in which training has validated at least once",
-            )
-    elif not path.exists():
-        names = shipped_generators()
-        if str(name_or_path) not in names:
-            raise ModelError(
-                f"there is no generator '{name_or_path}'",
-                f"one that ships ({', '.join(names)}), a generator file, or a run folder",
-            )
-        with resources.as_file(
-            resources.files("htgen") / "generators" / f"{name_or_path}.safetensors"
-        ) as inside:
-            return _load(inside)
-    return _load(path)
-
-
-def _load(path: Path) -> Generator:
+    path = generator_path(name_or_path)
     return Generator(GeneratorFile.read(path), file_hash(path.read_bytes()))

@@ -35,10 +35,11 @@ def _root(
 
 
 def _register() -> None:
-    from htgen.cli import configs, evaluate, generate, predict, prepare_data, train
+    from htgen.cli import configs, evaluate, generate, inspect, predict, prepare_data, train
 
     app.command("generate")(generate.generate)
     app.command("predict")(predict.predict)
+    app.command("inspect")(inspect.inspect)
     app.command("prepare-data")(prepare_data.prepare_data)
     app.command("train")(train.train)
     app.command("evaluate")(evaluate.evaluate)

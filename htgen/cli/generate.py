@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from htgen.generator_files import DEFAULT_GENERATOR
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -29,7 +31,7 @@ def generate(
     ] = None,
     generator: Annotated[
         str, typer.Option(help="One that ships, a generator file, or a run folder.")
-    ] = "glyph-8",
+    ] = DEFAULT_GENERATOR,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 

@@ -72,6 +72,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         "from htgen.cli import main; main(['--help'])",
         "from htgen.cli import main; main(['configs'])",
         "import htgen; htgen.Bundle",
+        "from htgen.cli import main; main(['inspect', 'nothing'])",
     ],
 )
 def test_light_uses_do_not_import_torch(code):
@@ -460,6 +461,32 @@ def test_several_splits_and_unlabelled_images(run_path, capsys):
     assert main([*arguments, "--split", "toy:val"]) == 0
     text = capsys.readouterr().out
     assert f"1-shot with 2 unlabelled: {100 * results[1]['accuracy']:.2f}" in text
+
+
+def test_a_cnn_and_a_generator_are_inspected(cnn, run_path, capsys):
+    capsys.readouterr()
+    assert main(["inspect", str(cnn)]) == 0
+    said = capsys.readouterr().out
+    assert "kind0 (3 images), kind1 (3 images), kind2 (3 images)" in said
+    assert "conv4       4 -> 4 channels, 3x3, 2 -> 2 pixels" in said
+    assert "support statistics, frozen" in said
+    assert main(["inspect", str(run_path)]) == 0
+    said = capsys.readouterr().out
+    assert "2 to 6" in said
+    assert "% on toy:val, 8 tasks" in said
+    assert main(["inspect", str(run_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["provenance"]["config"]["name"] == "toy"
+    assert main(["inspect", str(run_path / "latest.safetensors")]) == 0
+    assert "step        60" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 300, None])
+def test_inspecting_something_else_is_an_error(content, tmp_path, capsys):
+    path = tmp_path / "x.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["inspect", str(path)]) == 5
+    assert "x.safetensors" in capsys.readouterr().err
 
 
 def test_presets_are_listed_shown_and_copied(tmp_path, capsys):

@@ -1,0 +1,45 @@
+"""Where generators are: inside the package, in files, in run folders. No torch here."""
+
+from importlib import resources
+from pathlib import Path
+
+from htgen.errors import ModelError
+
+DEFAULT_GENERATOR = "glyph-8"
+BEST_OF_RUN = "best.safetensors"
+"""The file of a run folder that holds its best generator."""
+
+
+def shipped_generators() -> list[str]:
+    """Names of the generators inside the package, sorted."""
+    return sorted(
+        entry.name.removesuffix(".safetensors")
+        for entry in (resources.files("htgen") / "generators").iterdir()
+        if entry.name.endswith(".safetensors")
+    )
+
+
+def generator_path(name_or_path: str | Path) -> Path:
+    """The file of a generator: one that ships, by name; a file; or the best of a run folder.
+
+    Raises:
+        ModelError: there is none.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        best = path / BEST_OF_RUN
+        if not best.exists():
+            raise ModelError(
+                f"{path} holds no generator ({BEST_OF_RUN})",
+                "a run folder in which training has validated at least once",
+            )
+        return best
+    if path.exists():
+        return path
+    names = shipped_generators()
+    if str(name_or_path) not in names:
+        raise ModelError(
+            f"there is no generator '{name_or_path}'",
+            f"one that ships ({', '.join(names)}), a generator file, or a run folder",
+        )
+    return Path(str(resources.files("htgen") / "generators" / f"{name_or_path}.safetensors"))
