@@ -1,0 +1,283 @@
+"""How much work it is: multiply-adds counted from a config alone. No torch here.
+
+Counted are the products of sums, which are nearly all of the arithmetic: convolutions, linear layers,
+attention, class means and the logits layer, each exactly as `htgen.model` runs it. Not counted is what
+touches each number once or a few times (norms, activations, pools, softmax, augmentation, the
+optimiser), and neither are loss terms that only training knows (warm-up heads, the shared head).
+
+Backward rule: a product `y = a b` needs, for each factor that has a gradient, one further product of
+the same size. So backward is twice forward, except that inputs without gradient cost nothing: the
+images, which enter the first convolution, its local features and the shared features, and the class
+memberships of the prototypes.
+
+Axis legend: n ways, S support and Q query images, T tokens, D token width.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from htgen.cnn_spec import CnnSpec, ConvSpec
+from htgen.config import EpisodeConfig, ModelConfig, TransformerConfig
+from htgen.errors import ModelError
+from htgen.shapes import cnn_spec
+
+Kind = Literal["shared features", "local features", "transformer", "cnn", "prototypes"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the work.
+
+    Attributes:
+        block: where in the network: `images`, the name of a convolution such as `conv1`, or `logits`.
+        kind: what is done there.
+        layer: of a transformer, which one: `encoder 1`, `decoder 1`, ...; otherwise empty.
+        forward, backward: multiply-adds.
+    """
+
+    block: str
+    kind: Kind
+    layer: str
+    forward: int
+    backward: int
+
+    @property
+    def name(self) -> str:
+        """E.g. `conv1 transformer encoder 2`."""
+        return " ".join(word for word in (self.block, self.kind, self.layer) if word)
+
+    @property
+    def total(self) -> int:
+        """Forward and backward."""
+        return self.forward + self.backward
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-adds of one piece of work, by part, in the order in which it is done."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def forward(self) -> int:
+        """Of all parts, without backward."""
+        return sum(part.forward for part in self.parts)
+
+    @property
+    def backward(self) -> int:
+        """Of all parts."""
+        return sum(part.backward for part in self.parts)
+
+    @property
+    def total(self) -> int:
+        """Forward and backward."""
+        return self.forward + self.backward
+
+    def by_kind(self) -> dict[str, int]:
+        """Forward and backward of each kind of part, the logits layer apart from the convolutions."""
+        sums: dict[str, int] = {}
+        for part in self.parts:
+            name = "logits layer" if (part.block, part.kind) == ("logits", "cnn") else part.kind
+            sums[name] = sums.get(name, 0) + part.total
+        return sums
+
+
+@dataclass(frozen=True)
+class EpisodeSize:
+    """Classes, support images (labelled or not) and query images of one episode."""
+
+    way: int
+    support: int
+    query: int
+
+
+def episode_size(config: EpisodeConfig) -> EpisodeSize:
+    """The size of a config's episodes; of counts that are drawn from ranges, the largest."""
+
+    def largest(count: int | tuple[int, int]) -> int:
+        return count[1] if isinstance(count, tuple) else count
+
+    way = largest(config.way)
+    labeled = way * largest(config.shot) if config.support_size is None else config.support_size
+    query = way * largest(config.query) if config.query_size is None else config.query_size
+    return EpisodeSize(way, labeled + way * largest(config.unlabeled), query)
+
+
+def training_cost(config: ModelConfig, size: EpisodeSize) -> Cost:
+    """One training episode: a CNN is generated, classifies the queries, and gradients go all the way back.
+
+    Raises:
+        ModelError: the config uses something whose work is not known here.
+    """
+    return Cost(tuple(_episode_parts(config, size)))
+
+
+def generation_cost(config: ModelConfig, way: int, shot: int = 1) -> Cost:
+    """One CNN, generated from `way` classes of `shot` images; no backward.
+
+    Raises:
+        ModelError: the config uses something whose work is not known here.
+    """
+    parts = _episode_parts(config, EpisodeSize(way, way * shot, 0))
+    return Cost(tuple(Part(p.block, p.kind, p.layer, p.forward, 0) for p in parts if p.forward))
+
+
+def prediction_cost(config: ModelConfig, way: int) -> Cost:
+    """One image, classified by a CNN that is there already; no backward."""
+    return Cost(tuple(_cnn_parts(cnn_spec(config), way)))
+
+
+def _cnn_parts(spec: CnnSpec, way: int) -> Iterator[Part]:
+    for conv in spec.convs:
+        yield Part(conv.name, "cnn", "", _conv_products(conv), 0)
+    yield Part("logits", "cnn", "", way * spec.feature_count, 0)
+
+
+def _episode_parts(config: ModelConfig, size: EpisodeSize) -> Iterator[Part]:
+    spec = cnn_spec(config)
+    shared = config.shared
+    images, features = size.support + size.query, 0
+    if shared.layers:
+        features = shared.width
+        first, *others = _shared_convs(config)
+        products = [size.support * first, size.support * sum(others)]
+        yield Part("images", "shared features", "", sum(products), products[0] + 2 * products[1])
+
+    for index, conv in enumerate(spec.convs):
+        on_images = index == 0  # which have no gradient
+        if not _is_learned(config, index, len(spec.convs)):
+            width = _local_width(config, conv.in_channels, conv.out_channels)
+            local = _local_convs(conv.in_channels, conv.in_size, width, 2)
+            if local:
+                yield _local_part(conv.name, local, size.support, on_images)
+            count, slice_size = _slices(config, conv)
+            yield from _transformer_parts(
+                config, conv.name, size.support, features + width * len(local), count, slice_size
+            )
+        products_here = images * _conv_products(conv)
+        yield Part(conv.name, "cnn", "", products_here, products_here * (1 if on_images else 2))
+
+    last, mode = spec.convs[-1], config.local.logits
+    feature_width = features + (spec.feature_count if mode != "default" else 0)
+    if mode != "passthrough":
+        width = _local_width(config, last.out_channels, last.out_channels)
+        local = _local_convs(last.out_channels, last.out_size, width, 1)
+        if local:
+            yield _local_part("logits", local, size.support, False)
+        feature_width += width * len(local)
+    yield from _transformer_parts(
+        config, "logits", size.support, feature_width, size.way, spec.feature_count + 1
+    )
+    if config.weights.prototypes:
+        means = size.way * size.support * spec.feature_count
+        yield Part("logits", "prototypes", "", means, means)
+    logits = size.query * size.way * spec.feature_count
+    yield Part("logits", "cnn", "", logits, 2 * logits)
+
+
+# ------------------------------------------------------------------------------------------- convolutions
+
+
+def _conv_products(conv: ConvSpec) -> int:
+    """Of one image."""
+    return conv.conv_size**2 * conv.kernel**2 * conv.in_channels * conv.out_channels
+
+
+def _is_learned(config: ModelConfig, index: int, count: int) -> bool:
+    learned = config.weights.learned_layers
+    return index < learned or index >= count - max(0, -learned)
+
+
+def _shared_convs(config: ModelConfig) -> list[int]:
+    """Products of one image in each conv of the shared features (`htgen.tokens.SharedFeatures`)."""
+    shared = config.shared
+    products: list[int] = []
+    size, channels = config.image_size, int(config.image_channels)
+    padding = 1 if shared.padding == "same" else 0
+    for index in range(shared.layers):
+        stride = 2 if index < shared.layers - 1 else 1
+        size = (size + 2 * padding - 3) // stride + 1
+        products.append(size**2 * 9 * channels * shared.width)
+        channels = shared.width
+    return products
+
+
+def _local_width(config: ModelConfig, in_channels: int, out_channels: int) -> int:
+    return max(in_channels, out_channels) if config.local.width is None else config.local.width
+
+
+def _local_convs(channels: int, size: int, width: int, layers: int) -> list[int]:
+    """Products of one image in each conv of the local features that fits (`htgen.tokens.LocalFeatures`)."""
+    products: list[int] = []
+    for index in range(layers if width else 0):
+        kernel = min(3, size) if index == 0 else 3
+        if size < kernel:
+            break
+        size = (size - kernel) // (2 if index < layers - 1 else 1) + 1
+        products.append(size**2 * kernel**2 * channels * width)
+        channels = width
+    return products
+
+
+def _local_part(block: str, convs: list[int], support: int, on_images: bool) -> Part:
+    first, others = support * convs[0], support * sum(convs[1:])
+    backward = (1 if on_images else 2) * first + 2 * others
+    return Part(block, "local features", "", first + others, backward)
+
+
+# ------------------------------------------------------------------------------------------- transformers
+
+
+def _slices(config: ModelConfig, conv: ConvSpec) -> tuple[int, int]:
+    """Number and size of the weight slices of a convolution (`htgen.decoder`)."""
+    weights = config.weights
+    if weights.allocation == "output":
+        extra = weights.generate_bias + 2 * weights.generate_norm
+        return conv.out_channels, conv.kernel**2 * conv.in_channels + extra
+    if weights.allocation == "spatial":
+        return conv.kernel**2, conv.in_channels * conv.out_channels
+    raise ModelError(f"the work of weights.allocation '{weights.allocation}' is not known to htgen.cost")
+
+
+def _transformer_parts(
+    config: ModelConfig, block: str, samples: int, feature_width: int, placeholders: int, slice_size: int
+) -> Iterator[Part]:
+    """The layers of one transformer (`htgen.transformer.Transformer`)."""
+    settings = config.transformer
+    sample_width, weight_width = config.embedding_dim + feature_width, config.embedding_dim + slice_size
+    if settings.topology == "separate":
+        encoded, decoded = samples, placeholders
+    else:
+        encoded = decoded = placeholders + samples
+        sample_width = weight_width = max(sample_width, weight_width)
+
+    def part(layer: str, products: int) -> Part:
+        return Part(block, "transformer", layer, products, 2 * products)
+
+    for index in range(settings.layers):
+        products = _attention(settings, encoded, sample_width, encoded, sample_width)
+        yield part(f"encoder {index + 1}", products + _mlp(settings, encoded, sample_width))
+    if settings.topology == "joint":
+        return
+    for index in range(settings.layers):
+        products = _attention(settings, decoded, weight_width, decoded, weight_width)
+        products += _attention(settings, decoded, weight_width, encoded, sample_width)
+        yield part(f"decoder {index + 1}", products + _mlp(settings, decoded, weight_width))
+
+
+def _attention(settings: TransformerConfig, tokens: int, width: int, sources: int, source_width: int) -> int:
+    key, value = (_width(settings, w, width) for w in (settings.key_width, settings.value_width))
+    projections = tokens * width * key + sources * source_width * (key + value) + tokens * value * width
+    return projections + tokens * sources * (key + value)
+
+
+def _mlp(settings: TransformerConfig, tokens: int, width: int) -> int:
+    return 2 * tokens * width * _width(settings, settings.inner_width, width)
+
+
+def _width(settings: TransformerConfig, configured: float, token_width: int) -> int:
+    """As `htgen.transformer.resolve_width`, which stands beside torch."""
+    absolute = configured * token_width if configured <= 3.0 else configured
+    return ceil(round(absolute / settings.heads, 6)) * settings.heads
