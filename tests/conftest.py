@@ -34,7 +34,9 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     schemes = {"toy": Scheme(parts={"train": "0-9", "val": "10-12", "test": "13-15"})}
     with StoreWriter(path, "toy", Preprocessing(SIZE, 1, "bright", "pad"), schemes) as writer:
         for kind in range(CLASSES):
-            writer.add_class(f"kind{kind:02}", "drawn", [drawing(kind, i, 90) for i in range(IMAGES_PER_CLASS)])
+            writer.add_class(
+                f"kind{kind:02}", "drawn", [drawing(kind, i, 90) for i in range(IMAGES_PER_CLASS)]
+            )
     return path
 
 
