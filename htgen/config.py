@@ -361,7 +361,7 @@ class TrainConfig(_Section):
     episodes_per_step: Count = 16
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     l2: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the mean squared CNN kernels and logits weights in the loss."""
+    """Weight of half the sum of squares of CNN kernels and logits weights in the loss."""
     variation_penalty: Annotated[float, Field(ge=0)] = 0.0
     """Weight of sum(generated^2) / sum(base^2) in the loss; needs model.weights.base."""
     head_steps: Natural = 0
