@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -198,3 +199,26 @@ def test_presets_can_be_counted_without_torch():
 
 def test_the_reference_preset_has_20_support_and_60_query_images():
     assert episode_size(load_config("omniglot_1shot").episodes) == EpisodeSize(20, 20, 60)
+
+
+def test_the_document_has_the_counts():
+    columns: list[dict[str, int]] = []
+    for channels in (8, 16, 32, 64):
+        overrides = [f"model.cnn.channels={channels}", f"model.local.width={channels}"]
+        config = load_config("omniglot_1shot", overrides)
+        size = episode_size(config.episodes)
+        cost = training_cost(config.model, size)
+        columns.append(
+            {"forward": cost.forward, "backward": cost.backward}
+            | {f"of both: {kind}": products for kind, products in cost.by_kind().items()}
+            | {
+                "together": cost.total,
+                "generating one CNN": generation_cost(config.model, size.way).total,
+                "classifying one image": prediction_cost(config.model, size.way).total,
+            }
+        )
+    rows = [
+        f"| {name} | " + " | ".join(f"{column[name]:,}" for column in columns) + " |" for name in columns[0]
+    ]
+    document = Path(__file__).parents[1] / "docs" / "performance.md"
+    assert "\n".join(rows) in document.read_text(encoding="utf-8")

@@ -1,0 +1,180 @@
+"""`htgen bench`: how fast htgen is on this machine, beside how fast it could be."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from htgen.bench import Report
+    from htgen.config import Config
+
+DEFAULT_CONFIG = "omniglot_1shot"
+DEFAULT_OVERRIDES = ("train.episodes_per_step=16",)
+"""The preset takes one episode per step, as the reference does; nobody who wants speed would."""
+
+
+def bench(
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="A preset or a YAML file. Default: the shapes of omniglot_1shot, 16 episodes per step.",
+            show_default=False,
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override one value, e.g. train.episodes_per_step=32.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where to train: auto, cpu, cuda, ... The rest runs on the CPU.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.", show_default=False)
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few repeats: rough figures, soon.")] = False,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Write where the time of training and generation goes.", show_default=False),
+    ] = None,
+    count: Annotated[
+        bool, typer.Option("--count", help="Only count the multiply-adds of the config; measure nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Measure training, generation, prediction and start-up on this machine; it needs no data.
+
+    The floor is the counted multiply-adds over this machine's measured matrix-product rate; a process's
+    floor is the import it cannot do without. Run it on a machine that does nothing else.
+    """
+    if count and (profile is not None or quick or threads is not None):
+        raise typer.BadParameter(
+            "nothing is measured, so it takes no option of measuring", param_hint="--count"
+        )
+
+    from htgen.config import load_config
+
+    if config is None:
+        settings = load_config(DEFAULT_CONFIG, [*DEFAULT_OVERRIDES, *(overrides or [])])
+    else:
+        settings = load_config(config, overrides or [])
+    if count:
+        _print_count(settings, as_json)
+        return
+    if threads is not None and "numpy" not in sys.modules:
+        # Read once, when the libraries are loaded; the measured processes inherit it.
+        os.environ.update(
+            dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        )
+
+    from htgen.bench import measure
+    from htgen.cli.console import stderr
+    from htgen.cli.device import resolve_device
+
+    found = measure(
+        settings,
+        resolve_device(device),
+        threads=threads,
+        quick=quick,
+        profile=profile,
+        report=lambda what: stderr().print(f"measuring: {what}", markup=False),
+    )
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        _print_report(found)
+    if profile is not None:
+        stderr().print(f"profile: {profile}", markup=False)
+
+
+def _print_report(report: "Report") -> None:
+    machine, episode = report.machine, report.episode
+    where = machine.gpu or machine.cpu
+    typer.echo(f"{report.config} on {machine.device} ({where}), torch {machine.torch}")
+    typer.echo(
+        f"cores {machine.cores}, torch threads {machine.torch_threads}; {episode['way']} classes, "
+        f"{episode['support']} + {episode['query']} images, {episode['episodes_per_step']} episodes per step"
+    )
+    for name, rate in report.rates.items():
+        giga = rate.multiply_adds_per_second / 1e9
+        typer.echo(
+            f"matrix product for {name}: {giga:.1f} G multiply-adds/s "
+            f"({rate.library}, {rate.dtype}, {rate.device}, {rate.size} x {rate.size})"
+        )
+    if report.quick:
+        typer.echo("quick: few repeats, the figures are rough")
+    typer.echo("")
+    rows = [("what", "measured", "floor", "fraction")]
+    for measure in report.measures:
+        floor, fraction = measure.floor, measure.fraction
+        rows.append(
+            (
+                measure.what,
+                _quantity(measure.value, measure.unit),
+                "" if floor is None else _quantity(floor, measure.unit),
+                "" if fraction is None else f"{100 * fraction:.1f} %",
+            )
+        )
+    _print_rows(rows)
+
+
+def _print_count(config: "Config", as_json: bool) -> None:
+    """The multiply-adds of a config, part by part."""
+    from dataclasses import asdict
+
+    from htgen.cost import episode_size, generation_cost, prediction_cost, training_cost
+
+    size = episode_size(config.episodes)
+    train = training_cost(config.model, size)
+    generate = generation_cost(config.model, size.way, max(1, size.support // size.way)).total
+    predict = prediction_cost(config.model, size.way).total
+    if as_json:
+        document: dict[str, Any] = {
+            "config": config.name,
+            "episode": asdict(size),
+            "train": {
+                "forward": train.forward,
+                "backward": train.backward,
+                "kinds": train.by_kind(),
+                "parts": [asdict(part) for part in train.parts],
+            },
+            "generate": generate,
+            "predict": predict,
+        }
+        typer.echo(json.dumps(document, indent=2))
+        return
+    typer.echo(f"{config.name}: {size.way} classes, {size.support} support and {size.query} query images\n")
+    rows = [("multiply-adds of one episode", "forward", "backward", "")]
+    share = {part.name: part.total / train.total for part in train.parts}
+    rows += [
+        (part.name, f"{part.forward:,}", f"{part.backward:,}", f"{100 * share[part.name]:.1f} %")
+        for part in train.parts
+    ]
+    rows.append(("together", f"{train.forward:,}", f"{train.backward:,}", ""))
+    rows.append(("generating one CNN", f"{generate:,}", "", ""))
+    rows.append(("classifying one image", f"{predict:,}", "", ""))
+    _print_rows(rows)
+
+
+def _print_rows(rows: list[tuple[str, str, str, str]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    for first, *others in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+        typer.echo("  ".join([f"{first:{widths[0]}}", *cells]).rstrip())
+
+
+def _quantity(value: float, unit: str) -> str:
+    """A number with its unit, in the size that reads well."""
+    if unit == "bytes":
+        return f"{value / 1e6:.0f} MB"
+    if unit == "s":
+        return f"{1000 * value:.3g} ms" if value < 0.9995 else f"{value:.2f} s"
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
