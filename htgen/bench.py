@@ -527,7 +527,7 @@ def _profile(trainer: Trainer, generator: Generator, support: Support, effort: E
     for title, run in runs.items():
         run()
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * is_cuda
-        with profile(activities=activities, acc_events=True) as found:
+        with profile(activities=activities) as found:
             run()
             _synchronize(trainer.device)
         order = "self_cuda_time_total" if is_cuda and "training" in title else "self_cpu_time_total"
