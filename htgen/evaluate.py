@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from htgen.distributed import ALONE, Processes
 from htgen.episodes import EpisodeSampler
 from htgen.model import HyperTransformer
 
@@ -42,6 +43,7 @@ def evaluate(
     tasks: int,
     query_rounds: int = 1,
     progress: Callable[[int], None] = lambda done: None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Evaluate a generator on the sampler's first `tasks` episodes.
 
@@ -51,12 +53,18 @@ def evaluate(
         query_rounds: batches of freshly drawn query images that each generated CNN classifies (the
             reference protocol has 16).
         progress: called with the number of tasks done.
+        processes: among these the tasks are shared out; all of them get the same result, which does not
+            depend on their number.
+
+    Raises:
+        LostContact: another process is gone.
     """
     was_training = model.training
     model.eval()
-    scores = []
+    accuracies = torch.zeros(tasks, dtype=torch.float64)
     try:
-        for start in range(0, tasks, TASKS_PER_BATCH):
+        batches = range(0, tasks, TASKS_PER_BATCH)
+        for start in batches[processes.rank :: processes.count]:
             count = min(TASKS_PER_BATCH, tasks - start)
             batch = sampler.batch(start, count)
             weights = model.generate(batch.support_images, batch.support_labels, batch.slots, batch.ignore)
@@ -65,11 +73,11 @@ def evaluate(
                 queries = batch if query_round == 0 else sampler.batch(start, count, query_round)
                 hits = model.execute(weights, queries.query_images).argmax(dim=2) == queries.query_labels
                 correct += hits.double().mean(dim=1).cpu()
-            scores.append(correct / query_rounds)
+            accuracies[start : start + count] = correct / query_rounds
             progress(start + count)
     finally:
         model.train(was_training)
-    accuracies = torch.cat(scores)
+    processes.add_up(accuracies)
     return Evaluation(
         accuracy=accuracies.mean().item(),
         interval95=1.96 * accuracies.std().item() / math.sqrt(tasks),

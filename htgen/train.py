@@ -7,6 +7,7 @@ cosine decay, averaged weights) the config says so.
 import json
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -25,11 +26,12 @@ from htgen.checkpoint import (
     write_state,
 )
 from htgen.config import AugmentConfig, Config, EpisodeConfig, OptimizerConfig
+from htgen.distributed import ALONE, LostContact, Processes
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images, open_store
-from htgen.errors import DataError, ModelError, RunError
+from htgen.errors import ConfigError, DataError, ModelError, RunError
 from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.files import write_bytes
-from htgen.losses import TrainingLoss
+from htgen.losses import Scalars, TrainingLoss
 from htgen.model import HyperTransformer
 from htgen.version import __version__
 
@@ -105,19 +107,29 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
 
 
 class Trainer:
-    """One training run on one device.
+    """One training run on one device, or the part of it that one of several processes has.
 
     Args:
         config: the resolved config.
-        run: the run folder, locked by the caller.
+        run: the run folder, locked by the caller (in rank 0; the other processes only read it).
         device: where to train.
+        processes: among which processes the episodes of each step are shared out.
 
     Raises:
+        ConfigError: the episodes of a step cannot be shared out evenly.
         DataError: the store is missing or damaged, or does not fit the config.
     """
 
-    def __init__(self, config: Config, run: RunFolder, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        config: Config,
+        run: RunFolder,
+        device: torch.device | str = "cpu",
+        processes: Processes = ALONE,
+    ) -> None:
         self.config, self.run, self.device = config, run, torch.device(device)
+        self.processes = processes
+        self._check_sharing()
         self.store = open_store(config.data.store)
         self._check_store()
         images = load_images(self.store, self.device)
@@ -160,8 +172,18 @@ class Trainer:
         )
         self.step = 0
         self.best: float | None = None
+        self.stopped = False  # whether `stop()` was true, in this process or another one
         # Sums since the last logged step, so that a resumed run logs what an uninterrupted one would.
         self._sums = _Means()
+
+    def _check_sharing(self) -> None:
+        episodes, count = self.config.train.episodes_per_step, self.processes.count
+        if episodes % count:
+            raise ConfigError(
+                f"train.episodes_per_step: {episodes} episodes cannot be shared out evenly among {count} "
+                "processes",
+                f"a multiple of {count}, or another number of processes",
+            )
 
     def _check_store(self) -> None:
         model = self.config.model
@@ -178,49 +200,81 @@ class Trainer:
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the configured number of steps, or until `stop()` is true after a step.
 
-        The training state is saved every `save_every` steps, and at the end or stop.
+        The training state is saved every `save_every` steps, and at the end or stop. With several
+        processes, all stop after the same step: that in which the first `stop()` was true.
+
+        Raises:
+            LostContact: another process is gone. The state after the last full step is then on disk,
+                unless it went during a validation.
+            RunError: the loss is no longer a number.
         """
         train = self.config.train
         while self.step < train.steps:
-            self._train_step()
+            try:
+                self._train_step(stop)
+            except LostContact:
+                self.save()  # nothing of this step has changed anything yet
+                raise
             if self.step % train.log_every == 0 or self.step == train.steps:
                 yield self._log_progress()
             if (self.step % train.val_every == 0 or self.step == train.steps) and not train.pretrain_shared:
                 yield self._validate()
-            stopping = stop()
-            if self.step % train.save_every == 0 or self.step == train.steps or stopping:
+            if self.processes.count == 1:
+                self.stopped = stop()  # several processes agree on it within the step
+            if self.step % train.save_every == 0 or self.step == train.steps or self.stopped:
                 self.save()
                 yield Saved(self.step)
-            if stopping:
+            if self.stopped:
                 return
 
-    def _train_step(self) -> None:
+    def _train_step(self, stop: Callable[[], bool] = lambda: False) -> None:
         started = time.perf_counter()
         config = self.config
         lr = learning_rate(config.optimizer, self.step, config.train.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        episodes = config.train.episodes_per_step
-        batch = self.train_sampler.batch(self.step * episodes, episodes)
+        processes, episodes = self.processes, config.train.episodes_per_step
+        share = episodes // processes.count
+        batch = self.train_sampler.batch(self.step * episodes + processes.rank * share, share)
+        if processes.count > 1:
+            # Dropout differs between processes, and a resumed run needs no random state but rank 0's.
+            torch.manual_seed(zlib.crc32(f"{config.seed}/{self.step}/{processes.rank}".encode()))
         self.trained.train()
         with self._autocast():
             loss, scalars = self.loss(self.model, batch, self.step)
-        if not math.isfinite(loss.item()):
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        values: Scalars = {"loss": loss.detach(), **scalars}
+        if processes.count > 1:
+            values = self._average_over_processes(values, stop())
+        if not math.isfinite(float(values["loss"])):
             raise RunError(
                 f"the loss of {self.config.name} is no longer a number at step {self.step + 1}",
                 f"a lower optimizer.lr (now {config.optimizer.lr:g}), or optimizer.clip; "
                 "the last saved state is still there",
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         if config.optimizer.clip:
             torch.nn.utils.clip_grad_norm_(self.trained.parameters(), config.optimizer.clip)
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        for name, value in {"loss": loss, **scalars}.items():
+        for name, value in values.items():
             self._sums.add(name, value.item() if isinstance(value, Tensor) else value)
         self._sums.add("seconds", time.perf_counter() - started)
+
+    def _average_over_processes(self, values: Scalars, stop: bool) -> Scalars:
+        """Average gradients and scalars in one message, which also tells whether any process is to stop."""
+        gradients = [p.grad for p in self.trained.parameters() if p.grad is not None]
+        numbers = torch.stack(
+            [
+                torch.as_tensor(value, dtype=torch.float32, device=self.device).detach()
+                for value in [*values.values(), float(stop)]
+            ]
+        )
+        self.processes.average([*gradients, numbers])
+        *means, stopping = numbers.tolist()
+        self.stopped = stopping > 0
+        return dict(zip(values, means, strict=True))
 
     def _autocast(self) -> Any:
         precision = self.config.train.precision
@@ -248,17 +302,23 @@ class Trainer:
         )
         fields = dict(progress.__dict__)
         extra = fields.pop("scalars")
-        self.run.log({"event": "train", **fields, **extra})
+        self._log({"event": "train", **fields, **extra})
         return progress
 
     def _validate(self) -> Validated:
         with self._averaged_weights():
-            result = evaluate(self.model, self.val_sampler, tasks=self.config.train.val_tasks)
+            result = evaluate(
+                self.model,
+                self.val_sampler,
+                tasks=self.config.train.val_tasks,
+                processes=self.processes,
+            )
             is_best = self.best is None or result.accuracy > self.best
             if is_best:
                 self.best = result.accuracy
+            if is_best and self.processes.is_main:
                 write_bytes(self.run.best_path, self.generator_file(result).to_bytes())
-        self.run.log(
+        self._log(
             {
                 "event": "validation",
                 "step": self.step,
@@ -268,6 +328,10 @@ class Trainer:
             }
         )
         return Validated(self.step, result, is_best)
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        if self.processes.is_main:
+            self.run.log(entry)
 
     def _averaged_weights(self) -> "_Swapped":
         return _Swapped(self.model, self.average if self.config.train.ema else None)
@@ -293,7 +357,9 @@ class Trainer:
     # -------------------------------------------------------------------------------- saving and resuming
 
     def save(self) -> None:
-        """Write the training state: weights, average, optimiser, random state, counters."""
+        """Write the training state: weights, average, optimiser, random state, counters. Rank 0 only."""
+        if not self.processes.is_main:
+            return
         tensors = dict(self.trained.state_dict())
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors["random.cpu"] = torch.get_rng_state()
@@ -348,7 +414,8 @@ class Trainer:
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         self.step, self.best, self._sums = header["step"], header["best"], _Means(header["sums"])
-        self.run.forget_after(self.step)
+        if self.processes.is_main:
+            self.run.forget_after(self.step)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +32,12 @@ def train(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run. Default: runs/<name of the config>.", show_default=False),
+        typer.Option(
+            "--run",
+            "--run-folder",
+            help="Folder of the run. Default: runs/<name of the config>. (torchrun rejects the short name.)",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run, exactly.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
@@ -44,6 +49,7 @@ def train(
     """Train a generator.
 
     Ctrl-C and SIGTERM save the training state and exit with 130 or 143; --resume goes on from there.
+    `torchrun --nproc-per-node N -m htgen train ...` shares the episodes of each step among N processes.
     """
     if resume and (run is None or config is not None or overrides or overwrite):
         raise typer.BadParameter(
@@ -56,43 +62,62 @@ def train(
     from htgen.cli.console import stderr
     from htgen.cli.device import resolve_device
     from htgen.config import dump_config, load_config
+    from htgen.distributed import is_restart, join, launch_id
 
+    processes, device = join(device)
     data_override = [f"data.store={data}"] if data is not None else []
-    if resume:
-        assert run is not None
-        settings = find_run_config(RunFolder(run), data_override)
-    else:
-        assert config is not None
-        settings = load_config(config, [*(overrides or []), *data_override])
-    folder = RunFolder(run if run is not None else Path("runs", settings.name))
-    with folder:
-        from htgen.train import Saved, Trainer
-
-        scalars = _tensorboard_writer(folder.path) if tensorboard else None
-        target = resolve_device(device)
-        trainer = Trainer(settings, folder, target)
+    with processes.all_or_none():
         if resume:
-            trainer.resume()
+            assert run is not None
+            settings = find_run_config(RunFolder(run), data_override)
         else:
-            folder.start(dump_config(settings), overwrite)
-        stderr().print(
-            f"training {settings.name} on {target}, {settings.train.steps} steps of "
-            f"{settings.train.episodes_per_step} episodes, into {folder.path}"
-            + (f", from step {trainer.step}" if resume else ""),
-            markup=False,
-        )
-        with _stop_signals() as received, _view(settings, trainer.step) as show:
+            assert config is not None
+            settings = load_config(config, [*(overrides or []), *data_override])
+    folder = RunFolder(run if run is not None else Path("runs", settings.name))
+    # After a failure torchrun starts all processes again, as before: what they began is then gone on with.
+    restarted = processes.gather(is_restart() and folder.launch() == launch_id())[0]
+    resume = resume or processes.gather(restarted and folder.state_path.exists())[0]
+    with ExitStack() as stack:
+        with processes.all_or_none():
+            if processes.is_main:
+                stack.enter_context(folder)
+            from htgen.train import Saved, Trainer
+
+            scalars = _tensorboard_writer(folder.path) if tensorboard and processes.is_main else None
+            target = resolve_device(device)
+            trainer = Trainer(settings, folder, target, processes)
+            if resume:
+                trainer.resume()
+            elif processes.is_main:
+                folder.start(dump_config(settings), overwrite or restarted)
+            if processes.is_main:
+                folder.note_launch(launch_id())
+        if processes.is_main:
+            stderr().print(
+                f"training {settings.name} on {target}, {settings.train.steps} steps of "
+                f"{settings.train.episodes_per_step} episodes, into {folder.path}"
+                + (f", in {processes.count} processes" if processes.count > 1 else "")
+                + (f", from step {trainer.step}" if resume else ""),
+                markup=False,
+            )
+        view = _view(settings, trainer.step) if processes.is_main else nullcontext(lambda event: None)
+        with _stop_signals(insistent=processes.count == 1) as received, view as show:
             for event in trainer.events(stop=lambda: bool(received)):
                 if not isinstance(event, Saved):
                     show(event)
                 if scalars is not None:
                     scalars(event)
-        if received:
-            stderr().print(
-                f"stopped at step {trainer.step}; go on with: htgen train --run {folder.path} --resume",
-                markup=False,
-            )
-            raise typer.Exit(128 + received[0])
+    if trainer.stopped and processes.is_main:
+        command = "htgen train --run" if processes.count == 1 else "torchrun ... -m htgen train --run-folder"
+        stderr().print(
+            f"stopped at step {trainer.step}; go on with: {command} {folder.path} --resume", markup=False
+        )
+    processes.leave()
+    if trainer.stopped:
+        # Where only another process got the signal: machines that are taken away send SIGTERM.
+        raise typer.Exit(128 + (received[0] if received else signal.SIGTERM))
+    if not processes.is_main:
+        return
     best = "-" if trainer.best is None else f"{100 * trainer.best:.2f} %"
     typer.echo(f"best validation accuracy {best}\ngenerator {folder.best_path}")
     typer.echo(f"next: htgen evaluate {folder.path}")
@@ -126,13 +151,17 @@ def _tensorboard_writer(folder: Path) -> "Callable[[Event], None]":
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying from them; a second SIGINT interrupts at once."""
+def _stop_signals(insistent: bool) -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying from them.
+
+    With `insistent`, a second SIGINT interrupts at once. torchrun may pass on one Ctrl-C twice.
+    """
     received: list[int] = []
 
     def note(number: int, _: object) -> None:
         received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if insistent:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
