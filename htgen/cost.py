@@ -256,15 +256,19 @@ def _transformer_parts(
     def part(layer: str, products: int) -> Part:
         return Part(block, "transformer", layer, products, 2 * products)
 
-    for index in range(settings.layers):
-        products = _attention(settings, encoded, sample_width, encoded, sample_width)
-        yield part(f"encoder {index + 1}", products + _mlp(settings, encoded, sample_width))
-    if settings.topology == "joint":
+    # Of the last layer only the placeholders are wanted.
+    is_joint = settings.topology == "joint"
+    for index in range(1, settings.layers + 1):
+        wanted = placeholders if is_joint and index == settings.layers else encoded
+        products = _attention(settings, wanted, sample_width, encoded, sample_width)
+        yield part(f"encoder {index}", products + _mlp(settings, wanted, sample_width))
+    if is_joint:
         return
-    for index in range(settings.layers):
-        products = _attention(settings, decoded, weight_width, decoded, weight_width)
-        products += _attention(settings, decoded, weight_width, encoded, sample_width)
-        yield part(f"decoder {index + 1}", products + _mlp(settings, decoded, weight_width))
+    for index in range(1, settings.layers + 1):
+        wanted = placeholders if index == settings.layers else decoded
+        products = _attention(settings, wanted, weight_width, decoded, weight_width)
+        products += _attention(settings, wanted, weight_width, encoded, sample_width)
+        yield part(f"decoder {index}", products + _mlp(settings, wanted, weight_width))
 
 
 def _attention(settings: TransformerConfig, tokens: int, width: int, sources: int, source_width: int) -> int:

@@ -128,8 +128,12 @@ class Layer(nn.Module):
         ignore: Tensor | None = None,
         memory: Tensor | None = None,
         memory_ignore: Tensor | None = None,
+        keep: int | None = None,
     ) -> Tensor:
-        x = self.attention_norm(x + self.dropout(self.attention(x, x, ignore)))
+        """`[E, T, D] -> [E, T or keep, D]`; with `keep`, only the first tokens are wanted of the result."""
+        source = x
+        x = x[:, :keep]
+        x = self.attention_norm(x + self.dropout(self.attention(x, source, ignore)))
         if self.cross is not None and self.cross_norm is not None and memory is not None:
             x = self.cross_norm(x + self.dropout(self.cross(x, memory, memory_ignore)))
         if self.mlp is not None and self.mlp_norm is not None:
@@ -200,10 +204,14 @@ class Transformer(nn.Module):
             x = memory = torch.cat([placeholders, samples], dim=1)
             if ignore is not None:
                 ignore = F.pad(ignore.to(x.dtype), (count, 0))
-        for layer in self.encoder:
-            memory = layer(memory, ignore)
-        if self.topology == "joint":
-            return memory[:, :count]
-        for layer in self.decoder:
-            x = layer(x, ignore if self.topology == "encoder-decoder" else None, memory, ignore)
-        return x[:, :count]
+        # Nothing reads what the last layer makes of the samples, so it is not computed.
+        is_joint = self.topology == "joint"
+        for index, layer in enumerate(self.encoder, start=1):
+            memory = layer(memory, ignore, keep=count if is_joint and index == len(self.encoder) else None)
+        if is_joint:
+            return memory
+        own_ignore = ignore if self.topology == "encoder-decoder" else None
+        for index, layer in enumerate(self.decoder, start=1):
+            keep = count if index == len(self.decoder) else None
+            x = layer(x, own_ignore, memory, ignore, keep)
+        return x

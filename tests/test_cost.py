@@ -35,10 +35,11 @@ def test_a_small_episode_counted_by_hand():
     # 2 ways, 2 support + 4 query images of 8x8; each convolution reads 8x8, 4x4, 2x2, 1x1.
     cost = training_cost(ModelConfig.model_validate(HAND), EpisodeSize(2, 2, 4))
 
-    # Tokens: 2 samples and 2 placeholders, T = 4. A layer of width D: query, key, value and output
-    # 4 T D D, scores and weighting 2 T T D, MLP 2 T D D.
+    # Tokens: 2 samples and 2 placeholders, T = 4; of the last, here only, layer the P = 2 placeholders
+    # are wanted. A layer of width D: key and value 2 T D D, query and output 2 P D D, scores and
+    # weighting 2 P T D, MLP 2 P D D.
     def layer(width: int) -> int:
-        return 4 * 4 * width * width + 2 * 4 * 4 * width + 2 * 4 * width * width
+        return 2 * 4 * width * width + 2 * 2 * width * width + 2 * 2 * 4 * width + 2 * 2 * width * width
 
     expected = [
         # 3x3 `same` convs of stride 2 and 1, 1 -> 3 -> 3 channels: 4x4 positions both; no image gradient.
