@@ -2,7 +2,7 @@
 
 `torchrun` starts them and tells each its place through the environment. Every process draws its own
 part of each step's episodes, gradients are averaged, and rank 0 alone writes and prints. A process
-that was started otherwise is `ALONE`: nothing here then imports torch.distributed or does anything.
+that was started otherwise is `ALONE`, for which nothing here does anything.
 """
 
 import os
@@ -140,7 +140,7 @@ class Processes:
         except RuntimeError as error:  # torch has no narrower class for lost gloo connections
             raise LostContact(
                 f"process {self.rank} of {self.count} lost contact with another one, which ended or cannot "
-                f"be reached ({str(error).splitlines()[0]})",
+                f"be reached ({_reason(error)})",
                 "see what that process says; then go on from the last saved state with --resume, or let "
                 "`torchrun --max-restarts` do it",
             ) from error
@@ -196,10 +196,15 @@ def join(device: str) -> tuple[Processes, str]:
     except (RuntimeError, ValueError) as error:
         raise RunError(
             f"process {processes.rank} of {processes.count} cannot reach the others at "
-            f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']} ({str(error).splitlines()[0]})",
+            f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']} ({_reason(error)})",
             "the same torchrun command on every machine, with an address that all can reach",
         ) from error
     return processes, device
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of what torch says."""
+    return (str(error).splitlines() or [""])[0].partition(". ")[0]
 
 
 def launch_id() -> str | None:

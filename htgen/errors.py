@@ -4,7 +4,8 @@
     ├── ConfigError    exit 3   a config file, preset name or override is wrong
     ├── DataError      exit 4   a data set, store, split, folder or image is wrong
     ├── ModelError     exit 5   a generator, checkpoint or CNN file is wrong or does not fit
-    ├── RunError       exit 6   a run folder is in use, exists already, or cannot be resumed
+    ├── RunError       exit 6   a run folder is in use, exists already, or cannot be resumed; a training
+    │                          diverged, or lost one of its processes (`htgen.distributed.LostContact`)
     └── OutputError    exit 7   something cannot be written (no space, no permission)
 
 Other exit codes of the command line: 0 success, 1 finished but some inputs could not be
@@ -50,7 +51,7 @@ class ModelError(HtgenError):
 
 
 class RunError(HtgenError):
-    """A run folder is in use, exists already, or cannot be resumed."""
+    """A run folder is in use, exists already, or cannot be resumed, or a training cannot go on."""
 
     exit_code = 6
 
