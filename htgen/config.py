@@ -6,7 +6,7 @@ once, with its key path and line. This module imports no torch, so that listing 
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -460,8 +460,13 @@ def preset_text(name: str) -> str:
     return (resources.files("htgen") / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def load_config(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
+def load_config(
+    name_or_path: str | Path, overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
+) -> Config:
     """Read a preset or a YAML file, apply overrides such as `optimizer.lr=3e-4`, and check everything.
+
+    Args:
+        values: further overrides, applied last: key path -> value, taken as it is instead of read as YAML.
 
     Raises:
         ConfigError: not found, not YAML, or wrong; all faults at once.
@@ -474,20 +479,24 @@ def load_config(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Conf
             raise ConfigError(f"cannot read the config {path}: {error}") from error
     else:
         text, origin = preset_text(str(name_or_path)), f"preset {name_or_path}"
-    values, lines = parse_yaml(text, origin)
+    settings, lines = parse_yaml(text, origin)
+    places = {key: f"line {line}" for key, line in lines.items()}
     for override in overrides:
-        _apply_override(values, override)
-    return validate(Config, values, origin, lines)
+        key, value = _parse_override(override)
+        _set_value(settings, places, key, value)
+    for key, value in (values or {}).items():
+        _set_value(settings, places, key, value)
+    return validate(Config, settings, origin, places)
 
 
 def validate(
-    schema: type[Schema], values: Mapping[str, Any], origin: str, lines: Mapping[str, int] | None = None
+    schema: type[Schema], values: Mapping[str, Any], origin: str, places: Mapping[str, str] | None = None
 ) -> Schema:
     """Check plain values against a schema: `Config`, or one of its sections.
 
     Args:
         origin: what to call the source in errors.
-        lines: line number of each key path, as `parse_yaml` gives them.
+        places: where each key path was given, such as "line 3".
 
     Raises:
         ConfigError: one message that lists every fault.
@@ -495,7 +504,7 @@ def validate(
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        faults = list(dict.fromkeys(_describe_faults(error, schema, lines or {})))
+        faults = list(dict.fromkeys(_describe_faults(error, schema, places or {})))
         head = f"{origin} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:"
         raise ConfigError("\n".join([head, *(f"  {fault}" for fault in faults)])) from None
 
@@ -554,42 +563,56 @@ def _collect_lines(node: yaml.MappingNode, prefix: str, lines: dict[str, int], o
             _collect_lines(value_node, f"{prefix}{key}.", lines, origin)
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def _parse_override(override: str) -> tuple[str, Any]:
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
         raise ConfigError(
             f"cannot read the override '{override}'", "KEY.PATH=VALUE, for example optimizer.lr=3e-4"
         )
-    value = parse_yaml(f"value: {text}", f"override '{override}'")[0]["value"]
-    *sections, key = path.strip().split(".")
+    return path.strip(), parse_yaml(f"value: {text}", f"override '{override}'")[0]["value"]
+
+
+def _set_value(values: dict[str, Any], places: dict[str, str], path: str, value: Any) -> None:
+    *sections, key = path.split(".")
     for section in sections:
-        nested = values.setdefault(section, {})
-        if not isinstance(nested, dict):
-            raise ConfigError(f"override '{override}': '{section}' is a value, not a section")
-        values = nested
+        if values.get(section) is None:
+            values[section] = {}
+        values = values[section]
+        if not isinstance(values, dict):
+            raise ConfigError(f"override of '{path}': '{section}' is a value, not a section")
     values[key] = value
+    for replaced in [place for place in places if place.startswith(f"{path}.")]:
+        del places[replaced]
+    places[path] = "override"
+    places.update({f"{path}.{inner}": "override" for inner in _key_paths(value)})
+
+
+def _key_paths(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield str(key)
+            yield from (f"{key}.{path}" for path in _key_paths(inner))
 
 
 def _describe_faults(
-    error: ValidationError, schema: type[BaseModel], lines: Mapping[str, int]
+    error: ValidationError, schema: type[BaseModel], places: Mapping[str, str]
 ) -> Iterable[str]:
     for fault in error.errors():
         # Union members add their type's name to the location; only real keys are shown.
         parts = [str(p) for p in fault["loc"] if isinstance(p, str) and re.fullmatch(r"[a-z][a-z0-9_]*", p)]
         parts = [p for p in parts if p not in ("int", "float", "tuple", "bool", "str")]
         path = ".".join(parts)
-        line = next((f"line {lines[p]}: " for p in (path, path.rpartition(".")[0]) if p in lines), "")
+        place = f"{places[path]}: " if path in places else ""
         if fault["type"] == "extra_forbidden":
             known = list(_section_at(schema, parts[:-1]).model_fields)
-            yield f"{line}{path}: unknown key; {_did_you_mean(parts[-1], known)}known: {', '.join(known)}"
+            yield f"{place}{path}: unknown key; {_did_you_mean(parts[-1], known)}known: {', '.join(known)}"
         elif fault["type"] == "value_error":
             for reason in str(fault["ctx"]["error"]).split("\n"):
                 key, _, text = reason.partition(": ")
                 full = f"{path}.{key}" if path else key
-                where = f"line {lines[full]}: " if full in lines else line
-                yield f"{where}{full}: {text}"
+                yield (f"{places[full]}: " if full in places else "") + f"{full}: {text}"
         else:
-            yield f"{line}{path}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+            yield f"{place}{path}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
 
 
 def _section_at(section: type[BaseModel], path: list[str]) -> type[BaseModel]:

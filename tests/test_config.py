@@ -239,6 +239,27 @@ def test_overrides_reach_into_sections(tmp_path):
     assert "'name' is a value" in faults(write(tmp_path, "name: x"), "name.y=1")
 
 
+def test_faults_of_overrides_name_no_line_of_the_file(tmp_path):
+    path = write(tmp_path, "optimizer: {lr: 1.0}\ntrain: {steps: 3}\nseed: 1\n")
+    message = faults(path, "optimizer.lr=-1", "train={ema: 2}", "seed=x", "train.foo=1")
+    assert "override: optimizer.lr: " in message
+    assert "override: train.ema: " in message
+    assert "override: train.foo: " in message
+    assert "override: seed: " in message
+    assert "line" not in message
+    assert "line 1: optimizer.lr: " in faults(write(tmp_path, "optimizer: {lr: -1}\n"), "seed=2")
+
+
+def test_given_values_are_taken_as_they_are(tmp_path):
+    path = write(tmp_path, "data:\n")
+    for store in ("a: b #c", "12", "[x]", "null"):
+        config = load_config(path, ["data.store=other", "seed=3"], {"data.store": store})
+        assert config.data.store == store
+        assert config.seed == 3
+    with pytest.raises(ConfigError, match="override: seed: input should be a valid integer, got '3'"):
+        load_config(path, values={"seed": "3"})
+
+
 def test_a_dumped_config_is_read_back_the_same(tmp_path):
     for name in preset_names():
         config = load_config(name)
