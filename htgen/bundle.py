@@ -13,7 +13,7 @@ description, the class names, the preprocessing, and which generator made it:
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,15 +77,26 @@ class Bundle:
     support: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        expected = tensor_shapes(self.spec, len(self.classes), "conv1.bias" in self.tensors)
+        for fault in self._faults():
+            raise ModelError(f"the CNN's description is wrong: {fault}", "a file that `htgen generate` wrote")
+
+    def _faults(self) -> Iterator[str]:
+        """What is wrong, one sentence each."""
+        names = self.classes
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names) or len(names) < 2:
+            yield "class names must be two or more different texts"
+        yield from self.spec.faults()
+        image = (self.spec.image_size, self.spec.image_channels)
+        if image != (self.preprocessing.size, self.preprocessing.channels):
+            yield "the preprocessing makes other images than the CNN reads"
+        expected = tensor_shapes(self.spec, len(names), "conv1.bias" in self.tensors)
         found = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
-        if found != expected:
-            wrong = sorted(name for name in expected.keys() | found if expected.get(name) != found.get(name))
-            name = wrong[0]
-            raise ModelError(
-                f"the CNN's tensors do not fit its description: {name} is {found.get(name, 'missing')}, "
-                f"expected {expected.get(name, 'none of that name')}"
-            )
+        for name in sorted(expected.keys() | found):
+            if expected.get(name) != found.get(name):
+                there, wanted = found.get(name, "missing"), expected.get(name, "none of that name")
+                yield f"{name} is {there}, expected {wanted}"
+            elif self.tensors[name].dtype != np.float32 or not np.isfinite(self.tensors[name]).all():
+                yield f"{name} must hold finite float32 numbers"
 
     @property
     def parameter_count(self) -> int:
@@ -243,7 +254,7 @@ def _open(image: ImageLike) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size:
             raise DataError(
                 f"an image array must be uint8 [H, W] or [H, W, C], got {image.dtype} {list(image.shape)}"
             )

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from htgen.config import Config, ModelConfig, load_config, validate
-from htgen.errors import ConfigError, ModelError, RunError
+from htgen.errors import ConfigError, ModelError, OutputError, RunError
 from htgen.files import write_bytes, write_text
 from htgen.generator_files import BEST_OF_RUN
 from htgen.images import Preprocessing
@@ -221,7 +221,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
-            raise RunError(
+            raise OutputError(
                 f"cannot use {self.path} as a run folder: {error.strerror}", "another --run"
             ) from error
         try:
@@ -232,6 +232,8 @@ class RunFolder:
                 f"the run folder {self.path} is in use by another process",
                 "wait for it, or name another --run",
             ) from None
+        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -276,9 +278,18 @@ class RunFolder:
         write_text(self.config_path, config_text)
 
     def log(self, entry: Mapping[str, Any]) -> None:
-        """Append one line to the metrics."""
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        """Append one line to the metrics.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, allow_nan=False) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.metrics_path}: {error.strerror}", "free some space; --resume goes on"
+            ) from error
 
     def launch(self) -> str | None:
         """Which start of `torchrun` last began or resumed the run, or None."""

@@ -3,8 +3,9 @@
 This description is the contract between the weight decoder, the executor and the exported file.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from htgen.errors import ModelError
 
@@ -87,6 +88,21 @@ class CnnSpec:
         """Multiply-adds of convolutions and logits layer for one image."""
         convs = sum(c.conv_size**2 * c.kernel**2 * c.in_channels * c.out_channels for c in self.convs)
         return convs + way * self.feature_count
+
+    def faults(self) -> Iterator[str]:
+        """What is impossible in the description, one sentence each; it may come from a foreign file."""
+        if not self.convs:
+            yield "there are no convolutions"
+        if self.activation not in get_args(Activation) or self.norm not in get_args(Norm):
+            yield f"unknown activation '{self.activation}' or norm '{self.norm}'"
+        if self.head not in ("flatten", "average"):
+            yield f"unknown head '{self.head}'"
+        size, channels = self.image_size, self.image_channels
+        for conv in self.convs:
+            out = (conv.conv_size // 2 if conv.pool else conv.conv_size) if conv.stride > 0 else 0
+            if (conv.in_size, conv.in_channels, conv.out_size) != (size, channels, out) or out < 1:
+                yield f"{conv.name} does not fit the layer before it, or its own sizes"
+            size, channels = conv.out_size, conv.out_channels
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for metadata of files."""

@@ -15,12 +15,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     When the body raises, the temporary file is removed and `path` keeps what it held before.
 
+    A symbolic link stays, and what it points to is replaced.
+
     Raises:
-        OutputError: the file cannot be written (missing permission, no space left, a folder in its place).
+        OutputError: the file cannot be written: missing permission, no space left, or something in its
+            place that is no regular file.
     """
+    if not str(path):
+        raise OutputError("the file to write has an empty name", "name a file")
     path = Path(path)
     temporary: Path | None = None
     try:
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise OutputError(f"cannot write {path}: it is {kind}", "name another file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.bundle import (
+    IMAGES_PER_BATCH,
     Bundle,
     Floats,
     ImageLike,
@@ -16,11 +16,40 @@ from htgen.bundle import (
     softmax,
     to_predictions,
 )
-from htgen.cnn_spec import LEAKY_SLOPE, NORM_EPSILON, ConvSpec
+from htgen.cnn import ConvWeights, Moments, conv_block, head_features, moments, normalise
+from htgen.cnn_spec import ConvSpec
+
+
+class Norm(nn.Module):
+    """Scale and shift `[C]`, and the support set's mean and variance `[C]`."""
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+        self.register_buffer("mean", mean)
+        self.register_buffer("var", var)
+
+
+class Block(nn.Module):
+    """Weights of one convolutional block: kernel `[O, C, k, k]`, bias `[O]` or none, norm."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, norm: Norm) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = None if bias is None else nn.Parameter(bias)
+        self.norm = norm
 
 
 class GeneratedCNN(nn.Module):
     """A CNN that a generator wrote. Parameters carry gradients, so it can be fine-tuned.
+
+    It runs by the very functions by which the generator runs its CNNs (`htgen.cnn`), as one episode, so
+    that both give the same logits up to the rounding of float32. The names in its `state_dict` are those
+    of the file.
 
     Args:
         bundle: the exported CNN.
@@ -38,25 +67,10 @@ class GeneratedCNN(nn.Module):
         self.classes = bundle.classes
         self.preprocessing = bundle.preprocessing
         tensors = {name: torch.from_numpy(array.copy()) for name, array in bundle.tensors.items()}
-        for spec in bundle.spec.convs:
-            conv = nn.Conv2d(
-                spec.in_channels,
-                spec.out_channels,
-                spec.kernel,
-                stride=spec.stride,
-                padding=spec.padding,
-                bias=f"{spec.name}.bias" in tensors,
-            )
-            norm = nn.BatchNorm2d(spec.out_channels, eps=NORM_EPSILON)
-            conv.weight = nn.Parameter(tensors[f"{spec.name}.weight"])
-            if conv.bias is not None:
-                conv.bias = nn.Parameter(tensors[f"{spec.name}.bias"])
-            norm.weight = nn.Parameter(tensors[f"{spec.name}.norm.weight"])
-            norm.bias = nn.Parameter(tensors[f"{spec.name}.norm.bias"])
-            norm.running_mean = tensors[f"{spec.name}.norm.mean"]
-            norm.running_var = tensors[f"{spec.name}.norm.var"]
-            self.add_module(spec.name, conv)
-            self.add_module(f"{spec.name}_norm", norm)
+        for conv in bundle.spec.convs:
+            norm = Norm(*(tensors[f"{conv.name}.norm.{part}"] for part in ("weight", "bias", "mean", "var")))
+            block = Block(tensors[f"{conv.name}.weight"], tensors.get(f"{conv.name}.bias"), norm)
+            self.add_module(conv.name, block)
         self.logits = nn.Linear(bundle.spec.feature_count, len(bundle.classes))
         self.logits.weight = nn.Parameter(tensors["logits.weight"])
         self.logits.bias = nn.Parameter(tensors["logits.bias"])
@@ -64,27 +78,24 @@ class GeneratedCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Prepared images `[N, C, H, W]`, -1..1 -> logits `[N, classes]`."""
-        for spec in self.spec.convs:
-            x = self.get_submodule(spec.name)(x)
-            if self.spec.norm_first:
-                x = self._activate(self._normalise(x, spec))
-                x = F.max_pool2d(x, 2) if spec.pool else x
-            else:
-                x = self._activate(x)
-                x = F.max_pool2d(x, 2) if spec.pool else x
-                x = self._normalise(x, spec)
-        x = x.flatten(1) if self.spec.head == "flatten" else x.mean(dim=(2, 3))
-        return self.logits(x)
+        x = x[:, None]  # [N, E = 1, C, H, W]
+        for conv in self.spec.convs:
+            x = self._block(x, conv)
+        return self.logits(head_features(x, self.spec)[0])
 
-    def _activate(self, x: Tensor) -> Tensor:
-        return F.relu(x) if self.spec.activation == "relu" else F.leaky_relu(x, LEAKY_SLOPE)
+    def _block(self, x: Tensor, conv: ConvSpec) -> Tensor:
+        block = self.get_submodule(conv.name)
+        assert isinstance(block, Block)
+        norm = block.norm
+        bias = None if block.bias is None else block.bias[None]
+        gamma, beta = norm.weight[None], norm.bias[None]
+        weights = ConvWeights(block.weight[None], bias, gamma, beta, gamma, beta)
+        frozen = Moments(norm.mean[None], norm.var[None])
 
-    def _normalise(self, x: Tensor, conv: ConvSpec) -> Tensor:
-        norm = self.get_submodule(f"{conv.name}_norm")
-        assert isinstance(norm, nn.BatchNorm2d)
-        if self.spec.norm == "support":
-            return norm(x)
-        return F.batch_norm(x, None, None, norm.weight, norm.bias, training=True, eps=NORM_EPSILON)
+        def normalise_with_its_statistics(y: Tensor) -> Tensor:
+            return normalise(y, frozen if self.spec.norm == "support" else moments(y), gamma, beta)
+
+        return conv_block(x, weights, conv, self.spec, normalise_with_its_statistics)
 
     @torch.no_grad()
     def predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
@@ -93,11 +104,12 @@ class GeneratedCNN(nn.Module):
         Raises:
             DataError: an image cannot be read.
         """
-        if len(images) == 0:
-            return []
-        x = torch.from_numpy(prepare_images(images, self.preprocessing))
-        logits: Floats = self(x.to(self.logits.weight.device)).cpu().numpy()
-        return to_predictions(softmax(logits), self.classes)
+        predictions = []
+        for start in range(0, len(images), IMAGES_PER_BATCH):
+            prepared = prepare_images(images[start : start + IMAGES_PER_BATCH], self.preprocessing)
+            logits: Floats = self(torch.from_numpy(prepared).to(self.logits.weight.device)).cpu().numpy()
+            predictions += to_predictions(softmax(logits), self.classes)
+        return predictions
 
     def save(self, path: str | Path) -> int:
         """Write the CNN as it was generated; see `Bundle.save`."""

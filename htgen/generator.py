@@ -87,14 +87,15 @@ class Generator:
     def generate(
         self,
         support_images: Sequence[ImageLike],
-        labels: Sequence[str],
+        labels: Sequence[str | int] | np.ndarray | Tensor,
         unlabeled_images: Sequence[ImageLike] = (),
     ) -> GeneratedCNN:
         """Write a CNN for the classes of a support set.
 
         Args:
             support_images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size.
-            labels: the class name of each image. The CNN's classes are the distinct names, sorted.
+            labels: the class name of each image, as text or numbers. The CNN's classes are the distinct
+                names as text, sorted.
             unlabeled_images: further images of these classes whose class is not known; they help a
                 generator that was trained with such images.
 
@@ -108,13 +109,14 @@ class Generator:
     def prepare(
         self,
         support_images: Sequence[ImageLike],
-        labels: Sequence[str],
+        labels: Sequence[str | int] | np.ndarray | Tensor,
         unlabeled_images: Sequence[ImageLike] = (),
     ) -> "Support":
         """Read and preprocess a support set once, to use it several times. Arguments as in `generate`."""
-        if len(support_images) != len(labels):
-            raise DataError(f"{len(support_images)} support images but {len(labels)} labels")
-        classes = tuple(sorted(set(labels)))
+        names = [str(label) for label in np.asarray(labels).tolist()]
+        if len(support_images) != len(names):
+            raise DataError(f"{len(support_images)} support images but {len(names)} labels")
+        classes = tuple(sorted(set(names)))
         if len(classes) < 2:
             raise DataError(
                 f"the support set has {len(classes)} classes; a classifier needs at least 2",
@@ -126,7 +128,7 @@ class Generator:
                 "fewer classes, or a generator trained with a larger model.max_way",
             )
         index = {name: i for i, name in enumerate(classes)}
-        ids = [index[name] for name in labels] + [UNLABELED] * len(unlabeled_images)
+        ids = [index[name] for name in names] + [UNLABELED] * len(unlabeled_images)
         pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
         return Support(torch.from_numpy(pixels), torch.tensor(ids), classes)
 
@@ -142,10 +144,11 @@ class Generator:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
         Returns:
-            None when a class has a single image, which cannot be left out.
+            None when a class has a single image, which cannot be left out, and with norm `batch`, where an
+            image alone is not answered as it is among others.
         """
         labeled = support.labels != UNLABELED
-        if support.labels[labeled].bincount().min() < 2:
+        if self.model.spec.norm == "batch" or support.labels[labeled].bincount().min() < 2:
             return None
         count = len(support.labels)
         positions = torch.arange(count)

@@ -12,19 +12,22 @@ BEST_OF_RUN = "best.safetensors"
 
 def shipped_generators() -> list[str]:
     """Names of the generators inside the package, sorted."""
-    return sorted(
-        entry.name.removesuffix(".safetensors")
-        for entry in (resources.files("htgen") / "generators").iterdir()
-        if entry.name.endswith(".safetensors")
-    )
+    folder = resources.files("htgen") / "generators"
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors"))
 
 
 def generator_path(name_or_path: str | Path) -> Path:
     """The file of a generator: one that ships, by name; a file; or the best of a run folder.
 
+    A shipped name always means what ships; a folder of that name is `./name`.
+
     Raises:
         ModelError: there is none.
     """
+    names = shipped_generators()
+    if str(name_or_path) in names:
+        return Path(str(resources.files("htgen") / "generators" / f"{name_or_path}.safetensors"))
     path = Path(name_or_path)
     if path.is_dir():
         best = path / BEST_OF_RUN
@@ -36,10 +39,7 @@ def generator_path(name_or_path: str | Path) -> Path:
         return best
     if path.exists():
         return path
-    names = shipped_generators()
-    if str(name_or_path) not in names:
-        raise ModelError(
-            f"there is no generator '{name_or_path}'",
-            f"one that ships ({', '.join(names)}), a generator file, or a run folder",
-        )
-    return Path(str(resources.files("htgen") / "generators" / f"{name_or_path}.safetensors"))
+    raise ModelError(
+        f"there is no generator '{name_or_path}'",
+        f"one that ships ({', '.join(names)}), a generator file, or a run folder",
+    )

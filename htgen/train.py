@@ -71,6 +71,18 @@ class Saved:
 Event = Progress | Validated | Saved
 
 
+CHANGEABLE = {
+    "name",
+    "description",
+    "data.store",
+    "train.steps",
+    "train.log_every",
+    "train.val_every",
+    "train.save_every",
+}
+"""What may be edited in a run's config.yaml before it is resumed; `steps` moves the schedule's end."""
+
+
 def episode_shape(config: EpisodeConfig) -> EpisodeShape:
     """The sampler's settings from a config section."""
     return EpisodeShape(**config.model_dump())
@@ -113,6 +125,7 @@ class Trainer:
         config: the resolved config.
         run: the run folder, locked by the caller (in rank 0; the other processes only read it).
         device: where to train.
+        resuming: whether `resume` will be called, so that nothing needs to be fetched from other runs.
         processes: among which processes the episodes of each step are shared out.
 
     Raises:
@@ -126,6 +139,7 @@ class Trainer:
         run: RunFolder,
         device: torch.device | str = "cpu",
         processes: Processes = ALONE,
+        resuming: bool = False,
     ) -> None:
         self.config, self.run, self.device = config, run, torch.device(device)
         self.processes = processes
@@ -160,7 +174,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = HyperTransformer(config.model).to(self.device)
         self.loss = TrainingLoss(config, self.model, self.train_sampler.class_ids).to(self.device)
-        if config.train.restore_shared is not None:
+        if config.train.restore_shared is not None and not resuming:
             restore_shared_features(self.model, config.train.restore_shared)
         self.trained = torch.nn.ModuleDict({"model": self.model, "loss": self.loss})
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -250,8 +264,7 @@ class Trainer:
         if not math.isfinite(float(values["loss"])):
             raise RunError(
                 f"the loss of {self.config.name} is no longer a number at step {self.step + 1}",
-                f"a lower optimizer.lr (now {config.optimizer.lr:g}), or optimizer.clip; "
-                "the last saved state is still there",
+                self._divergence_remedy(),
             )
         if config.optimizer.clip:
             torch.nn.utils.clip_grad_norm_(self.trained.parameters(), config.optimizer.clip)
@@ -261,6 +274,10 @@ class Trainer:
         for name, value in values.items():
             self._sums.add(name, value.item() if isinstance(value, Tensor) else value)
         self._sums.add("seconds", time.perf_counter() - started)
+
+    def _divergence_remedy(self) -> str:
+        kept = "; the last saved state is still there" if self.run.state_path.exists() else ""
+        return f"a lower optimizer.lr (now {self.config.optimizer.lr:g}), or optimizer.clip{kept}"
 
     def _average_over_processes(self, values: Scalars, stop: bool) -> Scalars:
         """Average gradients and scalars in one message, which also tells whether any process is to stop."""
@@ -357,9 +374,19 @@ class Trainer:
     # -------------------------------------------------------------------------------- saving and resuming
 
     def save(self) -> None:
-        """Write the training state: weights, average, optimiser, random state, counters. Rank 0 only."""
+        """Write the training state: weights, average, optimiser, random state, counters. Rank 0 only.
+
+        Raises:
+            RunError: the weights are no longer numbers; the state before is kept.
+            OutputError: it cannot be written; the state before is kept.
+        """
         if not self.processes.is_main:
             return
+        if not all(torch.isfinite(p).all() for p in self.trained.parameters()):
+            raise RunError(
+                f"the weights of {self.config.name} are no longer numbers at step {self.step}",
+                self._divergence_remedy(),
+            )
         tensors = dict(self.trained.state_dict())
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors["random.cpu"] = torch.get_rng_state()
@@ -374,7 +401,7 @@ class Trainer:
             "step": self.step,
             "best": self.best,
             "sums": self._sums.entries,
-            "data": self.store.checksum,
+            "data": self.store.fingerprint,
         }
         write_state(self.run.state_path, header, tensors)
 
@@ -392,11 +419,12 @@ class Trainer:
                 "start it again without --resume, with --overwrite",
             )
         header, tensors = read_state(path)
-        if header["data"] != self.store.checksum:
+        if header["data"] != self.store.fingerprint:
             raise RunError(
                 f"the run was trained on other data than {self.store.path} holds now",
                 "the original store as --data",
             )
+        self._check_unchanged(json.loads(header["config"]))
         parts = {name: t for name, t in tensors.items() if name.partition(".")[0] in ("model", "loss")}
         load_tensors(self.trained, parts, str(path))
         average = _with_prefix(tensors, "average.")
@@ -416,6 +444,28 @@ class Trainer:
         self.step, self.best, self._sums = header["step"], header["best"], _Means(header["sums"])
         if self.processes.is_main:
             self.run.forget_after(self.step)
+
+    def _check_unchanged(self, before: dict[str, Any]) -> None:
+        """Going on means with the same settings, but for those that do not touch what is trained."""
+        now = flatten(self.config.model_dump(mode="json"))
+        changed = [
+            key
+            for key, value in flatten(before).items()
+            if now.get(key, value) != value and key not in CHANGEABLE
+        ]
+        if changed:
+            raise RunError(
+                f"{self.run.config_path} was changed since the run began: {', '.join(changed)}",
+                "the values as they were, or a new run",
+            )
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections -> key paths."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 @dataclass

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from htgen.bundle import Bundle, prepare_images
@@ -78,12 +79,12 @@ def test_the_exported_cnn_equals_the_generators_executor(name, tmp_path):
     generator.generate(pictures(), LABELS).save(path)
     loaded, plain = load_cnn(path), Bundle.load(path)
     assert loaded.classes == plain.classes == ("ant", "bee", "cat")
-    assert torch.allclose(loaded(queries), expected, atol=1e-5)
-    assert np.allclose(plain.logits(queries.numpy()), expected.numpy(), atol=1e-5)
+    assert (loaded(queries) - expected).abs().max() <= 1e-5
+    assert np.abs(plain.logits(queries.numpy()) - expected.numpy()).max() <= 1e-5
     if name != "batch norm":
         for i in range(len(queries)):
-            assert torch.allclose(loaded(queries[i : i + 1])[0], expected[i], atol=1e-5)
-            assert np.allclose(plain.logits(queries[i : i + 1].numpy())[0], expected[i].numpy(), atol=1e-5)
+            assert (loaded(queries[i : i + 1])[0] - expected[i]).abs().max() <= 1e-5
+            assert np.abs(plain.logits(queries[i : i + 1].numpy())[0] - expected[i].numpy()).max() <= 1e-5
 
 
 def test_the_same_inputs_give_the_same_bytes(cnn_path):
@@ -135,6 +136,46 @@ def test_a_large_batch_is_predicted_like_single_images(cnn_path):
         assert together[i].probabilities == pytest.approx(
             bundle.predict([images[i]])[0].probabilities, abs=1e-5
         )
+
+
+def test_the_module_has_the_names_of_the_file(cnn_path):
+    assert set(load_cnn(cnn_path).state_dict()) == set(Bundle.load(cnn_path).tensors)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda h: h["cnn"].update(convs=[]), "no convolutions"),
+        (lambda h: h["cnn"].update(norm="layer"), "norm 'layer'"),
+        (lambda h: h["cnn"].update(activation="tanh"), "activation 'tanh'"),
+        (lambda h: h["cnn"]["convs"][1].update(in_size=9), "conv2 does not fit"),
+        (lambda h: h["cnn"]["convs"][0].update(stride=0), "conv1 does not fit"),
+        (lambda h: h.update(classes=["a", "a", "b"]), "different texts"),
+        (lambda h: h.update(classes=[1, 2, 3]), "different texts"),
+        (lambda h: h["preprocessing"].update(size=99), "other images than the CNN reads"),
+    ],
+)
+def test_a_description_that_cannot_be_is_refused(change, says, cnn_path, tmp_path):
+    with safe_open(cnn_path, framework="np") as file:
+        header = json.loads(file.metadata()["htgen"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    change(header)
+    path = tmp_path / "odd.safetensors"
+    save_file(tensors, path, metadata={"htgen": json.dumps(header)})
+    with pytest.raises(ModelError, match=says):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize("value", [np.float32("nan"), np.float32("inf"), "int8"])
+def test_weights_that_are_no_numbers_are_refused(value, cnn_path):
+    bundle = Bundle.load(cnn_path)
+    weight = bundle.tensors["conv2.weight"].copy()
+    if value == "int8":
+        weight = weight.astype(np.int8)
+    else:
+        weight[0, 0, 0, 0] = value
+    with pytest.raises(ModelError, match=r"conv2\.weight must hold finite float32"):
+        Bundle(bundle.spec, bundle.classes, bundle.preprocessing, {**bundle.tensors, "conv2.weight": weight})
 
 
 def test_the_module_can_be_fine_tuned(cnn_path):
@@ -197,6 +238,8 @@ def test_tensors_that_do_not_fit_the_description_are_refused(cnn_path):
 def test_an_array_of_another_type_is_refused(cnn_path):
     with pytest.raises(DataError, match="float64"):
         Bundle.load(cnn_path).predict([np.zeros((5, 5))])
+    with pytest.raises(DataError, match=r"\[0, 5\]"):
+        Bundle.load(cnn_path).predict([np.zeros((0, 5), np.uint8)])
 
 
 def test_a_failed_write_keeps_the_old_file(cnn_path, tmp_path):

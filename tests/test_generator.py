@@ -82,3 +82,17 @@ def test_unlabelled_images_change_the_cnn_and_are_never_left_out():
     assert len(result.labels) == len(images)
     first = generator.generate(images[1:], LABELS[1:], more).predict(images[:1])[0].label
     assert first == result.classes[result.predictions[0]]
+
+
+def test_labels_may_be_numbers_or_arrays(tmp_path):
+    generator = make_generator()
+    expected = generator.generate(pictures(6), ["2", "0", "1", "0", "2", "1"])
+    for labels in ([2, 0, 1, 0, 2, 1], np.array([2, 0, 1, 0, 2, 1]), torch.tensor([2, 0, 1, 0, 2, 1])):
+        cnn = generator.generate(pictures(6), labels)
+        assert cnn.classes == ("0", "1", "2")
+        assert cnn.bundle.to_bytes() == expected.bundle.to_bytes()
+
+
+def test_with_batch_norm_nothing_is_estimated():
+    generator = make_generator(cnn={"channels": 4, "norm": "batch"})
+    assert generator.leave_one_out(generator.prepare(pictures(6), LABELS)) is None

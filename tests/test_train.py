@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -148,7 +149,7 @@ def test_resuming_what_cannot_be_resumed_says_why(config, store, tmp_path):
     state.write_bytes(intact)
 
     wider = config.model.model_copy(update={"embedding_dim": 8})
-    with pytest.raises(ModelError, match="do not fit its config"):
+    with pytest.raises(RunError, match=r"was changed since the run began: model\.embedding_dim"):
         train(config.model_copy(update={"model": wider}), tmp_path / "run", resume=True)
 
     other = tmp_path / "other"
@@ -187,3 +188,59 @@ def test_a_diverging_run_stops_with_the_remedy_and_keeps_its_state(config, tmp_p
     with pytest.raises(RunError, match="no longer a number") as caught:
         train(config.model_copy(update={"optimizer": wild}), tmp_path / "run")
     assert "optimizer.lr (now 1e+30)" in caught.value.hint
+
+
+def test_weights_that_are_no_numbers_are_never_saved(config, tmp_path):
+    train(config, tmp_path / "run", stop_after=3)
+    before = (tmp_path / "run" / "latest.safetensors").read_bytes()
+    with RunFolder(tmp_path / "run") as run:
+        trainer = Trainer(config, run)
+        trainer.resume()
+        with torch.no_grad():
+            trainer.model.logits.slices.labels[0, 0] = float("inf")
+        with pytest.raises(RunError, match="weights of toy are no longer numbers"):
+            trainer.save()
+    assert (tmp_path / "run" / "latest.safetensors").read_bytes() == before
+
+
+def test_a_store_whose_splits_were_swapped_is_other_data(config, store_path, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(store_path, copy)
+    moved = config.model_copy(update={"data": config.data.model_copy(update={"store": str(copy)})})
+    train(moved, tmp_path / "run", stop_after=3)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    parts = manifest["schemes"]["toy"]["parts"]
+    parts["train"], parts["test"] = "6-15", "0-5"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match="other data"):
+        train(moved, tmp_path / "run", resume=True)
+
+
+def test_what_may_change_between_stops_may_change(config, tmp_path):
+    train(config, tmp_path / "run", stop_after=3)
+    longer = config.model_copy(
+        update={"train": config.train.model_copy(update={"steps": 8, "save_every": 4})}
+    )
+    assert train(longer, tmp_path / "run", resume=True)[-1] == Saved(8)
+
+
+def test_a_resumed_run_does_not_need_the_run_it_started_from(store_path, tmp_path):
+    values = toy_values(store_path)
+    values["train"] |= {"pretrain_shared": True}
+    train(Config.model_validate(values), tmp_path / "first")
+    values["train"] |= {"pretrain_shared": False, "restore_shared": str(tmp_path / "first")}
+    config = Config.model_validate(values)
+    train(config, tmp_path / "second", stop_after=3)
+    shutil.rmtree(tmp_path / "first")
+    with RunFolder(tmp_path / "second") as run:
+        trainer = Trainer(config, run, resuming=True)
+        trainer.resume()
+        assert list(trainer.events())[-1] == Saved(6)
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".latest.safetensors.abc.tmp").write_text("half")
+    (tmp_path / "run" / "config.yaml").write_text("")
+    with RunFolder(tmp_path / "run"):
+        assert not (tmp_path / "run" / ".latest.safetensors.abc.tmp").exists()

@@ -1,11 +1,13 @@
 """The command line: one thin file per command; `console` is the only place that owns rich."""
 
+import contextlib
+import os
 import sys
 from typing import Annotated
 
 import typer
 
-from htgen.errors import HtgenError
+from htgen.errors import HtgenError, OutputError
 
 app = typer.Typer(
     name="htgen",
@@ -55,7 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
     from htgen.cli.console import print_error
 
     try:
-        app(args=arguments, standalone_mode=True)
+        try:
+            app(args=arguments, standalone_mode=True)
+        finally:
+            sys.stdout.flush()
     except HtgenError as error:
         print_error(error)
         return error.exit_code
@@ -63,6 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except OSError as error:  # of results that cannot be written: a full disk behind stdout
+        unwritten = OutputError(f"cannot write: {error.strerror or error}", "check where the output goes")
+        print_error(unwritten)
+        with contextlib.suppress(OSError):  # what is still buffered would fail again when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return unwritten.exit_code
     return 0
 
 

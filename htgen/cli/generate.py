@@ -10,8 +10,6 @@ import typer
 from htgen.generator_files import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from htgen.images import Ink, Polarity
 
 
@@ -40,27 +38,28 @@ def generate(
     """
     from htgen.cli.console import stderr, stdout
     from htgen.errors import DataError
-    from htgen.images import class_folders, detect_polarity, find_images
+    from htgen.images import class_folders, find_images
 
-    images, labels, paths, left_out = [], [], [], 0
+    paths: list[Path] = []
+    polarities: list[Polarity] = []
+    labels: list[str] = []
+    left_out = 0
     for name, files in class_folders(support).items():
-        opened, failed = _load_all(files)
-        if not opened:
+        readable = _readable(files)
+        if not readable:
             raise DataError(
                 f"class '{name}' has no image that can be read (of {len(files)} in {support / name})",
                 "replace them, or remove the folder",
             )
-        paths += [path for path, _ in opened]
-        images += [image for _, image in opened]
-        labels += [name] * len(opened)
-        left_out += failed
-    further: list[Image] = []
+        paths += readable
+        polarities += readable.values()
+        labels += [name] * len(readable)
+        left_out += len(files) - len(readable)
+    further: list[Path] = []
     if unlabeled is not None:
-        opened, failed = _load_all(find_images(unlabeled))
-        further = [image for _, image in opened]
-        left_out += failed
-
-    import numpy as np
+        files = find_images(unlabeled)
+        further = list(_readable(files))
+        left_out += len(files) - len(further)
 
     from htgen.generator import load_generator
 
@@ -70,7 +69,7 @@ def generate(
             f"note: {loaded.name} was trained without unlabelled images; they may do more harm than good",
             markup=False,
         )
-    prepared = loaded.prepare(images, labels, further)
+    prepared = loaded.prepare(paths, labels, further)
     loaded.generate_bundle(prepared)  # the first call pays for set-up that is not generation
     started = time.perf_counter()
     bundle = loaded.generate_bundle(prepared)
@@ -86,10 +85,11 @@ def generate(
     if further:
         say("unlabelled", f"{len(further)} images")
     if loaded.preprocessing.ink != "none":
-        polarities = [detect_polarity(np.asarray(image)) for image in images]
         say("ink", _describe_polarity(polarities, loaded.preprocessing.ink))
     say("CNN", f"{bundle.parameter_count} numbers, {size} bytes, {loaded.name} in {milliseconds:.1f} ms")
-    if check is None:
+    if bundle.spec.norm == "batch":
+        say("estimate", "none: with norm batch an answer depends on the other images (transductive)")
+    elif check is None:
         say("estimate", "none: it takes at least two images of every class")
     else:
         missed = [i for i in range(len(paths)) if check.labels[i] != check.predictions[i]]
@@ -106,20 +106,24 @@ def generate(
         raise typer.Exit(1)
 
 
-def _load_all(files: list[Path]) -> "tuple[list[tuple[Path, Image]], int]":
-    """The images that can be read, with their paths, and the number of those that cannot, which are told."""
+def _readable(files: list[Path]) -> "dict[Path, Polarity]":
+    """The images that can be read, and their polarity; those that cannot are told.
+
+    One image at a time is held: photographs are large, and what a CNN sees of them is small.
+    """
+    import numpy as np
+
     from htgen.cli.console import stderr
     from htgen.errors import DataError
-    from htgen.images import load_image
+    from htgen.images import detect_polarity, load_image
 
-    opened, failed = [], 0
+    found = {}
     for path in files:
         try:
-            opened.append((path, load_image(path)))
+            found[path] = detect_polarity(np.asarray(load_image(path)))
         except DataError as error:
-            failed += 1
             stderr().print(f"left out: {error.message}", markup=False)
-    return opened, failed
+    return found
 
 
 def _describe_polarity(polarities: "list[Polarity]", ink: "Ink") -> str:

@@ -47,6 +47,8 @@ def predict(
         for slot, prediction in zip(slots, cnn.predict(opened), strict=True):
             answers[slot] = prediction
 
+    if cnn.spec.norm == "batch":
+        typer.echo("note: transductive: with norm batch, answers depend on the other images", err=True)
     rows = list(zip(paths, answers, strict=True))
     if as_json:
         _print_json(model, rows)
@@ -77,10 +79,9 @@ def _expand(arguments: list[str]) -> list[Path]:
             # Path.glob wants relative patterns; users also give absolute ones.
             matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))  # noqa: PTH207
             if not matches:
-                raise DataError(
-                    f"no file matches '{argument}'", "quote the pattern as the shell would expand it"
-                )
-            paths += matches
+                raise DataError(f"no file matches '{argument}'", "check the pattern and the folder")
+            for match in matches:
+                paths += find_images(match) if match.is_dir() else [match]
         else:
             paths.append(path)
     return paths

@@ -273,6 +273,17 @@ class Store:
     checksum: str
 
     @property
+    def fingerprint(self) -> str:
+        """Hash of all that makes episodes what they are: images, classes, splits, preprocessing."""
+        record = {
+            "images": self.checksum,
+            "classes": list(zip(self.class_names, self.class_sizes.tolist(), strict=True)),
+            "schemes": {name: scheme.model_dump() for name, scheme in self.schemes.items()},
+            "preprocessing": self.preprocessing.to_dict(),
+        }
+        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+    @property
     def class_count(self) -> int:
         """How many classes there are."""
         return len(self.class_names)

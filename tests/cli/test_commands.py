@@ -273,6 +273,23 @@ def test_every_mistake_has_its_exit_code_and_leaves_nothing(arguments, code, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_behind_the_results_is_one_clear_error(cnn, support):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "htgen", "predict", cnn, support / "kind0"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 7
+    assert done.stderr.startswith("error: cannot write")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_shipped_name_is_never_a_folder_of_that_name(support, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "glyph-8").mkdir()
+    assert main(["generate", "--support", str(support), "-o", "x.safetensors"]) == 0
+
+
 def test_output_that_cannot_be_written_is_one_clear_error(run_path, support, tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     output = tmp_path / "file" / "cnn.safetensors"

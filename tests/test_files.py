@@ -1,0 +1,41 @@
+import os
+import stat
+
+import pytest
+
+from htgen.errors import OutputError
+from htgen.files import write_bytes, write_text
+
+
+def test_a_file_is_replaced_whole_with_ordinary_permissions(tmp_path):
+    path = tmp_path / "new" / "x"
+    write_text(path, "one")
+    write_bytes(path, b"two")
+    assert path.read_text() == "two"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~_umask()
+    assert [p.name for p in path.parent.iterdir()] == ["x"]
+
+
+def test_what_a_link_points_to_is_replaced(tmp_path):
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+
+
+def test_what_is_no_regular_file_is_left_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", "not a regular file"), ("folder", "a folder")):
+        with pytest.raises(OutputError, match=kind):
+            write_text(tmp_path / name, "x")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    with pytest.raises(OutputError, match="empty name"):
+        write_text("", "x")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
