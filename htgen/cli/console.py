@@ -1,5 +1,6 @@
 """What the terminal sees: results on stdout, progress and errors on stderr. Nothing else imports rich."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ def stderr() -> "Console":
     """The console for progress and messages; plain lines when stderr is not a terminal."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @cache
@@ -25,12 +26,25 @@ def stdout() -> "Console":
     """The console for results."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+# Control characters, line and paragraph separators, changes of the writing direction, and the
+# stand-ins for bytes of file names that are no UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters made visible: escape -> `\x1b`, newline -> `\n`.
+
+    For names that others chose, such as paths and classes: a terminal would obey what they contain.
+    """
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def print_error(error: HtgenError) -> None:
     """Write one error, and its remedy, to stderr."""
-    print(f"error: {error}", file=sys.stderr)
+    print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
 
 
 @contextmanager
@@ -46,7 +60,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             tenth = done * 10 // total if total else 0
             if tenth > told.get(what, -1):
                 told[what] = tenth
-                stderr().print(f"{what}: {tenth * 10} %" if total else what, markup=False)
+                stderr().print(printable(f"{what}: {tenth * 10} %" if total else what))
 
         yield report_lines
         return
@@ -59,7 +73,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     def report_bars(what: str, done: int, total: int) -> None:
         if what not in tasks:
-            tasks[what] = bars.add_task(what)
+            tasks[what] = bars.add_task(printable(what))
         bars.update(tasks[what], completed=done, total=total or None)
 
     with bars:
@@ -71,11 +85,12 @@ def live_table(title: str) -> Iterator[Callable[[dict[str, str]], None]]:
     """Yield `update(rows)`, which redraws a two-column table in place on stderr."""
     from rich.live import Live
     from rich.table import Table
+    from rich.text import Text
 
     def draw(rows: dict[str, str]) -> Table:
-        table = Table(title=title, show_header=False, title_justify="left")
+        table = Table(title=Text(printable(title)), show_header=False, title_justify="left")
         for key, value in rows.items():
-            table.add_row(key, value)
+            table.add_row(Text(printable(key)), Text(printable(value)))
         return table
 
     with Live(draw({}), console=stderr(), auto_refresh=False) as live:
