@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from htgen.episodes import EpisodeShape
     from htgen.generator import Generator
 
+DEFAULT_TASKS = 1000
+DEFAULT_QUERIES = 15
 REFERENCE_TASKS = 1024
 REFERENCE_ROUNDS = 16
 REFERENCE_QUERIES = 100
@@ -56,9 +58,13 @@ def evaluate(
     ] = None,
     way: Annotated[int, typer.Option(min=2, help="Classes per task.")] = 20,
     shot: Annotated[int, typer.Option(min=1, help="Labelled support images per class.")] = 1,
-    query: Annotated[int, typer.Option(min=1, help="Query images per class.")] = 15,
+    query: Annotated[
+        int | None, typer.Option(min=1, help="Query images per class. Default: 15.", show_default=False)
+    ] = None,
     unlabeled: Annotated[int, typer.Option(min=0, help="Support images per class without label.")] = 0,
-    tasks: Annotated[int, typer.Option(min=2, help="Number of tasks.")] = 1000,
+    tasks: Annotated[
+        int | None, typer.Option(min=2, help="Number of tasks. Default: 1000.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same tasks.")] = 0,
     protocol: Annotated[
         Protocol,
@@ -86,6 +92,8 @@ def evaluate(
     """Measure a generator on tasks of unseen classes, with the 95 % interval of the mean."""
     rounds = 1
     if protocol is Protocol.reference:
+        if tasks is not None or query is not None:
+            raise typer.BadParameter("it fixes --tasks and --query itself", param_hint="--protocol")
         if REFERENCE_QUERIES % way:
             raise typer.BadParameter(
                 f"batches of {REFERENCE_QUERIES} queries need a way that divides it", param_hint="--way"
@@ -98,18 +106,21 @@ def evaluate(
     from htgen.episodes import EpisodeShape
 
     target = resolve_device(device)
-    shape = EpisodeShape(way, shot, query, unlabeled)
-    protocol_settings = Settings(shape, tasks, rounds, seed, augment, target)
+    shape = EpisodeShape(way, shot, DEFAULT_QUERIES if query is None else query, unlabeled)
+    settings = Settings(shape, DEFAULT_TASKS if tasks is None else tasks, rounds, seed, augment, target)
     if watch:
-        _watch(Path(generator), data, split, protocol_settings)
+        _watch(Path(generator), data, split, settings)
         return
 
+    from htgen.datasets.splits import resolve_split
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
     store = _open_store(loaded.file.provenance, data)
     splits = split or [_default_split(loaded.file.provenance)]
-    documents = [_measure(loaded, store, name, protocol_settings) for name in splits]
+    for name in splits:
+        resolve_split(store, name)  # a misspelt one is told before any is measured
+    documents = [_measure(loaded, store, name, settings) for name in splits]
     if as_json:
         typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"results": documents}, indent=2))
     else:

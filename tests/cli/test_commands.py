@@ -506,6 +506,20 @@ def test_inspecting_something_else_is_an_error(content, tmp_path, capsys):
     assert "x.safetensors" in capsys.readouterr().err
 
 
+def test_a_misspelt_split_is_told_before_anything_is_measured(run_path, capsys):
+    arguments = ["evaluate", str(run_path), "--way", "3", "--query", "2", "--tasks", "16"]
+    assert main([*arguments, "--split", "toy:val", "--split", "toy:vla"]) == 4
+    captured = capsys.readouterr()
+    assert "evaluating" not in captured.err
+    assert "toy:vla" in captured.err
+
+
+def test_the_reference_protocol_fixes_its_numbers(run_path, capsys):
+    assert main(["evaluate", str(run_path), "--protocol", "reference", "--tasks", "5"]) == 2
+    assert main(["evaluate", str(run_path), "--protocol", "reference", "--way", "3"]) == 2
+    assert "--tasks" in capsys.readouterr().err
+
+
 def test_presets_are_listed_shown_and_copied(tmp_path, capsys):
     assert main(["configs"]) == 0
     assert "omniglot_1shot " in capsys.readouterr().out
