@@ -247,8 +247,12 @@ class LogitsGenerator(nn.Module):
         if self.log_sharpness is not None and self.scale is not None:
             sharpness = self.log_sharpness.exp()
             means = class_means(features, view.labels, view.way, view.ignore)
-            weight = 2 * sharpness * means + self.scale * weight
-            bias = -sharpness * means.square().sum(dim=2) + self.scale * bias
+            # What all classes have in common changes no probability; left out, logits are small, and so
+            # is their rounding.
+            squares = means.square().sum(dim=2)
+            shared_mean, shared_square = means.mean(dim=1, keepdim=True), squares.mean(dim=1, keepdim=True)
+            weight = 2 * sharpness * (means - shared_mean) + self.scale * weight
+            bias = -sharpness * (squares - shared_square) + self.scale * bias
         return weight, bias
 
 

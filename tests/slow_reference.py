@@ -243,15 +243,19 @@ def _generated_logits(
     slices = _slices(config, layer.below("slices"), tokens, label_rows, slots, count + 1, ignore)
     weights, biases = [s[:count] for s in slices], [s[count] for s in slices]
     if config.weights.prototypes:
-        # -sharpness |x - mean|^2 up to a term that is the same for all classes; plus the generated layer.
+        # -sharpness |x - mean|^2, less its mean over the classes; plus the generated layer.
         sharpness = layer["log_sharpness"].exp()
+        means = []
         for c in range(len(slots)):
             members = [
                 x for x, label, out in zip(inputs, labels, ignore, strict=True) if label == c and not out
             ]
-            mean = sum(members, torch.zeros_like(inputs[0])) / max(len(members), 1)
-            weights[c] = 2 * sharpness * mean + layer["scale"] * weights[c]
-            biases[c] = -sharpness * (mean * mean).sum() + layer["scale"] * biases[c]
+            means.append(sum(members, torch.zeros_like(inputs[0])) / max(len(members), 1))
+        for c, mean in enumerate(means):
+            others = sum((m for m in means), torch.zeros_like(mean)) / len(means)
+            square = (mean * mean).sum() - sum((m * m).sum() for m in means) / len(means)
+            weights[c] = 2 * sharpness * (mean - others) + layer["scale"] * weights[c]
+            biases[c] = -sharpness * square + layer["scale"] * biases[c]
     return torch.stack(weights), torch.stack(biases)
 
 
