@@ -4,6 +4,7 @@ Configs are YAML files; presets are packaged under `configs/`. Every fault of a 
 once, with its key path and line. This module imports no torch, so that listing presets is instant.
 """
 
+import copy
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from htgen.errors import ConfigError
@@ -22,8 +31,6 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
-CountOrRange = Count | tuple[Count, Count]
-NaturalOrRange = Natural | tuple[Natural, Natural]
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
@@ -34,15 +41,45 @@ def _known_shape(name: str) -> str:
     return name
 
 
+def _known_name(name: str) -> str:
+    # It becomes a folder below runs/.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise PydanticCustomError(
+            "name", "input should be letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        )
+    return name
+
+
+def _number_or_range(minimum: int) -> Any:
+    """Type of a whole number from `minimum` on, or of an inclusive range of such; YAML's is a list."""
+
+    def check(value: Any) -> Any:
+        pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+        if len(pair) != 2 or any(type(v) is not int or v < minimum for v in pair):
+            raise PydanticCustomError(
+                "range",
+                "input should be a whole number from {minimum} on, or a range [low, high] of two such",
+                {"minimum": minimum},
+            )
+        return pair if isinstance(value, list | tuple) else value
+
+    return BeforeValidator(check)
+
+
+CountOrRange = Annotated[int | tuple[int, int], _number_or_range(1)]
+NaturalOrRange = Annotated[int | tuple[int, int], _number_or_range(0)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def _lists_are_ranges(cls, values: Any) -> Any:
-        # YAML has lists only; ranges are pairs.
+    def _empty_sections_are_their_defaults(cls, values: Any) -> Any:
         if isinstance(values, dict):
-            return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+            return {k: v for k, v in values.items() if v is not None or _section(cls, k) is None}
         return values
 
 
@@ -81,16 +118,18 @@ class EpisodeConfig(_Section):
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> "EpisodeConfig":
+        faults = []
         for name in ("way", "shot", "query", "unlabeled"):
             value = getattr(self, name)
             if isinstance(value, tuple) and value[0] > value[1]:
-                raise ValueError(f"{name}: the range {list(value)} is upside down")
-        if (self.way[0] if isinstance(self.way, tuple) else self.way) < 2:
-            raise ValueError("way: an episode needs at least 2 classes")
-        if self.support_size is not None and self.support_size < (
-            self.way[1] if isinstance(self.way, tuple) else self.way
-        ):
-            raise ValueError("support_size: every class needs a labelled image")
+                faults.append(f"{name}: the range {list(value)} is upside down")
+        ways = self.way if isinstance(self.way, tuple) else (self.way, self.way)
+        if min(ways) < 2:
+            faults.append("way: an episode needs at least 2 classes")
+        if self.support_size is not None and self.support_size < max(ways):
+            faults.append("support_size: every class needs a labelled image")
+        if faults:
+            raise ValueError("\n".join(faults))
         return self
 
 
@@ -259,6 +298,18 @@ class TransformerConfig(_Section):
     skip_last_nonlinearity: bool = False
     """Make the last layer's MLP linear."""
 
+    @model_validator(mode="after")
+    def _widths_are_not_lost(self) -> "TransformerConfig":
+        # Widths are rounded to six digits per head; tokens are at least 1 wide.
+        faults = [
+            f"{name}: {width} is too small to be a width; at least 0.01"
+            for name in ("key_width", "value_width", "inner_width")
+            if 0 < (width := getattr(self, name)) < 1e-6 * self.heads
+        ]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
 
 class WeightsConfig(_Section):
     """How tokens become weights."""
@@ -378,7 +429,7 @@ class TrainConfig(_Section):
     """Steps between lines of metrics.jsonl."""
     val_every: Count = 500
     """Steps between validations."""
-    val_tasks: Count = 200
+    val_tasks: Annotated[int, Field(ge=2)] = 200
     """Episodes per validation."""
     save_every: Count = 500
     """Steps between checkpoints."""
@@ -389,11 +440,11 @@ class TrainConfig(_Section):
 class Config(_Section):
     """A whole training run."""
 
-    name: str = "run"
-    """Name of the generator that the run makes."""
+    name: Annotated[str, AfterValidator(_known_name)] = "run"
+    """Name of the generator that the run makes: letters, digits, '.', '_' and '-'."""
     description: str = ""
     """One line for `htgen configs`."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     data: DataConfig = DataConfig()
     episodes: EpisodeConfig = EpisodeConfig()
     validation: EpisodeConfig = EpisodeConfig(query=5)
@@ -460,6 +511,21 @@ def preset_text(name: str) -> str:
     return (resources.files("htgen") / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def config_text(name_or_path: str | Path) -> tuple[str, str]:
+    """The YAML text of a preset or a file, and what to call it in errors.
+
+    Raises:
+        ConfigError: there is no such preset and no such file, or it cannot be read.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml") and not path.is_file():
+        return preset_text(str(name_or_path)), f"preset {name_or_path}"
+    try:
+        return path.read_text(encoding="utf-8"), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the config {path}: {error}") from error
+
+
 def load_config(
     name_or_path: str | Path, overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
 ) -> Config:
@@ -471,14 +537,7 @@ def load_config(
     Raises:
         ConfigError: not found, not YAML, or wrong; all faults at once.
     """
-    path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            text, origin = path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the config {path}: {error}") from error
-    else:
-        text, origin = preset_text(str(name_or_path)), f"preset {name_or_path}"
+    text, origin = config_text(name_or_path)
     settings, lines = parse_yaml(text, origin)
     places = {key: f"line {line}" for key, line in lines.items()}
     for override in overrides:
@@ -504,7 +563,10 @@ def validate(
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        faults = list(dict.fromkeys(_describe_faults(error, schema, places or {})))
+        faults = [
+            (f"{places[path]}: " if places and path in places else "") + (f"{path}: {text}" if path else text)
+            for path, text in _all_faults(schema, values, error)
+        ]
         head = f"{origin} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:"
         raise ConfigError("\n".join([head, *(f"  {fault}" for fault in faults)])) from None
 
@@ -531,12 +593,19 @@ def parse_yaml(text: str, origin: str) -> tuple[dict[str, Any], dict[str, int]]:
                 return {}, lines
             if not isinstance(node, yaml.MappingNode):
                 raise ConfigError(f"{origin}: expected keys and values, found {node.tag.rpartition(':')[2]}")
+            _check_size(node, origin)
             _collect_lines(node, "", lines, origin)
-            values: dict[str, Any] = loader.construct_document(node)
+            values: dict[str, Any] = _unshared(loader.construct_document(node))
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin} is not valid YAML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{origin} is nested too deeply") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # PyYAML lets these through for scalars that do not fit their tag, such as the date 2001-99-99.
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{origin} has a value that cannot be read ({reason})") from error
     return values, lines
 
 
@@ -547,6 +616,39 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
 )
+
+
+_MOST_NODES = 10_000
+
+
+def _check_size(root: yaml.Node, origin: str) -> None:
+    """Refuse aliases that contain themselves, and those whose copies make a small file a huge one."""
+    count = 0
+
+    def visit(node: yaml.Node, around: frozenset[int]) -> None:
+        nonlocal count
+        count += 1
+        place = f"{origin} line {node.start_mark.line + 1}"
+        if id(node) in around:
+            raise ConfigError(f"{place}: an alias of a value that contains the alias")
+        if count > _MOST_NODES:
+            raise ConfigError(f"{place}: more than {_MOST_NODES} values, aliases counted each time")
+        if isinstance(node, yaml.CollectionNode):
+            inside = around | {id(node)}
+            for child in node.value:
+                for part in child if isinstance(child, tuple) else (child,):
+                    visit(part, inside)
+
+    visit(root, frozenset())
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what aliases made one object is several, so that changing one changes no other."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_unshared(inner) for inner in value]
+    return value
 
 
 def _collect_lines(node: yaml.MappingNode, prefix: str, lines: dict[str, int], origin: str) -> None:
@@ -565,18 +667,19 @@ def _collect_lines(node: yaml.MappingNode, prefix: str, lines: dict[str, int], o
 
 def _parse_override(override: str) -> tuple[str, Any]:
     path, equals, text = override.partition("=")
-    if not equals or not path.strip():
+    if not equals or not all(path.strip().split(".")):
         raise ConfigError(
-            f"cannot read the override '{override}'", "KEY.PATH=VALUE, for example optimizer.lr=3e-4"
+            f"cannot read the override {_shown(override)}", "KEY.PATH=VALUE, for example optimizer.lr=3e-4"
         )
-    return path.strip(), parse_yaml(f"value: {text}", f"override '{override}'")[0]["value"]
+    return path.strip(), parse_yaml(f"value: {text}", f"override {_shown(override)}")[0]["value"]
 
 
 def _set_value(values: dict[str, Any], places: dict[str, str], path: str, value: Any) -> None:
     *sections, key = path.split(".")
-    for section in sections:
+    for depth, section in enumerate(sections, start=1):
         if values.get(section) is None:
             values[section] = {}
+            places.setdefault(".".join(sections[:depth]), "override")
         values = values[section]
         if not isinstance(values, dict):
             raise ConfigError(f"override of '{path}': '{section}' is a value, not a section")
@@ -594,33 +697,105 @@ def _key_paths(value: Any) -> Iterator[str]:
             yield from (f"{key}.{path}" for path in _key_paths(inner))
 
 
+def _all_faults(
+    schema: type[BaseModel], values: Mapping[str, Any], error: ValidationError
+) -> dict[tuple[str, str], None]:
+    """(key path, reason) of every fault, in order.
+
+    A section's combinations are only checked when each of its values is right. So wrong values are
+    replaced by their defaults until nothing else is wrong; what is only wrong because of a default that
+    was put there is left out.
+    """
+    faults = dict.fromkeys(text for _, text in _describe_faults(error, schema))
+    remaining: Any = copy.deepcopy(values)
+    replaced: list[re.Pattern[str]] = []
+    while True:
+        wrong = {keys for keys, _ in _describe_faults(error, schema)}
+        removed = [keys for keys in wrong if _remove(remaining, keys)]
+        if not removed:  # a default does not fit the section's other values
+            removed = [keys for keys in {keys[:1] for keys in wrong} if _remove(remaining, keys)]
+        if not removed:
+            return faults
+        replaced += [pattern for keys in removed for pattern in _mentions(schema, keys)]
+        reported = {path for path, _ in faults}
+        try:
+            schema.model_validate(remaining)
+        except ValidationError as again:
+            error = again
+        else:
+            return faults
+        for _, (path, text) in _describe_faults(error, schema):
+            if path not in reported and not any(p.search(f"{path}: {text}") for p in replaced):
+                faults[path, text] = None
+
+
 def _describe_faults(
-    error: ValidationError, schema: type[BaseModel], places: Mapping[str, str]
-) -> Iterable[str]:
+    error: ValidationError, schema: type[BaseModel]
+) -> Iterable[tuple[tuple[Any, ...], tuple[str, str]]]:
+    """For each fault its keys, and its key path and reason."""
     for fault in error.errors():
-        # Union members add their type's name to the location; only real keys are shown.
-        parts = [str(p) for p in fault["loc"] if isinstance(p, str) and re.fullmatch(r"[a-z][a-z0-9_]*", p)]
-        parts = [p for p in parts if p not in ("int", "float", "tuple", "bool", "str")]
-        path = ".".join(parts)
-        place = f"{places[path]}: " if path in places else ""
-        if fault["type"] == "extra_forbidden":
-            known = list(_section_at(schema, parts[:-1]).model_fields)
-            yield f"{place}{path}: unknown key; {_did_you_mean(parts[-1], known)}known: {', '.join(known)}"
-        elif fault["type"] == "value_error":
+        keys: tuple[Any, ...] = ()
+        section: type[BaseModel] | None = schema
+        for part in fault["loc"]:
+            # Below the last section there are only positions, and names of union members.
+            if section is None:
+                break
+            keys, section = (*keys, part), _section(section, part)
+        path = ".".join(map(str, keys))
+        if fault["type"] == "value_error":
             for reason in str(fault["ctx"]["error"]).split("\n"):
                 key, _, text = reason.partition(": ")
-                full = f"{path}.{key}" if path else key
-                yield (f"{places[full]}: " if full in places else "") + f"{full}: {text}"
+                yield (*keys, *key.split(".")), (f"{path}.{key}" if path else key, text)
+        elif fault["type"] in ("extra_forbidden", "invalid_key"):
+            at = schema
+            for key in keys[:-1]:
+                at = _section(at, key) or at
+            known = list(at.model_fields)
+            close = _did_you_mean(str(keys[-1]), known)
+            yield keys, (path, f"unknown key; {close}known: {', '.join(known)}")
+        elif section is not None:
+            yield keys, (path, f"input should be keys and values, got {_shown(fault['input'])}")
         else:
-            yield f"{place}{path}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+            message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
+            yield keys, (path, f"{message}, got {_shown(fault['input'])}")
 
 
-def _section_at(section: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    for key in path:
-        section = section.model_fields[key].annotation  # type: ignore[assignment]
-    return section
+def _section(section: type[BaseModel], key: Any) -> type[BaseModel] | None:
+    """The section that is below a key, if it is one."""
+    field = section.model_fields.get(key)
+    inner = None if field is None else field.annotation
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
+def _remove(values: Any, keys: tuple[Any, ...]) -> bool:
+    for key in keys[:-1]:
+        values = values.get(key) if isinstance(values, dict) else None
+    if not keys or not isinstance(values, dict) or keys[-1] not in values:
+        return False
+    del values[keys[-1]]
+    return True
+
+
+def _mentions(schema: type[BaseModel], keys: tuple[Any, ...]) -> Iterator[re.Pattern[str]]:
+    """What stands in the reason of a fault in which a value plays a part that now is the default."""
+    at: type[BaseModel] | None = schema
+    for key in keys[:-1]:
+        at = at and _section(at, key)
+    field = at.model_fields.get(keys[-1]) if at else None
+    if field is not None:
+        for text in (".".join(keys), field.default):
+            if text and isinstance(text, str):
+                yield re.compile(rf"(?<![\w.-]){re.escape(text)}(?![\w-])")
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a huge number"
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word.lower(), list(known), n=1)
     return f"did you mean '{close[0]}'? " if close else ""

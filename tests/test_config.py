@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 import yaml
@@ -188,7 +189,23 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
         ("model: {cnn: {norm: layer}}", "model.cnn.norm: input should be 'support' or 'batch', got 'layer'"),
         ("seed: 1.5", "seed: input should be a valid integer, got 1.5"),
         ("train: {steps: true}", "train.steps: input should be a valid integer, got True"),
-        ("optimizer: 3", "optimizer: "),
+        ("optimizer: 3", "optimizer: input should be keys and values, got 3"),
+        ("train: {val_tasks: 1}", "train.val_tasks: input should be greater than or equal to 2, got 1"),
+        ("optimizer: {lr: .inf}", "optimizer.lr: input should be a finite number, got inf"),
+        ("optimizer: {weight_decay: .nan}", "optimizer.weight_decay: input should be a finite number"),
+        ("optimizer: {clip: .inf}", "optimizer.clip: input should be a finite number"),
+        ("model: {weights: {base_scale: .inf}}", "model.weights.base_scale: input should be a finite number"),
+        ("train: {l2: .nan}", "train.l2: input should be a finite number"),
+        ("seed: 9223372036854775808", "seed: input should be less than 9223372036854775808"),
+        ("seed: -9223372036854775809", "seed: input should be greater than or equal to -9223372036854775808"),
+        (f"seed: 0x{'f' * 5000}", "seed: input should be less than 9223372036854775808, got a huge number"),
+        ("model: {transformer: {key_width: 1e-9}}", "model.transformer.key_width: 1e-09 is too small"),
+        ("model: {transformer: {value_width: 1e-9}}", "model.transformer.value_width: 1e-09 is too small"),
+        ("model: {transformer: {inner_width: 1e-9}}", "model.transformer.inner_width: 1e-09 is too small"),
+        *(
+            (f"name: '{name}'", "name: input should be letters, digits, '.', '_' and '-'")
+            for name in ("../x", "a/b", "..", ".x", "-x", "", "a b", "[/x]", "a\\b", "é")
+        ),
     ],
 )
 def test_impossible_values_are_refused_with_the_reason(tmp_path, text, reason):
@@ -207,6 +224,101 @@ def test_a_key_given_twice_is_an_error(tmp_path):
 )
 def test_what_is_no_yaml_mapping_is_one_clear_error(tmp_path, text):
     assert faults(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("Train.steps=5", "override: Train: unknown key; did you mean 'train'? known: name"),
+        ("way-x=3", "override: way-x: unknown key; known: name"),
+        ("train.Steps=5", "override: train.Steps: unknown key; did you mean 'steps'? known: steps"),
+        ("model.cnn.STRIDE2=5", "override: model.cnn.STRIDE2: unknown key; did you mean 'stride'?"),
+        ("model.int=5", "override: model.int: unknown key"),
+        ("episodes={5: 3}", "override: episodes.5: unknown key"),
+        ("a.b.c=3", "override: a: unknown key"),
+    ],
+)
+def test_any_unknown_key_is_named_as_it_was_given(tmp_path, override, reason):
+    message = faults(write(tmp_path, ""), override)
+    assert "has 1 fault:" in message
+    assert reason in message
+
+
+@pytest.mark.parametrize(
+    "value", ["[2, 3, 4]", "[2]", "[]", "x", "2.5", "true", "[2, x]", "0", "[0, 2]", "null"]
+)
+def test_what_is_no_number_and_no_range_is_one_fault(tmp_path, value):
+    message = faults(write(tmp_path, ""), f"episodes.shot={value}")
+    assert "has 1 fault:" in message
+    assert "episodes.shot: input should be a whole number from 1 on, or a range [low, high]" in message
+
+
+def test_faults_of_values_do_not_hide_faults_of_combinations(tmp_path):
+    message = faults(
+        write(tmp_path, ""),
+        *("optimizer.lr=-1", "episodes.way=50", "train.variation_penalty=1", "model.weights.base=false"),
+        *("foo=1", "model.weights.learned_layers=9", "validation.shot=[3, 1]", "validation.support_size=1"),
+    )
+    assert "has 7 faults:" in message
+    for path in ("optimizer.lr", "episodes.way", "train.variation_penalty", "foo"):
+        assert message.count(f"override: {path}: ") == 1
+    for path in ("model.weights.learned_layers", "validation.shot", "validation.support_size"):
+        assert message.count(f"override: {path}: ") == 1
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model.weights.base=maybe", "train.variation_penalty=1"),
+        ("model.cnn.shape=other", "model.cnn.stride=2"),
+        ("model.max_way=many", "episodes.way=50"),
+        ("episodes=x", "model.max_way=5", "validation.way=5"),
+        ("model.transformer.topology=other", "episodes.remove_labeled=0.5"),
+        ("model.image_size=8", "model.shared.padding=valid", "model.shared.layers=2"),
+    ],
+)
+def test_what_only_a_default_in_place_of_a_wrong_value_makes_wrong_is_not_told(tmp_path, overrides):
+    assert "has 1 fault:" in faults(write(tmp_path, ""), *overrides)
+
+
+def test_an_empty_section_is_its_defaults(tmp_path):
+    path = write(tmp_path, "train:\nvalidation:\nmodel:\n  cnn:\n")
+    assert load_config(path) == Config()
+    assert load_config(path, ["train=", "model.cnn="]) == Config()
+    assert load_config(path, ["train.steps=3"]).train.steps == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &a\n  b: *a\n", "a: &a [*a]\n", "? &a [*a]\n: 1\n", "a: &a {<<: *a}\n", "&a {train: *a}\n"]
+)
+def test_an_alias_of_what_contains_it_is_refused(tmp_path, text):
+    assert "an alias of a value that contains the alias" in faults(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [("[1, 1]", "[*{0}, *{0}]"), ("{x: 1}", "{{p: *{0}, q: *{0}}}"), ("{x: 1}", "{{<<: [*{0}, *{0}]}}")],
+)
+def test_aliases_that_grow_without_end_are_refused_at_once(tmp_path, first, more):
+    lines = [f"a0: &a0 {first}", *(f"a{i}: &a{i} {more.format(f'a{i - 1}')}" for i in range(1, 60))]
+    started = time.monotonic()
+    assert "more than 10000 values" in faults(write(tmp_path, "\n".join(lines)))
+    assert time.monotonic() - started < 10
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    assert "nested too deeply" in faults(write(tmp_path, "a: " + "[" * 3000 + "]" * 3000))
+
+
+def test_sections_that_share_an_alias_are_overridden_one_by_one(tmp_path):
+    path = write(tmp_path, "episodes: &e {way: 5}\nvalidation: *e\n")
+    config = load_config(path, ["episodes.way=7"])
+    assert (config.episodes.way, config.validation.way) == (7, 5)
+
+
+@pytest.mark.parametrize("value", ["2001-99-99", "!!bool x", "!!int x", "!!timestamp x", "9" * 5000])
+def test_a_value_that_does_not_fit_its_tag_is_a_config_error(tmp_path, value):
+    assert "has a value that cannot be read" in faults(write(tmp_path, f"name: {value}"))
 
 
 def test_an_empty_file_is_all_defaults(tmp_path):
@@ -235,7 +347,8 @@ def test_overrides_reach_into_sections(tmp_path):
     assert config.name == "other"
     assert config.model.cnn.last_pool is False
     assert "optimizer.lrr: unknown key" in faults(path, "optimizer.lrr=1")
-    assert "cannot read the override 'lr'" in faults(path, "lr")
+    for override in ("lr", "=1", ".=1", "optimizer..lr=1"):
+        assert f"cannot read the override '{override}'" in faults(path, override)
     assert "'name' is a value" in faults(write(tmp_path, "name: x"), "name.y=1")
 
 
