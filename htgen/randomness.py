@@ -12,7 +12,8 @@ from torch import Tensor
 
 
 def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
+    """The signed 64-bit integer that is equal to `value` modulo 2^64."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 _INCREMENT = _signed(0x9E3779B97F4A7C15)
@@ -34,8 +35,13 @@ def mix(x: Tensor) -> Tensor:
 
 
 def fold(key: Tensor, *counters: int | Tensor) -> Tensor:
-    """Derive new keys from `key` and integers (or integer tensors, broadcast): one hash per counter."""
+    """Derive new keys from `key` and integers (or integer tensors, broadcast): one hash per counter.
+
+    Python integers may have any size; they count modulo 2^64.
+    """
     for counter in counters:
+        if isinstance(counter, int):
+            counter = _signed(counter)
         key = mix(key ^ mix(torch.as_tensor(counter, dtype=torch.int64, device=key.device)))
     return key
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from htgen import randomness
@@ -48,3 +49,12 @@ def test_other_counters_and_other_orders_give_other_keys():
     key = torch.tensor(5)
     derived = [randomness.fold(key, *c).item() for c in ((1,), (2,), (1, 2), (2, 1), (0, 1), (1, 0))]
     assert len(set(derived)) == len(derived)
+
+
+@pytest.mark.parametrize("counter", [0, 5, -1, 2**63 - 1, -(2**63)])
+def test_integers_of_any_size_count_modulo_two_to_the_64(counter):
+    key = torch.tensor(5)
+    expected = randomness.fold(key, torch.tensor(counter))
+    for same in (counter, counter + 2**64, counter - 2**64, counter + 2**300):
+        assert torch.equal(randomness.fold(key, same), expected)
+    assert not torch.equal(randomness.fold(key, counter + 2**63), expected)
