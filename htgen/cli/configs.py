@@ -30,10 +30,10 @@ def show(
     name: Annotated[str, typer.Argument(help="A preset, or a YAML file.", show_default=False)],
     resolved: Annotated[bool, typer.Option("--resolved", help="With every default written out.")] = False,
 ) -> None:
-    """Print a preset."""
-    from htgen.config import dump_config, load_config, preset_text
+    """Print a preset or a file."""
+    from htgen.config import config_text, dump_config, load_config
 
-    typer.echo(dump_config(load_config(name)) if resolved else preset_text(name), nl=False)
+    typer.echo(dump_config(load_config(name)) if resolved else config_text(name)[0], nl=False)
 
 
 @configs.command("copy")

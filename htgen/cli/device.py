@@ -1,5 +1,6 @@
 """The `--device` option."""
 
+import re
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,8 +13,11 @@ def resolve_device(name: str) -> "torch.device":
     """`auto` = the first GPU if there is one, else the CPU.
 
     Raises:
-        typer.BadParameter: there is no such device.
+        typer.BadParameter: there is no such device, or it is of another kind than cpu, cuda and mps.
     """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
+        # torch knows more devices; on those nothing here has been tried.
+        raise typer.BadParameter("auto, cpu, mps, cuda or cuda:N", param_hint="--device")
     import torch
 
     if name == "auto":
@@ -21,7 +25,7 @@ def resolve_device(name: str) -> "torch.device":
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise typer.BadParameter(f"'{name}' cannot be used: {reason}", param_hint="--device") from None
     return device

@@ -171,6 +171,12 @@ def _stop_signals(insistent: bool) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds; a day has no end: 100 hours are 100:00:00."""
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+
+
 @contextmanager
 def _view(config: "Config", first_step: int) -> Iterator:  # type: ignore[type-arg]
     """Yield `show(event)`: a live table on a terminal, plain lines elsewhere."""
@@ -190,7 +196,7 @@ def _view(config: "Config", first_step: int) -> Iterator:  # type: ignore[type-a
             latest["train accuracy"] = f"{100 * event.accuracy:.2f} %"
             latest["learning rate"] = f"{event.lr:.2e}"
             latest["episodes/s"] = f"{event.episodes_per_second:.1f}"
-            latest["time left"] = time.strftime("%H:%M:%S", time.gmtime(seconds_left))
+            latest["time left"] = _clock(seconds_left)
         elif isinstance(event, Validated):
             result = event.result
             best = " (best)" if event.is_best else ""
