@@ -8,7 +8,7 @@ training state holds in addition everything that is needed to go on as if nothin
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -315,8 +315,8 @@ class RunFolder:
         write_text(self.metrics_path, "".join(f"{line}\n" for line in kept))
 
 
-def find_run_config(run: RunFolder, overrides: Iterable[str] = ()) -> Config:
-    """The config of an existing run.
+def find_run_config(run: RunFolder, values: Mapping[str, Any] | None = None) -> Config:
+    """The config of an existing run, with some values replaced: key path -> value.
 
     Raises:
         RunError: there is no run in the folder.
@@ -325,4 +325,4 @@ def find_run_config(run: RunFolder, overrides: Iterable[str] = ()) -> Config:
         raise RunError(
             f"{run.path} is not a run folder: it has no {run.config_path.name}", "the folder given as --run"
         )
-    return load_config(run.config_path, overrides)
+    return load_config(run.config_path, values=values)

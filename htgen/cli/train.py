@@ -65,14 +65,14 @@ def train(
     from htgen.distributed import is_restart, join, launch_id
 
     processes, device = join(device)
-    data_override = [f"data.store={data}"] if data is not None else []
+    named_store = {} if data is None else {"data.store": str(data)}
     with processes.all_or_none():
         if resume:
             assert run is not None
-            settings = find_run_config(RunFolder(run), data_override)
+            settings = find_run_config(RunFolder(run), named_store)
         else:
             assert config is not None
-            settings = load_config(config, [*(overrides or []), *data_override])
+            settings = load_config(config, overrides or [], named_store)
     folder = RunFolder(run if run is not None else Path("runs", settings.name))
     # After a failure torchrun starts all processes again, as before: what they began is then gone on with.
     restarted = processes.gather(is_restart() and folder.launch() == launch_id())[0]
@@ -83,13 +83,13 @@ def train(
                 stack.enter_context(folder)
             from htgen.train import Saved, Trainer
 
-            scalars = _tensorboard_writer(folder.path) if tensorboard and processes.is_main else None
             target = resolve_device(device)
-            trainer = Trainer(settings, folder, target, processes)
+            trainer = Trainer(settings, folder, target, processes, resuming=resume)
             if resume:
                 trainer.resume()
             elif processes.is_main:
                 folder.start(dump_config(settings), overwrite or restarted)
+            scalars = _tensorboard_writer(folder.path) if tensorboard and processes.is_main else None
             if processes.is_main:
                 folder.note_launch(launch_id())
         if processes.is_main:

@@ -366,6 +366,13 @@ def test_a_damaged_store_is_told(how, config_path, store_path, tmp_path, capsys)
     assert str(copy) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["2024", "a #b", "x: y"])
+def test_a_store_may_have_any_name(name, config_path, store_path, tmp_path):
+    shutil.copytree(store_path, tmp_path / name)
+    settings = ["--set", "train.steps=2", "--run", str(tmp_path / "r")]
+    assert main(["train", "--config", str(config_path), "--data", str(tmp_path / name), *settings]) == 0
+
+
 def test_training_tells_its_progress_in_plain_lines(config_path, tmp_path, capsys):
     assert (
         main(["train", "--config", str(config_path), "--run", str(tmp_path / "r"), "--set", "train.steps=20"])
