@@ -36,7 +36,7 @@ def generate(
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
-    from htgen.cli.console import stderr, stdout
+    from htgen.cli.console import printable, stderr, stdout
     from htgen.errors import DataError
     from htgen.images import class_folders, find_images
 
@@ -78,7 +78,7 @@ def generate(
     check = loaded.leave_one_out(prepared)
 
     def say(key: str, value: str) -> None:
-        stdout().print(f"{key:11}{value}", markup=False)
+        stdout().print(f"{key:11}{printable(value)}", markup=False)
 
     counts = bundle.support
     say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
@@ -113,7 +113,7 @@ def _readable(files: list[Path]) -> "dict[Path, Polarity]":
     """
     import numpy as np
 
-    from htgen.cli.console import stderr
+    from htgen.cli.console import printable, stderr
     from htgen.errors import DataError
     from htgen.images import detect_polarity, load_image
 
@@ -122,7 +122,7 @@ def _readable(files: list[Path]) -> "dict[Path, Polarity]":
         try:
             found[path] = detect_polarity(np.asarray(load_image(path)))
         except DataError as error:
-            stderr().print(f"left out: {error.message}", markup=False)
+            stderr().print(printable(f"left out: {error.message}"), markup=False)
     return found
 
 

@@ -114,15 +114,16 @@ def _print_csv(rows: "list[tuple[Path, Prediction | str]]", classes: tuple[str, 
 
 
 def _print_table(rows: "list[tuple[Path, Prediction | str]]") -> None:
+    from htgen.cli.console import printable
+
     cells = []
     for path, answer in rows:
         if isinstance(answer, str):
-            cells.append((str(path), "-", "", f"error: {answer}"))
+            cells.append((printable(str(path)), "-", "", printable(f"error: {answer}")))
         else:
             (_, first), (second_name, second) = list(answer.probabilities.items())[:2]
-            cells.append(
-                (str(path), answer.label, f"{100 * first:.1f} %", f"{second_name} {100 * second:.1f} %")
-            )
+            runner_up = f"{printable(second_name)} {100 * second:.1f} %"
+            cells.append((printable(str(path)), printable(answer.label), f"{100 * first:.1f} %", runner_up))
     header = ("image", "class", "probability", "runner-up")
     widths = [max(len(row[i]) for row in [header, *cells]) for i in range(3)]
     for image, label, probability, rest in [header, *cells]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -83,13 +83,14 @@ def train(
                 stack.enter_context(folder)
             from htgen.train import Saved, Trainer
 
+            writer = _summary_writer() if tensorboard and processes.is_main else None
             target = resolve_device(device)
             trainer = Trainer(settings, folder, target, processes, resuming=resume)
             if resume:
                 trainer.resume()
             elif processes.is_main:
                 folder.start(dump_config(settings), overwrite or restarted)
-            scalars = _tensorboard_writer(folder.path) if tensorboard and processes.is_main else None
+            scalars = None if writer is None else _scalar_writer(writer(folder.path / "tensorboard"))
             if processes.is_main:
                 folder.note_launch(launch_id())
         if processes.is_main:
@@ -123,20 +124,24 @@ def train(
     typer.echo(f"next: htgen evaluate {folder.path}")
 
 
-def _tensorboard_writer(folder: Path) -> "Callable[[Event], None]":
-    """A function that writes every scalar of an event below `folder`/tensorboard.
+def _summary_writer() -> Any:
+    """TensorBoard's class that writes events.
 
     Raises:
         RunError: the optional package is not installed.
     """
     from htgen.errors import RunError
-    from htgen.train import Progress, Validated
 
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise RunError("TensorBoard is not installed", "pip install 'htgen[tensorboard]'") from None
-    writer = SummaryWriter(folder / "tensorboard")
+    return SummaryWriter
+
+
+def _scalar_writer(writer: Any) -> "Callable[[Event], None]":
+    """A function that writes every scalar of an event."""
+    from htgen.train import Progress, Validated
 
     def write(event: "Event") -> None:
         if isinstance(event, Progress):

@@ -164,6 +164,19 @@ def test_files_folders_and_patterns_are_expanded(cnn, support, capsys):
     assert [Path(i).parent.name for i in images] == ["kind0"] * 3 + ["kind1"] + ["kind2"] * 3
 
 
+def test_names_that_a_terminal_would_obey_are_shown_as_they_are(run_path, support, tmp_path, capsys):
+    (support / "kind0").rename(support / ":heart: [red]a\nb\x1b[2J")
+    output = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    shown = ":heart: [red]a\\nb\\x1b[2J"
+    assert shown in capsys.readouterr().out
+    assert main(["predict", str(output), str(support / "kind1")]) == 0
+    assert main(["predict", str(output), *map(str, support.glob(":*"))]) == 0
+    table = capsys.readouterr().out
+    assert shown in table
+    assert "\x1b" not in table
+
+
 def test_an_unreadable_image_is_told_in_its_row_and_the_others_are_classified(cnn, support, capsys):
     (support / "kind0" / "1.png").write_bytes(b"not an image")
     capsys.readouterr()
