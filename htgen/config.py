@@ -337,6 +337,8 @@ class ModelConfig(_Section):
     """Most classes that a generated CNN can have."""
     image_size: Annotated[int, Field(ge=8)] = 28
     image_channels: Literal[1, 3] = 1
+    views: Count = 1
+    """In use, not in training: classes with fewer support images are shown turned and scaled copies too."""
     embedding_dim: Count = 32
     """Width of label and weight embeddings."""
     cnn: CnnConfig = CnnConfig()

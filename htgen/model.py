@@ -22,6 +22,7 @@ from htgen.errors import ModelError
 from htgen.shapes import cnn_spec
 from htgen.tokens import LocalFeatures, SharedFeatures
 from htgen.transformer import Transformer, token_widths
+from htgen.views import add_views
 
 LOCAL_CONVS = 2
 """Convs of the local features of a convolutional layer; the logits layer has one."""
@@ -328,6 +329,10 @@ class HyperTransformer(nn.Module):
             ignore: `[E, S]` bool, True for support images that are not to be seen.
         """
         self._check(support_images, slots)
+        if not self.training and self.config.views > 1:
+            support_images, support_labels, ignore = add_views(
+                support_images, support_labels, ignore, self.config.views, slots.shape[1]
+            )
         support = support_images.shape[1]
         # Support and query images pass each layer together: its weights are the same for both.
         x = torch.cat([support_images, query_images], dim=1).transpose(0, 1)  # [N, E, C, H, W]

@@ -8,6 +8,7 @@ with the model, and nothing else.
 An image is `[C, H, W]`, a token or a feature vector `[D]`; several of them are Python lists.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -87,6 +88,12 @@ def slow_logits(
     """
     images = list(support)
     ignore = ignore or [False] * len(images)
+    shot = max(sum(label != LABEL_NONE for label in labels) / len(slots), 1)
+    warps: list[tuple[float, float]] = []
+    if config.views > shot:
+        warps = [(10, 1), (-10, 1)] if config.views / shot <= 3 else [(10, 1), (-10, 1), (0, 1.12), (0, 0.9)]
+    images += [_warp(image, *how) for how in warps for image in support]
+    labels, ignore = labels * (1 + len(warps)), ignore * (1 + len(warps))
     cnn = _generate(config, Parameters(tensors), images, labels, slots, ignore)
 
     activations = list(query)
@@ -484,6 +491,27 @@ def _blocks(
     assert x[0].shape == (config.cnn.channels, block.out_size, block.out_size)
     assert stats is not None
     return x, stats
+
+
+def _warp(image: Tensor, degrees: float, size: float) -> Tensor:
+    """Every pixel reads, bilinearly, from a place turned about the centre and stretched by `size`."""
+    side = image.shape[1]
+    middle = (side - 1) / 2
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    rows = []
+    for row in range(side):
+        pixels = []
+        for column in range(side):
+            x, y = column - middle, row - middle
+            x, y = size * (cosine * x - sine * y) + middle, size * (sine * x + cosine * y) + middle
+            x, y = min(max(x, 0), side - 1), min(max(y, 0), side - 1)
+            left, top = min(int(x), side - 2), min(int(y), side - 2)
+            right_share, low_share = x - left, y - top
+            upper = image[:, top, left] * (1 - right_share) + image[:, top, left + 1] * right_share
+            lower = image[:, top + 1, left] * (1 - right_share) + image[:, top + 1, left + 1] * right_share
+            pixels.append(upper * (1 - low_share) + lower * low_share)
+        rows.append(torch.stack(pixels, dim=1))
+    return torch.stack(rows, dim=1)
 
 
 def _convolve(image: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:

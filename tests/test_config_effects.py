@@ -37,6 +37,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "augment.shift": (0.1, {}),
     "augment.elastic": (0.05, {}),
     "model.max_way": (5, {}),
+    "model.views": (5, {}),
     "model.embedding_dim": (5, {}),
     "model.cnn.shape": ("3-layer", {"model.cnn.last_pool": True}),
     "model.cnn.channels": (5, {}),
@@ -166,7 +167,7 @@ def test_changing_a_field_changes_the_run(path, store_path, tmp_path):
     value, needed = CHANGES[path]
     before = run(store_path, tmp_path / "before", needed)
     after = run(store_path, tmp_path / "after", {**needed, path: value})
-    if path in ("data.val", "train.log_every", "train.val_every", "train.val_tasks"):
+    if path in ("data.val", "train.log_every", "train.val_every", "train.val_tasks", "model.views"):
         assert same(before[0], after[0])  # looking does not change what is trained
         assert before[1] != after[1]
     else:

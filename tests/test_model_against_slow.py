@@ -187,6 +187,8 @@ EXTRA: list[Settings] = [
         "transformer.dropout": 0.5,
     },
     {"image_size": 28},
+    {"views": 4, "weights.prototypes": True},
+    {"views": 9, "episode.unlabeled": True, "episode.ignore": True, "episode.counts": "unequal"},
 ]
 SMALL: Settings = {"cnn": "maxpool", "cnn.channels": 3, "shared.layers": 2, "transformer.layers": 1}
 CASES = [*covering_settings(), *(SMALL | settings for settings in EXTRA)]
