@@ -117,6 +117,8 @@ def training_cost(config: ModelConfig, size: EpisodeSize) -> Cost:
 def generation_cost(config: ModelConfig, way: int, shot: int = 1) -> Cost:
     """One CNN, generated from `way` classes of `shot` images; no backward.
 
+    Copies that `model.views` adds count like further images: ask for the larger shot.
+
     Raises:
         ModelError: the config uses something whose work is not known here.
     """

@@ -1,0 +1,57 @@
+"""The generator that ships, on drawings that nobody trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import htgen
+from htgen.bundle import Bundle, prepare_images
+
+SYMBOLS = Path(__file__).parents[1] / "examples" / "symbols"
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return htgen.load_generator()
+
+
+@pytest.fixture(scope="module")
+def support():
+    paths = sorted((SYMBOLS / "support").glob("*/*.png"))
+    return paths, [path.parent.name for path in paths]
+
+
+@torch.no_grad()
+def test_file_module_and_generator_give_the_same_logits(generator, support, tmp_path):
+    prepared = generator.prepare(*support)
+    queries = torch.from_numpy(
+        prepare_images(sorted((SYMBOLS / "new").glob("*.png")), generator.preprocessing)
+    )
+    slots = torch.arange(len(prepared.classes))[None]
+    weights = generator.model.generate(prepared.images[None], prepared.labels[None], slots)
+    expected = generator.model.execute(weights, queries[None])[0]
+    generator.generate_bundle(prepared).save(tmp_path / "cnn.safetensors")
+    module, bundle = htgen.load_cnn(tmp_path / "cnn.safetensors"), Bundle.load(tmp_path / "cnn.safetensors")
+    assert (module(queries) - expected).abs().max() <= 1e-5
+    # One at a time, and with NumPy, sums are taken in another order: float32 rounding of logits of size 20.
+    tolerance = 1e-6 * max(10.0, expected.abs().max().item())
+    for i, query in enumerate(queries):
+        assert (module(query[None])[0] - expected[i]).abs().max() <= tolerance
+    assert np.abs(bundle.logits(queries.numpy()) - expected.numpy()).max() <= tolerance
+
+
+def test_a_cnn_of_20_classes_has_at_most_20_kilobytes(generator):
+    noise = np.random.default_rng(0)
+    images = [noise.integers(0, 256, (28, 28), dtype=np.uint8) for _ in range(20)]
+    cnn = generator.generate(images, [f"class {i:02}" for i in range(20)])
+    assert len(cnn.bundle.to_bytes()) <= 20_000
+    assert generator.max_way >= 20
+
+
+def test_one_drawing_of_each_class_is_enough_for_most(generator, support):
+    paths, labels = support
+    cnn = generator.generate(paths[::3], labels[::3])
+    found = [prediction.label for prediction in cnn.predict(paths)]
+    assert sum(a == b for a, b in zip(found, labels, strict=True)) >= 16  # of 18; chance is 3
