@@ -56,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code (see `htgen.errors` for the list)."""
     from htgen.cli.console import print_error
 
+    # Threads of torch that wait by spinning take the processor from whatever else runs on it, and slow
+    # both down tenfold. Read when torch is loaded, so it must be set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         try:
             app(args=arguments, standalone_mode=True)

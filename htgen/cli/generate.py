@@ -61,8 +61,11 @@ def generate(
         further = list(_readable(files))
         left_out += len(files) - len(further)
 
+    import torch
+
     from htgen.generator import load_generator
 
+    torch.set_num_threads(1)  # what is to be done is so small that sharing it out takes longer
     loaded = load_generator(generator)
     if further and not loaded.knows_unlabeled:
         stderr().print(
