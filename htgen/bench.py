@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -490,25 +490,25 @@ def _measure_training(trainer: Trainer, size: EpisodeSize, rate: Rate, effort: E
 
 def _phases(trainer: Trainer) -> tuple[float, float, float]:
     """Seconds of forward, backward and optimiser in one step on a batch that is there already."""
-    train, device = trainer.config.train, trainer.device
-    batch = trainer.train_sampler.batch(0, train.episodes_per_step)
+    device, crew = trainer.device, trainer.crew
+    parts = crew.share(trainer.config.train.episodes_per_step)
+    batches = [trainer.train_sampler.batch(part.start, len(part)) for part in parts]
     trainer.trained.train()
-    trainer.optimizer.zero_grad(set_to_none=True)
-    dtype = _precision(trainer.config, device)
-    autocast = nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
     losses: list[Tensor] = []
+    gradients: list[list[Tensor | None]] = []
 
     def forward() -> None:
-        with autocast:
-            losses.append(trainer.loss(trainer.model, batch, trainer.step)[0])
+        losses.extend(loss for loss, _ in crew.map(trainer.loss_of, batches))
+
+    def backward() -> None:
+        gradients.extend(crew.map(trainer.gradients_of, losses))
 
     def update() -> None:
-        if clip := trainer.config.optimizer.clip:
-            torch.nn.utils.clip_grad_norm_(trainer.trained.parameters(), clip)
-        trainer.optimizer.step()
+        trainer.add_up(gradients)
+        trainer.update()
 
     _synchronize(device)
-    runs: list[Callable[[], object]] = [forward, lambda: losses[0].backward(), update]
+    runs: list[Callable[[], object]] = [forward, backward, update]
     first, second, third = (_times(run, 0, 1, device)[0] for run in runs)
     return first, second, third
 

@@ -36,6 +36,16 @@ class Moments:
     variance: Tensor
 
 
+def channels_last(images: Tensor) -> Tensor:
+    """Images `[E, N, C, H, W]` as the executor takes them: `[N, E, C, H, W]`, with the channels of all
+    episodes of a pixel side by side in memory.
+
+    The layout lasts through convolutions, pools and pointwise work, which then run over whole vectors
+    of channels; max-pools are ten times as fast in it.
+    """
+    return images.permute(1, 3, 4, 0, 2).contiguous().permute(0, 3, 4, 1, 2)
+
+
 def conv_block(
     x: Tensor, weights: ConvWeights, conv: ConvSpec, cnn: CnnSpec, norm: Callable[[Tensor], Tensor]
 ) -> Tensor:
@@ -56,7 +66,7 @@ def conv_block(
 
 
 def _pool(x: Tensor) -> Tensor:
-    return F.max_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+    return F.max_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
 
 
 def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
@@ -64,23 +74,14 @@ def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def convolve(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
-    """Convolve each episode's images with its own kernel: `[N, E, C, H, W] * [E, O, C, k, k]`."""
-    images, episodes, channels, height, width = x.shape
-    if channels <= 4:
-        # With few input channels a product over gathered patches beats a grouped convolution, whose
-        # inner loops run over channels; the patches need no gradient in the first layer.
-        patches = F.unfold(x.flatten(0, 1), spec.kernel, padding=spec.padding, stride=spec.stride)
-        out = kernel.flatten(2).expand(images, *kernel.shape[:2], -1).flatten(0, 1) @ patches
-        return out.view(images, episodes, -1, spec.conv_size, spec.conv_size)
-    # Groups = episodes: one convolution call runs all episodes, each with its own kernel.
+    """Convolve each episode's images with its own kernel: `[N, E, C, H, W] * [E, O, C, k, k]`.
+
+    Groups = episodes: one convolution call runs all episodes, each with its own kernel.
+    """
     out = F.conv2d(
-        x.reshape(images, episodes * channels, height, width),
-        kernel.flatten(0, 1),
-        padding=spec.padding,
-        stride=spec.stride,
-        groups=episodes,
+        x.flatten(1, 2), kernel.flatten(0, 1), padding=spec.padding, stride=spec.stride, groups=x.shape[1]
     )
-    return out.view(images, episodes, -1, *out.shape[2:])
+    return out.unflatten(1, kernel.shape[:2])
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
@@ -95,8 +96,9 @@ def moments(x: Tensor, ignore: Tensor | None = None) -> Moments:
         ignore: `[E, N]` bool, True for images that do not count.
     """
     if ignore is None:
-        variance, mean = torch.var_mean(x, dim=(0, 3, 4), correction=0)
-        return Moments(mean, variance)
+        # Plain sums: over channels-last images they are ten times as fast as torch.var_mean.
+        mean = x.mean(dim=(0, 3, 4))
+        return Moments(mean, (x - mean[:, :, None, None]).square().mean(dim=(0, 3, 4)))
     keep = (~ignore).to(x.dtype).T[:, :, None, None, None]  # [N, E, 1, 1, 1]
     # At least one: of a support set that is ignored altogether nothing can be learned, but no NaN comes.
     total = keep.sum(dim=(0, 3, 4)).clamp(min=1) * (x.shape[3] * x.shape[4])

@@ -160,14 +160,14 @@ class EpisodeSampler:
         self.augmentation = augmentation
         self._slot_count = slot_count
         self._period = period
-        self._device = images.device if isinstance(images, Tensor) else torch.device(device)
+        self.device = images.device if isinstance(images, Tensor) else torch.device(device)
         self.class_ids = list(class_ids)
-        self._class_ids = torch.as_tensor(np.asarray(class_ids, dtype=np.int64), device=self._device)
-        bounds = torch.as_tensor(np.asarray(offsets, dtype=np.int64), device=self._device)
+        self._class_ids = torch.as_tensor(np.asarray(class_ids, dtype=np.int64), device=self.device)
+        bounds = torch.as_tensor(np.asarray(offsets, dtype=np.int64), device=self.device)
         self._first_rows = bounds[self._class_ids]
         self._sizes = bounds[self._class_ids + 1] - self._first_rows
         self._key = randomness.fold(
-            torch.zeros((), dtype=torch.int64, device=self._device),
+            torch.zeros((), dtype=torch.int64, device=self.device),
             seed,
             zlib.crc32(f"{split}/{stream}".encode()),
         )
@@ -249,7 +249,7 @@ class EpisodeSampler:
         labeled = way * shot if self.shape.support_size is None else self.shape.support_size
         queries = way * query if self.shape.query_size is None else self.shape.query_size
         support = labeled + way * unlabeled
-        episodes = torch.arange(start, start + count, device=self._device)
+        episodes = torch.arange(start, start + count, device=self.device)
         keys = randomness.fold(self._key, episodes)  # [E]
 
         # The classes with the largest random values are drawn, in random order: labels carry no meaning.
@@ -262,7 +262,7 @@ class EpisodeSampler:
         keys_of_class = randomness.fold(keys[:, None], _IMAGES, classes)  # [E, n]
         sizes = self._sizes[picked][..., None]
         widest = int(self._sizes.max())
-        absent = torch.arange(widest, device=self._device) >= sizes
+        absent = torch.arange(widest, device=self.device) >= sizes
         draw = randomness.bits(keys_of_class, widest).masked_fill(absent, -1)
         in_support = draw.topk(shot + unlabeled, dim=2).indices  # [E, n, k + u]
         draw = randomness.bits(randomness.fold(keys_of_class, query_round), widest)
@@ -273,7 +273,7 @@ class EpisodeSampler:
         # Sample-major order: every class's first image, then every class's second, and so on.
         # Sizes that are no multiple of the way cut the last round short.
         rows = rows.transpose(1, 2).reshape(count, -1)
-        labels = torch.arange(way, device=self._device).repeat(shot + unlabeled + query).expand(count, -1)
+        labels = torch.arange(way, device=self.device).repeat(shot + unlabeled + query).expand(count, -1)
         parts = way * shot, way * unlabeled, way * query
         kept = labeled, way * unlabeled, queries
         rows, labels = (
@@ -323,7 +323,7 @@ class EpisodeSampler:
         if isinstance(self.images, Tensor):
             images = self.images[rows]
         else:
-            images = torch.from_numpy(self.images[rows.cpu().numpy()]).to(self._device)
+            images = torch.from_numpy(self.images[rows.cpu().numpy()]).to(self.device)
         return images.movedim(-1, 2).to(torch.float32)
 
     def _has_ranges(self) -> bool:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from htgen.crew import Crew
 from htgen.distributed import ALONE, Processes
 from htgen.episodes import EpisodeSampler
 from htgen.model import HyperTransformer
@@ -62,19 +64,25 @@ def evaluate(
     was_training = model.training
     model.eval()
     accuracies = torch.zeros(tasks, dtype=torch.float64)
+
+    def correct(start: int) -> Tensor:
+        """Fraction of queries classified correctly in each task of the batch that begins at `start`."""
+        count = min(TASKS_PER_BATCH, tasks - start)
+        batch = sampler.batch(start, count)
+        weights = model.generate(batch.support_images, batch.support_labels, batch.slots, batch.ignore)
+        total = torch.zeros(count, dtype=torch.float64)
+        for query_round in range(query_rounds):
+            queries = batch if query_round == 0 else sampler.batch(start, count, query_round)
+            hits = model.execute(weights, queries.query_images).argmax(dim=2) == queries.query_labels
+            total += hits.double().mean(dim=1).cpu()
+        return total / query_rounds
+
+    starts = range(0, tasks, TASKS_PER_BATCH)[processes.rank :: processes.count]
     try:
-        batches = range(0, tasks, TASKS_PER_BATCH)
-        for start in batches[processes.rank :: processes.count]:
-            count = min(TASKS_PER_BATCH, tasks - start)
-            batch = sampler.batch(start, count)
-            weights = model.generate(batch.support_images, batch.support_labels, batch.slots, batch.ignore)
-            correct = torch.zeros(count, dtype=torch.float64)
-            for query_round in range(query_rounds):
-                queries = batch if query_round == 0 else sampler.batch(start, count, query_round)
-                hits = model.execute(weights, queries.query_images).argmax(dim=2) == queries.query_labels
-                correct += hits.double().mean(dim=1).cpu()
-            accuracies[start : start + count] = correct / query_rounds
-            progress(start + count)
+        results = Crew.for_device(sampler.device).map(correct, starts)
+        for start, result in zip(starts, results, strict=True):
+            accuracies[start : start + len(result)] = result
+            progress(start + len(result))
     finally:
         model.train(was_training)
     processes.add_up(accuracies)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from htgen.cnn import ConvWeights, Moments, conv_block, head_features, moments, normalise
+from htgen.cnn import ConvWeights, Moments, channels_last, conv_block, head_features, moments, normalise
 from htgen.cnn_spec import ConvSpec
 from htgen.config import ModelConfig
 from htgen.decoder import ALLOCATIONS, LogitsAllocation
@@ -305,7 +305,7 @@ class HyperTransformer(nn.Module):
 
     def execute(self, weights: GeneratedWeights, images: Tensor) -> Tensor:
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
-        x = images.transpose(0, 1)
+        x = channels_last(images)
         for conv, stats, spec in zip(weights.convs, weights.stats, self.spec.convs, strict=True):
             x = conv_block(x, conv, spec, self.spec, partial(self._normalise_queries, conv, stats))
         features = head_features(x, self.spec)
@@ -335,7 +335,7 @@ class HyperTransformer(nn.Module):
             )
         support = support_images.shape[1]
         # Support and query images pass each layer together: its weights are the same for both.
-        x = torch.cat([support_images, query_images], dim=1).transpose(0, 1)  # [N, E, C, H, W]
+        x = channels_last(torch.cat([support_images, query_images], dim=1))
         label_ids = slots.gather(1, support_labels.clamp(min=0))
         label_ids = label_ids.masked_fill(support_labels < 0, self.config.max_way)
         view = SupportView(

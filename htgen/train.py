@@ -8,7 +8,7 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +26,9 @@ from htgen.checkpoint import (
     write_state,
 )
 from htgen.config import AugmentConfig, Config, EpisodeConfig, OptimizerConfig
+from htgen.crew import Crew
 from htgen.distributed import ALONE, LostContact, Processes
-from htgen.episodes import EpisodeSampler, EpisodeShape, load_images, open_store
+from htgen.episodes import EpisodeBatch, EpisodeSampler, EpisodeShape, load_images, open_store
 from htgen.errors import ConfigError, DataError, ModelError, RunError
 from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.files import write_bytes
@@ -177,6 +178,8 @@ class Trainer:
         if config.train.restore_shared is not None and not resuming:
             restore_shared_features(self.model, config.train.restore_shared)
         self.trained = torch.nn.ModuleDict({"model": self.model, "loss": self.loss})
+        # Masks of dropout come from one sequence of random numbers, which threads cannot share repeatably.
+        self.crew = Crew(1) if _has_dropout(self.trained) else Crew.for_device(self.device)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         groups = parameter_groups(self.trained, config.optimizer.weight_decay)
         self.optimizer: torch.optim.Optimizer = (
@@ -249,16 +252,10 @@ class Trainer:
             group["lr"] = lr
         processes, episodes = self.processes, config.train.episodes_per_step
         share = episodes // processes.count
-        batch = self.train_sampler.batch(self.step * episodes + processes.rank * share, share)
         if processes.count > 1:
             # Dropout differs between processes, and a resumed run needs no random state but rank 0's.
             torch.manual_seed(zlib.crc32(f"{config.seed}/{self.step}/{processes.rank}".encode()))
-        self.trained.train()
-        with self._autocast():
-            loss, scalars = self.loss(self.model, batch, self.step)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        values: Scalars = {"loss": loss.detach(), **scalars}
+        values = self._differentiate(self.step * episodes + processes.rank * share, share)
         if processes.count > 1:
             values = self._average_over_processes(values, stop())
         if not math.isfinite(float(values["loss"])):
@@ -266,14 +263,52 @@ class Trainer:
                 f"the loss of {self.config.name} is no longer a number at step {self.step + 1}",
                 self._divergence_remedy(),
             )
-        if config.optimizer.clip:
-            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), config.optimizer.clip)
-        self.optimizer.step()
+        self.update()
         self.step += 1
         self._update_average()
         for name, value in values.items():
             self._sums.add(name, value.item() if isinstance(value, Tensor) else value)
         self._sums.add("seconds", time.perf_counter() - started)
+
+    def _differentiate(self, first: int, count: int) -> Scalars:
+        """Gradients of the mean loss of episodes `first .. first + count - 1`; returns loss and scalars."""
+        self.trained.train()
+
+        def work(part: range) -> tuple[list[Tensor | None], Scalars]:
+            batch = self.train_sampler.batch(first + part.start, len(part))
+            loss, scalars = self.loss_of(batch)
+            return self.gradients_of(loss * (len(part) / count)), {"loss": loss.detach(), **scalars}
+
+        parts = self.crew.share(count)
+        gradients, values = zip(*self.crew.map(work, parts), strict=True)
+        self.add_up(gradients)
+        return {
+            name: sum(of[name] * (len(part) / count) for of, part in zip(values, parts, strict=True))
+            for name in values[0]
+        }
+
+    def loss_of(self, batch: EpisodeBatch) -> tuple[Tensor, Scalars]:
+        """The mean loss of some episodes of the current step, and the scalars worth logging."""
+        with self._autocast():
+            loss, scalars = self.loss(self.model, batch, self.step)
+        return loss, scalars
+
+    def gradients_of(self, loss: Tensor) -> list[Tensor | None]:
+        """The gradient of every trained parameter; None where the loss does not depend on it."""
+        parameters = [*self.trained.parameters()]
+        return list(torch.autograd.grad(loss, parameters, allow_unused=True))
+
+    def add_up(self, gradients: Sequence[Sequence[Tensor | None]]) -> None:
+        """Sum the gradients of the parts of a step, always in the same order, into the parameters' own."""
+        for parameter, own in zip(self.trained.parameters(), zip(*gradients, strict=True), strict=True):
+            # Which parameters have a gradient is the same in all parts.
+            parameter.grad = None if own[0] is None else sum(own[1:], start=own[0])
+
+    def update(self) -> None:
+        """One step of the optimiser, with gradients clipped."""
+        if self.config.optimizer.clip:
+            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.config.optimizer.clip)
+        self.optimizer.step()
 
     def _divergence_remedy(self) -> str:
         kept = "; the last saved state is still there" if self.run.state_path.exists() else ""
@@ -481,6 +516,10 @@ class _Means:
 
     def means(self) -> dict[str, float]:
         return {name: total / count for name, (total, count) in self.entries.items()}
+
+
+def _has_dropout(module: torch.nn.Module) -> bool:
+    return any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in module.modules())
 
 
 class _Swapped:
