@@ -81,7 +81,8 @@ def convolve(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
     out = F.conv2d(
         x.flatten(1, 2), kernel.flatten(0, 1), padding=spec.padding, stride=spec.stride, groups=x.shape[1]
     )
-    return out.unflatten(1, kernel.shape[:2])
+    # Of a single channel no one can tell whether it is last, and what comes out of it may not be.
+    return out.contiguous(memory_format=torch.channels_last).unflatten(1, kernel.shape[:2])
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
