@@ -326,6 +326,8 @@ class WeightsConfig(_Section):
     """Initial value of that scale."""
     prototypes: bool = False
     """Start the logits layer from the class means of the support activations."""
+    refine_prototypes: Natural = 0
+    """Steps of soft k-means by which unlabelled support images move the class means; needs prototypes."""
     learned_layers: int = 0
     """The first N convolutions (last N when negative) are learned, without bias, instead of generated."""
 
@@ -350,6 +352,8 @@ class ModelConfig(_Section):
     @model_validator(mode="after")
     def _fits_together(self) -> "ModelConfig":
         faults = []
+        if self.weights.refine_prototypes and not self.weights.prototypes:
+            faults.append("weights.refine_prototypes: there are no class means without prototypes")
         if self.weights.allocation == "spatial" and (
             self.weights.generate_bias or self.weights.generate_norm
         ):

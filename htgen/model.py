@@ -216,6 +216,7 @@ class LogitsGenerator(nn.Module):
     def __init__(self, config: ModelConfig, conv: ConvSpec, feature_count: int, shared_width: int) -> None:
         super().__init__()
         self.mode = config.local.logits
+        self.refinements = config.weights.refine_prototypes
         self.allocation = LogitsAllocation(feature_count)
         self.local = None
         if self.mode != "passthrough":
@@ -248,6 +249,8 @@ class LogitsGenerator(nn.Module):
         if self.log_sharpness is not None and self.scale is not None:
             sharpness = self.log_sharpness.exp()
             means = class_means(features, view.labels, view.way, view.ignore)
+            for _ in range(self.refinements):
+                means = refine_means(means, sharpness, features, view.labels, view.ignore)
             # What all classes have in common changes no probability; left out, logits are small, and so
             # is their rounding.
             squares = means.square().sum(dim=2)
@@ -398,11 +401,38 @@ class HyperTransformer(nn.Module):
 
 def class_means(features: Tensor, labels: Tensor, way: int, ignore: Tensor | None = None) -> Tensor:
     """Mean feature vector of each class's labelled samples: `[E, S, F], [E, S] -> [E, n, F]`."""
-    member = labels[:, None, :] == torch.arange(way, device=labels.device)[:, None]  # [E, n, S]
-    if ignore is not None:
-        member = member & ~ignore[:, None, :]
-    member = member.to(features.dtype)
+    member = _membership(labels, way, ignore).to(features.dtype)
     return (member @ features) / member.sum(dim=2, keepdim=True).clamp(min=1)
+
+
+def refine_means(
+    means: Tensor, sharpness: Tensor, features: Tensor, labels: Tensor, ignore: Tensor | None = None
+) -> Tensor:
+    """Class means that count the unlabelled samples too: one step of soft k-means.
+
+    Each unlabelled sample belongs to every class by `softmax_c(-s |x - mu_c|^2)`; labelled ones belong to
+    their own (Ren et al., "Meta-learning for semi-supervised few-shot classification", ICLR 2018, eq. 3).
+
+    Args:
+        means: `[E, n, F]`, of the labelled samples or of an earlier step.
+        sharpness: the scalar `s`.
+        features, labels, ignore: of all samples, `[E, S, F]`, `[E, S]`, `[E, S]`.
+
+    Returns:
+        `[E, n, F]`; the means as they were when no sample is unlabelled.
+    """
+    unlabeled = labels < 0 if ignore is None else (labels < 0) & ~ignore
+    distance = means.square().sum(dim=2, keepdim=True) - 2 * means @ features.transpose(1, 2)  # - |x|^2
+    soft = torch.softmax(-sharpness * distance, dim=1) * unlabeled[:, None, :]  # [E, n, S]
+    weight = soft + _membership(labels, means.shape[1], ignore)
+    total = weight.sum(dim=2, keepdim=True)
+    return (weight @ features) / total.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+def _membership(labels: Tensor, way: int, ignore: Tensor | None) -> Tensor:
+    """Which labelled samples are of which class: `[E, S] -> [E, n, S]` bool."""
+    member = labels[:, None, :] == torch.arange(way, device=labels.device)[:, None]
+    return member if ignore is None else member & ~ignore[:, None, :]
 
 
 def linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
