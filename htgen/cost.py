@@ -174,7 +174,8 @@ def _episode_parts(config: ModelConfig, size: EpisodeSize) -> Iterator[Part]:
     )
     if config.weights.prototypes:
         means = size.way * size.support * spec.feature_count
-        yield Part("logits", "prototypes", "", means, means)
+        refined = 2 * config.weights.refine_prototypes * means  # distances and new means
+        yield Part("logits", "prototypes", "", means + refined, means + 2 * refined)
     logits = size.query * size.way * spec.feature_count
     yield Part("logits", "cnn", "", logits, 2 * logits)
 

@@ -258,12 +258,32 @@ def _generated_logits(
                 x for x, label, out in zip(inputs, labels, ignore, strict=True) if label == c and not out
             ]
             means.append(sum(members, torch.zeros_like(inputs[0])) / max(len(members), 1))
+        for _ in range(config.weights.refine_prototypes):
+            means = _refined(means, sharpness, inputs, labels, ignore)
         for c, mean in enumerate(means):
             others = sum((m for m in means), torch.zeros_like(mean)) / len(means)
             square = (mean * mean).sum() - sum((m * m).sum() for m in means) / len(means)
             weights[c] = 2 * sharpness * (mean - others) + layer["scale"] * weights[c]
             biases[c] = -sharpness * square + layer["scale"] * biases[c]
     return torch.stack(weights), torch.stack(biases)
+
+
+def _refined(
+    means: list[Tensor], sharpness: Tensor, inputs: list[Tensor], labels: list[int], ignore: list[bool]
+) -> list[Tensor]:
+    """Class means in which each unlabelled sample counts as much as it belongs to the class."""
+    totals, counts = [torch.zeros_like(mean) for mean in means], [torch.zeros(()) for _ in means]
+    for x, label, out in zip(inputs, labels, ignore, strict=True):
+        if out:
+            continue
+        if label >= 0:
+            shares = [float(c == label) for c in range(len(means))]
+        else:
+            closeness = torch.stack([-sharpness * ((x - mean) ** 2).sum() for mean in means])
+            shares = list(torch.exp(closeness - torch.logsumexp(closeness, 0)))
+        totals = [total + share * x for total, share in zip(totals, shares, strict=True)]
+        counts = [count + share for count, share in zip(counts, shares, strict=True)]
+    return [total / count if count > 0 else total for total, count in zip(totals, counts, strict=True)]
 
 
 def _slices(

@@ -179,6 +179,7 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
             "weights.allocation: spatial slices",
         ),
         ("model: {weights: {learned_layers: 5}}", "weights.learned_layers: the CNN has 4"),
+        ("model: {weights: {refine_prototypes: 1}}", "weights.refine_prototypes: there are no class means"),
         ("model: {local: {width: 0}, shared: {layers: 0}}", "local.width: 0 without shared features"),
         ("model: {cnn: {shape: 3-layer, last_pool: false}}", "cnn.last_pool: only maxpool-4-layer"),
         ("model: {cnn: {stride: 2}}", "cnn.stride: maxpool-4-layer has stride 1"),

@@ -128,6 +128,7 @@ VARIANTS = {
     "spatial": {"weights": {"allocation": "spatial"}},
     "bias and norm": {"weights": {"generate_bias": True, "generate_norm": True}},
     "head starts": {"weights": {"base": True, "prototypes": True}},
+    "refined means": {"weights": {"prototypes": True, "refine_prototypes": 2}},
     "query norm": {"cnn": {"channels": 6, "separate_query_norm": True}},
     "first learned": {"weights": {"learned_layers": 2}},
     "last learned": {"weights": {"learned_layers": -1}},

@@ -1,11 +1,13 @@
 """Properties of the generator and of the CNNs that it writes."""
 
+import math
+
 import pytest
 import torch
 
 from htgen.config import ModelConfig
 from htgen.errors import ModelError
-from htgen.model import HyperTransformer, class_means
+from htgen.model import HyperTransformer, class_means, refine_means
 
 WAY, SHOT, QUERY = 4, 2, 6
 
@@ -161,6 +163,39 @@ def test_class_means_by_hand():
     assert class_means(features, labels, 2).tolist() == [[[2.0, 1.0], [5.0, 5.0]]]
     ignore = torch.tensor([[True, False, False, False]])
     assert class_means(features, labels, 2, ignore).tolist() == [[[3.0, 2.0], [5.0, 5.0]]]
+
+
+def test_refined_means_by_hand():
+    features = torch.tensor([[[0.0], [4.0], [1.0], [9.0]]])
+    labels, means = torch.tensor([[0, 1, -1, -1]]), torch.tensor([[[0.0], [4.0]]])
+    # Distances of 1 are 1 and 9, those of 9 are 81 and 25: with s = 0.1 shares of 1 / (1 + e^-0.8) and so on.
+    one, nine = 1 / (1 + math.exp(-0.8)), 1 / (1 + math.exp(5.6))
+    expected = [
+        (one * 1 + nine * 9) / (1 + one + nine),
+        (4 + (1 - one) * 1 + (1 - nine) * 9) / (3 - one - nine),
+    ]
+    found = refine_means(means, torch.tensor(0.1), features, labels)
+    assert found.flatten().tolist() == pytest.approx(expected)
+    ignore = torch.tensor([[False, False, False, True]])
+    expected = [one / (1 + one), (4 + 1 - one) / (2 - one)]
+    assert refine_means(
+        means, torch.tensor(0.1), features, labels, ignore
+    ).flatten().tolist() == pytest.approx(expected)
+
+
+@torch.no_grad()
+def test_refinement_changes_nothing_when_all_support_images_have_labels():
+    plain, refined = (
+        build(weights={"base": True, "prototypes": True, "refine_prototypes": steps}) for steps in (0, 3)
+    )
+    refined.load_state_dict(plain.state_dict())
+    support, labels, query, slots = episodes()
+    expected = plain(support, labels, query, slots)
+    torch.testing.assert_close(refined(support, labels, query, slots), expected, rtol=0, atol=1e-5)
+    labels = labels.clone()
+    labels[:, -2:] = -1
+    difference = refined(support, labels, query, slots) - plain(support, labels, query, slots)
+    assert difference.abs().max() > 0.01
 
 
 def test_every_parameter_receives_a_gradient():

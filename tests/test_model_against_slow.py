@@ -53,6 +53,7 @@ OTHERS: dict[str, list[Any]] = {
     "weights.generate_norm": [False, True],
     "weights.base": [False, True],
     "weights.prototypes": [False, True],
+    "weights.refine_prototypes": [0, 1, 2],
     "weights.learned_layers": [0, 1, -2],
     "cnn": list(SHAPES),
     "cnn.channels": [3, 5],
@@ -87,6 +88,8 @@ def allowed(settings: Settings) -> bool:
         or has(local__width=0, local__nonlinear=True)  # no effect
         or has(transformer__inner_width=0.0, transformer__skip_last_nonlinearity=True)  # no effect
         or has(cnn__separate_query_norm=True, weights__generate_norm=True)
+        or has(weights__prototypes=False, weights__refine_prototypes=1)  # nothing to refine
+        or has(weights__prototypes=False, weights__refine_prototypes=2)
         or has(cnn="4-layer", cnn__kernel=5)  # wants large images
     )
 
