@@ -64,6 +64,13 @@ def resolve_split(store: Store, text: str) -> list[int]:
     return [order[position] for position in _positions(ranges, len(order), text)]
 
 
+def unseen_part(store: Store, text: str) -> str | None:
+    """The split `scheme:test` of the scheme of another split, if the store has one."""
+    name = text.partition(":")[0].strip()
+    scheme = store.schemes.get(name)
+    return f"{name}:test" if scheme is not None and "test" in scheme.parts else None
+
+
 def describe_splits(store: Store) -> str:
     """The named splits of a store in one line, for messages."""
     named = [f"{name}:{part}" for name, scheme in store.schemes.items() for part in scheme.parts]
