@@ -126,6 +126,8 @@ class EpisodeConfig(_Section):
         ways = self.way if isinstance(self.way, tuple) else (self.way, self.way)
         if min(ways) < 2:
             faults.append("way: an episode needs at least 2 classes")
+        if self.remove_unlabeled and self.unlabeled == 0:
+            faults.append("remove_unlabeled: changes nothing while unlabeled is 0")
         if self.support_size is not None and self.support_size < max(ways):
             faults.append("support_size: every class needs a labelled image")
         if faults:
@@ -464,18 +466,21 @@ class Config(_Section):
             largest = way[1] if isinstance(way, tuple) else way
             if largest > self.model.max_way:
                 faults.append(f"{section}.way: {largest} classes, but model.max_way is {self.model.max_way}")
-            episodes = getattr(self, section)
-            if (
-                episodes.remove_labeled or episodes.remove_unlabeled
-            ) and self.model.transformer.topology == "separate":
-                faults.append(
-                    f"{section}.remove_labeled: samples cannot be removed with transformer.topology: separate"
-                )
+            if self.model.transformer.topology == "separate":
+                faults += [
+                    f"{section}.{name}: samples cannot be removed with model.transformer.topology: separate"
+                    for name in ("remove_labeled", "remove_unlabeled")
+                    if getattr(getattr(self, section), name)
+                ]
         for section in ("augment", "augment_validation"):
             if getattr(self, section).photo.hue and self.model.image_channels == 1:
                 faults.append(f"{section}.photo.hue: grey images have no hue; model.image_channels: 3 has")
         if self.train.variation_penalty and not self.model.weights.base:
             faults.append("train.variation_penalty: there is no variation without model.weights.base")
+        elif self.train.variation_penalty and abs(self.model.weights.learned_layers) == len(
+            cnn_spec(self.model).convs
+        ):
+            faults.append("train.variation_penalty: model.weights.learned_layers leaves nothing to generate")
         if not self.model.shared.layers:
             faults += [
                 f"train.{name}: there are no shared features with model.shared.layers: 0"
