@@ -263,6 +263,7 @@ class SharedFeaturesConfig(_Section):
     width: Count = 32
     """Channels, and features per image."""
     padding: Literal["same", "valid"] = "same"
+    """Of the convolutions."""
     norm: bool = False
     """Batch norm after each ReLU."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -286,13 +287,20 @@ class TransformerConfig(_Section):
     """The transformer of each layer. Widths up to 3.0 are fractions of the token width."""
 
     topology: Literal["joint", "encoder-decoder", "separate"] = "joint"
+    """One encoder over samples and weights together; the same to a decoder too; or samples to the encoder
+    and weights to the decoder."""
     layers: Count = 3
+    """Of the encoder, and as many of the decoder if there is one."""
     heads: Count = 2
+    """Of every attention."""
     key_width: Positive = 1.0
+    """Of queries and keys, all heads together; rounded up to a multiple of the heads."""
     value_width: Positive = 1.0
+    """Of values; likewise."""
     inner_width: Annotated[float, Field(ge=0)] = 1.0
-    """Of the MLP; 0 = no MLP."""
+    """Of the MLP; likewise; 0 = no MLP."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """After attention and MLP, in training."""
     activation: Literal["softmax", "sigmoid"] = "softmax"
     """Of the attention logits."""
     nonlinearity: Literal["relu", "gelu", "lrelu"] = "relu"
@@ -338,7 +346,9 @@ class ModelConfig(_Section):
     max_way: Annotated[int, Field(ge=2)] = 20
     """Most classes that a generated CNN can have."""
     image_size: Annotated[int, Field(ge=8)] = 28
+    """Side of the images in pixels, as in the store."""
     image_channels: Literal[1, 3] = 1
+    """1 = grey, 3 = colour, as in the store."""
     views: Count = 1
     """In use, not in training: classes with fewer support images are shown turned and scaled copies too."""
     embedding_dim: Count = 32
@@ -393,9 +403,11 @@ class OptimizerConfig(_Section):
     """Optimiser and learning-rate schedule."""
 
     name: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or plain stochastic gradient descent."""
     lr: Positive = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "exponential", "constant"] = "cosine"
+    """How the learning rate goes on after the warm-up."""
     warmup: Natural = 200
     """Steps of linear rise to the peak."""
     final: Fraction = 0.01
@@ -403,6 +415,7 @@ class OptimizerConfig(_Section):
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.95
     """exponential: factor per decay_steps."""
     decay_steps: Count = 100_000
+    """exponential: see decay_rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Of matrices and kernels; embeddings, norms, biases and scales are left alone."""
     clip: Annotated[float, Field(ge=0)] = 1.0
@@ -413,8 +426,11 @@ class TrainConfig(_Section):
     """The training loop."""
 
     steps: Count = 10_000
+    """Optimiser steps in all."""
     episodes_per_step: Count = 16
+    """Episodes whose mean loss makes one step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target that is spread evenly over the classes of the episode."""
     l2: Annotated[float, Field(ge=0)] = 0.0
     """Weight of half the sum of squares of CNN kernels and logits weights in the loss."""
     variation_penalty: Annotated[float, Field(ge=0)] = 0.0
@@ -449,6 +465,7 @@ class Config(_Section):
     description: str = ""
     """One line for `htgen configs`."""
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
+    """Of initial weights, episodes and dropout."""
     data: DataConfig = DataConfig()
     episodes: EpisodeConfig = EpisodeConfig()
     validation: EpisodeConfig = EpisodeConfig(query=5)
