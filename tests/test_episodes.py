@@ -1,7 +1,13 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import htgen
 from htgen.augment import Augmentation
 from htgen.episodes import UNLABELED, EpisodeBatch, EpisodeSampler, EpisodeShape, load_images
 from htgen.errors import DataError
@@ -164,6 +170,32 @@ def test_a_memory_map_gives_what_a_tensor_gives(store):
     mapped, loaded = sampler(store, images=store.images).batch(0, 3), sampler(store).batch(0, 3)
     for name, value in tensors(mapped).items():
         assert torch.equal(value, tensors(loaded)[name]), name
+
+
+CHILD = """
+import resource, sys
+import numpy as np
+from htgen.episodes import EpisodeSampler, EpisodeShape
+shape = (20_000, 84, 84, 3)
+np.lib.format.open_memmap(sys.argv[1], "w+", np.uint8, shape=shape).flush()
+images = np.lib.format.open_memmap(sys.argv[1], "r")
+sampler = EpisodeSampler(
+    images, range(0, 20_001, 500), range(40), EpisodeShape(5, 1, 5), slot_count=5, seed=0, split="x"
+)
+sampler.batch(0, 16)  # so that all is loaded
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for start in range(16, 16 * 60, 16):
+    sampler.batch(start, 16)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+def test_memory_does_not_grow_with_what_was_read_of_a_memory_map(tmp_path):
+    """Of 423 MB almost all is drawn; tieredImageNet has 16 GB, and 4 GB of memory must do."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(htgen.__file__).parents[1])}
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "images.npy")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 100e6
 
 
 def test_classes_of_unequal_size_never_give_rows_of_a_neighbour():
