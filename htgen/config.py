@@ -126,6 +126,8 @@ class EpisodeConfig(_Section):
         ways = self.way if isinstance(self.way, tuple) else (self.way, self.way)
         if min(ways) < 2:
             faults.append("way: an episode needs at least 2 classes")
+        if self.remove_unlabeled and self.unlabeled == 0:
+            faults.append("remove_unlabeled: changes nothing while unlabeled is 0")
         if self.support_size is not None and self.support_size < max(ways):
             faults.append("support_size: every class needs a labelled image")
         if faults:
@@ -261,6 +263,7 @@ class SharedFeaturesConfig(_Section):
     width: Count = 32
     """Channels, and features per image."""
     padding: Literal["same", "valid"] = "same"
+    """Of the convolutions."""
     norm: bool = False
     """Batch norm after each ReLU."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -284,13 +287,20 @@ class TransformerConfig(_Section):
     """The transformer of each layer. Widths up to 3.0 are fractions of the token width."""
 
     topology: Literal["joint", "encoder-decoder", "separate"] = "joint"
+    """One encoder over samples and weights together; the same to a decoder too; or samples to the encoder
+    and weights to the decoder."""
     layers: Count = 3
+    """Of the encoder, and as many of the decoder if there is one."""
     heads: Count = 2
+    """Of every attention."""
     key_width: Positive = 1.0
+    """Of queries and keys, all heads together; rounded up to a multiple of the heads."""
     value_width: Positive = 1.0
+    """Of values; likewise."""
     inner_width: Annotated[float, Field(ge=0)] = 1.0
-    """Of the MLP; 0 = no MLP."""
+    """Of the MLP; likewise; 0 = no MLP."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """After attention and MLP, in training."""
     activation: Literal["softmax", "sigmoid"] = "softmax"
     """Of the attention logits."""
     nonlinearity: Literal["relu", "gelu", "lrelu"] = "relu"
@@ -338,7 +348,9 @@ class ModelConfig(_Section):
     max_way: Annotated[int, Field(ge=2)] = 20
     """Most classes that a generated CNN can have."""
     image_size: Annotated[int, Field(ge=8)] = 28
+    """Side of the images in pixels, as in the store."""
     image_channels: Literal[1, 3] = 1
+    """1 = grey, 3 = colour, as in the store."""
     views: Count = 1
     """In use, not in training: classes with fewer support images are shown turned and scaled copies too."""
     embedding_dim: Count = 32
@@ -395,9 +407,11 @@ class OptimizerConfig(_Section):
     """Optimiser and learning-rate schedule."""
 
     name: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or plain stochastic gradient descent."""
     lr: Positive = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "exponential", "constant"] = "cosine"
+    """How the learning rate goes on after the warm-up."""
     warmup: Natural = 200
     """Steps of linear rise to the peak."""
     final: Fraction = 0.01
@@ -405,6 +419,7 @@ class OptimizerConfig(_Section):
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.95
     """exponential: factor per decay_steps."""
     decay_steps: Count = 100_000
+    """exponential: see decay_rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Of matrices and kernels; embeddings, norms, biases and scales are left alone."""
     clip: Annotated[float, Field(ge=0)] = 1.0
@@ -415,8 +430,11 @@ class TrainConfig(_Section):
     """The training loop."""
 
     steps: Count = 10_000
+    """Optimiser steps in all."""
     episodes_per_step: Count = 16
+    """Episodes whose mean loss makes one step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target that is spread evenly over the classes of the episode."""
     l2: Annotated[float, Field(ge=0)] = 0.0
     """Weight of half the sum of squares of CNN kernels and logits weights in the loss."""
     variation_penalty: Annotated[float, Field(ge=0)] = 0.0
@@ -451,6 +469,7 @@ class Config(_Section):
     description: str = ""
     """One line for `htgen configs`."""
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
+    """Of initial weights, episodes and dropout."""
     data: DataConfig = DataConfig()
     episodes: EpisodeConfig = EpisodeConfig()
     validation: EpisodeConfig = EpisodeConfig(query=5)
@@ -468,18 +487,21 @@ class Config(_Section):
             largest = way[1] if isinstance(way, tuple) else way
             if largest > self.model.max_way:
                 faults.append(f"{section}.way: {largest} classes, but model.max_way is {self.model.max_way}")
-            episodes = getattr(self, section)
-            if (
-                episodes.remove_labeled or episodes.remove_unlabeled
-            ) and self.model.transformer.topology == "separate":
-                faults.append(
-                    f"{section}.remove_labeled: samples cannot be removed with transformer.topology: separate"
-                )
+            if self.model.transformer.topology == "separate":
+                faults += [
+                    f"{section}.{name}: samples cannot be removed with model.transformer.topology: separate"
+                    for name in ("remove_labeled", "remove_unlabeled")
+                    if getattr(getattr(self, section), name)
+                ]
         for section in ("augment", "augment_validation"):
             if getattr(self, section).photo.hue and self.model.image_channels == 1:
                 faults.append(f"{section}.photo.hue: grey images have no hue; model.image_channels: 3 has")
         if self.train.variation_penalty and not self.model.weights.base:
             faults.append("train.variation_penalty: there is no variation without model.weights.base")
+        elif self.train.variation_penalty and abs(self.model.weights.learned_layers) == len(
+            cnn_spec(self.model).convs
+        ):
+            faults.append("train.variation_penalty: model.weights.learned_layers leaves nothing to generate")
         if not self.model.shared.layers:
             faults += [
                 f"train.{name}: there are no shared features with model.shared.layers: 0"

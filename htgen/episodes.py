@@ -5,6 +5,7 @@ depend on the batch it is drawn in, on the number of workers, or on what was dra
 drawing is vectorised integer arithmetic on the device that holds the images (`htgen.randomness`).
 """
 
+import mmap
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -323,7 +324,7 @@ class EpisodeSampler:
         if isinstance(self.images, Tensor):
             images = self.images[rows]
         else:
-            images = torch.from_numpy(self.images[rows.cpu().numpy()]).to(self.device)
+            images = torch.from_numpy(_read_rows(self.images, rows.cpu().numpy())).to(self.device)
         return images.movedim(-1, 2).to(torch.float32)
 
     def _has_ranges(self) -> bool:
@@ -340,6 +341,14 @@ class EpisodeSampler:
             _per_class(shape.query_size, way, _draw_count(shape.query, draws[2])),
             _draw_count(shape.unlabeled, draws[3]),
         )
+
+
+def _read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`images[rows]`. Pages of a memory map are given back: else the process grows to the file's size."""
+    read: np.ndarray = images[rows]
+    if isinstance(images.base, mmap.mmap):
+        images.base.madvise(mmap.MADV_DONTNEED)
+    return read
 
 
 def _high(count: int | tuple[int, int]) -> int:

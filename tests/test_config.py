@@ -181,6 +181,40 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
         ("model: {weights: {learned_layers: 5}}", "weights.learned_layers: the CNN has 4"),
         ("model: {weights: {refine_prototypes: 1}}", "weights.refine_prototypes: there are no class means"),
         ("model: {local: {width: 0}, shared: {layers: 0}}", "local.width: 0 without shared features"),
+        ("model: {weights: {allocation: spatial, generate_norm: true}}", "weights.allocation: spatial"),
+        (
+            "model: {cnn: {separate_query_norm: true}, weights: {generate_norm: true}}",
+            "cnn.separate_query_norm: norm parameters are either learned or generated",
+        ),
+        (
+            "model: {shared: {layers: 3, padding: valid}, image_size: 14, cnn: {shape: 3-layer, stride: 1}}",
+            "shared.padding: 3 layers of valid convs need images of 15 pixels",
+        ),
+        (
+            "{model: {transformer: {topology: separate}}, episodes: {remove_labeled: 0.1}}",
+            "episodes.remove_labeled: samples cannot be removed with model.transformer.topology: separate",
+        ),
+        (
+            "{model: {transformer: {topology: separate}}, validation: {unlabeled: 1, remove_unlabeled: 0.1}}",
+            "validation.remove_unlabeled: samples cannot be removed",
+        ),
+        ("episodes: {remove_unlabeled: 0.1}", "episodes.remove_unlabeled: changes nothing while"),
+        ("episodes: {support_size: 19}", "support_size: every class needs a labelled image"),
+        ("augment: {photo: {hue: 0.1}}", "augment.photo.hue: grey images have no hue"),
+        ("augment_validation: {photo: {hue: 0.1}}", "augment_validation.photo.hue: grey images have no hue"),
+        ("train: {variation_penalty: 1}", "train.variation_penalty: there is no variation without"),
+        (
+            "{train: {variation_penalty: 1}, model: {weights: {base: true, learned_layers: -4}}}",
+            "train.variation_penalty: model.weights.learned_layers leaves nothing to generate",
+        ),
+        *(
+            (
+                f"{{train: {{{name}: {value}}}, model: {{shared: {{layers: 0}}}}}}",
+                f"train.{name}: there are no shared features with model.shared.layers: 0",
+            )
+            for name, value in (("shared_head", 1), ("pretrain_shared", "true"), ("restore_shared", "runs/x"))
+        ),
+        ("train: {pretrain_shared: true, head_steps: 1}", "train.head_steps: pretrain_shared trains no CNN"),
         ("model: {cnn: {shape: 3-layer, last_pool: false}}", "cnn.last_pool: only maxpool-4-layer"),
         ("model: {cnn: {stride: 2}}", "cnn.stride: maxpool-4-layer has stride 1"),
         ("model: {image_size: 8}", "image_size: 8 pixels do not survive"),

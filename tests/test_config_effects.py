@@ -1,17 +1,20 @@
 """Every config field changes the result that it should change; no option is dead."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import toy_values
+from conftest import SIZE, toy_values
 from pydantic import BaseModel
 from safetensors.torch import load_file
 
-from htgen.checkpoint import RunFolder
-from htgen.config import Config, dump_config
-from htgen.datasets.store import StoreWriter
+from htgen.checkpoint import GeneratorFile, RunFolder
+from htgen.cli import main
+from htgen.config import Config, dump_config, load_config
+from htgen.datasets.store import Scheme, StoreWriter
+from htgen.errors import DataError
 from htgen.images import Preprocessing
 from htgen.train import Trainer
 
@@ -30,12 +33,15 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "episodes.balanced": (False, {}),
     "episodes.remove_labeled": (0.9, {"episodes.shot": 3}),
     "episodes.remove_unlabeled": (0.9, {"episodes.unlabeled": 2}),
-    "augment.rotate90": (False, {}),
-    "augment.rotation": (20.0, {}),
-    "augment.scale": (0.2, {}),
-    "augment.shear": (0.2, {}),
-    "augment.shift": (0.1, {}),
-    "augment.elastic": (0.05, {}),
+    "validation.way": (2, {}),
+    "validation.shot": (2, {}),
+    "validation.query": (3, {}),
+    "validation.unlabeled": (2, {}),
+    "validation.support_size": (4, {}),
+    "validation.query_size": (5, {}),
+    "validation.balanced": (False, {"validation.shot": 2}),
+    "validation.remove_labeled": (0.9, {"validation.shot": 3}),
+    "validation.remove_unlabeled": (0.9, {"validation.unlabeled": 2}),
     "model.max_way": (5, {}),
     "model.views": (5, {}),
     "model.embedding_dim": (5, {}),
@@ -100,21 +106,59 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "train.precision": ("bfloat16", {}),
 }
 
-# What is shown elsewhere, and where.
-ELSEWHERE = {
-    "name": "test_commands (name of the generator)",
-    "description": "test_config (presets describe themselves)",
-    "data.store": "the whole suite",
-    "model.image_size": "test_a_store_of_other_images_needs_another_model, below",
-    "model.image_channels": "test_a_store_of_other_images_needs_another_model, below",
-    "train.save_every": "test_saving_leaves_the_run_as_it_is, below",
-    "train.restore_shared": "test_restoring_starts_from_the_other_runs_shared_features, below",
+# The same for the section of augmentation, without its name; hue needs a store of colour images.
+AUGMENT: dict[str, tuple[Any, dict[str, Any]]] = {
+    "rotate90": ("episode", {}),
+    "rotation": (20.0, {}),
+    "scale": (0.2, {}),
+    "shear": (0.2, {}),
+    "shift": (0.1, {}),
+    "elastic": (0.05, {}),
+    "alike.per_class": (True, {"alike.roll": 1.0}),
+    "alike.rotate": (0.9, {}),
+    "alike.angle": (20.0, {"alike.rotate": 1.0}),
+    "alike.resize": (0.9, {}),
+    "alike.roll": (0.9, {}),
+    "alike.smooth": (0.9, {}),
+    "alike.contrast": (0.9, {}),
+    "alike.negate": (0.9, {}),
+    "photo.per_image": (True, {"photo.crop": 0.4}),
+    "photo.flip": (0.9, {}),
+    "photo.crop": (0.4, {}),
+    "photo.hue": (0.2, {}),
+    "photo.brightness": (0.3, {}),
+    "photo.contrast": (0.9, {}),
+}
+for section in ("augment", "augment_validation"):
+    for name, (value, beside) in AUGMENT.items():
+        needed = {f"{section}.{key}": setting for key, setting in beside.items()}
+        if name == "photo.hue":
+            needed["model.image_channels"] = 3
+        CHANGES[f"{section}.{name}"] = value, needed
+CHANGES["augment_validation.as_training"] = True, {}
+
+# Looking does not change what is trained.
+LOOKING = {
+    "data.val",
+    "train.log_every",
+    "train.val_every",
+    "train.val_tasks",
+    "model.views",
+    *(path for path in CHANGES if path.startswith(("validation.", "augment_validation."))),
 }
 
-# Sections of which test_augment shows every field.
-IN_TEST_AUGMENT = ("augment.alike.", "augment.photo.", "augment_validation.")
-# The same type as `episodes`, handed to the same sampler; one field stands for all.
-LIKE_EPISODES = "validation."
+# Fields whose effect is another one, and the test below that shows it.
+OTHER_EFFECTS = {
+    "name": "test_the_name_is_the_generators",
+    "description": "test_the_description_is_listed",
+    "data.store": "test_another_store_gives_another_run",
+    "model.image_size": "test_a_store_of_other_images_needs_another_model",
+    "model.image_channels": "test_a_store_of_other_images_needs_another_model",
+    "train.save_every": "test_saving_leaves_the_run_as_it_is",
+    "train.restore_shared": "test_restoring_starts_from_the_other_runs_shared_features",
+}
+
+Result = tuple[dict[str, torch.Tensor], list[str]]
 
 
 def leaves(schema: type[BaseModel] = Config, prefix: str = "") -> list[str]:
@@ -128,7 +172,7 @@ def leaves(schema: type[BaseModel] = Config, prefix: str = "") -> list[str]:
     return found
 
 
-def run(store_path: Path, folder: Path, changes: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[str]]:
+def run(store_path: Path, folder: Path, changes: dict[str, Any]) -> Result:
     """The trained weights after three steps, and the lines of the metrics."""
     values = toy_values(store_path)
     values["train"] |= {"steps": 3, "log_every": 3, "val_every": 3, "save_every": 3}
@@ -152,38 +196,73 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_every_field_is_accounted_for():
-    covered = set(CHANGES) | set(ELSEWHERE)
-    missing = [
-        path
-        for path in leaves()
-        if path not in covered and not path.startswith((*IN_TEST_AUGMENT, LIKE_EPISODES))
-    ]
-    assert missing == []
-    assert covered <= set(leaves())
+def write_store(path: Path, size: int, channels: int, seed: int = 0) -> Path:
+    """Noise, with the splits of the toy store."""
+    noise = torch.Generator().manual_seed(seed)
+    schemes = {"toy": Scheme(parts={"train": "0-9", "val": "10-12", "test": "13-15"})}
+    with StoreWriter(path, "toy", Preprocessing(size, channels, "none", "pad"), schemes) as writer:
+        for kind in range(16):
+            images = torch.randint(256, (8, size, size, channels), generator=noise, dtype=torch.uint8)
+            writer.add_class(f"k{kind}", "noise", images.numpy())
+    return path
+
+
+@pytest.fixture(scope="module")
+def baseline(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Result]:
+    """Runs with settings in which one field is then changed; each of them once."""
+    known: dict[str, Result] = {}
+
+    def find(changes: dict[str, Any], store: Path = store_path) -> Result:
+        key = repr((store, sorted(changes.items())))
+        if key not in known:
+            known[key] = run(store, tmp_path_factory.mktemp("runs") / "before", changes)
+        return known[key]
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def colour_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_store(tmp_path_factory.mktemp("colour") / "toy", SIZE, 3)
+
+
+def test_every_field_has_a_case():
+    assert set(CHANGES) | set(OTHER_EFFECTS) == set(leaves())
+    assert not set(CHANGES) & set(OTHER_EFFECTS)
+    assert set(OTHER_EFFECTS.values()) <= set(globals())
 
 
 @pytest.mark.parametrize("path", CHANGES)
-def test_changing_a_field_changes_the_run(path, store_path, tmp_path):
+def test_changing_a_field_changes_the_run(path, baseline, store_path, colour_path, tmp_path):
     value, needed = CHANGES[path]
-    before = run(store_path, tmp_path / "before", needed)
-    after = run(store_path, tmp_path / "after", {**needed, path: value})
-    if path in ("data.val", "train.log_every", "train.val_every", "train.val_tasks", "model.views"):
-        assert same(before[0], after[0])  # looking does not change what is trained
+    store = colour_path if "model.image_channels" in needed else store_path
+    before = baseline(needed, store)
+    after = run(store, tmp_path / "after", {**needed, path: value})
+    if path in LOOKING:
+        assert same(before[0], after[0])
         assert before[1] != after[1]
     else:
         assert not same(before[0], after[0])
 
 
-def test_validation_episodes_have_their_own_shape(store_path, tmp_path):
-    before = run(store_path, tmp_path / "before", {})
-    after = run(store_path, tmp_path / "after", {"validation.way": 2})
-    assert same(before[0], after[0])
-    assert before[1] != after[1]
+def test_the_name_is_the_generators(store_path, tmp_path):
+    run(store_path, tmp_path / "r", {"name": "other"})
+    assert GeneratorFile.read(tmp_path / "r" / "best.safetensors").name == "other"
 
 
-def test_saving_leaves_the_run_as_it_is(store_path, tmp_path):
-    before = run(store_path, tmp_path / "before", {})
+def test_the_description_is_listed(capsys):
+    assert main(["configs"]) == 0
+    assert load_config("glyph-8").description in " ".join(capsys.readouterr().out.split())
+
+
+def test_another_store_gives_another_run(baseline, tmp_path):
+    first = baseline({})
+    after = run(write_store(tmp_path / "toy", SIZE, 1, seed=1), tmp_path / "after", {})
+    assert not same(first[0], after[0])
+
+
+def test_saving_leaves_the_run_as_it_is(baseline, store_path, tmp_path):
+    before = baseline({})
     after = run(store_path, tmp_path / "after", {"train.save_every": 1})
     assert same(before[0], after[0])
     assert before[1] == after[1]
@@ -205,12 +284,9 @@ def test_restoring_starts_from_the_other_runs_shared_features(store_path, tmp_pa
 
 
 def test_a_store_of_other_images_needs_another_model(tmp_path):
-    noise = torch.Generator().manual_seed(0)
-    path = tmp_path / "colour"
-    with StoreWriter(path, "toy", Preprocessing(20, 3, "none", "pad"), {}) as writer:
-        for kind in range(8):
-            images = torch.randint(256, (6, 20, 20, 3), generator=noise, dtype=torch.uint8).numpy()
-            writer.add_class(f"k{kind}", "noise", images)
-    changes = {"model.image_size": 20, "model.image_channels": 3, "data.train": "all", "data.val": "all"}
-    state, _ = run(path, tmp_path / "run", changes)
+    path = write_store(tmp_path / "colour", 20, 3)
+    state, _ = run(path, tmp_path / "run", {"model.image_size": 20, "model.image_channels": 3})
     assert state["model.convs.0.base_kernel"].shape[1] == 3
+    for wrong in ({"model.image_channels": 3}, {"model.image_size": 20}):
+        with pytest.raises(DataError, match=r"store .* has images of 20x20 pixels, 3 channels"):
+            run(path, tmp_path / next(iter(wrong)), wrong)

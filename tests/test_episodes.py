@@ -1,16 +1,31 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import htgen
 from htgen.augment import Augmentation
 from htgen.episodes import UNLABELED, EpisodeBatch, EpisodeSampler, EpisodeShape, load_images
 from htgen.errors import DataError
 
 TRAIN = "toy:train"
+SHAPE_FIELDS = (
+    "unlabeled",
+    "balanced",
+    "support_size",
+    "query_size",
+    "remove_labeled",
+    "remove_unlabeled",
+)
 
 
 def sampler(store, way=4, shot=2, query=3, split=TRAIN, **settings) -> EpisodeSampler:
-    shape = EpisodeShape(way, shot, query, settings.pop("unlabeled", 0), settings.pop("balanced", True))
+    own = {name: settings.pop(name) for name in SHAPE_FIELDS if name in settings}
+    shape = EpisodeShape(way, shot, query, **own)
     settings = {"slot_count": 6, "seed": 0, "images": load_images(store)} | settings
     return EpisodeSampler.from_store(store, split, shape, **settings)
 
@@ -72,6 +87,41 @@ def test_balanced_counts(store):
         assert [batch.query_labels[e].tolist().count(c) for c in range(3)] == [3, 3, 3]
 
 
+def test_sizes_that_do_not_divide_give_the_first_classes_one_image_more(store):
+    batch = sampler(store, way=4, support_size=6, query_size=9, unlabeled=1).batch(0, 5)
+    assert batch.support_images.shape[1] == 6 + 4
+    for e in range(5):
+        assert [batch.support_labels[e].tolist().count(c) for c in range(4)] == [2, 2, 1, 1]
+        assert batch.support_labels[e].tolist().count(UNLABELED) == 4
+        assert [batch.query_labels[e].tolist().count(c) for c in range(4)] == [3, 2, 2, 2]
+        # The images without label are one of each class all the same.
+        hidden = batch.support_classes[e][batch.support_labels[e] == UNLABELED]
+        assert sorted(hidden.tolist()) == sorted(batch.classes[e].tolist())
+
+
+def test_sizes_keep_every_class_labelled_in_unbalanced_episodes(store):
+    batch = sampler(store, way=4, support_size=6, query_size=9, balanced=False).batch(0, 60)
+    counts = torch.stack([(batch.support_labels == c).sum(1) for c in range(4)], dim=1)
+    assert (counts.sum(1) == 6).all()
+    assert counts.min() >= 1
+    assert len(counts.unique(dim=0)) > 3
+    with pytest.raises(DataError, match="3 support images cannot show 4 classes"):
+        sampler(store, way=4, support_size=3)
+
+
+@pytest.mark.parametrize("kind", ["remove_labeled", "remove_unlabeled"])
+def test_images_are_removed_with_a_probability_drawn_per_episode(store, kind):
+    assert sampler(store, unlabeled=2).batch(0, 2).ignore is None
+    batch = sampler(store, way=4, shot=4, query=1, unlabeled=3, **{kind: 0.8}).batch(0, 400)
+    of_this_kind = (batch.support_labels == UNLABELED) == (kind == "remove_unlabeled")
+    assert not batch.ignore[~of_this_kind].any()
+    removed, each = (batch.ignore & of_this_kind).sum(1), of_this_kind.sum(1)
+    shares = removed / each
+    assert shares.mean().item() == pytest.approx(0.4, abs=0.04)  # uniform over 0..0.8: 0.4, error 0.013
+    # Drawn per episode: one fixed probability would give a deviation of 0.14 at most, this gives 0.25.
+    assert shares.std().item() > 0.2
+
+
 def test_unbalanced_counts_vary_but_every_class_is_labelled(store):
     batch = sampler(store, way=4, shot=2, query=3, balanced=False).batch(0, 60)
     counts = torch.stack([(batch.support_labels == c).sum(1) for c in range(4)], dim=1)
@@ -120,6 +170,32 @@ def test_a_memory_map_gives_what_a_tensor_gives(store):
     mapped, loaded = sampler(store, images=store.images).batch(0, 3), sampler(store).batch(0, 3)
     for name, value in tensors(mapped).items():
         assert torch.equal(value, tensors(loaded)[name]), name
+
+
+CHILD = """
+import resource, sys
+import numpy as np
+from htgen.episodes import EpisodeSampler, EpisodeShape
+shape = (20_000, 84, 84, 3)
+np.lib.format.open_memmap(sys.argv[1], "w+", np.uint8, shape=shape).flush()
+images = np.lib.format.open_memmap(sys.argv[1], "r")
+sampler = EpisodeSampler(
+    images, range(0, 20_001, 500), range(40), EpisodeShape(5, 1, 5), slot_count=5, seed=0, split="x"
+)
+sampler.batch(0, 16)  # so that all is loaded
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for start in range(16, 16 * 60, 16):
+    sampler.batch(start, 16)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+def test_memory_does_not_grow_with_what_was_read_of_a_memory_map(tmp_path):
+    """Of 423 MB almost all is drawn; tieredImageNet has 16 GB, and 4 GB of memory must do."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(htgen.__file__).parents[1])}
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "images.npy")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 100e6
 
 
 def test_classes_of_unequal_size_never_give_rows_of_a_neighbour():

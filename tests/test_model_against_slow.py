@@ -3,7 +3,7 @@
 import itertools
 import random
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from htgen.config import ModelConfig
 from htgen.model import HyperTransformer
+from htgen.shapes import SHAPES as CNN_SHAPES
 
 WAY, MAX_WAY, QUERY = 3, 5, 3
 SLOTS = [[4, 0, 2], [1, 3, 0]]
@@ -406,3 +407,38 @@ def test_every_option_of_the_model_is_set_somewhere() -> None:
     always = {"max_way", "embedding_dim", "shared.width"}
     initial_only = {"weights.base_scale"}
     assert options - used == always | initial_only
+
+
+def choices() -> dict[str, tuple[Any, ...]]:
+    """Key path -> the values that the config can name, for every such field of the model."""
+    found = {"cnn.shape": tuple(CNN_SHAPES), "local.width": (None, 0, 4)}  # 4 for any number
+    for section, field in ModelConfig.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", {section: field})
+        for key, leaf in inner.items():
+            path = key if key == section else f"{section}.{key}"
+            if leaf.annotation is bool:
+                found[path] = (False, True)
+            elif get_origin(leaf.annotation) is Literal:
+                found[path] = get_args(leaf.annotation)
+    return found
+
+
+def value_at(config: ModelConfig, path: str) -> Any:
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def test_every_choice_is_made_and_every_topology_and_allocation_meets_every_feature() -> None:
+    """Counted again from the config's own lists, so that a choice without a case is found."""
+    configs = [model_config(settings) for settings in CASES]
+    made = choices()
+    for path, values in made.items():
+        assert {value_at(config, path) for config in configs} == set(values), path
+    features = [path for path in made if path.startswith(("shared.", "local."))]
+    assert len(features) == 6
+    for path in features:
+        axes = ("transformer.topology", "weights.allocation", path)
+        met = {tuple(value_at(config, axis) for axis in axes) for config in configs}
+        assert met == set(itertools.product(*(made[axis] for axis in axes))), path

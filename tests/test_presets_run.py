@@ -78,6 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(omniglot, "HALVES", tuple(_smaller(half) for half in omniglot.HALVES))
         parts = {"train": "0-319", "val": "320-349", "test": "350-399"}
         patch.setattr(omniglot, "REFERENCE", Scheme(parts=parts, shuffle_seed=2022))
+        patch.setattr(omniglot, "VINYALS", Scheme(parts=parts))
         patch.setattr(miniimagenet, "CLASSES", PHOTO_CLASSES)
         patch.setattr(tieredimagenet, "CLASSES", PHOTO_CLASSES)
         for module in (miniimagenet, test_miniimagenet):

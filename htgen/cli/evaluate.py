@@ -112,14 +112,11 @@ def evaluate(
         _watch(Path(generator), data, split, settings)
         return
 
-    from htgen.datasets.splits import resolve_split
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
     store = _open_store(loaded.file.provenance, data)
-    splits = split or [_default_split(loaded.file.provenance)]
-    for name in splits:
-        resolve_split(store, name)  # a misspelt one is told before any is measured
+    splits = _splits(store, loaded.file.provenance, split)
     documents = [_measure(loaded, store, name, settings) for name in splits]
     if as_json:
         typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"results": documents}, indent=2))
@@ -149,8 +146,9 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
     run = RunFolder(path)
     provenance = {"config": find_run_config(run).model_dump(mode="json")}
     store = _open_store(provenance, data)
+    splits = _splits(store, provenance, split)
     for file in checkpoints(run, store.preprocessing):
-        for name in split or [_default_split(provenance)]:
+        for name in splits:
             document = _measure(Generator(file, ""), store, name, settings)
             step = file.provenance["step"]
             run.log({"event": "evaluation", "step": step, **document})
@@ -171,9 +169,23 @@ def _open_store(provenance: dict[str, Any], data: Path | None) -> "Store":
     return open_store(usual if not Path(recorded).exists() and usual.exists() else recorded)
 
 
-def _default_split(provenance: dict[str, Any]) -> str:
-    scheme = provenance.get("config", {}).get("data", {}).get("train", "default").partition(":")[0]
-    return f"{scheme}:test"
+def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None) -> list[str]:
+    """The splits that are named, or the test part of the scheme trained on; all checked before measuring."""
+    from htgen.datasets.splits import describe_splits, resolve_split, unseen_part
+
+    if given:
+        for name in given:
+            resolve_split(store, name)
+        return given
+    trained_on = provenance.get("config", {}).get("data", {}).get("train", "default:train")
+    default = unseen_part(store, trained_on)
+    if default is None:
+        raise typer.BadParameter(
+            f"the generator was trained on '{trained_on}', and store {store.path} has no test classes beside "
+            f"those; name the classes to measure on: {describe_splits(store)}",
+            param_hint="--split",
+        )
+    return [default]
 
 
 def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings) -> dict[str, Any]:

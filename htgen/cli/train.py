@@ -62,6 +62,7 @@ def train(
     from htgen.cli.console import stderr
     from htgen.cli.device import resolve_device
     from htgen.config import dump_config, load_config
+    from htgen.datasets.splits import unseen_part
     from htgen.distributed import is_restart, join, launch_id
 
     processes, device = join(device)
@@ -119,9 +120,13 @@ def train(
         raise typer.Exit(128 + (received[0] if received else signal.SIGTERM))
     if not processes.is_main:
         return
-    best = "-" if trainer.best is None else f"{100 * trainer.best:.2f} %"
-    typer.echo(f"best validation accuracy {best}\ngenerator {folder.best_path}")
-    typer.echo(f"next: htgen evaluate {folder.path}")
+    if trainer.best is None:  # the shared features alone were trained
+        typer.echo(f"shared features {folder.state_path}")
+        typer.echo(f"next: htgen train --config NAME --set train.restore_shared={folder.path}")
+        return
+    typer.echo(f"best validation accuracy {100 * trainer.best:.2f} %\ngenerator {folder.best_path}")
+    has_test = unseen_part(trainer.store, settings.data.train) is not None
+    typer.echo(f"next: htgen evaluate {folder.path}{'' if has_test else ' --split CLASSES'}")
 
 
 def _summary_writer() -> Any:

@@ -6,11 +6,12 @@ then by character. The class `Greek/character01` comes from `images_background/G
 Split schemes:
 
     lake        train, val, background (= train + val), test: the authors' division, whole alphabets apart.
-    `val` is
-                every sixth background alphabet, `test` all evaluation characters.
+                `val` is every sixth background alphabet, `test` all evaluation characters.
     reference   train, val, test: 1150 / 50 / 423 classes after shuffling with seed 2022
-
-The published Vinyals split is a list of characters of its own, which a seed cannot reproduce; it is left out.
+    vinyals     train, val, trainval (= train + val), test: 1028 / 172 / 1200 / 423 (Vinyals et al., 2016;
+                the lists of Snell et al., 2017). `test` is the last 423 characters, `val` the alphabets
+                Armenian, Bengali, Early_Aramaic, Hebrew and Mkhedruli_(Georgian). Published results count
+                each class four times, turned by 90 degrees: `augment.rotate90: class`.
 """
 
 import zipfile
@@ -46,6 +47,15 @@ HALVES = (
 
 REFERENCE = Scheme(parts={"train": "0-1149", "val": "1150-1199", "test": "1200-1622"}, shuffle_seed=2022)
 
+VINYALS = Scheme(
+    parts={
+        "train": "0-74,116-179,226-332,355-495,518-738,780-1199",
+        "val": "75-115,180-225,333-354,496-517,739-779",
+        "trainval": "0-1199",
+        "test": "1200-1622",
+    }
+)
+
 
 def prepare_omniglot(
     source: str | Path | None,
@@ -76,7 +86,7 @@ def prepare_omniglot(
         halves = [_open_half(folder, half, stack) for half in HALVES]
         sources = [name for half in halves for name in half]
         preprocessing = Preprocessing(image_size, 1, "bright", "pad")
-        schemes = {"lake": _lake(sources), "reference": REFERENCE}
+        schemes = {"lake": _lake(sources), "reference": REFERENCE, "vinyals": VINYALS}
         writer = stack.enter_context(StoreWriter(out, "omniglot", preprocessing, schemes, overwrite))
         done, total = 0, len(sources) * DRAWINGS
         for half in halves:

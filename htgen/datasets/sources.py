@@ -60,8 +60,14 @@ def entries(record: Any, names: tuple[str, ...], path: Path, hint: str) -> tuple
     wanted = " and ".join(f"`{name}`" for name in names)
     found = "it is no dictionary"
     if isinstance(record, Mapping):
-        found = f"its keys are {', '.join(repr(key)[:40] for key in list(record)[:8]) or 'none'}"
+        found = f"its keys are {', '.join(_shown(key) for key in list(record)[:8]) or 'none'}"
     raise DataError(f"{path} has no {wanted}: {found}", hint)
+
+
+def _shown(key: Any) -> str:
+    # Python writes no number of thousands of digits.
+    is_huge = isinstance(key, int) and abs(key) >= 2**64
+    return "a huge number" if is_huge else repr(key)[:40]
 
 
 def whole_numbers(value: Any) -> npt.NDArray[np.int64] | None:

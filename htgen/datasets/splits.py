@@ -1,9 +1,9 @@
-"""Class-disjoint splits by name: `lake:test`, `reference:train`, `omniglot:0-99,200`, `all`.
+"""Class-disjoint splits by name: `lake:test`, `omniglot:0-99,200`, `omniglot@7:0-99`, `all`.
 
 A split is written `scheme:part`.
 
 * scheme: one of the store's schemes; or the store's own name or `all`, which mean its classes in their
-  natural order.
+  natural order, or, as `name@seed`, in the order of `random.Random(seed).shuffle`.
 * part: a named part of the scheme (`train`, `val`, `test`, ...), or inclusive ranges over the scheme's class
   order. `all` alone means every class.
 """
@@ -18,6 +18,7 @@ from htgen.errors import DataError
 
 _RANGE = r"\s*\d{1,12}\s*(-\s*\d{1,12}\s*)?"
 _RANGES = re.compile(f"{_RANGE}(,{_RANGE})*", re.ASCII)
+_SHUFFLED = re.compile(r"(.*)@(\d{1,12})", re.ASCII)
 
 
 def resolve_split(store: Store, text: str) -> list[int]:
@@ -36,6 +37,9 @@ def resolve_split(store: Store, text: str) -> list[int]:
     name, _, part = (piece.strip() for piece in text.partition(":"))
     natural = {"all": Scheme(parts={}), store.name: Scheme(parts={})}
     schemes = {**natural, **store.schemes}
+    shuffled = _SHUFFLED.fullmatch(name)
+    if shuffled and shuffled[1] in natural:
+        schemes[name] = Scheme(parts={}, shuffle_seed=int(shuffled[2]))
     if name not in schemes:
         raise DataError(
             f"split {text!r}: store {store.name!r} has no scheme {name!r}{_similar(name, schemes)}",
@@ -58,6 +62,13 @@ def resolve_split(store: Store, text: str) -> list[int]:
         named = f"{', '.join(f'{name}:{key}' for key in scheme.parts)}, or " if scheme.parts else ""
         raise DataError(f"split {text!r}: {what}", f"{named}ranges such as {name}:0-9,15")
     return [order[position] for position in _positions(ranges, len(order), text)]
+
+
+def unseen_part(store: Store, text: str) -> str | None:
+    """The split `scheme:test` of the scheme of another split, if the store has one."""
+    name = text.partition(":")[0].strip()
+    scheme = store.schemes.get(name)
+    return f"{name}:test" if scheme is not None and "test" in scheme.parts else None
 
 
 def describe_splits(store: Store) -> str:

@@ -534,6 +534,31 @@ def test_a_misspelt_split_is_told_before_anything_is_measured(run_path, capsys):
     assert "toy:vla" in captured.err
 
 
+def test_classes_of_ones_own_have_no_test_part_to_fall_back_on(config_path, tmp_path, capsys):
+    folder = tmp_path / "r"
+    ranges = ["--set", "data.train=toy@7:0-8,10", "--set", "data.val=toy@7:11-13", "--set", "train.steps=2"]
+    assert main(["train", "--config", str(config_path), "--run", str(folder), *ranges]) == 0
+    assert f"next: htgen evaluate {folder} --split CLASSES" in capsys.readouterr().out
+    arguments = ["evaluate", str(folder), "--way", "2", "--query", "2", "--tasks", "16"]
+    for watch in ([], ["--watch"]):
+        assert main([*arguments, *watch]) == 2
+        said = "".join(c for c in capsys.readouterr().err if c not in "│\n ")
+        assert "'toy@7:0-8,10',andstore" in said
+        assert "toy:test" in said
+        assert main([*arguments, *watch, "--split", "toy@7:14,15"]) == 0
+        assert "on toy@7:14,15, 2-way" in capsys.readouterr().out
+
+
+def test_pretraining_ends_with_how_to_go_on(config_path, tmp_path, capsys):
+    folder, command = tmp_path / "first", ["train", "--config", str(config_path), "--set", "train.steps=2"]
+    assert main([*command, "--run", str(folder), "--set", "train.pretrain_shared=true"]) == 0
+    said = capsys.readouterr().out
+    restoring = said.split("--config NAME ")[1].split()
+    assert restoring == ["--set", f"train.restore_shared={folder}"]
+    assert main([*command, "--run", str(tmp_path / "second"), *restoring]) == 0
+    assert "best validation accuracy" in capsys.readouterr().out
+
+
 def test_the_reference_protocol_fixes_its_numbers(run_path, capsys):
     assert main(["evaluate", str(run_path), "--protocol", "reference", "--tasks", "5"]) == 2
     assert main(["evaluate", str(run_path), "--protocol", "reference", "--way", "3"]) == 2

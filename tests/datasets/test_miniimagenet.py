@@ -127,6 +127,7 @@ def rows_of(value: dict[str, Any], rows: Any) -> dict[str, Any]:
     [
         (lambda value: [value], "it is no dictionary"),
         (lambda value: {"data": 1, "labels": 2}, "keys are 'data', 'labels'"),
+        (lambda value: {10**6000: 1, 7: 2}, "keys are a huge number, 7"),
         (lambda value: {**value, "image_data": value["image_data"][:, :, :80]}, "[48, 84, 80, 3], not"),
         (lambda value: {**value, "image_data": value["image_data"][:-1]}, "[47, 84, 84, 3], not"),
         (lambda value: {**value, "image_data": value["image_data"].view(np.int8)}, "is int8"),

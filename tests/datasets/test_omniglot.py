@@ -116,6 +116,37 @@ def test_reference_split(store: Store) -> None:
     assert sorted(itertools.chain(*parts)) == list(range(1623))
 
 
+# The 50 alphabets in the order of the classes, background before evaluation, and their characters.
+ALPHABETS = """
+Alphabet_of_the_Magi 20, Anglo-Saxon_Futhorc 29, Arcadian 26, Armenian 41, Asomtavruli_(Georgian) 40,
+Balinese 24, Bengali 46, Blackfoot_(Canadian_Aboriginal_Syllabics) 14, Braille 26,
+Burmese_(Myanmar) 34, Cyrillic 33, Early_Aramaic 22, Futurama 26, Grantha 43, Greek 24, Gujarati 48,
+Hebrew 22, Inuktitut_(Canadian_Aboriginal_Syllabics) 16, Japanese_(hiragana) 52,
+Japanese_(katakana) 47, Korean 40, Latin 26, Malay_(Jawi_-_Arabic) 40, Mkhedruli_(Georgian) 41,
+N_Ko 33, Ojibwe_(Canadian_Aboriginal_Syllabics) 14, Sanskrit 42, Syriac_(Estrangelo) 23, Tagalog 17,
+Tifinagh 55, Angelic 20, Atemayar_Qelisayer 26, Atlantean 26, Aurek-Besh 26, Avesta 26, Ge_ez 26,
+Glagolitic 45, Gurmukhi 45, Kannada 41, Keble 26, Malayalam 47, Manipuri 40, Mongolian 30,
+Old_Church_Slavonic_(Cyrillic) 45, Oriya 46, Sylheti 28, Syriac_(Serto) 23, Tengwar 25, Tibetan 42,
+ULOG 26
+"""
+
+
+def test_vinyals_split(store: Store) -> None:
+    """As published: 1200 / 423 characters in alphabetical order, five whole alphabets for validation."""
+    alphabets = [entry.rsplit(" ", 1) for entry in ALPHABETS.replace("\n", " ").strip().split(", ")]
+    names = [name for name, count in alphabets for _ in range(int(count))]
+    assert len(names) == 1623
+    assert names[963] != names[964] == "Angelic"
+    parts = {part: resolve_split(store, f"vinyals:{part}") for part in ("train", "val", "test")}
+    assert [len(part) for part in parts.values()] == [1028, 172, 423]
+    assert sorted(itertools.chain(*parts.values())) == list(range(1623))
+    assert parts["test"] == list(range(1200, 1623))
+    assert sorted(parts["train"] + parts["val"]) == resolve_split(store, "vinyals:trainval")
+    held_out = {names[number] for number in parts["val"]}
+    assert held_out == {"Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)"}
+    assert held_out.isdisjoint(names[number] for number in parts["train"])
+
+
 def test_unpacked_folders_and_one_archive_give_the_same_bytes(
     store: Store, archives: Path, unpacked: Path, tmp_path: Path
 ) -> None:

@@ -197,6 +197,18 @@ def test_names_need_not_be_ascii(tmp_path: Path) -> None:
     assert Store.open(tmp_path / "s").class_names == ("Кириллица/日本",)
 
 
+def test_a_name_of_broken_unicode_is_refused(tmp_path: Path) -> None:
+    """A file system may hold names that are not UTF-8; Python gives them as lone surrogates."""
+    name = b"c\xff".decode("utf-8", "surrogateescape")
+    with (
+        pytest.raises(DataError, match=r"'c\\udcff' cannot be written as UTF-8") as caught,
+        StoreWriter(tmp_path / "s", "small", GREY, {}) as writer,
+    ):
+        writer.add_class(name, name, make_images(1))
+    assert caught.value.hint == "rename it"
+    assert entries(tmp_path) == []
+
+
 @pytest.mark.parametrize("text", ["omniglot", "my folder", "日本", "..", "-x", "a:b/c"])
 def test_store_name_is_always_valid(tmp_path: Path, text: str) -> None:
     name = store_name(text)
