@@ -508,8 +508,12 @@ class Config(_Section):
                 for name in ("shared_head", "pretrain_shared", "restore_shared")
                 if getattr(self.train, name)
             ]
-        if self.train.pretrain_shared and self.train.head_steps:
-            faults.append("train.head_steps: pretrain_shared trains no CNN that heads could sit on")
+        if self.train.pretrain_shared:
+            faults += [
+                f"train.{name}: pretrain_shared trains no CNN, so it would change nothing"
+                for name in ("head_steps", "label_smoothing", "l2", "variation_penalty")
+                if getattr(self.train, name)
+            ]
         if faults:
             raise ValueError("\n".join(faults))
         return self

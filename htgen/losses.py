@@ -100,11 +100,15 @@ class TrainingLoss(nn.Module):
         scalars: Scalars = {"accuracy": _accuracy(output.logits, batch.query_labels)}
         if self.has_further_terms:
             scalars["loss/query"] = real
+        if self.heads:
+            scalars["weight/query"] = real_weight
         for index, (head, weight) in enumerate(zip(self.heads, weights, strict=True), start=1):
             scalars[f"weight/head{index}"] = weight
             if weight:
                 logits = _head_logits(head, output, index - 1)
-                loss = loss + weight * self._cross_entropy(logits, batch)
+                term = self._cross_entropy(logits, batch)
+                loss = loss + weight * term
+                scalars[f"loss/head{index}"] = term
                 scalars[f"accuracy/head{index}"] = _accuracy(logits, batch.query_labels)
         if self.train_config.shared_head:
             term, accuracy = self._shared_loss(output.view.shared[0], batch)

@@ -291,7 +291,7 @@ class Trainer:
         """The mean loss of some episodes of the current step, and the scalars worth logging."""
         with self._autocast():
             loss, scalars = self.loss(self.model, batch, self.step)
-        return loss, scalars
+        return loss, {k: v.detach() if isinstance(v, Tensor) else v for k, v in scalars.items()}
 
     def gradients_of(self, loss: Tensor) -> list[Tensor | None]:
         """The gradient of every trained parameter; None where the loss does not depend on it."""

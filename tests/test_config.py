@@ -214,7 +214,18 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
             )
             for name, value in (("shared_head", 1), ("pretrain_shared", "true"), ("restore_shared", "runs/x"))
         ),
-        ("train: {pretrain_shared: true, head_steps: 1}", "train.head_steps: pretrain_shared trains no CNN"),
+        *(
+            (f"train: {{pretrain_shared: true, {name}: 1}}", f"train.{name}: pretrain_shared trains no CNN")
+            for name in ("head_steps", "l2")
+        ),
+        (
+            "train: {pretrain_shared: true, label_smoothing: 0.1}",
+            "train.label_smoothing: pretrain_shared trains",
+        ),
+        (
+            "{model: {weights: {base: true}}, train: {pretrain_shared: true, variation_penalty: 1.0}}",
+            "train.variation_penalty: pretrain_shared trains no CNN",
+        ),
         ("model: {cnn: {shape: 3-layer, last_pool: false}}", "cnn.last_pool: only maxpool-4-layer"),
         ("model: {cnn: {stride: 2}}", "cnn.stride: maxpool-4-layer has stride 1"),
         ("model: {image_size: 8}", "image_size: 8 pixels do not survive"),

@@ -105,7 +105,10 @@ def test_warm_up_heads_classify_averaged_activations(store):
         expected += 0.5 * F.cross_entropy(logits.flatten(0, 1), batch.query_labels.flatten())
     assert torch.allclose(total, expected, atol=1e-5)
     assert {"weight/head1", "weight/head2", "weight/head3", "accuracy/head1"} <= scalars.keys()
-    assert "accuracy/head3" not in scalars
+    assert not {"accuracy/head3", "loss/head3"} & scalars.keys()  # its weight is 0 yet
+    assert scalars["weight/query"] == 0
+    told = sum(scalars[f"weight/head{j}"] * scalars[f"loss/head{j}"] for j in (1, 2))
+    assert torch.allclose(total, told, atol=1e-6)
 
 
 def test_the_shared_head_learns_the_true_classes_of_all_support_images(store):
