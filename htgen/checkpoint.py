@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from htgen.config import Config, ModelConfig, load_config, validate
+from htgen.curve import METRICS
 from htgen.errors import ConfigError, ModelError, OutputError, RunError
 from htgen.files import write_bytes, write_text
 from htgen.generator_files import BEST_OF_RUN
@@ -202,7 +203,7 @@ class RunFolder:
     @property
     def metrics_path(self) -> Path:
         """JSON lines: one object per logged step and per validation."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @property
     def state_path(self) -> Path:

@@ -1,0 +1,26 @@
+"""`htgen plot`: the curve of a training run as a picture. Needs no torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def plot(
+    run: Annotated[
+        Path, typer.Argument(help="Run folder; the training may still go on.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="PNG file to write; curve.png in the run folder if not given."),
+    ] = None,
+) -> None:
+    """Draw loss, accuracies and learning rate of a run over its steps; needs htgen\\[plot]."""
+    from htgen.curve import draw, read_curve
+    from htgen.files import write_bytes
+
+    path = run / "curve.png" if output is None else output
+    curve = read_curve(run)
+    write_bytes(path, draw(curve))
+    steps = max(entry["step"] for entry in [*curve.train, *curve.validation])
+    typer.echo(f"written    {path}, up to step {steps}")

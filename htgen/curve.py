@@ -1,0 +1,99 @@
+"""The curve of a training run: metrics of a run folder, and the picture of them. No torch here."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from htgen.errors import OutputError, RunError
+
+METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a run has logged so far.
+
+    Attributes:
+        name: of the run folder.
+        train: lines of training, by step: `step`, `loss`, `accuracy` (0..1), `lr` and more.
+        validation: lines of validation, by step: `step`, `accuracy`, `interval95`, `best` and more.
+    """
+
+    name: str
+    train: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+
+
+def read_curve(run: str | Path) -> Curve:
+    """Read the metrics of a run, finished or not; a line that is still being written is left out.
+
+    Raises:
+        RunError: the folder is no run, or nothing was logged yet.
+    """
+    path = Path(run) / METRICS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "there is none" if isinstance(error, FileNotFoundError) else str(error)
+        raise RunError(f"cannot read {path}: {reason}", "the folder given to htgen train as --run") from error
+    found: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            found[entry["event"]].append({**entry, "step": int(entry["step"])})
+        except (ValueError, KeyError, TypeError):
+            continue
+    if not any(found.values()):
+        raise RunError(f"{path} has no metrics yet", "wait for train.log_every steps")
+    return Curve(Path(run).resolve().name, found["train"], found["validation"])
+
+
+def draw(curve: Curve) -> bytes:
+    """The curve as a PNG: accuracies above; loss and learning rate below.
+
+    Raises:
+        OutputError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise OutputError(
+            "pictures need matplotlib, which is not installed", "pip install 'htgen[plot]'"
+        ) from None
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 6), dpi=110, sharex=True, layout="constrained")
+    upper.plot(*_series(curve.train, "accuracy", 100), label="training", alpha=0.7)
+    steps, accuracies = _series(curve.validation, "accuracy", 100)
+    _, intervals = _series(curve.validation, "interval95", 100)
+    upper.errorbar(steps, accuracies, intervals, label="validation", marker="o", markersize=3, capsize=2)
+    best = [entry for entry in curve.validation if entry.get("best")]
+    if best:
+        step, accuracy = best[-1]["step"], 100 * best[-1]["accuracy"]
+        upper.annotate(
+            f"best {accuracy:.2f} % at step {step}", (step, accuracy), (0, -24), textcoords="offset points"
+        )
+    upper.set_ylabel("accuracy, %")
+    upper.set_title(curve.name)
+    upper.legend(loc="lower right")
+    lower.plot(*_series(curve.train, "loss"), color="tab:red")
+    lower.set_ylabel("training loss", color="tab:red")
+    lower.set_xlabel("step")
+    rate = lower.twinx()
+    rate.plot(*_series(curve.train, "lr"), color="tab:grey", linestyle="--")
+    rate.set_ylabel("learning rate", color="tab:grey")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def _series(entries: list[dict[str, Any]], key: str, factor: float = 1) -> tuple[list[int], list[float]]:
+    """Steps and values of the lines that have a key."""
+    having = [entry for entry in entries if key in entry]
+    return [entry["step"] for entry in having], [factor * entry[key] for entry in having]
