@@ -71,13 +71,11 @@ def draw(curve: Curve) -> bytes:
     _, intervals = _series(curve.validation, "interval95", 100)
     upper.errorbar(steps, accuracies, intervals, label="validation", marker="o", markersize=3, capsize=2)
     best = [entry for entry in curve.validation if entry.get("best")]
+    title = curve.name
     if best:
-        step, accuracy = best[-1]["step"], 100 * best[-1]["accuracy"]
-        upper.annotate(
-            f"best {accuracy:.2f} % at step {step}", (step, accuracy), (0, -24), textcoords="offset points"
-        )
+        title += f": best validation accuracy {100 * best[-1]['accuracy']:.2f} % at step {best[-1]['step']}"
     upper.set_ylabel("accuracy, %")
-    upper.set_title(curve.name)
+    upper.set_title(title, fontsize="medium")
     upper.legend(loc="lower right")
     lower.plot(*_series(curve.train, "loss"), color="tab:red")
     lower.set_ylabel("training loss", color="tab:red")
