@@ -43,6 +43,8 @@ def test_unfit_support_sets_are_named():
     generator = make_generator()
     with pytest.raises(DataError, match="3 support images but 2 labels"):
         generator.generate(pictures(3), ["a", "b"])
+    with pytest.raises(DataError, match=r"labels of shape \[3, 1\]"):
+        generator.generate(pictures(3), torch.tensor([[0], [1], [1]]))
     with pytest.raises(DataError, match="1 classes"):
         generator.generate(pictures(2), ["a", "a"])
     with pytest.raises(ModelError, match="6 classes; 'toy' knows 5 at most"):
