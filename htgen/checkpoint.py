@@ -66,16 +66,22 @@ class GeneratorFile:
         Raises:
             ModelError: the file is missing, damaged, or no generator that this version reads.
         """
-        header, tensors = _decode(path, GENERATOR_FORMAT, "a htgen generator")
+        remedy = "a run folder, or a generator file such as its best.safetensors"
+        header, tensors = _decode(path, GENERATOR_FORMAT, "a htgen generator", remedy)
         try:
             model = validate(ModelConfig, header["model"], f"the description inside {path}")
             preprocessing = Preprocessing.from_dict(header["preprocessing"])
-            return cls(header["name"], model, tensors, preprocessing, header["provenance"])
-        except (KeyError, ConfigError) as error:
+            name, provenance = header["name"], header["provenance"]
+        except (KeyError, TypeError, AttributeError, ConfigError) as error:
             raise ModelError(
                 f"{path} describes a generator that this version of htgen does not know: {error}",
                 "a newer htgen",
             ) from error
+        if not isinstance(name, str) or not isinstance(provenance, dict):
+            raise ModelError(f"{path} is damaged: no name, or no provenance", remedy)
+        if (model.image_size, model.image_channels) != (preprocessing.size, preprocessing.channels):
+            raise ModelError(f"{path} is damaged: it prepares other images than it reads", remedy)
+        return cls(name, model, tensors, preprocessing, provenance)
 
     def build(self) -> HyperTransformer:
         """The generator itself, in evaluation mode.
@@ -92,7 +98,7 @@ def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: 
     """Copy tensors into a model of exactly these names and shapes.
 
     Raises:
-        ModelError: names or shapes differ; the first few are named.
+        ModelError: names or shapes differ, the first few are named; or not all values are numbers.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -109,6 +115,8 @@ def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: 
             f"the weights of {source} do not fit its config ({len(faults)} differences: {shown})",
             "the config that the weights were trained with",
         )
+    if wrong := sorted(name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()):
+        raise ModelError(f"{wrong[0]} of {source} holds values that are no numbers", "another checkpoint")
     model.load_state_dict({name: tensor.to(torch.float32) for name, tensor in tensors.items()})
 
 
@@ -127,7 +135,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         ModelError: the file is missing, damaged or no training state.
     """
-    return _decode(path, STATE_FORMAT, "a htgen training state")
+    return _decode(path, STATE_FORMAT, "a htgen training state", "another run, or train it again")
 
 
 def restore_shared_features(model: HyperTransformer, path: str | Path) -> None:
@@ -161,12 +169,14 @@ def _encode(format_name: str, header: Mapping[str, Any], tensors: Mapping[str, T
     )
 
 
-def _decode(path: str | Path, format_name: str, wanted: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _decode(
+    path: str | Path, format_name: str, wanted: str, remedy: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["htgen"])
             if header["format"] != format_name:
-                raise ModelError(f"{path} is not {wanted} but a file of format '{header['format']}'")
+                raise ModelError(f"{path} is not {wanted} but a file of format '{header['format']}'", remedy)
             if header["version"] > FORMAT_VERSION:
                 raise ModelError(
                     f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
@@ -174,9 +184,9 @@ def _decode(path: str | Path, format_name: str, wanted: str) -> tuple[dict[str, 
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except FileNotFoundError:
-        raise ModelError(f"there is no file {path}") from None
+        raise ModelError(f"there is no file {path}", remedy) from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} is not {wanted}, or it is damaged ({error})") from error
+        raise ModelError(f"{path} is not {wanted}, or it is damaged ({error})", remedy) from error
     return header, tensors
 
 
@@ -194,6 +204,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._lock: TextIO | None = None
+        self._made: list[Path] = []
 
     @property
     def config_path(self) -> Path:
@@ -219,6 +230,7 @@ class RunFolder:
         import fcntl
 
         try:
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
@@ -243,8 +255,9 @@ class RunFolder:
         if not self.config_path.exists():
             # Nothing was started: what was made for the lock goes again.
             (self.path / ".lock").unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self.path.rmdir()
+            with contextlib.suppress(OSError):  # no longer empty
+                for folder in self._made:
+                    folder.rmdir()
         self._lock.close()
 
     def is_in_use(self) -> bool:

@@ -1,6 +1,7 @@
 """An exported CNN as a plain `torch.nn.Module`, for programs that use torch anyway."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -57,7 +58,7 @@ class GeneratedCNN(nn.Module):
     Attributes:
         classes: class names in the order of the logits.
         preprocessing: how images become its input.
-        bundle: what it was made from.
+        bundle: what it was made from; fine-tuning does not change it.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -112,8 +113,14 @@ class GeneratedCNN(nn.Module):
         return predictions
 
     def save(self, path: str | Path) -> int:
-        """Write the CNN as it was generated; see `Bundle.save`."""
-        return self.bundle.save(path)
+        """Write the CNN with the weights that it has now; see `Bundle.save`.
+
+        Raises:
+            ModelError: fine-tuning has left weights that are no numbers.
+            OutputError: it cannot be written; a file that was there is kept.
+        """
+        tensors = {name: tensor.detach().cpu().float().numpy() for name, tensor in self.state_dict().items()}
+        return replace(self.bundle, tensors=tensors).save(path)
 
 
 def load_cnn(path: str | Path) -> GeneratedCNN:

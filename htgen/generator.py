@@ -100,7 +100,7 @@ class Generator:
                 generator that was trained with such images.
 
         Raises:
-            DataError: an image cannot be read, or there are fewer than two classes.
+            DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
             ModelError: there are more classes than the generator knows.
         """
         support = self.prepare(support_images, labels, unlabeled_images)
@@ -113,7 +113,10 @@ class Generator:
         unlabeled_images: Sequence[ImageLike] = (),
     ) -> "Support":
         """Read and preprocess a support set once, to use it several times. Arguments as in `generate`."""
-        names = [str(label) for label in np.asarray(labels).tolist()]
+        given = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
+        if given.ndim != 1:
+            raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
+        names = [str(label) for label in given.tolist()]
         if len(support_images) != len(names):
             raise DataError(f"{len(support_images)} support images but {len(names)} labels")
         classes = tuple(sorted(set(names)))

@@ -178,7 +178,7 @@ def test_weights_that_are_no_numbers_are_refused(value, cnn_path):
         Bundle(bundle.spec, bundle.classes, bundle.preprocessing, {**bundle.tensors, "conv2.weight": weight})
 
 
-def test_the_module_can_be_fine_tuned(cnn_path):
+def test_the_module_can_be_fine_tuned_and_saved_as_it_is_then(cnn_path, tmp_path):
     cnn = load_cnn(cnn_path)
     x = torch.from_numpy(prepare_images(pictures(), cnn.preprocessing))
     target = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -191,6 +191,15 @@ def test_the_module_can_be_fine_tuned(cnn_path):
         loss.backward()
         optimizer.step()
     assert losses[-1] < losses[0]
+    cnn.save(tmp_path / "tuned.safetensors")
+    again = load_cnn(tmp_path / "tuned.safetensors")
+    assert torch.equal(again(x), cnn(x))
+    assert again.bundle.generator == cnn.bundle.generator
+    with torch.no_grad():
+        cnn.logits.bias[0] = float("nan")
+    with pytest.raises(ModelError, match=r"logits\.bias"):
+        cnn.save(tmp_path / "broken.safetensors")
+    assert not (tmp_path / "broken.safetensors").exists()
 
 
 @pytest.mark.parametrize(

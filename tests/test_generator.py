@@ -1,6 +1,11 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from test_bundle import LABELS, make_generator, pictures
 
 from htgen.errors import DataError, ModelError
@@ -38,6 +43,8 @@ def test_unfit_support_sets_are_named():
     generator = make_generator()
     with pytest.raises(DataError, match="3 support images but 2 labels"):
         generator.generate(pictures(3), ["a", "b"])
+    with pytest.raises(DataError, match=r"labels of shape \[3, 1\]"):
+        generator.generate(pictures(3), torch.tensor([[0], [1], [1]]))
     with pytest.raises(DataError, match="1 classes"):
         generator.generate(pictures(2), ["a", "a"])
     with pytest.raises(ModelError, match="6 classes; 'toy' knows 5 at most"):
@@ -67,6 +74,40 @@ def test_weights_that_do_not_fit_their_config_are_named(tmp_path):
     path = tmp_path / "odd.safetensors"
     path.write_bytes(type(file)(file.name, file.model, tensors, file.preprocessing).to_bytes())
     with pytest.raises(ModelError, match=r"convs\.0\.gamma has shape \[9\], expected \[4\]"):
+        load_generator(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": 5}, "is damaged"),
+        ({"provenance": []}, "is damaged"),
+        ({"preprocessing": None}, "does not know"),
+        ({"preprocessing": {"size": 8, "channels": 1, "ink": "none", "fit": "pad"}}, "other images than"),
+        ({"model": 5}, "does not know"),
+        ({"format": "htgen-cnn"}, "is not a htgen generator but"),
+        ({"version": "1"}, "is not a htgen generator"),
+    ],
+)
+def test_a_generator_file_that_cannot_be_is_refused_with_a_remedy(change, says, tmp_path):
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(make_generator().file.to_bytes())
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["htgen"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    save_file(tensors, path, metadata={"htgen": json.dumps(header | change)})
+    with pytest.raises(ModelError, match=says) as caught:
+        load_generator(path)
+    assert "odd.safetensors" in caught.value.message
+    assert caught.value.hint
+
+
+def test_weights_that_are_no_numbers_are_refused_before_they_are_used(tmp_path):
+    file = make_generator().file
+    path = tmp_path / "odd.safetensors"
+    tensors = file.tensors | {"convs.1.gamma": torch.full((4,), float("nan"))}
+    path.write_bytes(replace(file, tensors=tensors).to_bytes())
+    with pytest.raises(ModelError, match=r"convs\.1\.gamma of generator 'toy' holds values that are no"):
         load_generator(path)
 
 

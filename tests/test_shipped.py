@@ -55,3 +55,15 @@ def test_one_drawing_of_each_class_is_enough_for_most(generator, support):
     cnn = generator.generate(paths[::3], labels[::3])
     found = [prediction.label for prediction in cnn.predict(paths)]
     assert sum(a == b for a, b in zip(found, labels, strict=True)) >= 16  # of 18; chance is 3
+
+
+def test_renaming_the_classes_renames_the_answers(generator, support):
+    """Names are sorted, so that other names give the classes other label embeddings."""
+    paths, labels = support
+    classes = sorted(set(labels))
+    for shift in range(len(classes)):
+        renamed = dict(zip(classes, classes[shift:] + classes[:shift], strict=True))
+        cnn = generator.generate(paths[::3], [renamed[label] for label in labels[::3]])
+        found = [prediction.label for prediction in cnn.predict(paths)]
+        right = sum(a == renamed[b] for a, b in zip(found, labels, strict=True))
+        assert right >= 16, renamed  # of 18; chance is 3

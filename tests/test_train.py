@@ -138,6 +138,14 @@ def test_a_run_folder_in_use_is_refused(tmp_path):
         pass
 
 
+def test_folders_made_for_a_run_that_never_began_go_again(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for path in ("runs/first", "mine", "mine/inner"):
+        with pytest.raises(DataError), RunFolder(tmp_path / path):
+            raise DataError("there is no store")
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["mine"]
+
+
 def test_resuming_what_cannot_be_resumed_says_why(config, store, tmp_path):
     with pytest.raises(RunError, match="no training state"):
         train(config, tmp_path / "none", resume=True)

@@ -1,6 +1,7 @@
 """The command line: one thin file per command; `console` is the only place that owns rich."""
 
 import contextlib
+import io
 import os
 import sys
 from typing import Annotated
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Threads of torch that wait by spinning take the processor from whatever else runs on it, and slow
     # both down tenfold. Read when torch is loaded, so it must be set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _make_stdout_safe()
     try:
         try:
             app(args=arguments, standalone_mode=True)
@@ -79,6 +81,18 @@ def main(arguments: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return unwritten.exit_code
     return 0
+
+
+def _make_stdout_safe() -> None:
+    """Let names of files and classes never fail to be written.
+
+    A stdout that cannot hold every character shows those that it cannot hold as escapes; one that was
+    closed before the start takes what is written and drops it.
+    """
+    if sys.stdout is None:  # the types of Python do not know of a closed one
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (as long as the process)
+    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

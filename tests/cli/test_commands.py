@@ -286,15 +286,35 @@ def test_every_mistake_has_its_exit_code_and_leaves_nothing(arguments, code, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_behind_the_results_is_one_clear_error(cnn, support):
-    if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "htgen", "predict", cnn, support / "kind0"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+def test_results_that_cannot_be_written_are_one_clear_error(cnn, support, tmp_path):
+    command = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", sys.executable, "-m", "htgen", "predict"]
+    with (tmp_path / "table").open("w") as full:
+        done = subprocess.run(
+            [*command, cnn, support / "kind0"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert done.returncode == 7
     assert done.stderr.startswith("error: cannot write")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--json"]])
+def test_names_that_stdout_cannot_encode_are_escaped(form, cnn, support):
+    (support / "kind0" / "1.png").rename(support / "kind0" / "日本é.png")
+    command = [sys.executable, "-m", "htgen", "predict", cnn, support / "kind0", *form]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert b"\\u65e5\\u672c" in done.stdout
+
+
+def test_a_closed_stdout_does_not_stop_a_command(support, tmp_path):
+    output = tmp_path / "cnn.safetensors"
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "htgen", "generate"]
+    done = subprocess.run(
+        [*command, "--support", support, "-o", output], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert output.exists()
 
 
 def test_a_shipped_name_is_never_a_folder_of_that_name(support, tmp_path, monkeypatch):
