@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import tempfile
 from collections.abc import Iterator
@@ -195,6 +196,16 @@ def test_names_need_not_be_ascii(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "s", "small", GREY, {}) as writer:
         writer.add_class("Кириллица/日本", "ü", make_images(1))
     assert Store.open(tmp_path / "s").class_names == ("Кириллица/日本",)
+
+
+def test_names_must_be_text(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DataError, match="is no UTF-8") as caught,
+        StoreWriter(tmp_path / "s", "small", GREY, {}) as writer,
+    ):
+        writer.add_class(os.fsdecode(b"caf\xe9"), "x", make_images(1))
+    assert caught.value.hint
+    assert entries(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["omniglot", "my folder", "日本", "..", "-x", "a:b/c"])
