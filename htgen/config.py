@@ -554,8 +554,13 @@ def config_text(name_or_path: str | Path) -> tuple[str, str]:
         return preset_text(str(name_or_path)), f"preset {name_or_path}"
     try:
         return path.read_text(encoding="utf-8"), str(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the config {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the config {path} is not text in UTF-8", "a YAML file") from error
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the config {path}: {error.strerror}",
+            "a YAML file, or a preset (`htgen configs` lists them)",
+        ) from error
 
 
 def load_config(

@@ -158,15 +158,24 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
 def _open_store(provenance: dict[str, Any], data: Path | None) -> "Store":
     """The store that is named, or the one trained on: where it was then, or else in its usual place."""
     from htgen.episodes import open_store
+    from htgen.errors import DataError
 
     if data is not None:
         return open_store(data)
     recorded = provenance.get("config", {}).get("data", {}).get("store")
     if recorded is None:
         raise typer.BadParameter("the generator does not say what it was trained on", param_hint="--data")
-    name = provenance.get("data", {}).get("name", "")
-    usual = Path("data", name)
-    return open_store(usual if not Path(recorded).exists() and usual.exists() else recorded)
+    places = [Path(recorded)]
+    if name := provenance.get("data", {}).get("name"):
+        places.append(Path("data", name))
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        looked_in = " or ".join(dict.fromkeys(map(str, places)))
+        raise DataError(
+            f"the store that the generator was trained on is not in {looked_in}",
+            "--data STORE, or make it with `htgen prepare-data`",
+        )
+    return open_store(found)
 
 
 def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None) -> list[str]:

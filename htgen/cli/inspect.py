@@ -18,6 +18,8 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="All that the file says, as JSON.")] = False,
 ) -> None:
     """Tell what a file is: layers and classes of a CNN; recipe, data and validation of a generator."""
+    from htgen.cli.console import printable
+
     header, sizes = _read(_find(file))
     if as_json:
         typer.echo(json.dumps(header, indent=2))
@@ -29,7 +31,7 @@ def inspect(
     ]
     rows += _about_cnn(header) if header["format"] == "htgen-cnn" else _about_generator(header)
     for key, value in rows:
-        typer.echo(f"{key:12}{value}")
+        typer.echo(f"{key:12}{printable(value)}")
 
 
 def _find(name: str) -> Path:

@@ -172,7 +172,7 @@ def prepare_data(
 
     Exits with 1 when the store was written but some images could not be read; they are listed on stderr.
     """
-    from htgen.cli.console import progress, stderr
+    from htgen.cli.console import printable, progress, stderr
 
     recipe = _recipe(dataset)
     given = {"color": color, "ink": ink and ink.value, "fit": fit and fit.value}
@@ -191,7 +191,7 @@ def prepare_data(
     _print_summary(out)
     if left_out:
         for line in left_out:
-            stderr().print(f"left out: {line}", markup=False)
+            stderr().print(printable(f"left out: {line}"), markup=False)
         raise typer.Exit(1)
 
 
@@ -224,7 +224,7 @@ def _cleaning_up_when_terminated() -> Iterator[None]:
 
 
 def _print_summary(out: Path) -> None:
-    from htgen.cli.console import stdout
+    from htgen.cli.console import printable, stdout
     from htgen.datasets.splits import resolve_split
     from htgen.datasets.store import Store
 
@@ -242,4 +242,4 @@ def _print_summary(out: Path) -> None:
         lines.append(f"splits   {name}: {', '.join(parts)} classes")
     lines.append(f"next     htgen train --config NAME --data {out}   (htgen configs lists the names)")
     for line in lines:
-        stdout().print(line, markup=False)
+        stdout().print(printable(line), markup=False)

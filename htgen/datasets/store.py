@@ -175,14 +175,14 @@ class StoreWriter:
             images: uint8 `[N, size, size, channels]`, or any iterable of `[size, size, channels]`; N >= 1.
 
         Raises:
-            DataError: the name is taken or cannot be written as UTF-8, or there are no images.
+            DataError: the name is taken or no UTF-8, or there are no images.
             ValueError: an image of another shape or type.
             OutputError: no space left.
         """
         if name in self._classes:
             raise DataError(f"two classes have the name {name!r}", "rename one of them")
-        if any("\ud800" <= letter <= "\udfff" for letter in name):  # of a file name that is not UTF-8
-            raise DataError(f"the name of class {name!r} cannot be written as UTF-8", "rename it")
+        if re.search("[\ud800-\udfff]", name + source):  # stand-ins for the bytes of a file name
+            raise DataError(f"the name of class {name!r} is no UTF-8", "rename its folder")
         count = 0
         for image in images:
             if image.shape != self._shape or image.dtype != np.uint8:

@@ -174,7 +174,9 @@ def test_names_that_a_terminal_would_obey_are_shown_as_they_are(run_path, suppor
     assert main(["predict", str(output), *map(str, support.glob(":*"))]) == 0
     table = capsys.readouterr().out
     assert shown in table
-    assert "\x1b" not in table
+    assert main(["inspect", str(output)]) == 0
+    assert shown in (said := capsys.readouterr().out)
+    assert "\x1b" not in table + said
 
 
 def test_an_unreadable_image_is_told_in_its_row_and_the_others_are_classified(cnn, support, capsys):
@@ -373,6 +375,17 @@ def test_evaluation_can_augment_as_training_or_validation_did(run_path, capsys):
     assert found["none"] != found["training"]
     assert main([*arguments, "--augment", "training"]) == 0
     assert "(images augmented as in training)" in capsys.readouterr().out
+
+
+def test_a_store_that_is_nowhere_is_told_with_the_places(tmp_path, monkeypatch, store_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "glyph-8", "--tasks", "2"]) == 4
+    said = capsys.readouterr().err
+    assert "the generator was trained on is not in " in said
+    assert "data/omniglot\n  try: --data STORE" in said
+    shutil.copytree(store_path, tmp_path / "data" / "omniglot")
+    assert main(["evaluate", "glyph-8", "--tasks", "2"]) == 4
+    assert "store 'toy' has no scheme 'lake'" in capsys.readouterr().err
 
 
 def test_more_classes_than_the_generator_or_the_split_has_are_refused(run_path, capsys):

@@ -23,7 +23,16 @@ def test_configs_show_prints_a_file_of_ones_own(tmp_path: Path, capsys: pytest.C
 def test_configs_show_tells_what_is_missing(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["configs", "show", name]) == 3
-    assert name in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert name in told
+    assert "\n  try: " in told
+    assert "Errno" not in told
+
+
+def test_a_config_that_is_no_text_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "odd.yaml").write_bytes(b"\x89PNG")
+    assert main(["train", "--config", str(tmp_path / "odd.yaml")]) == 3
+    assert "odd.yaml is not text in UTF-8\n  try: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,14 @@ def test_unreadable_images_are_listed_and_said_by_the_exit_code(
     birds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (birds / "owl" / "0.png").write_bytes(b"")
+    (birds / "owl" / "1.png").rename(birds / "owl" / "\x1b[2J.png")
+    (birds / "owl" / "\x1b[2J.png").write_bytes(b"")
     assert main(["prepare-data", "folder", "--source", str(birds), "--out", "s"]) == 1
-    assert Store.open("s").class_sizes.tolist() == [2, 2, 4, 5]
-    assert f"left out: cannot read image {birds / 'owl' / '0.png'}: it is empty" in capsys.readouterr().err
+    assert Store.open("s").class_sizes.tolist() == [2, 1, 4, 5]
+    told = capsys.readouterr().err
+    assert f"left out: cannot read image {birds / 'owl' / '0.png'}: it is empty" in told
+    assert r"\x1b[2J.png: it is empty" in told
+    assert "\x1b" not in told
 
 
 def test_existing_store(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
