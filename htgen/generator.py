@@ -68,7 +68,8 @@ class Generator:
     Attributes:
         name: e.g. `glyph-8`.
         max_way: most classes that a CNN can have.
-        preprocessing: how images become its input.
+        preprocessing: how images become its input, and that of its CNNs. For drawings it has all steps of
+            `htgen.ink.DRAWING_STEPS`; assign `generator.preprocessing.without("crop")` to leave one out.
     """
 
     def __init__(self, file: GeneratorFile, sha256: str) -> None:
@@ -76,7 +77,7 @@ class Generator:
         self.name = file.name
         self.sha256 = sha256
         self.max_way = file.model.max_way
-        self.preprocessing: Preprocessing = file.preprocessing
+        self.preprocessing: Preprocessing = file.preprocessing.for_real_images()
         self.model = file.build()
 
     @property

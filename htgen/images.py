@@ -6,20 +6,29 @@ sees images prepared in another way than those it was made for.
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from htgen.errors import DataError, ModelError
+from htgen.ink import (
+    DRAWING_STEPS,
+    NO_STEPS,
+    InkSteps,
+    Polarity,
+    background_value,
+    detect_polarity,
+    normalise,
+    read_ink,
+)
+from htgen.ink import Pixels as Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Ink = Literal["bright", "dark", "none"]
 Fit = Literal["pad", "crop", "stretch"]
-Polarity = Literal["dark on light", "light on dark"]
+Step = Literal["polarity", "flatten", "crop", "contrast", "stroke", "aspect"]
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "channels": (1, 3),
@@ -138,46 +147,6 @@ def _fill_transparency(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(canvas, image).convert("L" if is_grey else "RGB")
 
 
-# ----------------------------------------------------------------------------------------- ink and background
-
-
-def background_value(grey: Pixels) -> int:
-    """The value of the paper, 0-255: a weighted median in which the border counts three tenths.
-
-    The whole image weighs seven tenths, the outermost rows and columns three: a thin letter that is cropped
-    tightly, even a frame along the whole border, leaves enough of the area to the paper; and a blob on a
-    clean border may cover up to 70 % of the area. Nothing in one image tells a thick frame (more than 28 % of
-    the area) from a bright rectangle on a dark ground; it is taken for the latter.
-
-    Args:
-        grey: `[H, W]`.
-    """
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    weight = np.bincount(border, minlength=256) * (0.3 / border.size)
-    weight += np.bincount(grey.reshape(-1), minlength=256) * (0.7 / grey.size)
-    return int(np.searchsorted(np.cumsum(weight), weight.sum() / 2))
-
-
-def detect_polarity(image: Pixels) -> Polarity:
-    """Say whether a drawing is darker or brighter than its background.
-
-    The ink's side is the sign of the third moment about `background_value`: the cube lets few pixels far from
-    the paper's value (ink) outweigh many near it (shading, noise). An image of one value counts as an empty
-    page, dark on light if that value is bright.
-
-    Args:
-        image: `[H, W]`, `[H, W, 1]` or `[H, W, 3]`.
-    """
-    if image.ndim == 3:
-        image = image[..., 0] if image.shape[2] == 1 else np.asarray(Image.fromarray(image).convert("L"))
-    background = background_value(image)
-    count = np.bincount(image.reshape(-1), minlength=256)
-    moment = int((count * (np.arange(256) - background) ** 3).sum())
-    if moment == 0:
-        return "dark on light" if background > 127 else "light on dark"
-    return "dark on light" if moment < 0 else "light on dark"
-
-
 # ---------------------------------------------------------------------------------------------- preprocessing
 
 
@@ -192,6 +161,7 @@ class Preprocessing:
             `none`: no drawings, values stay as they are.
         fit: how an image that is not square becomes so: `pad` with its background, `crop` its centre,
             `stretch`.
+        steps: what is done with grey drawings (`channels` 1, `ink` not `none`) before they are scaled down.
 
     Raises:
         ValueError: a value outside its range.
@@ -201,6 +171,7 @@ class Preprocessing:
     channels: int
     ink: Ink
     fit: Fit
+    steps: InkSteps = NO_STEPS
 
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 1 <= self.size <= MAX_SIZE:
@@ -209,10 +180,46 @@ class Preprocessing:
             value = getattr(self, key)
             if value not in choices or type(value) is not type(choices[0]):
                 raise ValueError(f"{key} must be {' or '.join(map(repr, choices))}, not {value!r}")
+        if self.steps.change_pixels and not self.is_for_drawings:
+            raise ValueError("steps are for grey drawings, with channels 1 and ink 'bright' or 'dark'")
+
+    @property
+    def is_for_drawings(self) -> bool:
+        """Whether these are grey drawings, of which ink and paper can be told apart."""
+        return self.channels == 1 and self.ink != "none"
+
+    def for_real_images(self) -> "Preprocessing":
+        """The same with the steps for drawings, unless it has steps already or is for other images."""
+        if not self.is_for_drawings or self.steps != NO_STEPS:
+            return self
+        return replace(self, steps=DRAWING_STEPS)
+
+    def without(self, *steps: Step) -> "Preprocessing":
+        """The same without some steps; without `aspect`, images are stretched to a square.
+
+        Raises:
+            ValueError: there is no such step.
+        """
+        changed = self
+        for step in steps:
+            if step not in get_args(Step):
+                raise ValueError(f"there is no step {step!r}: {', '.join(get_args(Step))}")
+            if step == "aspect":
+                changed = replace(changed, fit="stretch")
+            else:
+                off: dict[str, Any] = {step: type(getattr(NO_STEPS, step))(0)}
+                changed = replace(changed, steps=replace(changed.steps, **off))
+        return changed
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain JSON values."""
-        return asdict(self)
+        """The record as plain JSON values; steps are left out where there are none."""
+        record: dict[str, Any] = {
+            "size": self.size,
+            "channels": self.channels,
+            "ink": self.ink,
+            "fit": self.fit,
+        }
+        return record if self.steps == NO_STEPS else {**record, "steps": self.steps.to_dict()}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
@@ -221,27 +228,45 @@ class Preprocessing:
         Raises:
             ModelError: unknown or missing keys, or a value outside its range.
         """
-        known = {field.name for field in fields(cls)}
-        faults = [f"unknown key {key!r}" for key in sorted(map(str, set(record) - known))]
-        faults += [f"missing key {key!r}" for key in sorted(known - set(record))]
+        known = {field.name: field.default for field in fields(cls)}
+        faults = [f"unknown key {key!r}" for key in sorted(map(str, set(record) - known.keys()))]
+        needed = {key for key, default in known.items() if default is MISSING}
+        faults += [f"missing key {key!r}" for key in sorted(needed - set(record))]
         if not faults:
             try:
-                return cls(**record)
-            except ValueError as error:
+                steps = InkSteps.from_dict(record.get("steps", {}))
+                return cls(**{**record, "steps": steps})
+            except (ValueError, TypeError) as error:
                 faults = [str(error)]
         raise ModelError(
             f"the preprocessing record does not fit this version: {'; '.join(faults)}",
             "make the file again with this version of htgen, or use the version that wrote it",
         )
 
+    def polarity(self, image: Image.Image) -> Polarity:
+        """What `apply` takes an image to be."""
+        return read_ink(_simplify(image).convert("L"), self.steps, self._wanted).polarity
+
     def apply(self, image: Image.Image) -> Pixels:
         """Return the image as uint8 `[size, size, channels]`."""
         image = _simplify(image).convert("L" if self.channels == 1 else "RGB")
-        if self.ink != "none":
-            wanted: Polarity = "dark on light" if self.ink == "dark" else "light on dark"
-            if detect_polarity(np.asarray(image)) != wanted:
-                image = ImageChops.invert(image)
+        if self.steps.change_pixels:
+            image = self._draw(image)
+        elif (
+            self.ink != "none" and self.steps.polarity and detect_polarity(np.asarray(image)) != self._wanted
+        ):
+            image = ImageChops.invert(image)
         return np.asarray(self._fit(image)).reshape(self.size, self.size, self.channels)
+
+    @property
+    def _wanted(self) -> Polarity:
+        return "dark on light" if self.ink == "dark" else "light on dark"
+
+    def _draw(self, image: Image.Image) -> Image.Image:
+        """Ink of a grey drawing on an empty square, not yet scaled down."""
+        drawing = read_ink(image, self.steps, self._wanted)
+        ink = np.rint(normalise(drawing, self.steps, self.fit, self.size) * 255).astype(np.uint8)
+        return Image.fromarray(255 - ink if self.ink == "dark" else ink)
 
     def _fit(self, image: Image.Image) -> Image.Image:
         side = (self.size, self.size)

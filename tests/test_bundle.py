@@ -17,6 +17,7 @@ from htgen.errors import DataError, ModelError, OutputError
 from htgen.generated_cnn import GeneratedCNN, load_cnn
 from htgen.generator import Generator
 from htgen.images import Preprocessing
+from htgen.ink import DRAWING_STEPS
 from htgen.model import HyperTransformer
 
 SHAPES = {
@@ -97,7 +98,7 @@ def test_the_file_says_what_it_is(cnn_path):
     bundle = Bundle.load(cnn_path)
     assert bundle.generator == {"name": "toy", "sha256": "0" * 64}
     assert bundle.support == {"ant": 2, "bee": 2, "cat": 2}
-    assert bundle.preprocessing == Preprocessing(20, 1, "bright", "pad")
+    assert bundle.preprocessing == Preprocessing(20, 1, "bright", "pad", DRAWING_STEPS)
     assert set(bundle.tensors) >= {"conv1.weight", "conv4.norm.var", "logits.weight", "logits.bias"}
 
 
@@ -182,7 +183,7 @@ def test_the_module_can_be_fine_tuned_and_saved_as_it_is_then(cnn_path, tmp_path
     cnn = load_cnn(cnn_path)
     x = torch.from_numpy(prepare_images(pictures(), cnn.preprocessing))
     target = torch.tensor([0, 1, 2, 0, 1, 2])
-    optimizer = torch.optim.SGD(cnn.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(cnn.parameters(), lr=0.01)
     losses = []
     for _ in range(5):
         loss = torch.nn.functional.cross_entropy(cnn(x), target)

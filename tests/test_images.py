@@ -15,13 +15,12 @@ from PIL import Image, ImageDraw, ImageOps
 from htgen.errors import DataError, ModelError
 from htgen.images import (
     Preprocessing,
-    background_value,
     class_folders,
     decode_image,
-    detect_polarity,
     find_images,
     load_image,
 )
+from htgen.ink import background_value, detect_polarity
 
 
 def drawing(width: int = 40, height: int = 40, ink: int = 20, paper: int = 230) -> Image.Image:

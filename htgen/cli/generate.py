@@ -10,7 +10,8 @@ import typer
 from htgen.generator_files import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
-    from htgen.images import Ink, Polarity
+    from htgen.images import Preprocessing, Step
+    from htgen.ink import InkSteps, Polarity
 
 
 def generate(
@@ -30,8 +31,29 @@ def generate(
     generator: Annotated[
         str, typer.Option(help="One that ships, a generator file, or a run folder.")
     ] = DEFAULT_GENERATOR,
+    no_polarity: Annotated[
+        bool, typer.Option("--no-polarity", help="Drawings: do not turn dark on light over.")
+    ] = False,
+    no_flatten: Annotated[
+        bool, typer.Option("--no-flatten", help="Drawings: leave shadows and grey paper in.")
+    ] = False,
+    no_crop: Annotated[
+        bool, typer.Option("--no-crop", help="Drawings: do not cut to the ink; size and place count.")
+    ] = False,
+    no_contrast: Annotated[
+        bool, typer.Option("--no-contrast", help="Drawings: do not stretch pale ink, do not clear noise.")
+    ] = False,
+    no_stroke: Annotated[
+        bool, typer.Option("--no-stroke", help="Drawings: leave strokes as thin or thick as they are.")
+    ] = False,
+    no_aspect: Annotated[
+        bool, typer.Option("--no-aspect", help="Stretch what is not square, instead of margins or a cut.")
+    ] = False,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
+
+    Drawings are brought to one form first, and new ones by `htgen predict` too: polarity, even paper, a cut
+    to the ink, contrast, strokes. Each step can be left out.
 
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
@@ -40,12 +62,30 @@ def generate(
     from htgen.errors import DataError
     from htgen.images import class_folders, find_images
 
+    class_files = class_folders(support)
+    further_files = [] if unlabeled is None else find_images(unlabeled)
+
+    import torch
+
+    from htgen.generator import load_generator
+
+    torch.set_num_threads(1)  # what is to be done is so small that sharing it out takes longer
+    loaded = load_generator(generator)
+    left_out_steps: dict[Step, bool] = {
+        "polarity": no_polarity,
+        "flatten": no_flatten,
+        "crop": no_crop,
+        "contrast": no_contrast,
+        "stroke": no_stroke,
+        "aspect": no_aspect,
+    }
+    loaded.preprocessing = loaded.preprocessing.without(*(s for s, out in left_out_steps.items() if out))
+
     paths: list[Path] = []
     polarities: list[Polarity] = []
     labels: list[str] = []
-    left_out = 0
-    for name, files in class_folders(support).items():
-        readable = _readable(files)
+    for name, files in class_files.items():
+        readable = _readable(files, loaded.preprocessing)
         if not readable:
             raise DataError(
                 f"class '{name}' has no image that can be read (of {len(files)} in {support / name})",
@@ -54,19 +94,8 @@ def generate(
         paths += readable
         polarities += readable.values()
         labels += [name] * len(readable)
-        left_out += len(files) - len(readable)
-    further: list[Path] = []
-    if unlabeled is not None:
-        files = find_images(unlabeled)
-        further = list(_readable(files))
-        left_out += len(files) - len(further)
-
-    import torch
-
-    from htgen.generator import load_generator
-
-    torch.set_num_threads(1)  # what is to be done is so small that sharing it out takes longer
-    loaded = load_generator(generator)
+    further = list(_readable(further_files, loaded.preprocessing))
+    left_out = sum(map(len, class_files.values())) + len(further_files) - len(paths) - len(further)
     if further and not loaded.knows_unlabeled:
         stderr().print(
             f"note: {loaded.name} was trained without unlabelled images; they may do more harm than good",
@@ -88,7 +117,8 @@ def generate(
     if further:
         say("unlabelled", f"{len(further)} images")
     if loaded.preprocessing.ink != "none":
-        say("ink", _describe_polarity(polarities, loaded.preprocessing.ink))
+        say("ink", _describe_polarity(polarities, loaded.preprocessing))
+        say("steps", _describe_steps(loaded.preprocessing.steps))
     say("CNN", f"{bundle.parameter_count} numbers, {size} bytes, {loaded.name} in {milliseconds:.1f} ms")
     if bundle.spec.norm == "batch":
         say("estimate", "none: with norm batch an answer depends on the other images (transductive)")
@@ -109,30 +139,41 @@ def generate(
         raise typer.Exit(1)
 
 
-def _readable(files: list[Path]) -> "dict[Path, Polarity]":
+def _readable(files: list[Path], preprocessing: "Preprocessing") -> "dict[Path, Polarity]":
     """The images that can be read, and their polarity; those that cannot are told.
 
     One image at a time is held: photographs are large, and what a CNN sees of them is small.
     """
-    import numpy as np
-
     from htgen.cli.console import printable, stderr
     from htgen.errors import DataError
-    from htgen.images import detect_polarity, load_image
+    from htgen.images import load_image
 
     found = {}
     for path in files:
         try:
-            found[path] = detect_polarity(np.asarray(load_image(path)))
+            found[path] = preprocessing.polarity(load_image(path))
         except DataError as error:
             stderr().print(printable(f"left out: {error.message}"), markup=False)
     return found
 
 
-def _describe_polarity(polarities: "list[Polarity]", ink: "Ink") -> str:
+def _describe_polarity(polarities: "list[Polarity]", preprocessing: "Preprocessing") -> str:
     """What the images are, and how many of them are inverted for the CNN."""
-    wanted = "light on dark" if ink == "bright" else "dark on light"
+    wanted = "light on dark" if preprocessing.ink == "bright" else "dark on light"
+    if not preprocessing.steps.polarity:
+        return f"taken to be {wanted}, as the generator was trained on"
     counts = Counter(polarities)
     found = ", ".join(f"{count} {polarity}" for polarity, count in sorted(counts.items()))
     inverted = sum(polarity != wanted for polarity in polarities)
     return f"{found}; {inverted} inverted, as the generator was trained on {wanted}"
+
+
+def _describe_steps(steps: "InkSteps") -> str:
+    """What is done with drawings beside turning them over."""
+    done = {
+        "light made even": steps.flatten,
+        "cut to the ink": steps.crop,
+        "contrast stretched": steps.contrast,
+        "strokes made even": steps.stroke,
+    }
+    return ", ".join(what for what, is_done in done.items() if is_done) or "none"

@@ -76,7 +76,7 @@ def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:
         ("classes", ", ".join(f"{c} ({header['support'].get(c, '?')} images)" for c in header["classes"]))
     ]
     rows.append(("generator", f"{header['generator']['name']} {header['generator']['sha256'][:12]}"))
-    rows.append(("images", ", ".join(f"{key} {value}" for key, value in preprocessing.items())))
+    rows.append(("images", _images(preprocessing)))
     rows.append(
         ("norm", cnn["norm"] + (" (transductive)" if cnn["norm"] == "batch" else " statistics, frozen"))
     )
@@ -87,6 +87,12 @@ def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def _images(preprocessing: dict[str, Any]) -> str:
+    """The record in one line."""
+    values = {**preprocessing, **preprocessing.get("steps", {})}
+    return ", ".join(f"{key} {value}" for key, value in values.items() if key != "steps")
+
+
 def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     if "config" in header:  # a training state
         return [("step", str(header["step"])), ("best", str(header["best"]))]
@@ -95,7 +101,7 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("name", header["name"])]
     rows.append(("classes", f"2 to {model['max_way']}"))
     rows.append(("CNN", f"{cnn['shape']}, {cnn['channels']} channels, norm {cnn['norm']}"))
-    rows.append(("images", ", ".join(f"{key} {value}" for key, value in header["preprocessing"].items())))
+    rows.append(("images", _images(header["preprocessing"])))
     if provenance.get("data"):
         rows.append(("data", f"{provenance['data']['name']} {provenance['data']['sha256'][:12]}"))
     if provenance.get("step"):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,29 @@ def test_from_a_folder_to_predictions(run_path, support, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["image", "class", "probability", "runner-up"]
     assert [line.split()[1] for line in lines[1:]] == ["kind0", "kind1", "kind2"]
+
+
+def test_steps_are_recorded_in_the_file_and_each_can_be_left_out(run_path, support, tmp_path, capsys):
+    from htgen import Bundle
+    from htgen.ink import DRAWING_STEPS
+
+    output = tmp_path / "cnn.safetensors"
+    command = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
+    assert main(command) == 0
+    every = "light made even, cut to the ink, contrast stretched, strokes made even"
+    assert every in capsys.readouterr().out
+    assert Bundle.load(output).preprocessing.steps == DRAWING_STEPS
+    for step in ("polarity", "flatten", "crop", "contrast", "stroke"):
+        assert main([*command, f"--no-{step}"]) == 0
+        expected = replace(DRAWING_STEPS, **{step: type(getattr(DRAWING_STEPS, step))(0)})
+        assert Bundle.load(output).preprocessing.steps == expected
+        said = capsys.readouterr().out
+        assert ("taken to be light on dark" in said) == (step == "polarity")
+        assert (every in said) == (step == "polarity")
+    assert main([*command, "--no-aspect"]) == 0
+    assert Bundle.load(output).preprocessing.fit == "stretch"
+    assert main(["inspect", str(output)]) == 0
+    assert "crop 0.75" in capsys.readouterr().out
 
 
 def test_the_same_folder_gives_the_same_bytes(run_path, support, cnn, tmp_path):
