@@ -136,14 +136,14 @@ class Generator:
         pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
         return Support(torch.from_numpy(pixels), torch.tensor(ids), classes)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def generate_bundle(self, support: "Support") -> Bundle:
         """Write a CNN, as it is saved to a file."""
         slots = torch.arange(len(support.classes))
         weights = self.model.generate(support.images[None], support.labels[None], slots[None])
         return self._export(weights, support)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def leave_one_out(self, support: "Support") -> LeaveOneOut | None:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
