@@ -37,7 +37,7 @@ def _root(
 
 
 def _register() -> None:
-    from htgen.cli import bench, configs, evaluate, generate, inspect, predict, prepare_data, train
+    from htgen.cli import bench, calibrate, configs, evaluate, generate, inspect, predict, prepare_data, train
 
     app.command("generate")(generate.generate)
     app.command("predict")(predict.predict)
@@ -45,6 +45,7 @@ def _register() -> None:
     app.command("prepare-data")(prepare_data.prepare_data)
     app.command("train")(train.train)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("calibrate")(calibrate.calibrate)
     app.command("bench")(bench.bench)
     app.add_typer(configs.configs, name="configs")
 

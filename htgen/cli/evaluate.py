@@ -116,7 +116,7 @@ def evaluate(
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
-    store = _open_store(loaded.file.provenance, data)
+    store = open_store_of(loaded.file.provenance, data)
     splits = split or [_default_split(loaded.file.provenance)]
     for name in splits:
         resolve_split(store, name)  # a misspelt one is told before any is measured
@@ -148,7 +148,7 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
 
     run = RunFolder(path)
     provenance = {"config": find_run_config(run).model_dump(mode="json")}
-    store = _open_store(provenance, data)
+    store = open_store_of(provenance, data)
     for file in checkpoints(run, store.preprocessing):
         for name in split or [_default_split(provenance)]:
             document = _measure(Generator(file, ""), store, name, settings)
@@ -157,7 +157,7 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
             typer.echo(f"step {step}: {_describe(document)}")
 
 
-def _open_store(provenance: dict[str, Any], data: Path | None) -> "Store":
+def open_store_of(provenance: dict[str, Any], data: Path | None) -> "Store":
     """The store that is named, or the one trained on: where it was then, or else in its usual place."""
     from htgen.episodes import open_store
 
