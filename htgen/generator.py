@@ -85,6 +85,11 @@ class Generator:
         """Whether its training episodes had support images without labels."""
         return self.file.provenance.get("config", {}).get("episodes", {}).get("unlabeled", 0) != 0
 
+    @property
+    def temperature(self) -> float:
+        """By which the logits of its CNNs are divided (`htgen calibrate`); 1 when it was not calibrated."""
+        return float(self.file.provenance.get("calibration", {}).get("temperature", 1.0))
+
     def generate(
         self,
         support_images: Sequence[ImageLike],
@@ -178,8 +183,9 @@ class Generator:
             tensors[f"{conv.name}.norm.bias"] = written.query_beta
             tensors[f"{conv.name}.norm.mean"] = stats.mean
             tensors[f"{conv.name}.norm.var"] = stats.variance
-        tensors["logits.weight"] = weights.logits_weight
-        tensors["logits.bias"] = weights.logits_bias
+        # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
+        tensors["logits.weight"] = weights.logits_weight / self.temperature
+        tensors["logits.bias"] = weights.logits_bias / self.temperature
         arrays = {name: tensor[0].float().numpy().copy() for name, tensor in tensors.items()}
         return Bundle(
             spec,

@@ -38,7 +38,18 @@ def _root(
 
 
 def _register() -> None:
-    from htgen.cli import bench, configs, evaluate, generate, inspect, plot, predict, prepare_data, train
+    from htgen.cli import (
+        bench,
+        calibrate,
+        configs,
+        evaluate,
+        generate,
+        inspect,
+        plot,
+        predict,
+        prepare_data,
+        train,
+    )
 
     app.command("generate")(generate.generate)
     app.command("predict")(predict.predict)
@@ -47,6 +58,7 @@ def _register() -> None:
     app.command("train")(train.train)
     app.command("evaluate")(evaluate.evaluate)
     app.command("plot")(plot.plot)
+    app.command("calibrate")(calibrate.calibrate)
     app.command("bench")(bench.bench)
     app.add_typer(configs.configs, name="configs")
 

@@ -115,7 +115,7 @@ def evaluate(
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
-    store = _open_store(loaded.file.provenance, data)
+    store = open_store_of(loaded.file.provenance, data)
     splits = _splits(store, loaded.file.provenance, split)
     documents = [_measure(loaded, store, name, settings) for name in splits]
     if as_json:
@@ -145,7 +145,7 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
 
     run = RunFolder(path)
     provenance = {"config": find_run_config(run).model_dump(mode="json")}
-    store = _open_store(provenance, data)
+    store = open_store_of(provenance, data)
     splits = _splits(store, provenance, split)
     for file in checkpoints(run, store.preprocessing):
         for name in splits:
@@ -155,7 +155,7 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
             typer.echo(f"step {step}: {_describe(document)}")
 
 
-def _open_store(provenance: dict[str, Any], data: Path | None) -> "Store":
+def open_store_of(provenance: dict[str, Any], data: Path | None) -> "Store":
     """The store that is named, or the one trained on: where it was then, or else in its usual place."""
     from htgen.episodes import open_store
     from htgen.errors import DataError

@@ -111,4 +111,8 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
         accuracy, interval = 100 * result["accuracy"], 100 * result["interval95"]
         split = provenance["config"]["data"]["val"]
         rows.append(("validation", f"{accuracy:.2f} ± {interval:.2f} % on {split}, {result['tasks']} tasks"))
+    if provenance.get("calibration"):
+        result = provenance["calibration"]
+        error = f"calibration error {100 * result['error']:.1f} % on {result['split']}"
+        rows.append(("temperature", f"{result['temperature']:.3f}, {error}"))
     return rows

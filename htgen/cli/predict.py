@@ -18,6 +18,15 @@ def predict(
     images: Annotated[
         list[str], typer.Argument(help="Image files, folders of images, or patterns.", show_default=False)
     ],
+    reject: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Answer 'none of these' where no class has this probability: class null in JSON, empty in "
+            "CSV.",
+        ),
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header on stdout.")] = False,
 ) -> None:
@@ -51,11 +60,11 @@ def predict(
         typer.echo("note: transductive: with norm batch, answers depend on the other images", err=True)
     rows = list(zip(paths, answers, strict=True))
     if as_json:
-        _print_json(model, rows)
+        _print_json(model, rows, reject)
     elif as_csv:
-        _print_csv(rows, cnn.classes)
+        _print_csv(rows, cnn.classes, reject)
     else:
-        _print_table(rows)
+        _print_table(rows, reject)
     failed = sum(isinstance(answer, str) for answer in answers)
     if failed:
         typer.echo(f"{failed} of {len(paths)} images could not be read", err=True)
@@ -87,13 +96,13 @@ def _expand(arguments: list[str]) -> list[Path]:
     return paths
 
 
-def _print_json(model: Path, rows: "list[tuple[Path, Prediction | str]]") -> None:
+def _print_json(model: Path, rows: "list[tuple[Path, Prediction | str]]", reject: float) -> None:
     predictions = [
         {"image": str(path), "error": answer}
         if isinstance(answer, str)
         else {
             "image": str(path),
-            "class": answer.label,
+            "class": answer.label if answer.probability >= reject else None,
             "probability": answer.probability,
             "probabilities": answer.probabilities,
         }
@@ -102,7 +111,7 @@ def _print_json(model: Path, rows: "list[tuple[Path, Prediction | str]]") -> Non
     typer.echo(json.dumps({"model": str(model), "predictions": predictions}, indent=2))
 
 
-def _print_csv(rows: "list[tuple[Path, Prediction | str]]", classes: tuple[str, ...]) -> None:
+def _print_csv(rows: "list[tuple[Path, Prediction | str]]", classes: tuple[str, ...], reject: float) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "class", "probability", "error", *(f"p({name})" for name in classes)])
     for path, answer in rows:
@@ -110,10 +119,11 @@ def _print_csv(rows: "list[tuple[Path, Prediction | str]]", classes: tuple[str, 
             writer.writerow([path, "", "", answer, *("" for _ in classes)])
         else:
             probabilities = [f"{answer.probabilities[name]:.6f}" for name in classes]
-            writer.writerow([path, answer.label, f"{answer.probability:.6f}", "", *probabilities])
+            label = answer.label if answer.probability >= reject else ""
+            writer.writerow([path, label, f"{answer.probability:.6f}", "", *probabilities])
 
 
-def _print_table(rows: "list[tuple[Path, Prediction | str]]") -> None:
+def _print_table(rows: "list[tuple[Path, Prediction | str]]", reject: float) -> None:
     from htgen.cli.console import printable
 
     cells = []
@@ -122,6 +132,10 @@ def _print_table(rows: "list[tuple[Path, Prediction | str]]") -> None:
             cells.append((printable(str(path)), "-", "", printable(f"error: {answer}")))
         else:
             (_, first), (second_name, second) = list(answer.probabilities.items())[:2]
+            if first < reject:
+                best = f"{printable(answer.label)} {100 * first:.1f} %"
+                cells.append((printable(str(path)), "none of these", "", best))
+                continue
             runner_up = f"{printable(second_name)} {100 * second:.1f} %"
             cells.append((printable(str(path)), printable(answer.label), f"{100 * first:.1f} %", runner_up))
     header = ("image", "class", "probability", "runner-up")

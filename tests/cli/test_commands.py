@@ -175,6 +175,32 @@ def test_json_and_csv_agree_with_the_model(cnn, support, capsys):
     )
 
 
+def test_unsure_answers_are_rejected(cnn, support, capsys):
+    capsys.readouterr()
+    command = ["predict", str(cnn), *(str(support / f"kind{kind}") for kind in range(3))]
+    assert main([*command, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)["predictions"]
+    threshold = sorted(p["probability"] for p in plain)[4]
+    rejecting = [*command, "--reject", repr(threshold)]
+    assert main([*rejecting, "--json"]) == 0
+    kept = json.loads(capsys.readouterr().out)["predictions"]
+    assert sum(p["class"] is None for p in kept) == 4
+    for before, after in zip(plain, kept, strict=True):
+        assert after["class"] == (before["class"] if before["probability"] >= threshold else None)
+        assert after["probabilities"] == before["probabilities"]
+    assert main([*rejecting, "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["class"] or None for row in rows] == [p["class"] for p in kept]
+    assert main(rejecting) == 0
+    table = capsys.readouterr().out.splitlines()[1:]
+    for line, before, after in zip(table, plain, kept, strict=True):
+        best = f"{before['class']}  {100 * before['probability']:.1f} %"
+        assert ("none of these" in line) == (after["class"] is None)
+        if after["class"] is None:
+            assert line.endswith(best.replace("  ", " "))
+    assert main([*command, "--reject", "1.5"]) == 2
+
+
 def test_files_folders_and_patterns_are_expanded(cnn, support, capsys):
     capsys.readouterr()
     pattern = str(support / "kind2" / "*.png")

@@ -1,0 +1,137 @@
+"""`htgen calibrate`: make a generator's probabilities mean what they say."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WAYS, SHOTS, QUERY = (5, 10, 20), (1, 3, 10), 3
+FOREIGN_CLASSES = 5
+
+
+def calibrate(
+    generator: Annotated[
+        str,
+        typer.Argument(
+            help="A run folder, a generator file, or the name of one that ships.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the generator with its temperature to this file.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The store. Default: the one it was trained on.", show_default=False)
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Classes to use. Default: those it was validated on.", show_default=False),
+    ] = None,
+    way: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=2,
+            help="Classes per task; may be given several times. Default: 5, 10, 20.",
+            show_default=False,
+        ),
+    ] = None,
+    shot: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, help="Images per class; may be given several times. Default: 1, 3, 10.", show_default=False
+        ),
+    ] = None,
+    tasks: Annotated[int, typer.Option(min=2, help="Tasks of each way and shot.")] = 64,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same tasks.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Find the temperature that makes a generator's probabilities right, and what rejecting costs.
+
+    Tasks of every way with every shot are drawn from classes that were not trained on; all figures are of
+    tasks other than those that the temperature was fitted to. Foreign images are of 5 further classes. With
+    -o, a generator is written whose CNNs answer with these probabilities.
+    """
+    from dataclasses import replace
+    from functools import partial
+    from itertools import product
+
+    from htgen.calibrate import Outputs, collect, describe, fit_temperature
+    from htgen.cli.console import progress
+    from htgen.cli.evaluate import open_store_of
+    from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
+    from htgen.errors import ModelError
+    from htgen.files import write_bytes
+    from htgen.generator import load_generator
+
+    loaded = load_generator(generator)
+    if loaded.model.spec.norm == "batch":
+        raise ModelError(
+            f"'{loaded.name}' has norm batch: the answer for an image depends on the others",
+            "a generator with norm support",
+        )
+    provenance = loaded.file.provenance
+    store = open_store_of(provenance, data)
+    split = split or provenance.get("config", {}).get("data", {}).get("val")
+    if split is None:
+        raise typer.BadParameter("the generator does not say on what it was validated", param_hint="--split")
+    images = load_images(store)
+
+    ways = way or [count for count in WAYS if count <= loaded.max_way]
+    shapes = [EpisodeShape(w, s, QUERY) for w, s in product(ways, shot or SHOTS)]
+
+    def make_sampler(stream: str, shape: EpisodeShape) -> EpisodeSampler:
+        slots = max(ways) + FOREIGN_CLASSES
+        return EpisodeSampler.from_store(
+            store, split, shape, images=images, slot_count=slots, seed=seed, stream=stream
+        )
+
+    streams = ("calibration", "calibration check")
+    outputs: dict[str, list[Outputs]] = {stream: [] for stream in streams}
+    with progress() as report:
+        for done, (stream, shape) in enumerate(product(streams, shapes)):
+            report("calibrating", done, len(streams) * len(shapes))
+            found = collect(loaded.model, partial(make_sampler, stream), shape, FOREIGN_CLASSES, tasks)
+            outputs[stream].append(found)
+    temperature = fit_temperature(outputs[streams[0]])
+    document = {
+        **describe(outputs[streams[1]], temperature),
+        "split": split,
+        "tasks": tasks,
+        "seed": seed,
+        "data": {"name": store.name, "sha256": store.checksum},
+    }
+    if output is not None:
+        file = replace(loaded.file, provenance={**provenance, "calibration": document})
+        write_bytes(output, file.to_bytes())
+    if as_json:
+        typer.echo(json.dumps({"generator": loaded.name, **document}, indent=2))
+        return
+    _print(loaded.name, document)
+    if output is not None:
+        typer.echo(f"written     {output}")
+
+
+def _print(name: str, document: dict[str, Any]) -> None:
+    def percent(value: float) -> str:
+        return f"{100 * value:.1f} %"
+
+    typer.echo(f"generator   {name}, {document['tasks']} tasks of {document['split']} in each row")
+    typer.echo(f"temperature {document['temperature']:.3f}")
+    before, after = percent(document["error_before"]), percent(document["error"])
+    typer.echo(f"calibration error {before} before, {after} after")
+    typer.echo("way  shot  accuracy   before    after")
+    for row in document["settings"]:
+        columns = (percent(row[key]) for key in ("accuracy", "error_before", "error"))
+        typer.echo(f"{row['way']:3}  {row['shot']:4}  " + "  ".join(f"{column:>7}" for column in columns))
+    typer.echo("reject  accepted right  rejected  foreign caught")
+    for row in document["reject"]:
+        columns = (percent(row[key]) for key in ("accuracy", "rejected", "foreign_caught"))
+        widths = (14, 8, 14)
+        cells = "  ".join(f"{column:>{width}}" for column, width in zip(columns, widths, strict=True))
+        typer.echo(f"{row['threshold']:6.2f}  {cells}")

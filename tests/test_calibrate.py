@@ -1,0 +1,144 @@
+"""Temperatures that are known are found; figures that can be worked out by hand are right."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_bundle import LABELS, make_generator, pictures
+
+from htgen.bundle import softmax
+from htgen.calibrate import Outputs, collect, fit_temperature, rejections, reliability
+from htgen.cli import main
+from htgen.datasets.splits import resolve_split
+from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
+from htgen.generator import Generator, load_generator
+
+
+def drawn_from(temperature: float, count: int = 20_000, way: int = 5) -> Outputs:
+    """Logits whose labels were drawn with the probabilities that the logits give at a temperature."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (count, way)).astype(np.float32)
+    noise = rng.gumbel(size=logits.shape)
+    return Outputs(way, 1, logits, (logits / temperature + noise).argmax(axis=1), logits[:0])
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_a_known_temperature_is_found(temperature):
+    outputs = [drawn_from(temperature)]
+    assert fit_temperature(outputs) == pytest.approx(temperature, rel=0.05)
+    logits, labels = outputs[0].logits, outputs[0].labels
+    errors = []
+    for t in (temperature, 2 * temperature):
+        probabilities = softmax(logits / np.float32(t))
+        correct = probabilities.argmax(axis=1) == labels
+        errors.append(reliability(probabilities.max(axis=1).astype(float), correct).error)
+    assert errors[0] < 0.02 < errors[1]
+
+
+def test_reliability_by_hand():
+    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.5, 0.5, 1.0])
+    correct = np.array([True, True, False, False, True, False, True])
+    found = reliability(confidence, correct)
+    assert found.bins == (
+        (pytest.approx(0.5), 0.5, pytest.approx(2 / 7)),
+        (pytest.approx(0.9), 0.5, pytest.approx(4 / 7)),
+        (1.0, 1.0, pytest.approx(1 / 7)),
+    )
+    assert found.error == pytest.approx(4 / 7 * 0.4)
+
+
+def test_the_cost_of_rejecting_by_hand():
+    def logits(*probabilities: float) -> np.ndarray:
+        return np.log(np.array([[p, 1 - p] for p in probabilities], np.float32))
+
+    outputs = [Outputs(2, 1, logits(0.99, 0.85, 0.6, 0.55), np.array([0, 1, 0, 0]), logits(0.92, 0.6))]
+    costs = {cost.threshold: cost for cost in rejections(outputs, 1.0)}
+    assert (costs[0.5].accuracy, costs[0.5].rejected, costs[0.5].foreign_caught) == (0.75, 0, 0)
+    assert (costs[0.8].accuracy, costs[0.8].rejected, costs[0.8].foreign_caught) == (0.5, 0.5, 0.5)
+    assert (costs[0.95].accuracy, costs[0.95].rejected, costs[0.95].foreign_caught) == (1, 0.75, 1)
+
+
+@torch.no_grad()
+def test_foreign_images_are_of_classes_without_support(store):
+    """Each image is answered by a stand-in for a generator, which knows support images by their pixels."""
+    images = load_images(store)
+    ids = resolve_split(store, "all")
+    seen: list[tuple[set[int], list[int]]] = []
+    rows = {store.images[row].tobytes(): row for row in range(len(store.images))}
+
+    def class_of(image: torch.Tensor) -> int:
+        pixels = ((image + 1) * 128).round().to(torch.uint8).movedim(0, -1).numpy().tobytes()
+        return int(np.searchsorted(store.offsets, rows[pixels], "right") - 1)
+
+    def model(support, labels, queries, slots):
+        logits = torch.zeros(*queries.shape[:2], slots.shape[1])
+        for episode in range(len(support)):
+            slot_of = {class_of(i): int(k) for i, k in zip(support[episode], labels[episode], strict=True)}
+            found = [class_of(query) for query in queries[episode]]
+            seen.append((set(slot_of), found))
+            for position, kind in enumerate(found):
+                if kind in slot_of:
+                    logits[episode, position, slot_of[kind]] = 9
+        return logits
+
+    def make_sampler(shape):
+        return EpisodeSampler(
+            images, store.offsets, ids, shape, slot_count=shape.way, seed=0, split="all", stream="x"
+        )
+
+    outputs = collect(model, make_sampler, EpisodeShape(4, 2, 3), foreign=2, tasks=5)
+    assert all(len(known) == 4 for known, _ in seen)
+    assert (outputs.logits.argmax(axis=1) == outputs.labels).all()
+    assert outputs.logits.shape == (5 * 4 * 3, 4)
+    assert outputs.logits.max(axis=1).min() == 9
+    assert outputs.foreign.shape == (5 * 2 * 3, 4)
+    assert not outputs.foreign.any()
+
+
+def test_the_temperature_scales_the_logits_of_every_cnn():
+    plain = make_generator()
+    file = plain.file
+    calibrated = Generator(
+        type(file)(
+            file.name, file.model, file.tensors, file.preprocessing, {"calibration": {"temperature": 2.5}}
+        ),
+        plain.sha256,
+    )
+    images = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 1, 20, 20)).astype(np.float32))
+    before, after = (g.generate(pictures(), LABELS) for g in (plain, calibrated))
+    torch.testing.assert_close(after(images) * 2.5, before(images))
+    np.testing.assert_allclose(
+        after.bundle.logits(images.numpy()) * 2.5, before.bundle.logits(images.numpy()), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_the_command_writes_a_generator_with_its_temperature(store_path, tmp_path, capsys):
+    path, output = tmp_path / "toy.safetensors", tmp_path / "calibrated.safetensors"
+    generator = make_generator(image_size=16)
+    path.write_bytes(generator.file.to_bytes())
+    command = ["calibrate", str(path), "--data", str(store_path), "--split", "all", "--tasks", "4"]
+    command += ["--way", "2", "--way", "5", "--shot", "1"]
+    assert main([*command, "-o", str(output), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert load_generator(output).temperature == document["temperature"]
+    assert load_generator(path).temperature == 1
+    assert [row["way"] for row in document["settings"]] == [2, 5]
+    assert main(["inspect", str(output)]) == 0
+    assert f"temperature {document['temperature']:.3f}" in capsys.readouterr().out
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert f"temperature {document['temperature']:.3f}" in text
+    assert "written" not in text
+
+
+def test_what_cannot_be_calibrated_is_said(store_path, tmp_path, capsys):
+    path = tmp_path / "toy.safetensors"
+    path.write_bytes(make_generator(image_size=16, cnn={"channels": 4, "norm": "batch"}).file.to_bytes())
+    assert main(["calibrate", str(path), "--data", str(store_path), "--split", "all"]) == 5
+    assert "norm batch" in capsys.readouterr().err
+    path.write_bytes(make_generator(image_size=16).file.to_bytes())
+    assert main(["calibrate", str(path), "--data", str(store_path)]) == 2
+    assert "validated" in capsys.readouterr().err
+    assert main(["calibrate", str(path), "--data", str(store_path), "--split", "all"]) == 4
+    assert "shots" in capsys.readouterr().err
