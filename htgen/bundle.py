@@ -171,9 +171,12 @@ class Bundle:
         Raises:
             DataError: an image cannot be read.
         """
-        batches = (images[i : i + IMAGES_PER_BATCH] for i in range(0, len(images), IMAGES_PER_BATCH))
-        logits = [self.logits(prepare_images(batch, self.preprocessing)) for batch in batches]
-        return [p for batch in logits for p in to_predictions(softmax(batch), self.classes)]
+        prepared = (prepare_images(batch, self.preprocessing) for batch in batches(images))
+        return [prediction for x in prepared for prediction in self.classify(x)]
+
+    def classify(self, x: Floats) -> list[Prediction]:
+        """Classify prepared images `[N, C, H, W]`."""
+        return to_predictions(softmax(self.logits(x)), self.classes)
 
     def logits(self, x: Floats) -> Floats:
         """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`."""
@@ -221,6 +224,18 @@ def tensor_shapes(spec: CnnSpec, classes: int, bias: bool) -> dict[str, tuple[in
     return shapes
 
 
+def batches(images: Sequence[ImageLike]) -> Iterator[Sequence[ImageLike]]:
+    """The images in parts that fit into memory.
+
+    Raises:
+        DataError: it is one image, not a list of them.
+    """
+    if isinstance(images, str | Path | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 3):
+        raise DataError("expected a list of images, got a single one", "[image] in place of image")
+    for start in range(0, len(images), IMAGES_PER_BATCH):
+        yield images[start : start + IMAGES_PER_BATCH]
+
+
 def prepare_images(images: Sequence[ImageLike], preprocessing: Preprocessing) -> Floats:
     """Read and preprocess images -> CNN input, float32 `[N, C, H, W]`, -1..1.
 
@@ -254,11 +269,17 @@ def _open(image: ImageLike) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size:
+        is_shaped = image.ndim == 2 or (image.ndim == 3 and 1 <= image.shape[2] <= 4)
+        if image.dtype != np.uint8 or not is_shaped or not image.size:
             raise DataError(
-                f"an image array must be uint8 [H, W] or [H, W, C], got {image.dtype} {list(image.shape)}"
+                "an image array must be uint8 [H, W], or [H, W, C] of 1 to 4 channels, got "
+                f"{image.dtype} {list(image.shape)}"
             )
         return Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+    if not isinstance(image, str | Path):
+        raise DataError(
+            f"an image must be a path, a Pillow image or a uint8 array, got {type(image).__name__}"
+        )
     return load_image(image)
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from htgen.bundle import (
-    IMAGES_PER_BATCH,
     Bundle,
     Floats,
     ImageLike,
     Prediction,
+    batches,
     prepare_images,
     softmax,
     to_predictions,
@@ -106,8 +106,8 @@ class GeneratedCNN(nn.Module):
             DataError: an image cannot be read.
         """
         predictions = []
-        for start in range(0, len(images), IMAGES_PER_BATCH):
-            prepared = prepare_images(images[start : start + IMAGES_PER_BATCH], self.preprocessing)
+        for batch in batches(images):
+            prepared = prepare_images(batch, self.preprocessing)
             logits: Floats = self(torch.from_numpy(prepared).to(self.logits.weight.device)).cpu().numpy()
             predictions += to_predictions(softmax(logits), self.classes)
         return predictions

@@ -298,7 +298,10 @@ def find_images(folder: str | Path) -> list[Path]:
     """
     readable = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     return [
-        path for path in _visible_entries(Path(folder)) if path.suffix.lower() in readable and path.is_file()
+        path
+        for path in _visible_entries(Path(folder))
+        # A link that leads nowhere is an image that cannot be read, and is told as such.
+        if path.suffix.lower() in readable and (path.is_file() or path.is_symlink())
     ]
 
 

@@ -258,3 +258,18 @@ def test_a_failed_write_keeps_the_old_file(cnn_path, tmp_path):
     with pytest.raises(OutputError, match=r"folder\.safetensors"):
         GeneratedCNN(Bundle.load(cnn_path)).save(target)
     assert [p.name for p in tmp_path.iterdir()] == ["folder.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        ("a.png", "list of images"),
+        (Path("a.png"), "list of images"),
+        (np.zeros((8, 8), np.uint8), "list of images"),
+        ([np.zeros((8, 8, 5), np.uint8)], "1 to 4 channels"),
+        ([None], "got NoneType"),
+    ],
+)
+def test_what_is_no_list_of_images_is_refused(images, says, cnn_path):
+    with pytest.raises(DataError, match=says):
+        Bundle.load(cnn_path).predict(images)

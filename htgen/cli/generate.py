@@ -64,6 +64,8 @@ def generate(
 
     class_files = class_folders(support)
     further_files = [] if unlabeled is None else find_images(unlabeled)
+    if unlabeled is not None and not further_files:
+        raise DataError(f"{unlabeled} holds no image files", "a folder with images directly in it")
 
     import torch
 

@@ -37,24 +37,26 @@ def predict(
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
 
-    from htgen.bundle import IMAGES_PER_BATCH, Bundle
+    import numpy as np
+
+    from htgen.bundle import IMAGES_PER_BATCH, Bundle, prepare_images
     from htgen.errors import DataError
-    from htgen.images import load_image
 
     cnn = Bundle.load(model)
     paths = _expand(images)
     answers: list[Prediction | str] = []
     for start in range(0, len(paths), IMAGES_PER_BATCH):
-        opened, slots = [], []
+        prepared, slots = [], []
         for path in paths[start : start + IMAGES_PER_BATCH]:
             try:
-                opened.append(load_image(path))
+                prepared.append(prepare_images([path], cnn.preprocessing))  # small, unlike what was decoded
                 slots.append(len(answers))
                 answers.append("")
             except DataError as error:
                 answers.append(error.message)
-        for slot, prediction in zip(slots, cnn.predict(opened), strict=True):
-            answers[slot] = prediction
+        if prepared:
+            for slot, prediction in zip(slots, cnn.classify(np.concatenate(prepared)), strict=True):
+                answers[slot] = prediction
 
     if cnn.spec.norm == "batch":
         typer.echo("note: transductive: with norm batch, answers depend on the other images", err=True)
@@ -124,6 +126,8 @@ def _print_csv(rows: "list[tuple[Path, Prediction | str]]", classes: tuple[str, 
 
 
 def _print_table(rows: "list[tuple[Path, Prediction | str]]", reject: float) -> None:
+    from rich.cells import cell_len
+
     from htgen.cli.console import printable
 
     cells = []
@@ -139,6 +143,10 @@ def _print_table(rows: "list[tuple[Path, Prediction | str]]", reject: float) -> 
             runner_up = f"{printable(second_name)} {100 * second:.1f} %"
             cells.append((printable(str(path)), printable(answer.label), f"{100 * first:.1f} %", runner_up))
     header = ("image", "class", "probability", "runner-up")
-    widths = [max(len(row[i]) for row in [header, *cells]) for i in range(3)]
+    widths = [max(cell_len(row[i]) for row in [header, *cells]) for i in range(3)]
     for image, label, probability, rest in [header, *cells]:
-        typer.echo(f"{image:{widths[0]}}  {label:{widths[1]}}  {probability:>{widths[2]}}  {rest}")
+        # Names may hold characters that take two columns, or none.
+        padded = (
+            text + " " * (width - cell_len(text)) for text, width in zip((image, label), widths, strict=False)
+        )
+        typer.echo(f"{'  '.join(padded)}  {probability:>{widths[2]}}  {rest}")

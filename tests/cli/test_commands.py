@@ -18,6 +18,7 @@ import pytest
 import yaml
 from conftest import drawing, toy_values
 from PIL import Image
+from rich.cells import cell_len
 
 from htgen.cli import main
 
@@ -242,6 +243,34 @@ def test_an_unreadable_image_is_told_in_its_row_and_the_others_are_classified(cn
     assert "1 of 3 images could not be read" in captured.err
 
 
+def test_a_link_that_leads_nowhere_is_told_in_its_row(cnn, support, tmp_path, capsys):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert main(["predict", str(cnn), str(folder), "--json"]) == 1
+    (row,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert "there is no image" in row["error"]
+
+
+def test_columns_stay_in_line_beside_wide_letters(cnn, support, tmp_path, capsys):
+    source = next(path for path in support.rglob("*.png"))
+    paths = [tmp_path / "日本語.png", tmp_path / "latin-name.png"]
+    for path in paths:
+        path.write_bytes(source.read_bytes())
+    assert main(["predict", str(cnn), *map(str, paths)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    label = lines[1].split()[1]
+    assert len({cell_len(line[: line.index(f" {label} ")]) for line in lines[1:]}) == 1
+
+
+def test_an_empty_folder_of_unlabelled_images_is_refused(support, tmp_path, capsys):
+    (tmp_path / "none").mkdir()
+    words = ["generate", "--support", str(support), "--unlabeled", str(tmp_path / "none")]
+    assert main([*words, "-o", str(tmp_path / "x.safetensors")]) == 4
+    assert "holds no image files" in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
+
+
 def test_unreadable_support_images_are_left_out_and_said(run_path, support, tmp_path, capsys):
     (support / "kind0" / "1.png").write_bytes(b"")
     output = tmp_path / "cnn.safetensors"
@@ -434,8 +463,8 @@ def test_a_store_that_is_nowhere_is_told_with_the_places(tmp_path, monkeypatch, 
     assert "the generator was trained on is not in " in said
     assert "data/omniglot\n  try: --data STORE" in said
     shutil.copytree(store_path, tmp_path / "data" / "omniglot")
-    assert main(["evaluate", "glyph-8", "--tasks", "2"]) == 4
-    assert "store 'toy' has no scheme 'lake'" in capsys.readouterr().err
+    assert main(["evaluate", "glyph-8", "--tasks", "2"]) == 2  # found there, but of other classes
+    assert "toy:test" in capsys.readouterr().err
 
 
 def test_more_classes_than_the_generator_or_the_split_has_are_refused(run_path, capsys):

@@ -185,7 +185,7 @@ def test_interruption_leaves_nothing(tmp_path: Path, stop: signal.Signals, code:
             time.sleep(0.02)
         assert list(Path.cwd().glob(".s.*.tmp")), "it did not start to write"
         process.send_signal(stop)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == code
     assert output == b""
     assert list(Path.cwd().iterdir()) == []
