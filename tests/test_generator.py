@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from test_bundle import LABELS, make_generator, pictures
 
 from htgen.errors import DataError, ModelError
-from htgen.generator import load_generator
+from htgen.generator import LeaveOneOut, load_generator, look_alikes
 
 
 def test_leave_one_out_is_generating_without_each_image():
@@ -23,6 +23,30 @@ def test_leave_one_out_is_generating_without_each_image():
         assert cnn.predict([images[i]])[0].label == result.classes[result.predictions[i]]
         assert result.classes[result.labels[i]] == LABELS[i]
     assert result.accuracy == np.mean(result.labels == result.predictions)
+
+
+def test_classes_that_look_alike_are_found_by_hand():
+    labels = np.array([0, 0, 1, 1, 2])
+    probabilities = np.array(
+        [[0.5, 0.5, 0.0], [0.7, 0.2, 0.1], [0.4, 0.6, 0.0], [0.1, 0.9, 0.0], [0.02, 0.0, 0.98]]
+    )
+    (pair,) = look_alikes(labels, probabilities, ("a", "b", "c"))
+    assert (pair.first, pair.second) == ("a", "b")
+    assert pair.confusion == pytest.approx((0.35 + 0.25) / 2)
+    assert look_alikes(labels, np.eye(3)[labels], ("a", "b", "c")) == []
+
+
+def test_strangers_are_the_images_whose_own_class_gets_next_to_nothing():
+    probabilities = np.array([[0.04, 0.96], [0.3, 0.7], [0.5, 0.5], [0.99, 0.01]])
+    assert LeaveOneOut(np.array([0, 0, 1, 1]), probabilities, ("a", "b")).strangers() == [0, 3]
+
+
+def test_one_image_in_two_classes_is_noticed():
+    generator = make_generator()
+    images = pictures(3)
+    support = generator.prepare([images[0], images[0], images[2]], ["a", "b", "c"])
+    assert generator.leave_one_out(support) is None
+    assert ("a", "b") in [(pair.first, pair.second) for pair in generator.look_alikes(support, None)]
 
 
 def test_leave_one_out_needs_two_images_of_every_class():

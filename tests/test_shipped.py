@@ -1,5 +1,6 @@
 """The generator that ships, on drawings that nobody trained on."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 import htgen
 from htgen.bundle import Bundle, prepare_images
+from htgen.cli import main
 
 SYMBOLS = Path(__file__).parents[1] / "examples" / "symbols"
 
@@ -67,3 +69,29 @@ def test_renaming_the_classes_renames_the_answers(generator, support):
         found = [prediction.label for prediction in cnn.predict(paths)]
         right = sum(a == renamed[b] for a, b in zip(found, labels, strict=True))
         assert right >= 16, renamed  # of 18; chance is 3
+
+
+def test_swapped_examples_are_named_and_right_ones_are_not(tmp_path, capsys):
+    shutil.copytree(SYMBOLS / "support", tmp_path / "support")
+    command = ["generate", "--support", str(tmp_path / "support"), "-o", str(tmp_path / "cnn.safetensors")]
+    assert main(command) == 0
+    assert "warning" not in capsys.readouterr().err
+    anchor, key = tmp_path / "support" / "anchor" / "2.png", tmp_path / "support" / "key" / "2.png"
+    anchor.rename(tmp_path / "x.png")
+    key.rename(anchor)
+    (tmp_path / "x.png").rename(key)
+    assert main(command) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "disagree" in line]
+    assert f"{anchor} looks like key" in warning
+    assert f"{key} looks like anchor" in warning
+    assert "arrow" not in warning
+
+
+def test_one_class_in_two_folders_is_told(tmp_path, capsys):
+    shutil.copytree(SYMBOLS / "support", tmp_path / "support")
+    shutil.copytree(SYMBOLS / "support" / "flag", tmp_path / "support" / "banner")
+    command = ["generate", "--support", str(tmp_path / "support"), "-o", str(tmp_path / "cnn.safetensors")]
+    assert main(command) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "alike" in line]
+    assert "banner and flag" in warning
+    assert "house" not in warning

@@ -136,9 +136,27 @@ def generate(
             say("", f"{paths[i]} looks like {check.classes[check.predictions[i]]}")
         if len(missed) > 10:
             say("", f"... and {len(missed) - 10} more")
+        strangers = [
+            f"{paths[i]} looks like {check.classes[check.predictions[i]]}" for i in check.strangers()
+        ]
+        _warn("images disagree with their class; is one mislabelled?", strangers)
+    pairs = [
+        f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)"
+        for pair in loaded.look_alikes(prepared, check)
+    ]
+    _warn("classes look alike to the generator; more images of them help, or one class for both:", pairs)
     say("written", f"{output}; next: htgen predict {output} IMAGES")
     if left_out:
         raise typer.Exit(1)
+
+
+def _warn(what: str, cases: list[str], limit: int = 10) -> None:
+    """One warning on stderr that names its cases, the first few; none without any."""
+    from htgen.cli.console import printable, stderr
+
+    if cases:
+        more = f"; and {len(cases) - limit} more" if len(cases) > limit else ""
+        stderr().print(printable(f"warning: {what} {'; '.join(cases[:limit])}{more}"), markup=False)
 
 
 def _readable(files: list[Path], preprocessing: "Preprocessing") -> "dict[Path, Polarity]":
