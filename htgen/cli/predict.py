@@ -38,24 +38,29 @@ def predict(
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
 
     from htgen.bundle import IMAGES_PER_BATCH, Bundle
+    from htgen.cli.console import warn_undrawn
     from htgen.errors import DataError
     from htgen.images import load_image
+    from htgen.ink import looks_drawn
 
     cnn = Bundle.load(model)
     paths = _expand(images)
     answers: list[Prediction | str] = []
+    undrawn = 0
     for start in range(0, len(paths), IMAGES_PER_BATCH):
         opened, slots = [], []
         for path in paths[start : start + IMAGES_PER_BATCH]:
             try:
                 opened.append(load_image(path))
                 slots.append(len(answers))
+                undrawn += cnn.preprocessing.is_for_drawings and not looks_drawn(opened[-1].convert("L"))
                 answers.append("")
             except DataError as error:
                 answers.append(error.message)
         for slot, prediction in zip(slots, cnn.predict(opened), strict=True):
             answers[slot] = prediction
 
+    warn_undrawn(undrawn, len(paths))
     if cnn.spec.norm == "batch":
         typer.echo("note: transductive: with norm batch, answers depend on the other images", err=True)
     rows = list(zip(paths, answers, strict=True))
