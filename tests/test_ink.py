@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from htgen.errors import ModelError
 from htgen.images import Preprocessing
-from htgen.ink import DRAWING_STEPS, NO_STEPS, InkSteps, background_value, paper_light
+from htgen.ink import DRAWING_STEPS, NO_STEPS, InkSteps, background_value, looks_drawn, paper_light
 
 PLAIN = Preprocessing(28, 1, "bright", "pad")
 FULL = replace(PLAIN, steps=DRAWING_STEPS)
@@ -204,6 +204,27 @@ def test_extreme_shapes_need_little_memory(width: int, height: int) -> None:
 def test_the_light_follows_the_paper_and_not_the_ink() -> None:
     image = np.asarray(drawing(), np.float32) * slope().astype(np.float32)
     assert np.abs(paper_light(image) / (255 * slope()) - 1).max() < 0.01
+
+
+def scene(seed: int) -> Image.Image:
+    """What a photograph of things is to a reader of drawings: areas of all values, with textures."""
+    rng = np.random.default_rng(seed)
+    values = np.zeros((120, 120))
+    for cells, strength in ((3, 60), (7, 40), (20, 25), (60, 15)):
+        coarse = Image.fromarray(rng.normal(0, strength, (cells, cells)).astype(np.float32))
+        values += np.asarray(coarse.resize((120, 120), Image.Resampling.BICUBIC))
+    return to_image(120 + values)
+
+
+def test_pictures_that_are_no_drawings_are_told_apart() -> None:
+    assert sum(not looks_drawn(scene(seed)) for seed in range(20)) >= 15
+    for name, (image, _) in DAMAGES.items():
+        assert looks_drawn(image), name
+    for value in (0, 255):
+        assert looks_drawn(Image.new("L", (30, 30), value))
+    filled = Image.new("L", (120, 120), 230)
+    ImageDraw.Draw(filled).ellipse([20, 20, 100, 100], fill=30)
+    assert looks_drawn(filled)
 
 
 # ---------------------------------------------------------------------------------------------- the record

@@ -42,6 +42,20 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+UNDRAWN_SHARE = 0.25
+"""From this share on, images that do not look drawn are told."""
+
+
+def warn_undrawn(undrawn: int, images: int) -> None:
+    """Say on stderr that many images of a task for drawings are none."""
+    if undrawn and undrawn >= UNDRAWN_SHARE * images:
+        print(
+            f"warning: {undrawn} of {images} images look like photographs of things, and drawings are all "
+            "that this generator knows; use one that was trained on photographs (htgen generate --generator)",
+            file=sys.stderr,
+        )
+
+
 def print_error(error: HtgenError) -> None:
     """Write one error, and its remedy, to stderr."""
     print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)

@@ -58,9 +58,10 @@ def generate(
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
-    from htgen.cli.console import printable, stderr, stdout
+    from htgen.cli.console import printable, stderr, stdout, warn_undrawn
     from htgen.errors import DataError
-    from htgen.images import class_folders, find_images
+    from htgen.images import class_folders, find_images, load_image
+    from htgen.ink import looks_drawn
 
     class_files = class_folders(support)
     further_files = [] if unlabeled is None else find_images(unlabeled)
@@ -96,6 +97,9 @@ def generate(
         paths += readable
         polarities += readable.values()
         labels += [name] * len(readable)
+    if loaded.preprocessing.is_for_drawings:
+        undrawn = sum(not looks_drawn(load_image(path).convert("L")) for path in paths)
+        warn_undrawn(undrawn, len(paths))
     further = list(_readable(further_files, loaded.preprocessing))
     left_out = sum(map(len, class_files.values())) + len(further_files) - len(paths) - len(further)
     if further and not loaded.knows_unlabeled:

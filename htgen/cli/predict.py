@@ -40,17 +40,24 @@ def predict(
     import numpy as np
 
     from htgen.bundle import IMAGES_PER_BATCH, Bundle, prepare_images
+    from htgen.cli.console import warn_undrawn
     from htgen.errors import DataError
+    from htgen.images import load_image
+    from htgen.ink import looks_drawn
 
     cnn = Bundle.load(model)
     paths = _expand(images)
     answers: list[Prediction | str] = []
+    undrawn = 0
     for start in range(0, len(paths), IMAGES_PER_BATCH):
         prepared, slots = [], []
         for path in paths[start : start + IMAGES_PER_BATCH]:
             try:
-                prepared.append(prepare_images([path], cnn.preprocessing))  # small, unlike what was decoded
+                image = load_image(path)
+                # What is prepared is small, unlike what was decoded.
+                prepared.append(prepare_images([image], cnn.preprocessing))
                 slots.append(len(answers))
+                undrawn += cnn.preprocessing.is_for_drawings and not looks_drawn(image.convert("L"))
                 answers.append("")
             except DataError as error:
                 answers.append(error.message)
@@ -58,6 +65,7 @@ def predict(
             for slot, prediction in zip(slots, cnn.classify(np.concatenate(prepared)), strict=True):
                 answers[slot] = prediction
 
+    warn_undrawn(undrawn, len(paths))
     if cnn.spec.norm == "batch":
         typer.echo("note: transductive: with norm batch, answers depend on the other images", err=True)
     rows = list(zip(paths, answers, strict=True))

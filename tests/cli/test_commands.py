@@ -271,6 +271,25 @@ def test_an_empty_folder_of_unlabelled_images_is_refused(support, tmp_path, caps
     assert not (tmp_path / "x.safetensors").exists()
 
 
+def test_photographs_are_noticed_and_coloured_ink_is_not(run_path, support, tmp_path, capsys):
+    output = tmp_path / "cnn.safetensors"
+    command = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
+    for path in support.glob("*/*.png"):
+        ink = np.asarray(Image.open(path).convert("L"))[..., None] / 255
+        Image.fromarray((ink * (250, 240, 200) + (1 - ink) * (30, 60, 200)).astype(np.uint8)).save(path)
+    assert main(command) == 0
+    assert main(["predict", str(output), str(support / "kind0")]) == 0
+    assert "photographs" not in capsys.readouterr().err
+    rng = np.random.default_rng(0)
+    for path in support.glob("*/*.png"):
+        grid = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        grid.resize((80, 60), Image.Resampling.BICUBIC).save(path)
+    assert main(["predict", str(output), str(support / "kind0")]) == 0
+    assert "of 3 images look like photographs" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "of 9 images look like photographs" in capsys.readouterr().err
+
+
 def test_unreadable_support_images_are_left_out_and_said(run_path, support, tmp_path, capsys):
     (support / "kind0" / "1.png").write_bytes(b"")
     output = tmp_path / "cnn.safetensors"
