@@ -37,13 +37,25 @@ def _root(
 
 
 def _register() -> None:
-    from htgen.cli import bench, calibrate, configs, evaluate, generate, inspect, predict, prepare_data, train
+    from htgen.cli import (
+        bench,
+        calibrate,
+        configs,
+        evaluate,
+        generate,
+        inspect,
+        plot,
+        predict,
+        prepare_data,
+        train,
+    )
 
     app.command("generate")(generate.generate)
     app.command("predict")(predict.predict)
     app.command("inspect")(inspect.inspect)
     app.command("prepare-data")(prepare_data.prepare_data)
     app.command("train")(train.train)
+    app.command("plot")(plot.plot)
     app.command("evaluate")(evaluate.evaluate)
     app.command("calibrate")(calibrate.calibrate)
     app.command("bench")(bench.bench)
