@@ -46,9 +46,8 @@ def make_generator(**changes) -> Generator:
     }
     config = ModelConfig.model_validate(values | changes)
     model = HyperTransformer(config)
-    preprocessing = Preprocessing(
-        20, config.image_channels, "bright" if config.image_channels == 1 else "none", "pad"
-    )
+    ink = "bright" if config.image_channels == 1 else "none"
+    preprocessing = Preprocessing(config.image_size, config.image_channels, ink, "pad")
     return Generator(GeneratorFile("toy", config, dict(model.state_dict()), preprocessing), "0" * 64)
 
 

@@ -178,7 +178,12 @@ def test_interruption_leaves_nothing(tmp_path: Path, stop: signal.Signals, code:
             (source / name / f"{number}.png").symlink_to("0.png")
     command = [sys.executable, "-m", "htgen", "prepare-data", "folder", "--source", str(source), "--out", "s"]
     with subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Children of a shell's background jobs inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 20
         while not list(Path.cwd().iterdir()) and process.poll() is None and time.monotonic() < deadline:
