@@ -238,8 +238,7 @@ class Augmentation:
         bend = None
         if self.elastic:
             coarse = randomness.normal(randomness.fold(keys, _ELASTIC), count * 2 * 16).view(-1, 2, 4, 4)
-            bend = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
-            bend = bend.movedim(1, -1) * (2 * self.elastic)
+            bend = _enlarge(coarse * (2 * self.elastic), height, width)
         return _sample(images, matrices, "zeros", bend)
 
 
@@ -258,13 +257,32 @@ def _matrices(x: tuple[Tensor, Tensor, Tensor], y: tuple[Tensor, Tensor, Tensor]
     return torch.stack([torch.stack([entry.flatten() for entry in row], dim=1) for row in (x, y)], dim=1)
 
 
+def _enlarge(coarse: Tensor, height: int, width: int) -> Tensor:
+    """Bicubic interpolation `[..., h, w] -> [..., height, width]`, corners on corners.
+
+    As two products with small matrices: a tenth of the time that `F.interpolate` takes for many images.
+    """
+    rows, columns = (
+        F.interpolate(
+            torch.eye(old, device=coarse.device)[None, None], (new, old), mode="bicubic", align_corners=True
+        )[0, 0]
+        for old, new in zip(coarse.shape[-2:], (height, width), strict=True)
+    )
+    return rows @ coarse @ columns.T
+
+
 def _sample(images: Tensor, matrices: Tensor, padding: str, bend: Tensor | None = None) -> Tensor:
-    """Read images at affinely mapped positions, plus a displacement `[E * M, H, W, 2]`; bilinear."""
+    """Read images at affinely mapped positions, plus a displacement `[E * M, 2, H, W]`; bilinear."""
     flat = images.flatten(0, 1)
-    grid = F.affine_grid(matrices, list(flat.shape), align_corners=False)
+    # Pixel centres on -1..1, as F.affine_grid has them; a sum of two parts is cheaper than its products.
+    y, x = ((2 * torch.arange(side, device=flat.device) + 1) / side - 1 for side in flat.shape[2:])
+    across = matrices[:, :, 0, None] * x  # [E * M, 2, W]
+    down = matrices[:, :, 1, None] * y + matrices[:, :, 2, None]  # [E * M, 2, H]
+    grid = across[:, :, None, :] + down[:, :, :, None]
     if bend is not None:
         grid = grid + bend
-    return F.grid_sample(flat, grid, padding_mode=padding, align_corners=False).view_as(images)
+    sampled = F.grid_sample(flat, grid.movedim(1, -1), padding_mode=padding, align_corners=False)
+    return sampled.view_as(images)
 
 
 def _gather(images: Tensor, sources: Tensor) -> Tensor:

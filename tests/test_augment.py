@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from htgen import randomness
-from htgen.augment import Alike, Augmentation, Photo
+from htgen.augment import Alike, Augmentation, Photo, _enlarge
 from htgen.checkpoint import RunFolder
 from htgen.config import (
     AlikeConfig,
@@ -661,3 +662,9 @@ def test_the_pages_examples_are_valid(block):
     values = parse_yaml(block, "example")[0] | {"model": {"image_channels": 3}}
     config = validate(Config, values, "example")
     assert (config.augment, config.augment_validation) != (AugmentConfig(), ValidationAugmentConfig())
+
+
+def test_the_smooth_displacement_is_bicubic():
+    coarse = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(coarse, (28, 20), mode="bicubic", align_corners=True)
+    torch.testing.assert_close(_enlarge(coarse, 28, 20), expected, rtol=1e-5, atol=1e-6)
