@@ -250,7 +250,8 @@ def measure(
             peak = torch.cuda.max_memory_allocated(device)
             memory.append(_bytes("train_cuda", "peak memory of the GPU, training", peak))
         report("generation")
-        measures += _measure_generation(generator, support, rates["generate"], effort)
+        with _threads(1):  # as `htgen generate` does it
+            measures += _measure_generation(generator, support, rates["generate"], effort)
         report("prediction")
         bundle = generator.generate_bundle(support)
         files = _write_images(folder / "support", support.classes, _shot(size), config)
@@ -367,11 +368,10 @@ def _precision(config: Config, device: torch.device) -> torch.dtype:
 
 
 def _rates(dtype: torch.dtype, device: torch.device, effort: Effort) -> dict[str, Rate]:
-    cpu = torch.device("cpu")
-    generate = _torch_rate(torch.float32, cpu, effort)
-    is_same = dtype == torch.float32 and device == cpu
+    with _threads(1):
+        generate = _torch_rate(torch.float32, torch.device("cpu"), effort)
     return {
-        "train": generate if is_same else _torch_rate(dtype, device, effort),
+        "train": _torch_rate(dtype, device, effort),
         "generate": generate,
         "predict": _numpy_rate(effort),
     }
