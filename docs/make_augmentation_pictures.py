@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from htgen import randomness
-from htgen.augment import Alike, Augmentation, Photo
+from htgen.augment import Alike, Augmentation, NewClasses, Photo
 from htgen.images import Preprocessing, load_image
 
 ROOT = Path(__file__).resolve().parent
@@ -27,6 +27,9 @@ DRAWS = 7
 DRAWING = {
     "rotate90": Augmentation(rotate90="episode"),
     "warps": Augmentation(rotation=12, scale=0.12, shear=0.12, shift=0.06, elastic=0.02),
+    "new-classes": Augmentation(
+        new_classes=NewClasses(mirror=True, rotation=20, scale=0.2, shear=0.2, elastic=0.03)
+    ),
     "rotate": Augmentation(alike=Alike(rotate=1.0, angle=45.0)),
     "resize": Augmentation(alike=Alike(resize=1.0)),
     "roll": Augmentation(alike=Alike(roll=1.0)),

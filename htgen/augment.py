@@ -6,6 +6,8 @@ Three families, by what shares one draw:
   another hand would have drawn it.
 * **Alike** (`rotate90` and `Alike`), per class or per episode: all images of the class (or episode)
   change in the same way, which makes new classes (or a new look of the whole task) of old ones.
+* **New classes** (`NewClasses`), per class: a warp that is the class's own, and made together with those
+  of its images, so that images are sampled once.
 * **Photo** (`Photo`), per image or per episode: what leaves a photograph a photograph of the same thing.
 
 The order is fixed: everything that moves pixels comes before everything that changes their values, so
@@ -16,6 +18,7 @@ Images are float32, 0..255, and stay within 0..255; they are scaled to -1..1 aft
 probability leaves alone keeps its exact pixels. What is off costs nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,7 +44,9 @@ from htgen import randomness
     _HUE,
     _BRIGHTNESS,
     _PHOTO_CONTRAST,
-) = range(14)
+    _CLASS_AFFINE,
+    _CLASS_ELASTIC,
+) = range(16)
 
 SMALLEST_RESIZE = 0.7
 LARGEST_ROLL = 0.3
@@ -176,6 +181,27 @@ class Photo:
 
 
 @dataclass(frozen=True)
+class NewClasses:
+    """A warp that all images of a class share: out of each class comes another one, as one hand draws it.
+
+    Magnitudes are limits of uniform distributions; 0 = off.
+
+    Attributes:
+        mirror: swap left and right in half of the classes.
+        rotation: degrees, -rotation..rotation.
+        scale: relative size per axis, 1-scale..1+scale.
+        shear: tangent of the shear angle.
+        elastic: standard deviation, as a fraction of the image side, of a smooth random displacement.
+    """
+
+    mirror: bool = False
+    rotation: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    elastic: float = 0.0
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """How images of an episode are changed. All magnitudes are limits of uniform distributions.
 
@@ -187,6 +213,7 @@ class Augmentation:
         shear: tangent of the shear angle, per image.
         shift: fraction of the image side, per image and axis.
         elastic: standard deviation, as a fraction of the image side, of a smooth random displacement.
+        new_classes: warps that are a class's own.
         alike: changes that whole classes or episodes get alike.
         photo: changes of photographs.
     """
@@ -197,6 +224,7 @@ class Augmentation:
     shear: float = 0.0
     shift: float = 0.0
     elastic: float = 0.0
+    new_classes: NewClasses = NewClasses()
     alike: Alike = Alike()
     photo: Photo = Photo()
 
@@ -216,30 +244,52 @@ class Augmentation:
             turns = randomness.bits_at(randomness.fold(keys, _ROTATE90), units) & 3  # [E, M]
             images = _rotate90(images, turns)
         images = self.alike.move(images, labels, keys)
-        if self.rotation or self.scale or self.shear or self.shift or self.elastic:
-            images = self._warp(images, keys)
+        per_image = self.rotation or self.scale or self.shear or self.shift or self.elastic
+        if per_image or self.new_classes != NewClasses():
+            images = self._warp(images, labels, keys)
         images = self.photo.move(images, keys)
         images = self.alike.recolor(images, labels, keys)
         return self.photo.recolor(images, keys)
 
-    def _warp(self, images: Tensor, keys: Tensor) -> Tensor:
-        """Sample every image on a grid that is moved by an affine map and a smooth displacement."""
+    def _warp(self, images: Tensor, labels: Tensor, keys: Tensor) -> Tensor:
+        """Sample every image on a grid that is moved by affine maps and smooth displacements."""
         count, _, height, width = images.shape[1:]
-        draws = randomness.uniform(randomness.fold(keys, _AFFINE), 6 * count).view(-1, 6) * 2 - 1
-        angle = torch.deg2rad(draws[:, 0] * self.rotation)
-        sine, cosine = torch.sin(angle), torch.cos(angle)
-        shear = draws[:, 1] * self.shear
-        scale_x, scale_y = 1 + draws[:, 2] * self.scale, 1 + draws[:, 3] * self.scale
-        shift = draws[:, 4:] * (2 * self.shift)  # grid coordinates run over -1..1
-        matrices = _matrices(
-            (cosine * scale_x, (shear * cosine - sine) * scale_y, shift[:, 0]),
-            (sine * scale_x, (shear * sine + cosine) * scale_y, shift[:, 1]),
-        )
-        bend = None
+        draws = randomness.uniform(randomness.fold(keys, _AFFINE), 6 * count).view(-1, count, 6) * 2 - 1
+        linear = _linear(draws[..., :4].unbind(-1), self.rotation, self.scale, self.shear)
+        shift = draws[..., 4:, None] * (2 * self.shift)  # grid coordinates run over -1..1
+        bend = torch.zeros((), device=images.device)
         if self.elastic:
-            coarse = randomness.normal(randomness.fold(keys, _ELASTIC), count * 2 * 16).view(-1, 2, 4, 4)
-            bend = _enlarge(coarse * (2 * self.elastic), height, width)
-        return _sample(images, matrices, "zeros", bend)
+            coarse = randomness.normal(randomness.fold(keys, _ELASTIC), count * 2 * 16)
+            bend = bend + coarse.view(-1, count, 2, 4, 4) * (2 * self.elastic)
+        new = self.new_classes
+        if new.mirror or new.rotation or new.scale or new.shear:
+            mirror, *four = _draws(_CLASS_AFFINE, 5, labels, keys)
+            of_class = _linear([draw * 2 - 1 for draw in four], new.rotation, new.scale, new.shear)
+            if new.mirror:
+                side = torch.where(mirror < 0.5, -1.0, 1.0)
+                of_class = of_class * torch.stack([side, torch.ones_like(side)], dim=-1)[..., None, :]
+            linear, shift = of_class @ linear, of_class @ shift
+        if new.elastic:
+            units = randomness.fold(keys[:, None], _CLASS_ELASTIC, labels)
+            bend = bend + randomness.normal(units, 2 * 16).unflatten(-1, (2, 4, 4)) * (2 * new.elastic)
+        matrices = torch.cat([linear, shift], dim=-1).flatten(0, 1)
+        bends = _enlarge(bend.flatten(0, 1), height, width) if bend.ndim else None
+        return _sample(images, matrices, "zeros", bends)
+
+
+def _linear(draws: Sequence[Tensor], rotation: float, scale: float, shear: float) -> Tensor:
+    """Linear maps `[..., 2, 2]` from output to input coordinates, of four draws in -1..1.
+
+    Args:
+        draws: angle, shear, scale of x and of y, `[...]` each.
+        rotation, scale, shear: their limits, as in `Augmentation`.
+    """
+    angle, bias = torch.deg2rad(draws[0] * rotation), draws[1] * shear
+    scale_x, scale_y = 1 + draws[2] * scale, 1 + draws[3] * scale
+    sine, cosine = torch.sin(angle), torch.cos(angle)
+    x = cosine * scale_x, (bias * cosine - sine) * scale_y
+    y = sine * scale_x, (bias * sine + cosine) * scale_y
+    return torch.stack([torch.stack(x, dim=-1), torch.stack(y, dim=-1)], dim=-2)
 
 
 def _draws(purpose: int, count: int, units: Tensor, keys: Tensor) -> tuple[Tensor, ...]:

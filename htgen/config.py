@@ -192,6 +192,21 @@ class PhotoConfig(_Section):
         return self
 
 
+class NewClassesConfig(_Section):
+    """Warps that all images of a class share, which makes new classes of old ones; 0 = off."""
+
+    mirror: bool = False
+    """Swap left and right in half of the classes."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Degrees."""
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Relative size, per axis."""
+    shear: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Tangent of the shear angle."""
+    elastic: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Standard deviation of a smooth displacement, as a fraction of the image side."""
+
+
 class AugmentConfig(_Section):
     """Changes of images; magnitudes are limits of uniform distributions, 0 = off."""
 
@@ -207,6 +222,7 @@ class AugmentConfig(_Section):
     """Fraction of the image side, per image and axis."""
     elastic: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Standard deviation of a smooth displacement, as a fraction of the image side."""
+    new_classes: NewClassesConfig = NewClassesConfig()
     alike: AlikeConfig = AlikeConfig()
     photo: PhotoConfig = PhotoConfig()
 

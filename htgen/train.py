@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from htgen.augment import Alike, Augmentation, Photo
+from htgen.augment import Alike, Augmentation, NewClasses, Photo
 from htgen.checkpoint import (
     GeneratorFile,
     RunFolder,
@@ -25,7 +25,7 @@ from htgen.checkpoint import (
     restore_shared_features,
     write_state,
 )
-from htgen.config import AugmentConfig, Config, EpisodeConfig, OptimizerConfig
+from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig
 from htgen.crew import Crew
 from htgen.distributed import ALONE, LostContact, Processes
 from htgen.episodes import EpisodeBatch, EpisodeSampler, EpisodeShape, load_images, open_store
@@ -92,8 +92,14 @@ def episode_shape(config: EpisodeConfig) -> EpisodeShape:
 def augmentation(config: AugmentConfig) -> Augmentation | None:
     """The augmentation of a config section, or None when all is off."""
     values = config.model_dump()
-    alike, photo = Alike(**values.pop("alike")), Photo(**values.pop("photo"))
-    made = Augmentation(**values, alike=alike, photo=photo)
+    made = Augmentation(
+        **{
+            **values,
+            "new_classes": NewClasses(**values["new_classes"]),
+            "alike": Alike(**values["alike"]),
+            "photo": Photo(**values["photo"]),
+        }
+    )
     return None if made == Augmentation() else made
 
 
@@ -128,6 +134,7 @@ class Trainer:
         device: where to train.
         resuming: whether `resume` will be called, so that nothing needs to be fetched from other runs.
         processes: among which processes the episodes of each step are shared out.
+        build: makes the model from the config; for benchmarks that train another one in the same way.
 
     Raises:
         ConfigError: the episodes of a step cannot be shared out evenly.
@@ -141,6 +148,7 @@ class Trainer:
         device: torch.device | str = "cpu",
         processes: Processes = ALONE,
         resuming: bool = False,
+        build: Callable[[ModelConfig], HyperTransformer] = HyperTransformer,
     ) -> None:
         self.config, self.run, self.device = config, run, torch.device(device)
         self.processes = processes
@@ -173,7 +181,7 @@ class Trainer:
             device=self.device,
         )
         torch.manual_seed(config.seed)
-        self.model = HyperTransformer(config.model).to(self.device)
+        self.model = build(config.model).to(self.device)
         self.loss = TrainingLoss(config, self.model, self.train_sampler.class_ids).to(self.device)
         if config.train.restore_shared is not None and not resuming:
             restore_shared_features(self.model, config.train.restore_shared)

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from htgen import randomness
-from htgen.augment import Alike, Augmentation, Photo, _enlarge
+from htgen.augment import Alike, Augmentation, NewClasses, Photo, _enlarge
 from htgen.checkpoint import RunFolder
 from htgen.config import (
     AlikeConfig,
     AugmentConfig,
     Config,
+    NewClassesConfig,
     PhotoConfig,
     ValidationAugmentConfig,
     dump_config,
@@ -35,6 +36,7 @@ EVERYTHING = Augmentation(
     shear=0.1,
     shift=0.05,
     elastic=0.02,
+    new_classes=NewClasses(mirror=True, rotation=10, scale=0.1, shear=0.1, elastic=0.02),
     alike=Alike(True, rotate=0.5, angle=40, resize=0.5, roll=0.5, smooth=0.5, contrast=0.5, negate=0.5),
     photo=Photo(True, flip=0.5, crop=0.4, hue=0.2, brightness=0.3, contrast=0.2),
 )
@@ -163,6 +165,49 @@ def test_a_seed_means_the_same_as_in_the_first_release():
     row = both.apply(before, LABELS, KEYS)[1, 3, 0, 5]
     wanted = [21.51, 14.56, 25.74, 37.14, 49.25, 62.46, 76.03, 89.01, 100.67, 111.49, 122.06, 49.13]
     assert torch.allclose(row, torch.tensor(wanted), atol=0.05)
+
+
+# ------------------------------------------------------------------------------------------------ new classes
+
+A_NEW_CLASS = NewClasses(mirror=True, rotation=25, scale=0.2, shear=0.2, elastic=0.03)
+
+
+def test_new_classes_warp_all_images_of_a_class_alike():
+    before = images()[:, :1].expand(6, 12, 1, 12, 12).contiguous()
+    after = Augmentation(new_classes=A_NEW_CLASS).apply(before, LABELS, KEYS)
+    for label in range(4):
+        of_class = after[:, label::4]
+        assert torch.equal(of_class, of_class[:, :1].expand_as(of_class))
+        assert (of_class[:, 0] - after[:, (label + 1) % 4]).abs().mean() > 1
+    assert (after[0] - after[1]).abs().mean() > 1  # the same labels in another episode
+
+
+def test_new_classes_leave_the_warps_of_images_apart():
+    before = images()[:, :1].expand(6, 12, 1, 12, 12).contiguous()
+    after = Augmentation(rotation=20, new_classes=A_NEW_CLASS).apply(before, LABELS, KEYS)
+    assert (after[:, 0] - after[:, 4]).abs().mean() > 1
+
+
+def test_half_of_the_classes_are_mirrored_exactly():
+    image = torch.rand(1, 9, 9, generator=torch.Generator().manual_seed(1)) * 255
+    before, labels, keys = many(image, 400)
+    after = Augmentation(new_classes=NewClasses(mirror=True)).apply(before, labels, keys)
+    same = torch.isclose(after, before, atol=0.01).flatten(1).all(1)
+    swapped = torch.isclose(after, before.flip(-1), atol=0.01).flatten(1).all(1)
+    assert bool((same ^ swapped).all())
+    assert 160 < int(swapped.sum()) < 240
+
+
+def test_the_warp_of_an_image_comes_before_that_of_its_class():
+    """A dot is put where the class's map takes the place to which the image's map took it."""
+    alone, of_class = Augmentation(rotation=20), NewClasses(rotation=20)
+    both = Augmentation(rotation=20, new_classes=of_class)
+    angles = [
+        dot_angles(augment.apply(dots(6, 12), LABELS, KEYS))
+        for augment in (alone, Augmentation(new_classes=of_class), both)
+    ]
+    assert torch.allclose(angles[0] + angles[1], angles[2], atol=1.5)
+    assert angles[1].abs().max() > 10
 
 
 # ----------------------------------------------------------------- slow re-computation, one image at a time
@@ -533,6 +578,11 @@ FIELDS = {
     "shear": (0.2, {}),
     "shift": (0.2, {}),
     "elastic": (0.05, {}),
+    "new_classes.mirror": (True, {}),
+    "new_classes.rotation": (20.0, {}),
+    "new_classes.scale": (0.2, {}),
+    "new_classes.shear": (0.2, {}),
+    "new_classes.elastic": (0.05, {}),
     "alike.per_class": (True, {"alike": {"contrast": 1.0}}),
     "alike.rotate": (0.9, {}),
     "alike.angle": (20.0, {"alike": {"rotate": 1.0}}),
@@ -551,7 +601,7 @@ FIELDS = {
 
 
 def test_every_field_is_listed():
-    sections = {"alike": AlikeConfig, "photo": PhotoConfig}
+    sections = {"new_classes": NewClassesConfig, "alike": AlikeConfig, "photo": PhotoConfig}
     known = {name for name in AugmentConfig.model_fields if name not in sections}
     known |= {f"{name}.{field}" for name, section in sections.items() for field in section.model_fields}
     assert set(FIELDS) == known
@@ -651,7 +701,7 @@ def test_the_page_names_every_field_and_shows_every_picture():
         assert f"`{path}`" in page or f"{path}:" in page, path
     shown = set(re.findall(r"\]\((images/[^)]+)\)", page))
     assert shown == {f"images/{path.name}" for path in (DOCS / "images").glob("augmentation-*.png")}
-    assert len(shown) == 15
+    assert len(shown) == 16
     assert all((DOCS / name).stat().st_size < 30_000 for name in shown)
 
 

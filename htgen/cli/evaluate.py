@@ -199,7 +199,7 @@ def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None)
 
 def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings) -> dict[str, Any]:
     """Evaluate on one split: the result and how it was made."""
-    from htgen.cli.console import progress
+    from htgen.cli.console import printable, progress, stderr
     from htgen.episodes import EpisodeSampler, load_images
     from htgen.errors import DataError, ModelError
     from htgen.evaluate import TASKS_PER_BATCH
@@ -218,6 +218,14 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
             f"store {store.path} has images of {store.size}x{store.size} pixels, {store.channels} channels; "
             f"generator '{loaded.name}' reads {spec.image_size}x{spec.image_size} and {spec.image_channels}",
             "a store prepared for this generator",
+        )
+    if store.preprocessing != loaded.file.preprocessing:
+        stderr().print(
+            printable(
+                f"warning: store {store.path} was not prepared as the one that '{loaded.name}' was trained "
+                "on, so this is not how good it is on images that are"
+            ),
+            markup=False,
         )
     loaded.model.to(settings.device)
     sampler = EpisodeSampler.from_store(

@@ -54,7 +54,7 @@ class Recipe:
     Args:
         summary: for the list of data sets.
         prepare: writes the store and returns one line for each input that it left out.
-        options: of `--color`, `--ink` and `--fit`, those that it takes.
+        options: of `--color`, `--ink`, `--fit` and `--as-drawings`, those that it takes.
         image_size: the default of `--image-size`.
         needs_source: whether `--source` must be given.
         named_after_source: whether `--out` is data/<name of the source> by default, not data/<data set>.
@@ -77,7 +77,14 @@ def _omniglot(request: Request) -> list[str]:
 
     if request.source is None:
         stderr().print(f"archives are kept in {download_folder(request.out)}", markup=False)
-    prepare_omniglot(request.source, request.out, request.image_size, request.overwrite, request.progress)
+    prepare_omniglot(
+        request.source,
+        request.out,
+        request.image_size,
+        request.overwrite,
+        request.progress,
+        **request.options,
+    )
     return []
 
 
@@ -108,7 +115,12 @@ def _from_files(name: str) -> Callable[[Request], list[str]]:
 
 
 RECIPES = {
-    "omniglot": Recipe("1623 handwritten characters, 20 drawings each", _omniglot, needs_source=False),
+    "omniglot": Recipe(
+        "1623 handwritten characters, 20 drawings each",
+        _omniglot,
+        options=frozenset({"as_drawings"}),
+        needs_source=False,
+    ),
     "miniimagenet": Recipe(
         "100 classes of photographs; mini-imagenet-cache-*.pkl", _from_files("miniimagenet"), image_size=84
     ),
@@ -121,7 +133,7 @@ RECIPES = {
     "folder": Recipe(
         "any folder with one sub-folder per class",
         _folder,
-        options=frozenset({"color", "ink", "fit"}),
+        options=frozenset({"color", "ink", "fit", "as_drawings"}),
         named_after_source=True,
     ),
 }
@@ -140,7 +152,11 @@ def prepare_data(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The store to write. Default: data/<name>.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="The store to write. Default: data/<name>, with --as-drawings data/<name>-drawings.",
+            show_default=False,
+        ),
     ] = None,
     image_size: Annotated[
         int | None,
@@ -166,6 +182,14 @@ def prepare_data(
         FitOption | None,
         typer.Option(help="folder: how images become square. Default: crop.", show_default=False),
     ] = None,
+    as_drawings: Annotated[
+        bool,
+        typer.Option(
+            "--as-drawings",
+            help="omniglot, folder: bring every drawing to one form (cut to the ink, even strokes, ...), as "
+            "generate does with a user's.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
 ) -> None:
     """Turn raw images into a store that train and evaluate read.
@@ -175,16 +199,26 @@ def prepare_data(
     from htgen.cli.console import printable, progress, stderr
 
     recipe = _recipe(dataset)
-    given = {"color": color, "ink": ink and ink.value, "fit": fit and fit.value}
+    given = {
+        "color": color,
+        "ink": ink and ink.value,
+        "fit": fit and fit.value,
+        "as_drawings": as_drawings or None,
+    }
     options = {key: value for key, value in given.items() if value is not None}
     unusable = sorted(set(options) - recipe.options)
     if unusable:
-        raise typer.BadParameter(f"{dataset} does not take it", param_hint=f"--{unusable[0]}")
+        option = unusable[0].replace("_", "-")
+        raise typer.BadParameter(f"{dataset} does not take it", param_hint=f"--{option}")
+    if as_drawings and "ink" in recipe.options and (color or options.get("ink", "none") == "none"):
+        raise typer.BadParameter(
+            "it is for grey drawings: --ink bright or dark, without --color", param_hint="--as-drawings"
+        )
     if source is None and recipe.needs_source:
         raise typer.BadParameter(_source_missing(dataset), param_hint="--source")
     if out is None:
         named_after = source.resolve().name if source is not None and recipe.named_after_source else dataset
-        out = Path("data", named_after)
+        out = Path("data", f"{named_after}-drawings" if as_drawings else named_after)
     with _cleaning_up_when_terminated(), progress() as report:
         size = recipe.image_size if image_size is None else image_size
         left_out = recipe.prepare(Request(source, out, size, overwrite, options, report))

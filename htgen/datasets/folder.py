@@ -31,6 +31,7 @@ def prepare_folder(
     fit: Fit = "crop",
     overwrite: bool = False,
     progress: Progress | None = None,
+    as_drawings: bool = False,
 ) -> list[Unreadable]:
     """Make a store of a folder with one sub-folder per class; the classes are sorted by name.
 
@@ -45,6 +46,8 @@ def prepare_folder(
         fit: how images that are not square become so.
         overwrite: replace a store at `out`.
         progress: see `htgen.datasets.store.Progress`.
+        as_drawings: bring every drawing to one form, as `htgen generate` does (`htgen.ink.DRAWING_STEPS`);
+            for grey images whose `ink` is bright or dark.
 
     Returns:
         The images that could not be read, which were left out.
@@ -59,6 +62,8 @@ def prepare_folder(
     if out.resolve().is_relative_to(source.resolve()):
         raise DataError(f"{out} lies inside the source {source}", "name a folder elsewhere with --out")
     preprocessing = Preprocessing(image_size, 3 if color else 1, ink, fit)
+    if as_drawings:
+        preprocessing = preprocessing.for_real_images()
     unreadable: list[Unreadable] = []
     done, total = 0, sum(map(len, classes.values()))
 

@@ -63,6 +63,7 @@ def prepare_omniglot(
     image_size: int = 28,
     overwrite: bool = False,
     progress: Progress | None = None,
+    as_drawings: bool = False,
 ) -> None:
     """Make the Omniglot store: grey, ink bright (255), paper 0.
 
@@ -74,6 +75,7 @@ def prepare_omniglot(
         image_size: side of the images, 1 to 4096; the originals have 105 pixels.
         overwrite: replace a store at `out`.
         progress: see `htgen.datasets.store.Progress`.
+        as_drawings: bring every drawing to one form, as a user's are (`htgen.ink.DRAWING_STEPS`).
 
     Raises:
         DataError: the source is missing, incomplete or damaged, the download failed, or `out` is taken.
@@ -86,8 +88,12 @@ def prepare_omniglot(
         halves = [_open_half(folder, half, stack) for half in HALVES]
         sources = [name for half in halves for name in half]
         preprocessing = Preprocessing(image_size, 1, "bright", "pad")
+        if as_drawings:
+            preprocessing = preprocessing.for_real_images()
         schemes = {"lake": _lake(sources), "reference": REFERENCE, "vinyals": VINYALS}
-        writer = stack.enter_context(StoreWriter(out, "omniglot", preprocessing, schemes, overwrite))
+        writer = stack.enter_context(
+            StoreWriter(out, store_name(as_drawings), preprocessing, schemes, overwrite)
+        )
         done, total = 0, len(sources) * DRAWINGS
         for half in halves:
             for name, read_images in half.items():
@@ -96,6 +102,11 @@ def prepare_omniglot(
                 done += DRAWINGS
                 if progress is not None:
                     progress("images", done, total)
+
+
+def store_name(as_drawings: bool) -> str:
+    """The name of a store; the two forms have one each, as neither stands in for the other."""
+    return "omniglot-drawings" if as_drawings else "omniglot"
 
 
 def download_folder(out: str | Path) -> Path:

@@ -353,9 +353,10 @@ class Store:
 def _read_manifest(path: Path) -> _Manifest:
     if not path.is_dir():
         found = "is not a folder" if path.exists() else "does not exist"
+        form = " --as-drawings" if path.name.endswith("-drawings") else ""
         raise DataError(
             f"store {path} {found}",
-            f"make it with `htgen prepare-data`, for instance `htgen prepare-data omniglot --out {path}`",
+            f"make it with `htgen prepare-data`, as in `htgen prepare-data omniglot{form} --out {path}`",
         )
     missing = [name for name in (MANIFEST, IMAGES) if not (path / name).is_file()]
     if len(missing) == 2:

@@ -20,6 +20,8 @@ from htgen.cli.prepare_data import RECIPES
 from htgen.datasets import emnist, fashion_mnist, kmnist, miniimagenet, tieredimagenet
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
+from htgen.images import Preprocessing
+from htgen.ink import DRAWING_STEPS
 
 # So that a child process finds the package under test whether or not it is installed.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(htgen.__file__).parents[1])}
@@ -110,6 +112,22 @@ def test_store_goes_to_data_by_default(birds: Path) -> None:
     assert main(["prepare-data", "folder", "--source", str(birds), "--ink", "bright"]) == 0
     store = Store.open("data/birds")
     assert (store.channels, store.size, store.ink) == (1, 28, "bright")
+
+
+def test_drawings_go_to_a_store_of_their_own(birds: Path) -> None:
+    arguments = ["prepare-data", "folder", "--source", str(birds), "--ink", "bright", "--as-drawings"]
+    assert main(arguments) == 0
+    store = Store.open("data/birds-drawings")
+    assert store.preprocessing == Preprocessing(28, 1, "bright", "crop", DRAWING_STEPS)
+
+
+@pytest.mark.parametrize("options", [[], ["--ink", "none"], ["--ink", "dark", "--color"]])
+def test_only_grey_ink_can_be_brought_to_the_form_of_drawings(
+    birds: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare-data", "folder", "--source", str(birds), "--as-drawings", *options]) == 2
+    assert "it is for grey drawings" in capsys.readouterr().err
+    assert not Path("data").exists()
 
 
 def test_unreadable_images_are_listed_and_said_by_the_exit_code(

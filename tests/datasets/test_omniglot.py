@@ -15,6 +15,7 @@ from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
 from htgen.images import Preprocessing, load_image
+from htgen.ink import DRAWING_STEPS
 
 # Characters per alphabet: as many alphabets and characters as the real halves have.
 BACKGROUND = [32] * 29 + [36]
@@ -92,6 +93,16 @@ def test_images_equal_the_preprocessing_of_the_raw_files(store: Store, unpacked:
     for number in (0, 500, 963, 964, 1622):
         (raw,) = (unpacked / store.class_sources[number]).iterdir()
         np.testing.assert_array_equal(store.images[number], store.preprocessing.apply(load_image(raw)))
+
+
+def test_as_drawings_every_image_goes_through_the_steps_for_drawings(archives: Path, tmp_path: Path) -> None:
+    prepare_omniglot(archives, tmp_path / "s", as_drawings=True)
+    store = Store.open(tmp_path / "s", verify=True)
+    assert store.name == "omniglot-drawings"
+    assert store.preprocessing == Preprocessing(28, 1, "bright", "pad", DRAWING_STEPS)
+    # Ink fills three quarters of each side that is the longer one.
+    sides = [np.ptp(np.argwhere(image[..., 0] > 127), axis=0).max() + 1 for image in store.images[:20]]
+    assert all(19 <= side <= 23 for side in sides)
 
 
 def test_ink_is_bright_on_black(store: Store) -> None:

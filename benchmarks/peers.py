@@ -1,0 +1,168 @@
+"""What a user would take instead: other few-shot learners with the same CNN, trained on the same episodes.
+
+    python benchmarks/peers.py prototypical --config glyph-8 --run runs/peer
+    python benchmarks/peers.py maml --config glyph-8 --run runs/peer --shot 1 5 --way 20
+
+Everything that is not the method is the package's own: CNN, norms, augmentation, optimiser, averaged weights,
+choice of the checkpoint on validation classes. So a difference is the method's.
+
+* prototypical: learned convolutions; the logits layer is a nearest-mean classifier with a learned scale
+  (Snell, Swersky, Zemel, "Prototypical networks for few-shot learning", NeurIPS 2017).
+* maml: learned convolutions and a learned start of the logits layer, all adapted by a few gradient steps on
+  the support set; first-order (Finn, Abbeel, Levine, "Model-agnostic meta-learning", ICML 2017, section 5.2).
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from htgen.checkpoint import RunFolder
+from htgen.cnn import ConvWeights, Moments
+from htgen.config import ModelConfig, dump_config, load_config
+from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
+from htgen.evaluate import TASKS_PER_BATCH, evaluate
+from htgen.model import EpisodeOutput, GeneratedWeights, HyperTransformer, SupportView, class_means
+from htgen.train import Trainer, Validated
+
+INNER_STEPS = 5
+INNER_RATE = 0.1
+
+
+class NearestMean(nn.Module):
+    """A logits layer from class means alone: `2 s mu . x - s |mu|^2`, with a learned scale `s`."""
+
+    def __init__(self, feature_count: int) -> None:
+        super().__init__()
+        self.log_sharpness = nn.Parameter(torch.tensor(4.0 / feature_count).log())
+
+    def forward(self, support: Tensor, features: Tensor, view: SupportView) -> tuple[Tensor, Tensor]:
+        means = class_means(features, view.labels, view.way, view.ignore)
+        sharpness = self.log_sharpness.exp()
+        return 2 * sharpness * means, -sharpness * means.square().sum(dim=2)
+
+
+class PrototypicalNetwork(HyperTransformer):
+    """Learned convolutions and `NearestMean`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(only_cnn(config))
+        self.logits: nn.Module = NearestMean(self.spec.feature_count)
+
+
+class Maml(HyperTransformer):
+    """Learned weights, adapted to each support set by gradient steps; their gradient is taken as the
+    identity of the start, which is what first-order means."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(only_cnn(config))
+        self.logits: nn.Module = nn.Identity()
+        self.start = nn.Parameter(torch.zeros(self.spec.feature_count + 1))
+
+    def run(
+        self,
+        support_images: Tensor,
+        support_labels: Tensor,
+        query_images: Tensor,
+        slots: Tensor,
+        ignore: Tensor | None = None,
+    ) -> EpisodeOutput:
+        assert ignore is None
+        episodes, way = slots.shape
+        start = [
+            value.expand(episodes, *value.shape)
+            for conv in self.convs
+            for value in (conv.base_kernel, conv.gamma, conv.beta)
+        ]
+        start.append(self.start.expand(episodes, way, -1))
+        with torch.enable_grad():
+            adapted = [value.detach().clone().requires_grad_() for value in start]
+            for _ in range(INNER_STEPS):
+                logits, _ = self.classify(adapted, None, support_images)
+                loss = F.cross_entropy(logits.flatten(0, 1), support_labels.flatten(), reduction="sum")
+                # The sum over episodes of each one's mean loss: episodes do not touch each other.
+                gradients = torch.autograd.grad(loss / support_labels.shape[1], adapted)
+                adapted = [
+                    (value - INNER_RATE * gradient).detach().requires_grad_()
+                    for value, gradient in zip(adapted, gradients, strict=True)
+                ]
+        moved = [value + (new - value).detach() for value, new in zip(start, adapted, strict=True)]
+        both = torch.cat([support_images, query_images], dim=1)
+        logits, stats = self.classify(moved, support_images.shape[1], both)
+        convs = [ConvWeights(k, None, g, b, g, b) for k, g, b in zip(*[iter(moved[:-1])] * 3, strict=True)]
+        weights = GeneratedWeights(convs, stats, moved[-1][..., :-1], moved[-1][..., -1])
+        return EpisodeOutput(weights, logits[:, support_images.shape[1] :], None, [])  # type: ignore[arg-type]
+
+    def classify(
+        self, values: list[Tensor], support: int | None, images: Tensor
+    ) -> tuple[Tensor, list[Moments]]:
+        """Logits of images, normalised with the statistics of the first `support` of them (all if None)."""
+        from functools import partial
+
+        from htgen.cnn import channels_last, conv_block, head_features
+        from htgen.model import linear
+
+        x, stats = channels_last(images), []
+        for spec, k, g, b in zip(self.spec.convs, *(values[i:-1:3] for i in range(3)), strict=True):
+            weights = ConvWeights(k, None, g, b, g, b)
+            norm = partial(self._normalise, len(x) if support is None else support, None, weights, stats)
+            x = conv_block(x, weights, spec, self.spec, norm)
+        return linear(head_features(x, self.spec), values[-1][..., :-1], values[-1][..., -1]), stats
+
+
+def only_cnn(config: ModelConfig) -> ModelConfig:
+    """The config with learned convolutions and nothing that reads support images."""
+    weights = config.weights.model_copy(update={"learned_layers": 99})
+    shared = config.shared.model_copy(update={"layers": 0})
+    return config.model_copy(update={"weights": weights, "shared": shared})
+
+
+METHODS: dict[str, Callable[[ModelConfig], HyperTransformer]] = {
+    "prototypical": PrototypicalNetwork,
+    "maml": Maml,
+    "htgen": HyperTransformer,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("method", choices=METHODS)
+    parser.add_argument("--config", default="glyph-8")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--way", type=int, nargs="*", default=[20])
+    parser.add_argument("--shot", type=int, nargs="*", default=[1, 5])
+    parser.add_argument("--tasks", type=int, default=600)
+    parser.add_argument("--split", default=None, help="where to measure; default: the validation classes")
+    options = parser.parse_args()
+
+    config = load_config(options.config, options.set)
+    with RunFolder(options.run) as run:
+        trainer = Trainer(config, run, build=METHODS[options.method])
+        run.start(dump_config(config), overwrite=True)
+        started = time.perf_counter()
+        for event in trainer.events():
+            if isinstance(event, Validated):
+                minutes = (time.perf_counter() - started) / 60
+                print(
+                    f"step {event.step}, {minutes:.1f} min: {100 * event.result.accuracy:.2f} %", flush=True
+                )
+    with trainer._averaged_weights():
+        for way in options.way:
+            for shot in options.shot:
+                split = options.split or config.data.val
+                sampler = EpisodeSampler.from_store(
+                    trainer.store, split, EpisodeShape(way, shot, 10), images=load_images(trainer.store),
+                    slot_count=config.model.max_way, seed=0, stream="evaluation", period=TASKS_PER_BATCH,
+                )  # fmt: skip
+                found = evaluate(trainer.model, sampler, options.tasks)
+                percent, interval = 100 * found.accuracy, 100 * found.interval95
+                print(f"{split} {way}-way {shot}-shot: {percent:.2f} ± {interval:.2f} %", flush=True)
+
+
+if __name__ == "__main__":
+    main()
