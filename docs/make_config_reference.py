@@ -59,7 +59,7 @@ def _values(field: dict[str, Any]) -> str:
         case "null":
             return "`null`"
         case "array":
-            return "`[low, high]`"
+            return f"list of {_values(field['items'])}" if "items" in field else "`[low, high]`"
         case "string":
             return "text"
     limits = {

@@ -3,7 +3,7 @@
 This description is the contract between the weight decoder, the executor and the exported file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -128,7 +128,7 @@ def maxpool_spec(
     channels: int,
     activation: Activation,
     norm: Norm,
-    last_pool: bool = True,
+    pools: Collection[int] = (1, 2, 3, 4),
     kernel: int = 3,
     blocks: int = 4,
     norm_first: bool = False,
@@ -136,13 +136,13 @@ def maxpool_spec(
     """The paper's CNN: blocks of `same` conv, activation, 2x2 max-pool and norm; flattened features.
 
     Args:
-        last_pool: whether the last block pools. Without it a 28x28 image keeps 3x3 positions for the
+        pools: which blocks pool, from 1. Without the last pool a 28x28 image keeps 3x3 positions for the
             logits layer instead of 1x1: more weights there, no more work in the convolutions.
     """
     convs = []
     size, in_channels = image_size, image_channels
     for index in range(blocks):
-        pool = last_pool or index < blocks - 1
+        pool = index + 1 in pools
         out_size = size // 2 if pool else size
         convs.append(
             ConvSpec(f"conv{index + 1}", in_channels, channels, kernel, 1, True, pool, size, out_size)

@@ -50,6 +50,12 @@ def _known_name(name: str) -> str:
     return name
 
 
+def _ascending(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if list(numbers) != sorted(set(numbers)):
+        raise ValueError("each at most once, in ascending order")
+    return numbers
+
+
 def _number_or_range(minimum: int) -> Any:
     """Type of a whole number from `minimum` on, or of an inclusive range of such; YAML's is a list."""
 
@@ -253,8 +259,10 @@ class CnnConfig(_Section):
     """`maxpool-4-layer` is the paper's; the others are strided and end in global average pooling."""
     channels: Count = 8
     """Output channels of every convolution."""
-    last_pool: bool = True
-    """maxpool-4-layer: whether the last block pools."""
+    pools: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(strict=False), AfterValidator(_ascending)
+    ] = (1, 2, 3, 4)
+    """maxpool-4-layer: which blocks pool; the paper's all do."""
     kernel: Literal[1, 3, 5, 7] = 3
     """Side of the kernels."""
     stride: Count | None = None
@@ -269,6 +277,15 @@ class CnnConfig(_Section):
     """Learn a second scale and shift of every norm for query images; exported CNNs have these."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Before the logits layer, in training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_0_1(cls, values: Any) -> Any:
+        """`last_pool` of configs and generators of htgen 0.1."""
+        if not isinstance(values, dict) or not isinstance(values.get("last_pool"), bool):
+            return values
+        values = dict(values)
+        return {"pools": (1, 2, 3, 4) if values.pop("last_pool") else (1, 2, 3), **values}
 
 
 class SharedFeaturesConfig(_Section):

@@ -32,7 +32,7 @@ def maxpool_4_layer(config: "ModelConfig") -> CnnSpec:
         channels=cnn.channels,
         activation=cnn.activation,
         norm=cnn.norm,
-        last_pool=cnn.last_pool,
+        pools=cnn.pools,
         kernel=cnn.kernel,
         norm_first=cnn.norm_first,
     )
@@ -41,8 +41,8 @@ def maxpool_4_layer(config: "ModelConfig") -> CnnSpec:
 def strided(config: "ModelConfig", blocks: int) -> CnnSpec:
     """Strided convolutions and global average pooling."""
     cnn = config.cnn
-    if not cnn.last_pool:
-        raise ValueError("cnn.last_pool: only maxpool-4-layer has pools")
+    if cnn.pools != (1, 2, 3, 4):
+        raise ValueError("cnn.pools: only maxpool-4-layer has pools")
     return strided_spec(
         image_size=config.image_size,
         image_channels=config.image_channels,

@@ -63,7 +63,7 @@ def toy_values(store_path: Path) -> dict:
             "max_way": 6,
             "image_size": SIZE,
             "embedding_dim": 4,
-            "cnn": {"channels": 4, "last_pool": False},
+            "cnn": {"channels": 4, "pools": [1, 2, 3]},
             "shared": {"layers": 2, "width": 4, "dropout": 0.1},
             "transformer": {"layers": 1},
             "weights": {"base": True, "prototypes": True},

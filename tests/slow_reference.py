@@ -126,7 +126,7 @@ def cnn_blocks(config: ModelConfig) -> list[Block]:
     size, channels = config.image_size, config.image_channels
     for index in range(count):
         if maxpool:
-            pool = config.cnn.last_pool or index < count - 1
+            pool = index + 1 in config.cnn.pools
             out = size // 2 if pool else size
             blocks.append(Block(channels, size, out, 1, (config.cnn.kernel - 1) // 2, pool))
         else:

@@ -22,7 +22,7 @@ from htgen.model import HyperTransformer
 
 SHAPES = {
     "paper": {},
-    "no last pool": {"cnn": {"channels": 4, "last_pool": False}},
+    "no last pool": {"cnn": {"channels": 4, "pools": [1, 2, 3]}},
     "lrelu": {"cnn": {"channels": 4, "activation": "lrelu"}},
     "three layers": {"cnn": {"channels": 4, "shape": "3-layer", "stride": 1}},
     "five by five": {"cnn": {"channels": 4, "kernel": 5}},

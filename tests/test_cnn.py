@@ -85,7 +85,7 @@ def test_a_silent_channel_stays_finite():
 
 def test_features_are_flattened_or_averaged():
     x = random(IMAGES, EPISODES, 4, 3, 3)
-    flat = head_features(x, paper_spec(channels=4, last_pool=False))
+    flat = head_features(x, paper_spec(channels=4, pools=(1, 2, 3)))
     assert flat.shape == (EPISODES, IMAGES, 36)
     assert torch.equal(flat[1, 2], x[2, 1].flatten())
     average = head_features(
@@ -108,7 +108,7 @@ def test_sizes_of_the_papers_cnn():
 
 
 def test_without_the_last_pool_features_keep_their_positions():
-    spec = paper_spec(last_pool=False)
+    spec = paper_spec(pools=(1, 2, 3))
     assert spec.feature_count == 72
     assert spec.convs[-1].out_size == 3
     assert spec.multiply_adds(20) - paper_spec().multiply_adds(20) == 20 * 64

@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htgen.config import Config, dump_config, load_config, parse_yaml, preset_names
+from htgen.config import Config, dump_config, load_config, parse_yaml, preset_names, validate
 from htgen.errors import ConfigError
 
 
@@ -75,7 +75,7 @@ def test_the_references_presets_have_the_references_values(name):
                 "cnn": {
                     "shape": "maxpool-4-layer",
                     "channels": channels,
-                    "last_pool": True,
+                    "pools": [1, 2, 3, 4],
                     "kernel": 3,
                     "stride": None,  # of maxpool-4-layer it is always 1
                     "activation": nonlinearity,
@@ -226,7 +226,9 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
             "{model: {weights: {base: true}}, train: {pretrain_shared: true, variation_penalty: 1.0}}",
             "train.variation_penalty: pretrain_shared trains no CNN",
         ),
-        ("model: {cnn: {shape: 3-layer, last_pool: false}}", "cnn.last_pool: only maxpool-4-layer"),
+        ("model: {cnn: {shape: 3-layer, pools: [1]}}", "cnn.pools: only maxpool-4-layer"),
+        ("model: {cnn: {pools: [1, 5]}}", "model.cnn.pools"),
+        ("model: {cnn: {pools: [2, 1]}}", "each at most once, in ascending order"),
         ("model: {cnn: {stride: 2}}", "cnn.stride: maxpool-4-layer has stride 1"),
         ("model: {image_size: 8}", "image_size: 8 pixels do not survive"),
         ("model: {image_size: 15, cnn: {shape: 4-layer}}", "image_size: 15 pixels do not survive"),
@@ -386,12 +388,12 @@ def test_every_float_is_read_as_python_writes_it(value):
 def test_overrides_reach_into_sections(tmp_path):
     path = write(tmp_path, "optimizer: {lr: 1.0}\n")
     config = load_config(
-        path, ["optimizer.lr=3e-4", "episodes.shot=[1, 5]", "name=other", "model.cnn.last_pool=false"]
+        path, ["optimizer.lr=3e-4", "episodes.shot=[1, 5]", "name=other", "model.cnn.pools=[1, 2, 4]"]
     )
     assert config.optimizer.lr == 3e-4
     assert config.episodes.shot == (1, 5)
     assert config.name == "other"
-    assert config.model.cnn.last_pool is False
+    assert config.model.cnn.pools == (1, 2, 4)
     assert "optimizer.lrr: unknown key" in faults(path, "optimizer.lrr=1")
     for override in ("lr", "=1", ".=1", "optimizer..lr=1"):
         assert f"cannot read the override '{override}'" in faults(path, override)
@@ -434,3 +436,10 @@ def test_an_unknown_preset_suggests_a_known_one():
 
 def test_a_missing_file_is_named(tmp_path):
     assert "nothing.yaml" in faults(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize(("old", "pools"), [(True, (1, 2, 3, 4)), (False, (1, 2, 3))])
+def test_a_config_of_the_first_release_is_read(old, pools):
+    config = validate(Config, {"model": {"cnn": {"last_pool": old}}}, "an old file")
+    assert config.model.cnn.pools == pools
+    assert parse_yaml(dump_config(config), "dump")[0]["model"]["cnn"]["pools"] == list(pools)

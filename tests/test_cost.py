@@ -24,7 +24,7 @@ HAND = {
     "image_size": 8,
     "max_way": 4,
     "embedding_dim": 2,
-    "cnn": {"channels": 2, "last_pool": False},
+    "cnn": {"channels": 2, "pools": [1, 2, 3]},
     "shared": {"layers": 2, "width": 3},
     "local": {"width": 2},
     "transformer": {"layers": 1, "heads": 1},
@@ -106,7 +106,7 @@ SMALL = {
 VARIANTS = {
     "default": {},
     "few channels": {"cnn": {"channels": 3}},  # the product over gathered patches
-    "no last pool": {"cnn": {"channels": 6, "last_pool": False}},
+    "no last pool": {"cnn": {"channels": 6, "pools": [1, 2, 3]}},
     "norm first, batch": {"cnn": {"channels": 6, "norm": "batch", "norm_first": True}},
     "5x5": {"cnn": {"channels": 6, "kernel": 5}},
     "3-layer": {"cnn": {"channels": 6, "shape": "3-layer"}},

@@ -40,7 +40,7 @@ def episodes(count: int = 3, way: int = WAY, shot: int = SHOT) -> tuple[torch.Te
 VARIANTS = [
     {},
     {"weights": {"base": False, "prototypes": False}},
-    {"cnn": {"channels": 4, "last_pool": False}},
+    {"cnn": {"channels": 4, "pools": [1, 2, 3]}},
 ]
 
 

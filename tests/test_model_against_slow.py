@@ -22,7 +22,8 @@ SLOTS = [[4, 0, 2], [1, 3, 0]]
 
 SHAPES: dict[str, dict[str, Any]] = {
     "maxpool": {"shape": "maxpool-4-layer"},
-    "maxpool, last unpooled": {"shape": "maxpool-4-layer", "last_pool": False},
+    "maxpool, last unpooled": {"shape": "maxpool-4-layer", "pools": [1, 2, 3]},
+    "maxpool, third unpooled": {"shape": "maxpool-4-layer", "pools": [1, 2, 4]},
     "3-layer": {"shape": "3-layer"},
     "3-layer, stride 1": {"shape": "3-layer", "stride": 1},
     "4-layer": {"shape": "4-layer"},
@@ -163,7 +164,7 @@ def model_config(settings: Settings) -> ModelConfig:
             values[section] = value
     cnn, shared = values["cnn"], values["shared"]
     if cnn["shape"] == "maxpool-4-layer":
-        size = 16 if "last_pool" in cnn else 18  # 18: a pool meets an odd size
+        size = 16 if "pools" in cnn else 18  # 18: a pool meets an odd size
     else:
         size = 1 if settings["cnn"] == "4-layer" else 2
         for _ in range(3 if cnn["shape"] == "3-layer" else 4):
