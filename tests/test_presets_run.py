@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from htgen.cli import evaluate, main
 from htgen.config import load_config, preset_names, preset_text
@@ -63,6 +64,16 @@ def write_tieredimagenet(folder: Path) -> None:
         test_tieredimagenet.write_part(folder, part, len(labels), labels)
 
 
+def write_caltech101(folder: Path) -> None:
+    """80 folders of JPEG files, as unpacked."""
+    random = np.random.default_rng(0)
+    for number in range(80):
+        (folder / f"class{number:02}").mkdir()
+        for k in range(PHOTOS):
+            pixels = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"class{number:02}" / f"image_{k:04}.jpg")
+
+
 WRITERS = {
     "omniglot": write_omniglot,
     "miniimagenet": write_miniimagenet,
@@ -88,6 +99,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             raw = path / "raw" / name
             raw.mkdir(parents=True)
             write(raw)
+        (path / "caltech101").mkdir()
+        write_caltech101(path / "caltech101")
         for command in {tuple(commands(name)[0]) for name in preset_names()}:
             source = [] if "--source" in command else ["--source", "FOLDER"]  # omniglot: not downloaded here
             raw = path / "raw" / command[1]
@@ -103,7 +116,9 @@ def _smaller(half: omniglot.Half) -> omniglot.Half:
 def test_a_preset_opens_with_the_commands_that_use_it(name: str) -> None:
     prepare, train, measure = commands(name)
     assert prepare[0] == "prepare-data"
-    assert load_config(name).data.store == f"data/{prepare[1]}"
+    source = prepare[prepare.index("--source") + 1] if prepare[1] == "folder" else prepare[1]
+    form = "-drawings" if "--as-drawings" in prepare else ""
+    assert load_config(name).data.store == f"data/{source}{form}"
     assert train == ["train", "--config", name]
     assert measure[:2] == ["evaluate", f"runs/{name}"]
 
@@ -131,7 +146,8 @@ def test_a_preset_runs(
     document = json.loads(capsys.readouterr().out)
     config = load_config(name)
     assert (document["generator"], document["tasks"]) == (name, 2)
-    assert document["split"] == f"{config.data.train.partition(':')[0]}:test"
+    test = f"{config.data.train.partition(':')[0]}:test"
+    assert document["split"] == (measure[measure.index("--split") + 1] if "--split" in measure else test)
     assert (document["way"], document["shot"]) == (
         config.validation.way,
         1 if isinstance(config.validation.shot, tuple) else config.validation.shot,
