@@ -1,7 +1,7 @@
-"""Making confidence mean something: one temperature for a generator, and what rejecting unsure answers costs.
+"""Making confidence mean something: a generator's temperatures, and what rejecting unsure answers costs.
 
-Logits are divided by the temperature. It is chosen on tasks of classes that were not trained on, of several
-ways and shots, so that of all answers given with 80 % about 80 % are right.
+Logits are divided by a temperature, one for each shot. They are chosen on tasks of classes that were not
+trained on, of several ways, so that of all answers given with 80 % about 80 % are right.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from htgen.bundle import softmax
 from htgen.episodes import EpisodeSampler, EpisodeShape
 from htgen.evaluate import TASKS_PER_BATCH
 from htgen.model import HyperTransformer
+from htgen.temperature import Temperature
 
 BINS = 15
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -74,6 +75,16 @@ def collect(
         labels.append(batch.query_labels[known].cpu().numpy())
         others.append(logits[~known].cpu().numpy())
     return Outputs(way, shape.shot, *(np.concatenate(parts) for parts in (own, labels, others)))
+
+
+def fit(outputs: Sequence[Outputs]) -> Temperature:
+    """One temperature for each shot that occurs, every way counting alike."""
+    shots = sorted({output.shot for output in outputs})
+    return Temperature(
+        tuple(
+            (shot, fit_temperature([output for output in outputs if output.shot == shot])) for shot in shots
+        )
+    )
 
 
 def fit_temperature(outputs: Sequence[Outputs]) -> float:
@@ -140,10 +151,10 @@ class Rejection:
     foreign_caught: float
 
 
-def rejections(outputs: Sequence[Outputs], temperature: float) -> list[Rejection]:
+def rejections(outputs: Sequence[Outputs], temperature: Temperature) -> list[Rejection]:
     """The cost at each of `THRESHOLDS`, over all settings together."""
     confidence, correct = answers(outputs, temperature)
-    foreign = np.concatenate([softmax(output.foreign / temperature).max(axis=1) for output in outputs])
+    foreign = np.concatenate([_confidence(output.foreign, output, temperature) for output in outputs])
     found = []
     for threshold in THRESHOLDS:
         accepted = confidence >= threshold
@@ -153,20 +164,25 @@ def rejections(outputs: Sequence[Outputs], temperature: float) -> list[Rejection
     return found
 
 
-def answers(outputs: Sequence[Outputs], temperature: float) -> tuple[Answers, npt.NDArray[np.bool_]]:
+def answers(outputs: Sequence[Outputs], temperature: Temperature) -> tuple[Answers, npt.NDArray[np.bool_]]:
     """Confidence of every answer, and whether it was right, over all settings together."""
-    confidence = [softmax(output.logits / temperature).max(axis=1) for output in outputs]
+    confidence = [_confidence(output.logits, output, temperature) for output in outputs]
     correct = [output.logits.argmax(axis=1) == output.labels for output in outputs]
     return np.concatenate(confidence).astype(np.float64), np.concatenate(correct)
 
 
-def describe(outputs: Sequence[Outputs], temperature: float) -> dict[str, Any]:
+def _confidence(logits: Floats, output: Outputs, temperature: Temperature) -> Floats:
+    return softmax(logits / np.float32(temperature.at(output.shot))).max(axis=1)
+
+
+def describe(outputs: Sequence[Outputs], temperature: Temperature) -> dict[str, Any]:
     """All figures for these outputs, as plain values: what a generator file keeps as its `calibration`."""
-    before, after = (reliability(*answers(outputs, t)) for t in (1.0, temperature))
+    both = Temperature(), temperature
+    before, after = (reliability(*answers(outputs, t)) for t in both)
     settings = []
     for output in outputs:
-        errors = [reliability(*answers([output], t)).error for t in (1.0, temperature)]
-        accuracy = float(answers([output], 1.0)[1].mean())
+        errors = [reliability(*answers([output], t)).error for t in both]
+        accuracy = float(answers([output], temperature)[1].mean())
         settings.append(
             {
                 "way": output.way,
@@ -177,7 +193,7 @@ def describe(outputs: Sequence[Outputs], temperature: float) -> dict[str, Any]:
             }
         )
     return {
-        "temperature": temperature,
+        "temperatures": [list(pair) for pair in temperature.by_shot],
         "error_before": before.error,
         "error": after.error,
         "bins_before": before.bins,

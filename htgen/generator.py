@@ -18,6 +18,7 @@ from htgen.generated_cnn import GeneratedCNN
 from htgen.generator_files import DEFAULT_GENERATOR, generator_path
 from htgen.images import Preprocessing
 from htgen.model import GeneratedWeights
+from htgen.temperature import Temperature
 
 EPISODES_PER_BATCH = 16
 UNLABELED = -1
@@ -42,6 +43,11 @@ class Support:
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+
+    @property
+    def shot(self) -> float:
+        """Labelled images per class, in the mean."""
+        return float((self.labels != UNLABELED).sum()) / len(self.classes)
 
 
 @dataclass(frozen=True)
@@ -130,13 +136,14 @@ class Generator:
 
     @property
     def knows_unlabeled(self) -> bool:
-        """Whether its training episodes had support images without labels."""
-        return self.file.provenance.get("config", {}).get("episodes", {}).get("unlabeled", 0) != 0
+        """Whether support images without labels help it: it moves class means by them, or has seen such."""
+        seen = self.file.provenance.get("config", {}).get("episodes", {}).get("unlabeled", 0) != 0
+        return seen or self.file.model.weights.refine_prototypes > 0
 
     @property
-    def temperature(self) -> float:
-        """By which the logits of its CNNs are divided (`htgen calibrate`); 1 when it was not calibrated."""
-        return float(self.file.provenance.get("calibration", {}).get("temperature", 1.0))
+    def temperature(self) -> Temperature:
+        """By which the logits of its CNNs are divided (`htgen calibrate`)."""
+        return Temperature.of(self.file.provenance)
 
     def generate(
         self,
@@ -208,6 +215,7 @@ class Generator:
         if self.model.spec.norm == "batch" or support.labels[labeled].bincount().min() < 2:
             return None
         count = len(support.labels)
+        temperature = self.temperature.at(support.shot)
         positions = torch.arange(count)
         others = positions[None].expand(count, -1)[~torch.eye(count, dtype=torch.bool)].view(count, -1)
         found = []
@@ -216,7 +224,7 @@ class Generator:
             slots = torch.arange(len(support.classes)).expand(len(chunk), -1)
             left_out = support.images[chunk][:, None]
             logits = self.model(support.images[rest], support.labels[rest], left_out, slots)
-            found.append((logits[:, 0] / self.temperature).softmax(dim=1))
+            found.append((logits[:, 0] / temperature).softmax(dim=1))
         return LeaveOneOut(support.labels[labeled].numpy(), torch.cat(found).numpy(), support.classes)
 
     def look_alikes(self, support: "Support", check: LeaveOneOut | None) -> list[LookAlike]:
@@ -245,8 +253,9 @@ class Generator:
             tensors[f"{conv.name}.norm.mean"] = stats.mean
             tensors[f"{conv.name}.norm.var"] = stats.variance
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
-        tensors["logits.weight"] = weights.logits_weight / self.temperature
-        tensors["logits.bias"] = weights.logits_bias / self.temperature
+        temperature = self.temperature.at(support.shot)
+        tensors["logits.weight"] = weights.logits_weight / temperature
+        tensors["logits.bias"] = weights.logits_bias / temperature
         arrays = {name: tensor[0].float().numpy().copy() for name, tensor in tensors.items()}
         return Bundle(
             spec,

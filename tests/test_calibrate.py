@@ -1,6 +1,7 @@
 """Temperatures that are known are found; figures that can be worked out by hand are right."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import torch
 from test_bundle import LABELS, make_generator, pictures
 
 from htgen.bundle import softmax
-from htgen.calibrate import Outputs, collect, fit_temperature, rejections, reliability
+from htgen.calibrate import Outputs, answers, collect, fit, fit_temperature, rejections, reliability
 from htgen.cli import main
 from htgen.datasets.splits import resolve_split
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
 from htgen.generator import Generator, load_generator
+from htgen.temperature import Temperature
 
 
 def drawn_from(temperature: float, count: int = 20_000, way: int = 5) -> Outputs:
@@ -53,7 +55,7 @@ def test_the_cost_of_rejecting_by_hand():
         return np.log(np.array([[p, 1 - p] for p in probabilities], np.float32))
 
     outputs = [Outputs(2, 1, logits(0.99, 0.85, 0.6, 0.55), np.array([0, 1, 0, 0]), logits(0.92, 0.6))]
-    costs = {cost.threshold: cost for cost in rejections(outputs, 1.0)}
+    costs = {cost.threshold: cost for cost in rejections(outputs, Temperature())}
     assert (costs[0.5].accuracy, costs[0.5].rejected, costs[0.5].foreign_caught) == (0.75, 0, 0)
     assert (costs[0.8].accuracy, costs[0.8].rejected, costs[0.8].foreign_caught) == (0.5, 0.5, 0.5)
     assert (costs[0.95].accuracy, costs[0.95].rejected, costs[0.95].foreign_caught) == (1, 0.75, 1)
@@ -100,10 +102,7 @@ def test_the_temperature_scales_the_logits_of_every_cnn():
     plain = make_generator()
     file = plain.file
     calibrated = Generator(
-        type(file)(
-            file.name, file.model, file.tensors, file.preprocessing, {"calibration": {"temperature": 2.5}}
-        ),
-        plain.sha256,
+        replace(file, provenance={"calibration": {"temperatures": [[1, 9.0], [2, 2.5]]}}), plain.sha256
     )
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 1, 20, 20)).astype(np.float32))
     before, after = (g.generate(pictures(), LABELS) for g in (plain, calibrated))
@@ -121,14 +120,15 @@ def test_the_command_writes_a_generator_with_its_temperature(store_path, tmp_pat
     command += ["--way", "2", "--way", "5", "--shot", "1"]
     assert main([*command, "-o", str(output), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert load_generator(output).temperature == document["temperature"]
-    assert load_generator(path).temperature == 1
+    ((shot, temperature),) = document["temperatures"]
+    assert load_generator(output).temperature == Temperature(((shot, temperature),))
+    assert load_generator(path).temperature.at(1) == 1
     assert [row["way"] for row in document["settings"]] == [2, 5]
     assert main(["inspect", str(output)]) == 0
-    assert f"temperature {document['temperature']:.3f}" in capsys.readouterr().out
+    assert f"temperature {temperature:.3f} (shot 1)" in capsys.readouterr().out
     assert main(command) == 0
     text = capsys.readouterr().out
-    assert f"temperature {document['temperature']:.3f}" in text
+    assert f"temperature {temperature:.3f} (shot 1)" in text
     assert "written" not in text
 
 
@@ -142,3 +142,33 @@ def test_what_cannot_be_calibrated_is_said(store_path, tmp_path, capsys):
     assert "validated" in capsys.readouterr().err
     assert main(["calibrate", str(path), "--data", str(store_path), "--split", "all"]) == 4
     assert "shots" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shot", "expected"), [(0.5, 1.4), (1, 1.4), (2, 1.3), (4, 1.2), (40**0.5, 1.0), (10, 0.8), (99, 0.8)]
+)
+def test_temperatures_between_those_measured_lie_between(shot, expected):
+    assert Temperature(((1, 1.4), (4, 1.2), (10, 0.8))).at(shot) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({}, 1.0),
+        ({"calibration": {"temperature": 1.5}}, 1.5),
+        ({"calibration": {"temperatures": [[2, 3]]}}, 3),
+    ],
+)
+def test_a_temperature_is_for_every_shot_where_there_is_but_one(record, expected):
+    assert [Temperature.of(record).at(shot) for shot in (1, 2, 7)] == [expected] * 3
+
+
+def test_each_shot_gets_its_own_temperature():
+    outputs = [replace(drawn_from(t), shot=shot) for shot, t in ((1, 2.0), (5, 0.5))]
+    fitted = fit(outputs)
+    assert fitted.at(1) == pytest.approx(2.0, rel=0.05)
+    assert fitted.at(5) == pytest.approx(0.5, rel=0.05)
+    # Together they have no single temperature that is right for either.
+    assert reliability(*answers(outputs, fitted)).error < 0.02
+    single = Temperature(((1, fit_temperature(outputs)),))
+    assert all(reliability(*answers([output], single)).error > 0.05 for output in outputs)

@@ -33,7 +33,7 @@ def test_file_module_and_generator_give_the_same_logits(generator, support, tmp_
     )
     slots = torch.arange(len(prepared.classes))[None]
     weights = generator.model.generate(prepared.images[None], prepared.labels[None], slots)
-    expected = generator.model.execute(weights, queries[None])[0] / generator.temperature
+    expected = generator.model.execute(weights, queries[None])[0] / generator.temperature.at(prepared.shot)
     generator.generate_bundle(prepared).save(tmp_path / "cnn.safetensors")
     module, bundle = htgen.load_cnn(tmp_path / "cnn.safetensors"), Bundle.load(tmp_path / "cnn.safetensors")
     assert (module(queries) - expected).abs().max() <= 1e-5

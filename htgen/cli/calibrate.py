@@ -22,7 +22,7 @@ def calibrate(
         typer.Option(
             "--output",
             "-o",
-            help="Write the generator with its temperature to this file.",
+            help="Write the generator with its temperatures to this file.",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +51,7 @@ def calibrate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same tasks.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Find the temperature that makes a generator's probabilities right, and what rejecting costs.
+    """Find the temperatures, by shot, that make a generator's probabilities right, and what rejecting costs.
 
     Tasks of every way with every shot are drawn from classes that were not trained on; all figures are of
     tasks other than those that the temperature was fitted to. Foreign images are of 5 further classes. With
@@ -61,7 +61,7 @@ def calibrate(
     from functools import partial
     from itertools import product
 
-    from htgen.calibrate import Outputs, collect, describe, fit_temperature
+    from htgen.calibrate import Outputs, collect, describe, fit
     from htgen.cli.console import progress
     from htgen.cli.evaluate import open_store_of
     from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
@@ -98,7 +98,7 @@ def calibrate(
             report("calibrating", done, len(streams) * len(shapes))
             found = collect(loaded.model, partial(make_sampler, stream), shape, FOREIGN_CLASSES, tasks)
             outputs[stream].append(found)
-    temperature = fit_temperature(outputs[streams[0]])
+    temperature = fit(outputs[streams[0]])
     document = {
         **describe(outputs[streams[1]], temperature),
         "split": split,
@@ -118,11 +118,13 @@ def calibrate(
 
 
 def _print(name: str, document: dict[str, Any]) -> None:
+    from htgen.temperature import Temperature
+
     def percent(value: float) -> str:
         return f"{100 * value:.1f} %"
 
     typer.echo(f"generator   {name}, {document['tasks']} tasks of {document['split']} in each row")
-    typer.echo(f"temperature {document['temperature']:.3f}")
+    typer.echo(f"temperature {Temperature.of({'calibration': document})}")
     before, after = percent(document["error_before"]), percent(document["error"])
     typer.echo(f"calibration error {before} before, {after} after")
     typer.echo("way  shot  accuracy   before    after")

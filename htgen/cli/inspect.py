@@ -112,7 +112,9 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
         split = provenance["config"]["data"]["val"]
         rows.append(("validation", f"{accuracy:.2f} ± {interval:.2f} % on {split}, {result['tasks']} tasks"))
     if provenance.get("calibration"):
+        from htgen.temperature import Temperature
+
         result = provenance["calibration"]
         error = f"calibration error {100 * result['error']:.1f} % on {result['split']}"
-        rows.append(("temperature", f"{result['temperature']:.3f}, {error}"))
+        rows.append(("temperature", f"{Temperature.of(provenance)}; {error}"))
     return rows
