@@ -26,5 +26,7 @@ def test_every_key_is_there_once_with_its_default_and_a_meaning():
     rows = re.findall(r"^\| `([a-z0-9_.]+)` \| (.+) \| `(.*)` \| (.+) \|$", PAGE, re.MULTILINE)
     keys = [key for key, *_ in rows]
     assert len(keys) == len(set(keys))
-    assert {key: yaml.safe_load(default) for key, _, default, _ in rows} == flatten(Config().model_dump())
+    assert {key: yaml.safe_load(default) for key, _, default, _ in rows} == flatten(
+        Config().model_dump(mode="json")
+    )
     assert all(values.strip() and meaning.strip() for _, values, _, meaning in rows)
