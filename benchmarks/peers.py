@@ -15,6 +15,7 @@ choice of the checkpoint on validation classes. So a difference is the method's.
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,11 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.checkpoint import RunFolder
-from htgen.cnn import ConvWeights, Moments
+from htgen.cnn import ConvWeights, Moments, channels_last, conv_block, head_features
 from htgen.config import ModelConfig, dump_config, load_config
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
 from htgen.evaluate import TASKS_PER_BATCH, evaluate
-from htgen.model import EpisodeOutput, GeneratedWeights, HyperTransformer, SupportView, class_means
+from htgen.model import EpisodeOutput, GeneratedWeights, HyperTransformer, SupportView, class_means, linear
 from htgen.train import Trainer, Validated
 
 INNER_STEPS = 5
@@ -101,11 +102,6 @@ class Maml(HyperTransformer):
         self, values: list[Tensor], support: int | None, images: Tensor
     ) -> tuple[Tensor, list[Moments]]:
         """Logits of images, normalised with the statistics of the first `support` of them (all if None)."""
-        from functools import partial
-
-        from htgen.cnn import channels_last, conv_block, head_features
-        from htgen.model import linear
-
         x, stats = channels_last(images), []
         for spec, k, g, b in zip(self.spec.convs, *(values[i:-1:3] for i in range(3)), strict=True):
             weights = ConvWeights(k, None, g, b, g, b)
