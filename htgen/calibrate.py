@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from htgen.bundle import softmax
 from htgen.episodes import EpisodeSampler, EpisodeShape
 from htgen.evaluate import TASKS_PER_BATCH
 from htgen.model import HyperTransformer
+from htgen.numpy_cnn import softmax
 
 BINS = 15
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)

@@ -1,8 +1,8 @@
 """Output tokens -> weight tensors of one CNN layer (as in the reference system).
 
 An allocation says how many slices a layer is written in, how long a slice is, and how the slices
-become tensors, or NumPy arrays: the same methods serve both. A new one is one class here, entered in `ALLOCATIONS`, and its name in the config (see
-docs/extending.md).
+become weights: by methods and indices that tensors and NumPy arrays share. A new one is one class here,
+entered in `ALLOCATIONS`, and its name in the config (see docs/extending.md).
 """
 
 from collections.abc import Callable, Mapping

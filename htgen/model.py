@@ -20,7 +20,15 @@ from htgen.config import ModelConfig
 from htgen.decoder import ALLOCATIONS, LogitsAllocation
 from htgen.errors import ModelError
 from htgen.shapes import cnn_spec
-from htgen.sizes import LOCAL_CONVS, is_learned, local_convs, local_width, shared_convs, shared_padding, token_widths
+from htgen.sizes import (
+    LOCAL_CONVS,
+    is_learned,
+    local_convs,
+    local_width,
+    shared_convs,
+    shared_padding,
+    token_widths,
+)
 from htgen.tokens import LocalFeatures, SharedFeatures
 from htgen.transformer import Transformer
 from htgen.views import add_views

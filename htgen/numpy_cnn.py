@@ -16,6 +16,10 @@ Moments = tuple[Floats, Floats]
 """Mean and variance `[E, C]` of a block's output, before normalisation."""
 
 
+CACHED_NUMBERS = 100_000
+"""How many numbers are gathered at a time: few enough to stay in the processor's cache."""
+
+
 def run(spec: CnnSpec, tensors: Mapping[str, Floats], images: Floats) -> Floats:
     """Run each episode's CNN on its images.
 
@@ -62,13 +66,33 @@ def conv_block(
         kernel, bias: `[E, O, C, k, k]` and `[E, O]`.
         norm: normalises `[E, N, H, W, O]`; the caller knows with which statistics.
     """
-    x = convolve(x, kernel.transpose(0, 3, 4, 2, 1), conv.stride, conv.padding)
+    kernel = kernel.transpose(0, 3, 4, 2, 1)
+
+    def before_norm(part: Floats) -> Floats:
+        part = convolve(part, kernel, conv.stride, conv.padding)
+        if conv.pool and not cnn.norm_first:  # before bias and activation, as in `htgen.cnn`
+            part = _pool(part)
+        if bias is not None:
+            add(part, bias)
+        return part if cnn.norm_first else activate(part, cnn.activation)
+
+    x = by_images(before_norm, x, len(x) * conv.conv_size**2 * conv.kernel**2 * conv.in_channels)
+    x = norm(x)
     if cnn.norm_first:
-        x = activate(norm(x if bias is None else add(x, bias)), cnn.activation)
+        x = activate(x, cnn.activation)
         return _pool(x) if conv.pool else x
-    if conv.pool:  # first, as in `htgen.cnn`
-        x = _pool(x)
-    return norm(activate(x if bias is None else add(x, bias), cnn.activation))
+    return x
+
+
+def by_images(run: Callable[[Floats], Floats], x: Floats, numbers: int) -> Floats:
+    """Run some images of `[E, N, ...]` at a time, where each image by itself is as among others.
+
+    Args:
+        numbers: that are gathered for one image of each episode.
+    """
+    step = max(1, CACHED_NUMBERS // numbers)
+    parts = [run(x[:, start : start + step]) for start in range(0, x.shape[1], step)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def convolve(x: Floats, kernel: Floats, stride: int, padding: int) -> Floats:
@@ -86,7 +110,7 @@ def convolve(x: Floats, kernel: Floats, stride: int, padding: int) -> Floats:
     windows: Floats = np.ndarray(
         (episodes, count, rows, columns, k, k, channels),
         x.dtype,
-        x,  # type: ignore[arg-type]
+        x,
         0,
         (episode, image, stride * row, stride * column, row, column, channel),
     )
@@ -112,10 +136,10 @@ def add(x: Floats, bias: Floats) -> Floats:
 
 def moments(x: Floats) -> Moments:
     """Per-channel mean and (biased) variance over images and positions: `[E, N, H, W, C] -> [E, C]`."""
-    mean = _channel_means(x)
+    mean = global_average(x).mean(axis=1)
     centred = _rows(x) - _spread(mean, x)
     centred *= centred
-    return mean, _channel_means(centred.reshape(x.shape))
+    return mean, global_average(centred.reshape(x.shape)).mean(axis=1)
 
 
 def normalise(x: Floats, stats: Moments, gamma: Floats, beta: Floats) -> Floats:
@@ -130,13 +154,20 @@ def normalise(x: Floats, stats: Moments, gamma: Floats, beta: Floats) -> Floats:
 def head_features(x: Floats, spec: CnnSpec) -> Floats:
     """Inputs of the logits layer: `[E, N, H, W, C] -> [E, N, F]`, in the order `[C, H, W]`."""
     if spec.head == "average":
-        return x.mean(axis=(2, 3))
+        return global_average(x)
     return x.transpose(0, 1, 4, 2, 3).reshape(*x.shape[:2], -1)
+
+
+def global_average(x: Floats) -> Floats:
+    """`[E, N, H, W, C] -> [E, N, C]`."""
+    rows = x.reshape(*x.shape[:3], -1).sum(axis=2).reshape(*x.shape[:2], *x.shape[3:])
+    return rows.sum(axis=2) / (x.shape[2] * x.shape[3])
 
 
 def softmax(logits: Floats) -> Floats:
     """Probabilities over the last axis."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    exponentials = logits - logits.max(axis=-1, keepdims=True)
+    np.exp(exponentials, out=exponentials)
     exponentials /= exponentials.sum(axis=-1, keepdims=True)
     return exponentials
 
@@ -159,8 +190,3 @@ def _rows(x: Floats) -> Floats:
 def _spread(values: Floats, x: Floats) -> Floats:
     """`[E, C]`, once for each pixel of a row of `x`: `[E, 1, W * C]`."""
     return values[:, None].repeat(x.shape[3], axis=1).reshape(len(values), 1, -1)
-
-
-def _channel_means(x: Floats) -> Floats:
-    total = _rows(x).sum(axis=1).reshape(len(x), *x.shape[3:]).sum(axis=1)
-    return total / (x.size // total.size)

@@ -1,44 +1,43 @@
 """The generator with NumPy: `htgen.model` as it is used, without torch, dropout, gradients and queries.
 
 What `htgen.model` says of each part holds here; the parts have the same names and stand in the same order:
-`htgen.tokens`, `htgen.transformer`, `htgen.model`. Tests compare both over all settings.
+first those of `htgen.tokens`, then those of `htgen.model`. Tests compare both over all settings.
 
 Axis legend: E episodes, n ways, S support images, H x W pixels, C channels (last), F features,
 P placeholders, T tokens, D token width.
 """
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
 from htgen.cnn_spec import ConvSpec
-from htgen.config import ModelConfig, TransformerConfig
+from htgen.config import ModelConfig
 from htgen.decoder import ALLOCATIONS, LogitsAllocation
 from htgen.numpy_cnn import (
     Floats,
-    Moments,
     add,
+    by_images,
     channels_last,
     conv_block,
     convolve,
+    global_average,
     head_features,
     moments,
     normalise,
     softmax,
 )
+from htgen.numpy_transformer import Parameters, Transformer
 from htgen.shapes import cnn_spec
 from htgen.sizes import (
-    LAYER_NORM_EPSILON,
     LOCAL_CONVS,
-    LEAKY_SLOPE,
     ConvSize,
     is_learned,
     local_convs,
     local_width,
-    resolve_width,
     shared_convs,
     shared_padding,
     token_widths,
@@ -48,64 +47,43 @@ from htgen.views import add_views
 Integers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """The arrays of a generator, taken by name as the parts are built.
-
-    Attributes:
-        arrays: by the names of `HyperTransformer.state_dict`.
-        prefix: of the names that are taken.
-        shapes: of all that was asked for; what is not there, or has another shape, is given as zeros.
-    """
-
-    arrays: Mapping[str, Floats]
-    prefix: str = ""
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-
-    def below(self, name: str) -> "Parameters":
-        """Those of a part."""
-        return Parameters(self.arrays, f"{self.prefix}{name}.", self.shapes)
-
-    def __call__(self, name: str, *shape: int) -> Floats:
-        """The parameter of this name and shape."""
-        name = self.prefix + name
-        self.shapes[name] = shape
-        found = self.arrays.get(name)
-        return found if found is not None and found.shape == shape else np.zeros(shape, np.float32)
-
-
-def linear(parameters: Parameters, inputs: int, *outputs: tuple[str, int]) -> tuple[Floats, Floats]:
-    """Weight `[inputs, sum of outputs]` and bias of linear layers that read the same, side by side."""
-    layers = [(parameters.below(name), width) for name, width in outputs]
-    weight = np.concatenate([layer("weight", width, inputs) for layer, width in layers])
-    bias = np.concatenate([layer("bias", width) for layer, width in layers])
-    return np.ascontiguousarray(weight.T), bias
-
-
-def apply(layer: tuple[Floats, Floats], x: Floats) -> Floats:
-    """The output of `linear` layers, side by side."""
-    out: Floats = x @ layer[0]
-    out += layer[1]
-    return out
-
-
-# ------------------------------------------------------------------------------------- htgen.tokens
-
-
 class Conv:
-    """A learned convolution, `[E, S, H, W, C] -> [E, S, H', W', width]`."""
+    """A learned convolution of `[E, S, H, W, C]`."""
 
     def __init__(self, parameters: Parameters, size: ConvSize, width: int, padding: int = 0) -> None:
         kernel = parameters("weight", width, size.in_channels, size.kernel, size.kernel)
         self.kernel = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))[None]
         self.bias = parameters("bias", width)[None]
-        self.stride, self.padding = size.stride, padding
+        self.size, self.padding = size, padding
 
     def __call__(self, x: Floats) -> Floats:
-        samples = x.shape[:2]
-        x = x.reshape(1, -1, *x.shape[2:])
-        x = add(convolve(x, self.kernel, self.stride, self.padding), self.bias)
+        """With ReLU, `[E, S, H', W', width]`."""
+
+        def convolve_with_relu(part: Floats) -> Floats:
+            out = add(convolve(part, self.kernel, self.size.stride, self.padding), self.bias)
+            return np.maximum(out, 0, out=out)
+
+        samples, patch = x.shape[:2], self.size.kernel**2 * self.size.in_channels
+        x = by_images(convolve_with_relu, x.reshape(1, -1, *x.shape[2:]), self.size.size**2 * patch)
         return x.reshape(*samples, *x.shape[2:])
+
+    def averaged(self, x: Floats) -> Floats:
+        """Without ReLU and averaged over positions, `[E, S, width]`: the product of the averaged patches."""
+        shares = _patch_shares(x.shape[2], self.size.kernel, self.size.stride, self.size.size)
+        patches: Floats = shares.astype(x.dtype) @ x.reshape(*x.shape[:2], -1, x.shape[4])
+        patches = patches.reshape(*x.shape[:2], -1)
+        return patches @ self.kernel.reshape(patches.shape[2], -1) + self.bias
+
+
+@lru_cache(maxsize=32)
+def _patch_shares(side: int, kernel: int, stride: int, size: int) -> npt.NDArray[np.float64]:
+    """The share of each pixel in the average patch, `[k * k, H * W]`."""
+    reach = stride * (size - 1) + 1
+    shares = np.zeros((kernel, kernel, side, side))
+    for row in range(kernel):
+        for column in range(kernel):
+            shares[row, column, row : row + reach : stride, column : column + reach : stride] = size**-2
+    return shares.reshape(kernel**2, side**2)
 
 
 class SharedFeatures:
@@ -121,17 +99,18 @@ class SharedFeatures:
     def __call__(self, x: Floats) -> Floats:
         for index, conv in enumerate(self.convs):
             x = conv(x)
-            np.maximum(x, 0, out=x)
             if self.norms:
                 gamma, beta = (p[None].repeat(len(x), axis=0) for p in self.norms[index])
                 x = normalise(x, moments(x), gamma, beta)
-        return x.mean(axis=(2, 3))
+        return global_average(x)
 
 
 class LocalFeatures:
     """`[E, S, H, W, C] -> [E, S, width]` of each conv."""
 
-    def __init__(self, parameters: Parameters, sizes: Iterable[ConvSize], width: int, nonlinear: bool) -> None:
+    def __init__(
+        self, parameters: Parameters, sizes: Iterable[ConvSize], width: int, nonlinear: bool
+    ) -> None:
         self.nonlinear = nonlinear
         self.convs = [Conv(parameters.below(f"convs.{i}"), size, width) for i, size in enumerate(sizes)]
         self.width = width * len(self.convs)
@@ -139,153 +118,13 @@ class LocalFeatures:
     def __call__(self, x: Floats) -> list[Floats]:
         pooled = []
         for conv in self.convs:
-            x = conv(x)
-            active = np.maximum(x, 0)
-            pooled.append((active if self.nonlinear else x).mean(axis=(2, 3)))
-            x = active
+            if not self.nonlinear:
+                pooled.append(conv.averaged(x))
+            if self.nonlinear or conv is not self.convs[-1]:
+                x = conv(x)
+            if self.nonlinear:
+                pooled.append(global_average(x))
         return pooled
-
-
-# -------------------------------------------------------------------------------- htgen.transformer
-
-
-class Attention:
-    """Queries `[E, T, D]` over sources `[E, U, D']` -> `[E, T, D]`."""
-
-    def __init__(
-        self, parameters: Parameters, config: TransformerConfig, width: int, source_width: int
-    ) -> None:
-        self.heads, self.activation = config.heads, config.activation
-        self.key_width = resolve_width(config.key_width, width, self.heads)
-        value_width = resolve_width(config.value_width, width, self.heads)
-        weight, bias = linear(parameters, width, ("query", self.key_width))
-        factor = (self.key_width // self.heads) ** -0.5  # of the attention logits
-        self.query = weight * factor, bias * factor
-        self.source = linear(parameters, source_width, ("key", self.key_width), ("value", value_width))
-        self.output = linear(parameters, value_width, ("output", width))
-
-    def __call__(self, x: Floats, source: Floats) -> Floats:
-        query, both = apply(self.query, x), apply(self.source, source)
-        query, key, value = (
-            t.reshape(*t.shape[:2], self.heads, -1).swapaxes(1, 2)
-            for t in (query, both[..., : self.key_width], both[..., self.key_width :])
-        )  # [E, heads, T or U, width / heads]
-        logits = query @ key.swapaxes(2, 3)
-        weights = softmax(logits) if self.activation == "softmax" else 0.5 + 0.5 * np.tanh(0.5 * logits)
-        out = (weights @ value).swapaxes(1, 2)
-        return apply(self.output, out.reshape(*out.shape[:2], -1))
-
-
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-
-
-class Mlp:
-    """Two-layer MLP; without nonlinearity when `is_linear`."""
-
-    def __init__(
-        self, parameters: Parameters, config: TransformerConfig, width: int, inner: int, is_linear: bool
-    ) -> None:
-        self.expand = linear(parameters, width, ("expand", inner))
-        self.contract = linear(parameters, inner, ("contract", width))
-        self.nonlinearity = None if is_linear else config.nonlinearity
-
-    def __call__(self, x: Floats) -> Floats:
-        x = apply(self.expand, x)
-        if self.nonlinearity == "relu":
-            np.maximum(x, 0, out=x)
-        elif self.nonlinearity == "gelu":
-            x *= (0.5 + 0.5 * _erf(x * 0.5**0.5)).astype(x.dtype)
-        elif self.nonlinearity == "lrelu":
-            np.maximum(x, x * LEAKY_SLOPE, out=x)
-        return apply(self.contract, x)
-
-
-class LayerNorm:
-    """Of a residual connection: the sum of two `[E, T, D]`."""
-
-    def __init__(self, parameters: Parameters, width: int) -> None:
-        self.weight, self.bias = parameters("weight", width), parameters("bias", width)
-
-    def __call__(self, x: Floats, change: Floats) -> Floats:
-        x = x + change
-        width = x.shape[2]
-        x -= np.add.reduce(x, axis=2, keepdims=True) / width
-        variance = np.add.reduce(x * x, axis=2, keepdims=True) / width
-        x *= 1 / np.sqrt(variance + LAYER_NORM_EPSILON)
-        x *= self.weight
-        x += self.bias
-        return x
-
-
-class Layer:
-    """Self-attention, cross-attention (decoder layers only), MLP (if it has an inner width)."""
-
-    def __init__(
-        self,
-        parameters: Parameters,
-        config: TransformerConfig,
-        width: int,
-        is_last: bool,
-        cross_width: int | None = None,
-    ) -> None:
-        def attention(name: str, source_width: int) -> tuple[Attention, LayerNorm]:
-            norm = LayerNorm(parameters.below(f"{name}_norm"), width)
-            return Attention(parameters.below(name), config, width, source_width), norm
-
-        self.attention, self.attention_norm = attention("attention", width)
-        self.cross = None if cross_width is None else attention("cross", cross_width)
-        self.mlp: tuple[Mlp, LayerNorm] | None = None
-        if inner := resolve_width(config.inner_width, width, config.heads):
-            is_linear = config.skip_last_nonlinearity and is_last
-            mlp = Mlp(parameters.below("mlp"), config, width, inner, is_linear)
-            self.mlp = mlp, LayerNorm(parameters.below("mlp_norm"), width)
-
-    def __call__(self, x: Floats, memory: Floats | None = None, keep: int | None = None) -> Floats:
-        source, x = x, x[:, :keep]
-        x = self.attention_norm(x, self.attention(x, source))
-        if self.cross is not None and memory is not None:
-            cross, norm = self.cross
-            x = norm(x, cross(x, memory))
-        if self.mlp is not None:
-            mlp, norm = self.mlp
-            x = norm(x, mlp(x))
-        return x
-
-
-class Transformer:
-    """Processes placeholders `[E, P, D]` in view of samples `[E, S, D']`."""
-
-    def __init__(
-        self, parameters: Parameters, config: TransformerConfig, sample_width: int, weight_width: int
-    ) -> None:
-        self.topology = config.topology
-        last = config.layers - 1
-
-        def layers(name: str, width: int, count: int, cross_width: int | None = None) -> list[Layer]:
-            below = (parameters.below(f"{name}.{index}") for index in range(count))
-            return [Layer(p, config, width, i == last, cross_width) for i, p in enumerate(below)]
-
-        self.encoder = layers("encoder", sample_width, config.layers)
-        decoders = 0 if self.topology == "joint" else config.layers
-        self.decoder = layers("decoder", weight_width, decoders, sample_width)
-
-    def __call__(self, placeholders: Floats, samples: Floats) -> Floats:
-        count = placeholders.shape[1]
-        if self.topology == "separate":
-            x, memory = placeholders, samples
-        else:
-            x = memory = np.concatenate([placeholders, samples], axis=1)
-        is_joint = self.topology == "joint"
-        for layer in self.encoder:
-            memory = layer(memory, keep=count if is_joint and layer is self.encoder[-1] else None)
-        if is_joint:
-            return memory
-        for layer in self.decoder:
-            x = layer(x, memory, keep=count if layer is self.decoder[-1] else None)
-        return x
-
-
-# ------------------------------------------------------------------------------------- htgen.model
 
 
 @dataclass(frozen=True)
@@ -418,7 +257,10 @@ class LogitsGenerator:
             for _ in range(self.refinements):
                 means = refine_means(means, sharpness, features, view.labels, member)
             squares = (means * means).sum(axis=2)
-            shared_mean, shared_square = means.mean(axis=1, keepdims=True), squares.mean(axis=1, keepdims=True)
+            shared_mean, shared_square = (
+                means.mean(axis=1, keepdims=True),
+                squares.mean(axis=1, keepdims=True),
+            )
             weight = 2 * sharpness * (means - shared_mean) + scale * weight
             bias = -sharpness * (squares - shared_square) + scale * bias
         return weight, bias
@@ -488,19 +330,20 @@ class HyperTransformer:
         tensors: dict[str, Floats] = {}
         for generator, conv in zip(self.convs, self.spec.convs, strict=True):
             weights = generator(x, view)
-            collected: list[Moments] = []
-
-            def norm(y: Floats, weights: dict[str, Floats] = weights) -> Floats:
-                collected.append(moments(y))
-                return normalise(y, collected[-1], weights["gamma"], weights["beta"])
-
-            x = conv_block(x, weights["kernel"], weights.get("bias"), conv, self.spec, norm)
             tensors[f"{conv.name}.weight"] = weights["kernel"]
             if "bias" in weights:
                 tensors[f"{conv.name}.bias"] = weights["bias"]
             tensors[f"{conv.name}.norm.weight"] = weights["query_gamma"]
             tensors[f"{conv.name}.norm.bias"] = weights["query_beta"]
-            tensors[f"{conv.name}.norm.mean"], tensors[f"{conv.name}.norm.var"] = collected[-1]
+            norm = partial(self._normalise, conv.name, weights, tensors)
+            x = conv_block(x, weights["kernel"], weights.get("bias"), conv, self.spec, norm)
         features = head_features(x, self.spec)
         tensors["logits.weight"], tensors["logits.bias"] = self.logits(x, features, view)
         return tensors
+
+    def _normalise(
+        self, name: str, weights: dict[str, Floats], tensors: dict[str, Floats], x: Floats
+    ) -> Floats:
+        """Norm of support activations `[E, S, H, W, C]`; their statistics are entered in `tensors`."""
+        stats = tensors[f"{name}.norm.mean"], tensors[f"{name}.norm.var"] = moments(x)
+        return normalise(x, stats, weights["gamma"], weights["beta"])

@@ -18,17 +18,23 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Array = TypeVar("Array", Tensor, npt.NDArray[Any])
+    Images = TypeVar("Images", Tensor, npt.NDArray[Any])
+    Labels = TypeVar("Labels", Tensor, npt.NDArray[Any])
 else:
-    Array = TypeVar("Array")
+    Images, Labels = TypeVar("Images"), TypeVar("Labels")
 
-WARPS: tuple[tuple[float, float], ...] = ((10.0, 1.0), (-10.0, 1.0), (0.0, 1.12), (0.0, 0.9))
-"""Pairs of (degrees, size of the sampled area): each pair is balanced, so pairs are used whole."""
+Warps = tuple[tuple[float, float], ...]
+"""Pairs of (degrees, size of the sampled area)."""
+
+WARPS: Warps = ((10.0, 1.0), (-10.0, 1.0), (0.0, 1.12), (0.0, 0.9))
+"""Two and two are balanced, so they are used together."""
+
+AS_IT_IS = (0.0, 1.0)
 
 
 def add_views(
-    images: Array, labels: Array, ignore: Array | None, views: int, way: int
-) -> tuple[Array, Array, Array | None]:
+    images: Images, labels: Labels, ignore: Labels | None, views: int, way: int
+) -> tuple[Images, Labels, Labels | None]:
     """Add copies of the support images until there are about `views` for each class.
 
     Args:
@@ -43,15 +49,15 @@ def add_views(
     """
     shot = int((labels[0] >= 0).sum()) / way
     pairs = max(0, ceil((views / max(shot, 1) - 1) / 2))
-    warps = WARPS[: 2 * pairs]
+    warps: Warps = WARPS[: 2 * pairs]
     if not warps:
         return images, labels, ignore
-    copies = warp(images, ((0.0, 1.0), *warps))
+    copies = warp(images, (AS_IT_IS, *warps))
     again = np.tile(np.arange(labels.shape[1]), 1 + len(warps))
     return copies, labels[:, again], None if ignore is None else ignore[:, again]
 
 
-def warp(images: Array, warps: tuple[tuple[float, float], ...]) -> Array:
+def warp(images: Images, warps: Warps) -> Images:
     """Turn and scale images about their centre; new area continues the border.
 
     Args:
@@ -72,9 +78,7 @@ def warp(images: Array, warps: tuple[tuple[float, float], ...]) -> Array:
 
 
 @lru_cache(maxsize=8)
-def _sampling(
-    side: int, warps: tuple[tuple[float, float], ...]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _sampling(side: int, warps: Warps) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """The four pixels that each pixel of each warp is made of, and their weights, which sum to 1.
 
     Returns:
