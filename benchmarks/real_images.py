@@ -21,9 +21,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+from htgen.checkpoint import build
 from htgen.generator import Generator, load_generator
 from htgen.images import Preprocessing
 from htgen.ink import DRAWING_STEPS, NO_STEPS, InkSteps
+from htgen.model import HyperTransformer
 from htgen.pixels import scale_pixels
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
@@ -177,7 +179,7 @@ def prepare(
 
 
 @torch.no_grad()
-def accuracy(generator: Generator, images: np.ndarray, way: int) -> float:
+def accuracy(model: HyperTransformer, images: np.ndarray, way: int) -> float:
     """Mean accuracy over tasks, in %."""
     rng = np.random.default_rng(0)
     slots = torch.arange(way).expand(TASKS_PER_BATCH, -1)
@@ -191,7 +193,7 @@ def accuracy(generator: Generator, images: np.ndarray, way: int) -> float:
         pixels = scale_pixels(torch.from_numpy(np.stack(tasks)).float())  # [T, way, drawings, 1, H, W]
         support, query = pixels[:, :, :SHOT].flatten(1, 2), pixels[:, :, SHOT : SHOT + QUERY].flatten(1, 2)
         labels = slots.repeat_interleave(SHOT, dim=1)
-        hits.append((generator.model(support, labels, query, slots).argmax(dim=2) == targets).float().mean())
+        hits.append((model(support, labels, query, slots).argmax(dim=2) == targets).float().mean())
     return 100 * torch.stack(hits).mean().item()
 
 
@@ -199,10 +201,10 @@ def report(generator: Generator, title: str, classes: list[list[Image.Image]], w
     print(f"\n{title}, {way}-way {SHOT}-shot\n")
     print(f"| damage | {' | '.join(STEPS)} |")
     print("|---|" + "---|" * len(STEPS))
-    preprocessings = [with_steps(generator, steps) for steps in STEPS.values()]
+    model, preprocessings = build(generator.file), [with_steps(generator, steps) for steps in STEPS.values()]
     for name, damage in {**DAMAGES, "another for each image": mixed}.items():
         columns = prepare(classes, damage, preprocessings)
-        cells = [f"{accuracy(generator, images, way):.1f}" for images in columns]
+        cells = [f"{accuracy(model, images, way):.1f}" for images in columns]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 

@@ -10,6 +10,7 @@ images with labels instead. Test classes of Lake's split, 20-way, one labelled i
 import argparse
 from pathlib import Path
 
+from htgen.checkpoint import build
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images, open_store
 from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.generator import load_generator
@@ -29,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
 
     generator, store = load_generator(options.generator), open_store(options.store)
-    images = load_images(store)
+    model, images = build(generator.file), load_images(store)
 
     def measure(shot: int, unlabeled: int) -> Evaluation:
         sampler = EpisodeSampler.from_store(
@@ -42,7 +43,7 @@ def main() -> None:
             stream="evaluation",
             period=TASKS_PER_BATCH,
         )
-        return evaluate(generator.model, sampler, options.tasks)
+        return evaluate(model, sampler, options.tasks)
 
     print("| further images per class | without their labels | with their labels |")
     print("|---|---|---|")

@@ -8,9 +8,12 @@ Training is that of `htgen.train.Trainer`, on noise of the config's shapes: no d
 the work is the same. Generation and prediction run on the CPU, as `htgen generate` and `htgen predict` do.
 """
 
+import cProfile
+import io
 import math
 import os
 import platform
+import pstats
 import resource
 import statistics
 import subprocess
@@ -29,16 +32,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from htgen.bundle import Bundle, Floats, prepare_images
-from htgen.checkpoint import GeneratorFile, RunFolder
+from htgen.bundle import Bundle, prepare_images
+from htgen.checkpoint import RunFolder, to_arrays
 from htgen.config import Config, EpisodeConfig, dump_config
 from htgen.cost import EpisodeSize, episode_size, generation_cost, prediction_cost, training_cost
 from htgen.datasets.store import StoreWriter
 from htgen.errors import RunError
 from htgen.files import write_text
 from htgen.generator import Generator, Support
+from htgen.generator_format import GeneratorFile
 from htgen.images import Preprocessing
 from htgen.model import HyperTransformer
+from htgen.numpy_cnn import Floats
 from htgen.train import Trainer
 from htgen.version import __version__
 
@@ -250,8 +255,7 @@ def measure(
             peak = torch.cuda.max_memory_allocated(device)
             memory.append(_bytes("train_cuda", "peak memory of the GPU, training", peak))
         report("generation")
-        with _threads(1):  # as `htgen generate` does it
-            measures += _measure_generation(generator, support, rates["generate"], effort)
+        measures += _measure_generation(generator, support, rates["generate"], effort)
         report("prediction")
         bundle = generator.generate_bundle(support)
         files = _write_images(folder / "support", support.classes, _shot(size), config)
@@ -368,13 +372,8 @@ def _precision(config: Config, device: torch.device) -> torch.dtype:
 
 
 def _rates(dtype: torch.dtype, device: torch.device, effort: Effort) -> dict[str, Rate]:
-    with _threads(1):
-        generate = _torch_rate(torch.float32, torch.device("cpu"), effort)
-    return {
-        "train": _torch_rate(dtype, device, effort),
-        "generate": generate,
-        "predict": _numpy_rate(effort),
-    }
+    use = _numpy_rate(effort)
+    return {"train": _torch_rate(dtype, device, effort), "generate": use, "predict": use}
 
 
 def _torch_rate(dtype: torch.dtype, device: torch.device, effort: Effort) -> Rate:
@@ -519,20 +518,18 @@ def _profile(trainer: Trainer, generator: Generator, support: Support, effort: E
 
     is_cuda = trainer.device.type == "cuda"
     events = trainer.events()
-    tables = []
-    runs: dict[str, Callable[[], object]] = {
-        f"training steps: {effort.train_steps}": lambda: next(events),
-        "generation": lambda: generator.generate_bundle(support),
-    }
-    for title, run in runs.items():
-        run()
-        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * is_cuda
-        with profile(activities=activities) as found:
-            run()
-            _synchronize(trainer.device)
-        order = "self_cuda_time_total" if is_cuda and "training" in title else "self_cpu_time_total"
-        tables.append(f"{title}\n{found.key_averages().table(sort_by=order, row_limit=_PROFILE_ROWS)}\n")
-    return "\n".join(tables)
+    next(events)
+    with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * is_cuda) as found:
+        next(events)
+        _synchronize(trainer.device)
+    order = "self_cuda_time_total" if is_cuda else "self_cpu_time_total"
+    training = found.key_averages().table(sort_by=order, row_limit=_PROFILE_ROWS)
+
+    generator.generate_bundle(support)
+    functions, text = cProfile.Profile(), io.StringIO()
+    functions.runcall(generator.generate_bundle, support)
+    pstats.Stats(functions, stream=text).sort_stats("tottime").print_stats(_PROFILE_ROWS)
+    return f"training steps: {effort.train_steps}\n{training}\n\ngeneration\n{text.getvalue()}"
 
 
 # ----------------------------------------------------------------------------- generation and prediction
@@ -551,15 +548,16 @@ def _generator(config: Config) -> Generator:
     """A generator of random weights."""
     torch.manual_seed(0)
     model = HyperTransformer(config.model)
-    file = GeneratorFile("random", config.model, dict(model.state_dict()), _preprocessing(config))
+    file = GeneratorFile("random", config.model, to_arrays(model.state_dict()), _preprocessing(config))
     return Generator(file, "")
 
 
 def _noise_support(config: Config, size: EpisodeSize) -> Support:
     shot, model = _shot(size), config.model
-    images = torch.rand(size.way * shot, model.image_channels, model.image_size, model.image_size) * 2 - 1
+    shape = (size.way * shot, model.image_channels, model.image_size, model.image_size)
+    images = np.random.default_rng(0).random(shape, np.float32) * 2 - 1
     classes = tuple(f"class{i:03}" for i in range(size.way))
-    return Support(images, torch.arange(size.way).repeat(shot), classes)
+    return Support(images, np.tile(np.arange(size.way), shot), classes)
 
 
 def _measure_generation(generator: Generator, support: Support, rate: Rate, effort: Effort) -> list[Measure]:
@@ -638,7 +636,7 @@ def _measure_start(generator: Generator, folder: Path, files: list[Path], effort
         ("import_numpy", "import numpy", None),
         ("import_torch", "import torch", None),
         ("help", "htgen --help", "python"),
-        ("generate", "htgen generate", "import_torch"),
+        ("generate", "htgen generate", "import_numpy"),
         ("predict", f"htgen predict, {len(files[:PREDICTED_IMAGES])} images", "import_numpy"),
     ):
         least = None if floor is None else medians[floor]

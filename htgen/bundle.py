@@ -12,7 +12,6 @@ description, the class names, the preprocessing, and which generator made it:
     logits.bias              [classes]
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,21 +19,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from htgen.cnn_spec import LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
+from htgen.cnn_spec import CnnSpec
 from htgen.errors import DataError, ModelError
 from htgen.files import write_bytes
 from htgen.images import Preprocessing, load_image
+from htgen.numpy_cnn import Floats, run, softmax
 from htgen.pixels import scale_pixels
+from htgen.tensor_files import decode, encode
 from htgen.version import __version__
 
 FORMAT = "htgen-cnn"
-FORMAT_VERSION = 1
 IMAGES_PER_BATCH = 256
 
-Floats = npt.NDArray[np.float32]
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
 
 
@@ -106,8 +103,6 @@ class Bundle:
     def to_bytes(self) -> bytes:
         """The file's content; the same CNN gives the same bytes."""
         header = {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
             "htgen": __version__,
             "cnn": self.spec.to_dict(),
             "classes": list(self.classes),
@@ -115,8 +110,7 @@ class Bundle:
             "generator": dict(self.generator),
             "support": dict(self.support),
         }
-        tensors = {name: np.ascontiguousarray(self.tensors[name]) for name in sorted(self.tensors)}
-        return save(tensors, metadata={"htgen": json.dumps(header, sort_keys=True)})
+        return encode(FORMAT, header, self.tensors)
 
     def save(self, path: str | Path) -> int:
         """Write the file and return its size in bytes.
@@ -136,19 +130,8 @@ class Bundle:
             ModelError: it is missing, damaged, or no htgen CNN that this version reads.
         """
         remedy = "a file that `htgen generate` wrote"
+        header, tensors = decode(path, FORMAT, "a htgen CNN", remedy)
         try:
-            with safe_open(path, framework="np") as file:
-                header = json.loads((file.metadata() or {})["htgen"])
-                if header["format"] != FORMAT:
-                    raise ModelError(
-                        f"{path} is not a htgen CNN but a file of format '{header['format']}'", remedy
-                    )
-                if header["version"] > FORMAT_VERSION:
-                    raise ModelError(
-                        f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
-                        "a newer htgen",
-                    )
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             return cls(
                 CnnSpec.from_dict(header["cnn"]),
                 tuple(header["classes"]),
@@ -157,9 +140,7 @@ class Bundle:
                 header["generator"],
                 header["support"],
             )
-        except FileNotFoundError:
-            raise ModelError(f"there is no file {path}", remedy) from None
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error
 
     def predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
@@ -180,33 +161,7 @@ class Bundle:
 
     def logits(self, x: Floats) -> Floats:
         """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`."""
-        for conv in self.spec.convs:
-            x = self._block(x, conv)
-        x = x.reshape(len(x), -1) if self.spec.head == "flatten" else x.mean(axis=(2, 3))
-        return x @ self.tensors["logits.weight"].T + self.tensors["logits.bias"]
-
-    def _block(self, x: Floats, conv: ConvSpec) -> Floats:
-        x = _convolve(x, self.tensors[f"{conv.name}.weight"], conv)
-        if (bias := self.tensors.get(f"{conv.name}.bias")) is not None:
-            x = x + bias[:, None, None]
-        if self.spec.norm_first:
-            x = self._activate(self._normalise(x, conv))
-            return _pool(x, conv) if conv.pool else x
-        if conv.pool:  # first, as activations are monotone: a quarter of the work
-            x = _pool(x, conv)
-        return self._normalise(self._activate(x), conv)
-
-    def _activate(self, x: Floats) -> Floats:
-        return np.maximum(x, 0 if self.spec.activation == "relu" else x * np.float32(LEAKY_SLOPE))
-
-    def _normalise(self, x: Floats, conv: ConvSpec) -> Floats:
-        if self.spec.norm == "support":
-            mean, variance = self.tensors[f"{conv.name}.norm.mean"], self.tensors[f"{conv.name}.norm.var"]
-        else:
-            mean, variance = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
-        scale = self.tensors[f"{conv.name}.norm.weight"] / np.sqrt(variance + np.float32(NORM_EPSILON))
-        shift = self.tensors[f"{conv.name}.norm.bias"] - mean * scale
-        return x * scale[:, None, None] + shift[:, None, None]
+        return run(self.spec, {name: tensor[None] for name, tensor in self.tensors.items()}, x[None])[0]
 
 
 def tensor_shapes(spec: CnnSpec, classes: int, bias: bool) -> dict[str, tuple[int, ...]]:
@@ -249,12 +204,6 @@ def prepare_images(images: Sequence[ImageLike], preprocessing: Preprocessing) ->
     return scale_pixels(pixels)
 
 
-def softmax(logits: Floats) -> Floats:
-    """Probabilities over the last axis."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
 def to_predictions(probabilities: Floats, classes: Sequence[str]) -> list[Prediction]:
     """`[N, classes]` -> one `Prediction` per image."""
     predictions = []
@@ -281,26 +230,3 @@ def _open(image: ImageLike) -> Image.Image:
             f"an image must be a path, a Pillow image or a uint8 array, got {type(image).__name__}"
         )
     return load_image(image)
-
-
-def _convolve(x: Floats, kernel: Floats, conv: ConvSpec) -> Floats:
-    """`[N, C, H, W] * [O, C, k, k] -> [N, O, H', W']`, as one matrix product per image."""
-    if margin := conv.padding:  # np.pad takes longer than the rest for a single image
-        padded = np.zeros((*x.shape[:2], conv.in_size + 2 * margin, conv.in_size + 2 * margin), x.dtype)
-        padded[..., margin:-margin, margin:-margin] = x
-        x = padded
-    k, stride, size = conv.kernel, conv.stride, conv.conv_size
-    patches = np.empty((len(x), conv.in_channels, k, k, size, size), dtype=x.dtype)
-    reach = (size - 1) * stride + 1
-    for row in range(k):
-        for column in range(k):
-            patches[:, :, row, column] = x[:, :, row : row + reach : stride, column : column + reach : stride]
-    out = kernel.reshape(len(kernel), -1) @ patches.reshape(len(x), -1, size * size)
-    return out.reshape(len(x), len(kernel), size, size)
-
-
-def _pool(x: Floats, conv: ConvSpec) -> Floats:
-    """2x2 max-pool; an odd last row or column is dropped."""
-    side = conv.out_size * 2
-    x = np.maximum(x[:, :, 0:side:2, :side], x[:, :, 1:side:2, :side])
-    return np.maximum(x[..., 0::2], x[..., 1::2])

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from htgen.bundle import softmax
 from htgen.episodes import EpisodeSampler, EpisodeShape
 from htgen.evaluate import TASKS_PER_BATCH
 from htgen.model import HyperTransformer
+from htgen.numpy_cnn import softmax
 from htgen.temperature import Temperature
 
 BINS = 15

@@ -1,123 +1,54 @@
-"""Files of generators and of training states; the folder of a run.
+"""Training states and the folder of a run; generators as modules of torch.
 
-Both files are safetensors with one metadata entry, `htgen`, that holds sorted JSON (several entries
-would be written in varying order). A generator file is what ships and what `generate` reads; a
-training state holds in addition everything that is needed to go on as if nothing had happened.
+A training state holds, beside what its generator file does, everything that is needed to go on as if
+nothing had happened.
 """
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from htgen.config import Config, ModelConfig, load_config, validate
+from htgen.config import Config, load_config
 from htgen.curve import METRICS
-from htgen.errors import ConfigError, ModelError, OutputError, RunError
+from htgen.errors import OutputError, RunError
 from htgen.files import write_bytes, write_text
 from htgen.generator_files import BEST_OF_RUN
-from htgen.images import Preprocessing
+from htgen.generator_format import GeneratorFile, check
 from htgen.model import HyperTransformer
+from htgen.tensor_files import Arrays, decode, encode
 
-GENERATOR_FORMAT = "htgen-generator"
 STATE_FORMAT = "htgen-training-state"
-FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True)
-class GeneratorFile:
-    """A trained generator as it is stored.
+def build(file: GeneratorFile) -> HyperTransformer:
+    """A stored generator as a module, in evaluation mode, to be trained, evaluated or calibrated.
 
-    Attributes:
-        name: what it is called, e.g. `glyph-8`.
-        model: the model configuration.
-        tensors: the parameters of `HyperTransformer`, by name.
-        preprocessing: how images become its input.
-        provenance: where it comes from: config, seed, step, data and its checksum, validation accuracy.
+    Raises:
+        ModelError: the tensors do not fit the description.
     """
-
-    name: str
-    model: ModelConfig
-    tensors: dict[str, Tensor]
-    preprocessing: Preprocessing
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    def to_bytes(self) -> bytes:
-        """The file's content; the same generator gives the same bytes."""
-        header = {
-            "name": self.name,
-            "model": self.model.model_dump(mode="json"),
-            "preprocessing": self.preprocessing.to_dict(),
-            "provenance": self.provenance,
-        }
-        return _encode(GENERATOR_FORMAT, header, self.tensors)
-
-    @classmethod
-    def read(cls, path: str | Path) -> "GeneratorFile":
-        """Read a generator.
-
-        Raises:
-            ModelError: the file is missing, damaged, or no generator that this version reads.
-        """
-        remedy = "a run folder, or a generator file such as its best.safetensors"
-        header, tensors = _decode(path, GENERATOR_FORMAT, "a htgen generator", remedy)
-        try:
-            model = validate(ModelConfig, header["model"], f"the description inside {path}")
-            preprocessing = Preprocessing.from_dict(header["preprocessing"])
-            name, provenance = header["name"], header["provenance"]
-        except (KeyError, TypeError, AttributeError, ConfigError) as error:
-            raise ModelError(
-                f"{path} describes a generator that this version of htgen does not know: {error}",
-                "a newer htgen",
-            ) from error
-        if not isinstance(name, str) or not isinstance(provenance, dict):
-            raise ModelError(f"{path} is damaged: no name, or no provenance", remedy)
-        if (model.image_size, model.image_channels) != (preprocessing.size, preprocessing.channels):
-            raise ModelError(f"{path} is damaged: it prepares other images than it reads", remedy)
-        return cls(name, model, tensors, preprocessing, provenance)
-
-    def build(self) -> HyperTransformer:
-        """The generator itself, in evaluation mode.
-
-        Raises:
-            ModelError: the tensors do not fit the description.
-        """
-        model = HyperTransformer(self.model)
-        load_tensors(model, self.tensors, f"generator '{self.name}'")
-        return model.eval()
+    model = HyperTransformer(file.model)
+    load_tensors(model, file.tensors, f"generator '{file.name}'")
+    return model.eval()
 
 
-def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+def to_arrays(tensors: Mapping[str, Tensor]) -> Arrays:
+    """Copies of tensors, as files hold them."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+
+
+def load_tensors(model: torch.nn.Module, tensors: Arrays, source: str) -> None:
     """Copy tensors into a model of exactly these names and shapes.
 
     Raises:
-        ModelError: names or shapes differ, the first few are named; or not all values are numbers.
+        ModelError: names or shapes differ, or not all values are numbers.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    faults = [f"{name} is missing" for name in expected.keys() - found.keys()]
-    faults += [f"{name} is not part of the model" for name in found.keys() - expected.keys()]
-    faults += [
-        f"{name} has shape {list(found[name])}, expected {list(expected[name])}"
-        for name in expected.keys() & found.keys()
-        if found[name] != expected[name]
-    ]
-    if faults:
-        shown = "; ".join(sorted(faults)[:3])
-        raise ModelError(
-            f"the weights of {source} do not fit its config ({len(faults)} differences: {shown})",
-            "the config that the weights were trained with",
-        )
-    if wrong := sorted(name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()):
-        raise ModelError(f"{wrong[0]} of {source} holds values that are no numbers", "another checkpoint")
-    model.load_state_dict({name: tensor.to(torch.float32) for name, tensor in tensors.items()})
+    check(tensors, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, source)
+    model.load_state_dict({name: torch.tensor(array, dtype=torch.float32) for name, array in tensors.items()})
 
 
 def write_state(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -126,16 +57,16 @@ def write_state(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Ten
     Raises:
         OutputError: it cannot be written; the previous one is kept.
     """
-    write_bytes(path, _encode(STATE_FORMAT, header, tensors))
+    write_bytes(path, encode(STATE_FORMAT, header, to_arrays(tensors)))
 
 
-def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_state(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Header and tensors of a training state.
 
     Raises:
         ModelError: the file is missing, damaged or no training state.
     """
-    return _decode(path, STATE_FORMAT, "a htgen training state", "another run, or train it again")
+    return decode(path, STATE_FORMAT, "a htgen training state", "another run, or train it again")
 
 
 def restore_shared_features(model: HyperTransformer, path: str | Path) -> None:
@@ -154,40 +85,6 @@ def restore_shared_features(model: HyperTransformer, path: str | Path) -> None:
     found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     assert model.shared is not None
     load_tensors(model.shared, found, f"the shared features of {path}")
-
-
-def file_hash(data: bytes) -> str:
-    """Hexadecimal SHA-256, by which files of generators and CNNs name each other."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def _encode(format_name: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
-    metadata = {"format": format_name, "version": FORMAT_VERSION, **header}
-    return save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())},
-        metadata={"htgen": json.dumps(metadata, sort_keys=True)},
-    )
-
-
-def _decode(
-    path: str | Path, format_name: str, wanted: str, remedy: str
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["htgen"])
-            if header["format"] != format_name:
-                raise ModelError(f"{path} is not {wanted} but a file of format '{header['format']}'", remedy)
-            if header["version"] > FORMAT_VERSION:
-                raise ModelError(
-                    f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
-                    "a newer htgen",
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except FileNotFoundError:
-        raise ModelError(f"there is no file {path}", remedy) from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} is not {wanted}, or it is damaged ({error})", remedy) from error
-    return header, tensors
 
 
 class RunFolder:

@@ -13,15 +13,24 @@ memberships of the prototypes.
 Axis legend: n ways, S support and Q query images, T tokens, D token width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import ceil
 from typing import Literal
 
 from htgen.cnn_spec import CnnSpec, ConvSpec
 from htgen.config import EpisodeConfig, ModelConfig, TransformerConfig
 from htgen.errors import ModelError
 from htgen.shapes import cnn_spec
+from htgen.sizes import (
+    LOCAL_CONVS,
+    ConvSize,
+    is_learned,
+    local_convs,
+    local_width,
+    resolve_width,
+    shared_convs,
+    token_widths,
+)
 
 Kind = Literal["shared features", "local features", "transformer", "cnn", "prototypes"]
 
@@ -143,15 +152,16 @@ def _episode_parts(config: ModelConfig, size: EpisodeSize) -> Iterator[Part]:
     images, features = size.support + size.query, 0
     if shared.layers:
         features = shared.width
-        first, *others = _shared_convs(config)
+        first, *others = _products(shared_convs(config), shared.width)
         products = [size.support * first, size.support * sum(others)]
         yield Part("images", "shared features", "", sum(products), products[0] + 2 * products[1])
 
     for index, conv in enumerate(spec.convs):
         on_images = index == 0  # which have no gradient
-        if not _is_learned(config, index, len(spec.convs)):
-            width = _local_width(config, conv.in_channels, conv.out_channels)
-            local = _local_convs(conv.in_channels, conv.in_size, width, 2)
+        if not is_learned(config, index, len(spec.convs)):
+            width = local_width(config, conv.in_channels, conv.out_channels)
+            convs = local_convs(conv.in_channels, conv.in_size, width, LOCAL_CONVS)
+            local = _products(convs, width)
             if local:
                 yield _local_part(conv.name, local, size.support, on_images)
             count, slice_size = _slices(config, conv)
@@ -164,8 +174,8 @@ def _episode_parts(config: ModelConfig, size: EpisodeSize) -> Iterator[Part]:
     last, mode = spec.convs[-1], config.local.logits
     feature_width = features + (spec.feature_count if mode != "default" else 0)
     if mode != "passthrough":
-        width = _local_width(config, last.out_channels, last.out_channels)
-        local = _local_convs(last.out_channels, last.out_size, width, 1)
+        width = local_width(config, last.out_channels, last.out_channels)
+        local = _products(local_convs(last.out_channels, last.out_size, width, 1), width)
         if local:
             yield _local_part("logits", local, size.support, False)
         feature_width += width * len(local)
@@ -188,40 +198,9 @@ def _conv_products(conv: ConvSpec) -> int:
     return conv.conv_size**2 * conv.kernel**2 * conv.in_channels * conv.out_channels
 
 
-def _is_learned(config: ModelConfig, index: int, count: int) -> bool:
-    learned = config.weights.learned_layers
-    return index < learned or index >= count - max(0, -learned)
-
-
-def _shared_convs(config: ModelConfig) -> list[int]:
-    """Products of one image in each conv of the shared features (`htgen.tokens.SharedFeatures`)."""
-    shared = config.shared
-    products: list[int] = []
-    size, channels = config.image_size, int(config.image_channels)
-    padding = 1 if shared.padding == "same" else 0
-    for index in range(shared.layers):
-        stride = 2 if index < shared.layers - 1 else 1
-        size = (size + 2 * padding - 3) // stride + 1
-        products.append(size**2 * 9 * channels * shared.width)
-        channels = shared.width
-    return products
-
-
-def _local_width(config: ModelConfig, in_channels: int, out_channels: int) -> int:
-    return max(in_channels, out_channels) if config.local.width is None else config.local.width
-
-
-def _local_convs(channels: int, size: int, width: int, layers: int) -> list[int]:
-    """Products of one image in each conv of the local features that fits (`htgen.tokens.LocalFeatures`)."""
-    products: list[int] = []
-    for index in range(layers if width else 0):
-        kernel = min(3, size) if index == 0 else 3
-        if size < kernel:
-            break
-        size = (size - kernel) // (2 if index < layers - 1 else 1) + 1
-        products.append(size**2 * kernel**2 * channels * width)
-        channels = width
-    return products
+def _products(convs: Iterable[ConvSize], width: int) -> list[int]:
+    """Of one image, in each convolution with `width` output channels."""
+    return [conv.size**2 * conv.kernel**2 * conv.in_channels * width for conv in convs]
 
 
 def _local_part(block: str, convs: list[int], support: int, on_images: bool) -> Part:
@@ -249,12 +228,12 @@ def _transformer_parts(
 ) -> Iterator[Part]:
     """The layers of one transformer (`htgen.transformer.Transformer`)."""
     settings = config.transformer
-    sample_width, weight_width = config.embedding_dim + feature_width, config.embedding_dim + slice_size
-    if settings.topology == "separate":
-        encoded, decoded = samples, placeholders
-    else:
+    sample_width, weight_width = token_widths(
+        settings.topology, config.embedding_dim + feature_width, config.embedding_dim + slice_size
+    )
+    encoded, decoded = samples, placeholders
+    if settings.topology != "separate":
         encoded = decoded = placeholders + samples
-        sample_width = weight_width = max(sample_width, weight_width)
 
     def part(layer: str, products: int) -> Part:
         return Part(block, "transformer", layer, products, 2 * products)
@@ -275,16 +254,10 @@ def _transformer_parts(
 
 
 def _attention(settings: TransformerConfig, tokens: int, width: int, sources: int, source_width: int) -> int:
-    key, value = (_width(settings, w, width) for w in (settings.key_width, settings.value_width))
+    key, value = (resolve_width(w, width, settings.heads) for w in (settings.key_width, settings.value_width))
     projections = tokens * width * key + sources * source_width * (key + value) + tokens * value * width
     return projections + tokens * sources * (key + value)
 
 
 def _mlp(settings: TransformerConfig, tokens: int, width: int) -> int:
-    return 2 * tokens * width * _width(settings, settings.inner_width, width)
-
-
-def _width(settings: TransformerConfig, configured: float, token_width: int) -> int:
-    """As `htgen.transformer.resolve_width`, which stands beside torch."""
-    absolute = configured * token_width if configured <= 3.0 else configured
-    return ceil(round(absolute / settings.heads, 6)) * settings.heads
+    return 2 * tokens * width * resolve_width(settings.inner_width, width, settings.heads)

@@ -1,20 +1,25 @@
 """Output tokens -> weight tensors of one CNN layer (as in the reference system).
 
 An allocation says how many slices a layer is written in, how long a slice is, and how the slices
-become tensors. A new one is one class here, entered in `ALLOCATIONS`, and its name in the config (see
-docs/extending.md).
+become weights: by methods and indices that tensors and NumPy arrays share. A new one is one class here,
+entered in `ALLOCATIONS`, and its name in the config (see docs/extending.md).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from htgen.cnn_spec import ConvSpec
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor
+
     from htgen.config import WeightsConfig
+
+    Array = TypeVar("Array", Tensor, npt.NDArray[Any])
+else:
+    Array = TypeVar("Array")
 
 
 class ConvAllocation(Protocol):
@@ -30,7 +35,7 @@ class ConvAllocation(Protocol):
         """Numbers per slice."""
         ...
 
-    def decode(self, slices: Tensor) -> dict[str, Tensor]:
+    def decode(self, slices: Array) -> dict[str, Array]:
         """`[E, slices, slice_size]` -> kernel `[E, O, C, k, k]`; bias, gamma, beta `[E, O]` if generated."""
         ...
 
@@ -54,16 +59,14 @@ class OutputAllocation:
         """Numbers per slice."""
         return self.conv.kernel**2 * self.conv.in_channels + self.bias + 2 * self.norm
 
-    def decode(self, slices: Tensor) -> dict[str, Tensor]:
+    def decode(self, slices: Array) -> dict[str, Array]:
         """`[E, slices, slice_size]` -> kernel `[E, O, C, k, k]`; bias, gamma, beta `[E, O]` if generated."""
         conv = self.conv
         kernel_size = conv.kernel**2 * conv.in_channels
-        parts = {
-            "kernel": slices[..., :kernel_size].unflatten(2, (conv.in_channels, conv.kernel, conv.kernel))
-        }
-        extra = slices[..., kernel_size:].unbind(2)
+        shape = (*slices.shape[:2], conv.in_channels, conv.kernel, conv.kernel)
         names = ["bias"] * self.bias + ["gamma", "beta"] * self.norm
-        return parts | dict(zip(names, extra, strict=True))
+        extra = {name: slices[..., kernel_size + index] for index, name in enumerate(names)}
+        return {"kernel": slices[..., :kernel_size].reshape(shape), **extra}
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,12 @@ class SpatialAllocation:
         """Numbers per slice."""
         return self.conv.in_channels * self.conv.out_channels
 
-    def decode(self, slices: Tensor) -> dict[str, Tensor]:
+    def decode(self, slices: Array) -> dict[str, Array]:
         """`[E, slices, slice_size]` -> kernel `[E, O, C, k, k]`."""
         conv = self.conv
-        kernel = slices.unflatten(2, (conv.out_channels, conv.in_channels))  # [E, k*k, O, C]
-        return {"kernel": kernel.movedim(1, 3).unflatten(3, (conv.kernel, conv.kernel))}
+        kernel = slices.swapaxes(1, 2)  # [E, O * C, k * k]
+        shape = (len(kernel), conv.out_channels, conv.in_channels, conv.kernel, conv.kernel)
+        return {"kernel": kernel.reshape(shape)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class LogitsAllocation:
         """Numbers per slice."""
         return self.features + 1
 
-    def decode(self, slices: Tensor) -> Mapping[str, Tensor]:
+    def decode(self, slices: Array) -> Mapping[str, Array]:
         """`[E, n, features + 1]` -> weight `[E, n, features]`, bias `[E, n]`."""
         return {"weight": slices[..., :-1], "bias": slices[..., -1]}
 

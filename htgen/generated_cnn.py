@@ -9,16 +9,15 @@ from torch import Tensor, nn
 
 from htgen.bundle import (
     Bundle,
-    Floats,
     ImageLike,
     Prediction,
     batches,
     prepare_images,
-    softmax,
     to_predictions,
 )
 from htgen.cnn import ConvWeights, Moments, conv_block, head_features, moments, normalise
 from htgen.cnn_spec import ConvSpec
+from htgen.numpy_cnn import Floats, softmax
 
 
 class Norm(nn.Module):

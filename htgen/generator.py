@@ -1,24 +1,30 @@
 """Using a trained generator: support images in, a CNN out.
 
-The public way to generate; the command line uses nothing else.
+The public way to generate; the command line uses nothing else. NumPy does it: torch is loaded only by
+`Generator.generate`, whose result is a module of torch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from htgen.bundle import Bundle, ImageLike, prepare_images, softmax
-from htgen.checkpoint import GeneratorFile, file_hash
+from htgen.bundle import Bundle, ImageLike, prepare_images
 from htgen.errors import DataError, ModelError
-from htgen.generated_cnn import GeneratedCNN
 from htgen.generator_files import DEFAULT_GENERATOR, generator_path
+from htgen.generator_format import GeneratorFile, check
 from htgen.images import Preprocessing
-from htgen.model import GeneratedWeights
+from htgen.numpy_cnn import Floats, run, softmax
+from htgen.numpy_model import HyperTransformer, Integers
 from htgen.temperature import Temperature
+from htgen.tensor_files import file_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from htgen.generated_cnn import GeneratedCNN
 
 EPISODES_PER_BATCH = 16
 UNLABELED = -1
@@ -40,8 +46,8 @@ class Support:
         classes: class names, sorted.
     """
 
-    images: Tensor
-    labels: Tensor
+    images: Floats
+    labels: Integers
     classes: tuple[str, ...]
 
     @property
@@ -124,6 +130,11 @@ class Generator:
         max_way: most classes that a CNN can have.
         preprocessing: how images become its input, and that of its CNNs. For drawings it has all steps of
             `htgen.ink.DRAWING_STEPS`; assign `generator.preprocessing.without("crop")` to leave one out.
+        model: what writes the CNNs. To train or evaluate it, `htgen.checkpoint.build(generator.file)` gives
+            the same as a module of torch.
+
+    Raises:
+        ModelError: the tensors do not fit the description.
     """
 
     def __init__(self, file: GeneratorFile, sha256: str) -> None:
@@ -132,7 +143,8 @@ class Generator:
         self.sha256 = sha256
         self.max_way = file.model.max_way
         self.preprocessing: Preprocessing = file.preprocessing.for_real_images()
-        self.model = file.build()
+        self.model = HyperTransformer(file.model, file.tensors)
+        check(file.tensors, self.model.shapes, f"generator '{file.name}'")
 
     @property
     def knows_unlabeled(self) -> bool:
@@ -148,9 +160,9 @@ class Generator:
     def generate(
         self,
         support_images: Sequence[ImageLike],
-        labels: Sequence[str | int] | np.ndarray | Tensor,
+        labels: "Sequence[str | int] | np.ndarray | Tensor",
         unlabeled_images: Sequence[ImageLike] = (),
-    ) -> GeneratedCNN:
+    ) -> "GeneratedCNN":
         """Write a CNN for the classes of a support set.
 
         Args:
@@ -164,17 +176,19 @@ class Generator:
             DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
             ModelError: there are more classes than the generator knows.
         """
+        from htgen.generated_cnn import GeneratedCNN  # loads torch
+
         support = self.prepare(support_images, labels, unlabeled_images)
         return GeneratedCNN(self.generate_bundle(support))
 
     def prepare(
         self,
         support_images: Sequence[ImageLike],
-        labels: Sequence[str | int] | np.ndarray | Tensor,
+        labels: "Sequence[str | int] | np.ndarray | Tensor",
         unlabeled_images: Sequence[ImageLike] = (),
     ) -> "Support":
         """Read and preprocess a support set once, to use it several times. Arguments as in `generate`."""
-        given = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
+        given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
         if given.ndim != 1:
             raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
         names = [str(label) for label in given.tolist()]
@@ -194,16 +208,21 @@ class Generator:
         index = {name: i for i, name in enumerate(classes)}
         ids = [index[name] for name in names] + [UNLABELED] * len(unlabeled_images)
         pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
-        return Support(torch.from_numpy(pixels), torch.tensor(ids), classes)
+        return Support(pixels, np.array(ids), classes)
 
-    @torch.inference_mode()
     def generate_bundle(self, support: "Support") -> Bundle:
         """Write a CNN, as it is saved to a file."""
-        slots = torch.arange(len(support.classes))
-        weights = self.model.generate(support.images[None], support.labels[None], slots[None])
-        return self._export(weights, support)
+        counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
+        tensors = self._write(support.images[None], support.labels[None], support)
+        return Bundle(
+            self.model.spec,
+            support.classes,
+            self.preprocessing,
+            {name: tensor[0].copy() for name, tensor in tensors.items()},
+            {"name": self.name, "sha256": self.sha256},
+            counts,
+        )
 
-    @torch.inference_mode()
     def leave_one_out(self, support: "Support") -> LeaveOneOut | None:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
@@ -211,21 +230,18 @@ class Generator:
             None when a class has a single image, which cannot be left out, and with norm `batch`, where an
             image alone is not answered as it is among others.
         """
-        labeled = support.labels != UNLABELED
-        if self.model.spec.norm == "batch" or support.labels[labeled].bincount().min() < 2:
+        labeled = np.flatnonzero(support.labels != UNLABELED)
+        if self.model.spec.norm == "batch" or np.bincount(support.labels[labeled]).min() < 2:
             return None
         count = len(support.labels)
-        temperature = self.temperature.at(support.shot)
-        positions = torch.arange(count)
-        others = positions[None].expand(count, -1)[~torch.eye(count, dtype=torch.bool)].view(count, -1)
+        others = np.tile(np.arange(count), (count, 1))[~np.eye(count, dtype=bool)].reshape(count, -1)
         found = []
-        for chunk in positions[labeled].split(EPISODES_PER_BATCH):
-            rest = others[chunk]
-            slots = torch.arange(len(support.classes)).expand(len(chunk), -1)
-            left_out = support.images[chunk][:, None]
-            logits = self.model(support.images[rest], support.labels[rest], left_out, slots)
-            found.append((logits[:, 0] / temperature).softmax(dim=1))
-        return LeaveOneOut(support.labels[labeled].numpy(), torch.cat(found).numpy(), support.classes)
+        for start in range(0, len(labeled), EPISODES_PER_BATCH):
+            left_out = labeled[start : start + EPISODES_PER_BATCH]
+            rest = others[left_out]
+            cnns = self._write(support.images[rest], support.labels[rest], support)
+            found.append(softmax(run(self.model.spec, cnns, support.images[left_out][:, None])[:, 0]))
+        return LeaveOneOut(support.labels[labeled], np.concatenate(found), support.classes)
 
     def look_alikes(self, support: "Support", check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -237,34 +253,18 @@ class Generator:
         if check is not None:
             return look_alikes(check.labels, check.probabilities, check.classes)
         labeled = support.labels != UNLABELED
-        logits = self.generate_bundle(support).logits(support.images[labeled].numpy())
-        return look_alikes(support.labels[labeled].numpy(), softmax(logits), support.classes)
+        logits = self.generate_bundle(support).logits(support.images[labeled])
+        return look_alikes(support.labels[labeled], softmax(logits), support.classes)
 
-    def _export(self, weights: GeneratedWeights, support: "Support") -> Bundle:
-        counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
-        tensors: dict[str, Tensor] = {}
-        spec = self.model.spec
-        for conv, written, stats in zip(spec.convs, weights.convs, weights.stats, strict=True):
-            tensors[f"{conv.name}.weight"] = written.kernel
-            if written.bias is not None:
-                tensors[f"{conv.name}.bias"] = written.bias
-            tensors[f"{conv.name}.norm.weight"] = written.query_gamma
-            tensors[f"{conv.name}.norm.bias"] = written.query_beta
-            tensors[f"{conv.name}.norm.mean"] = stats.mean
-            tensors[f"{conv.name}.norm.var"] = stats.variance
+    def _write(self, images: Floats, labels: Integers, support: "Support") -> dict[str, Floats]:
+        """CNNs of E choices of its images, `[E, S, C, H, W]` and `[E, S]`: tensors `[E, ...]`."""
+        slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
+        tensors = self.model.generate(images, labels, slots)
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)
-        tensors["logits.weight"] = weights.logits_weight / temperature
-        tensors["logits.bias"] = weights.logits_bias / temperature
-        arrays = {name: tensor[0].float().numpy().copy() for name, tensor in tensors.items()}
-        return Bundle(
-            spec,
-            support.classes,
-            self.preprocessing,
-            arrays,
-            {"name": self.name, "sha256": self.sha256},
-            counts,
-        )
+        for name in ("logits.weight", "logits.bias"):
+            tensors[name] /= temperature
+        return tensors
 
 
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:

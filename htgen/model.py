@@ -20,12 +20,18 @@ from htgen.config import ModelConfig
 from htgen.decoder import ALLOCATIONS, LogitsAllocation
 from htgen.errors import ModelError
 from htgen.shapes import cnn_spec
+from htgen.sizes import (
+    LOCAL_CONVS,
+    is_learned,
+    local_convs,
+    local_width,
+    shared_convs,
+    shared_padding,
+    token_widths,
+)
 from htgen.tokens import LocalFeatures, SharedFeatures
-from htgen.transformer import Transformer, token_widths
+from htgen.transformer import Transformer
 from htgen.views import add_views
-
-LOCAL_CONVS = 2
-"""Convs of the local features of a convolutional layer; the logits layer has one."""
 
 
 @dataclass(frozen=True)
@@ -273,17 +279,15 @@ class HyperTransformer(nn.Module):
         self.spec = cnn_spec(config)
         shared = config.shared
         self.shared = (
-            SharedFeatures(config.image_channels, shared.layers, shared.width, shared.padding, shared.norm)
+            SharedFeatures(shared_convs(config), shared.width, shared_padding(config), shared.norm)
             if shared.layers
             else None
         )
         self.shared_dropout = nn.Dropout(shared.dropout)
         shared_width = shared.width if shared.layers else 0
-        count, learned = len(self.spec.convs), config.weights.learned_layers
+        count = len(self.spec.convs)
         self.convs = nn.ModuleList(
-            ConvGenerator(
-                config, conv, shared_width, learned=index < learned or index >= count - max(0, -learned)
-            )
+            ConvGenerator(config, conv, shared_width, learned=is_learned(config, index, count))
             for index, conv in enumerate(self.spec.convs)
         )
         self.logits = LogitsGenerator(config, self.spec.convs[-1], self.spec.feature_count, shared_width)
@@ -443,10 +447,10 @@ def linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _local_features(
     config: ModelConfig, in_channels: int, size: int, out_channels: int, layers: int
 ) -> LocalFeatures | None:
-    width = max(in_channels, out_channels) if config.local.width is None else config.local.width
+    width = local_width(config, in_channels, out_channels)
     if width == 0:
         return None
-    return LocalFeatures(in_channels, size, width, layers, config.local.nonlinear)
+    return LocalFeatures(local_convs(in_channels, size, width, layers), width, config.local.nonlinear)
 
 
 def _per_sample(features: nn.Module, support: Tensor) -> Tensor:

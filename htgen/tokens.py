@@ -1,12 +1,13 @@
 """What the transformer reads: features of support images and activations (as in the reference system)."""
 
-from typing import Literal
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.cnn import moments, normalise
+from htgen.sizes import ConvSize
 
 
 def global_average(x: Tensor) -> Tensor:
@@ -33,22 +34,13 @@ class SharedFeatures(nn.Module):
     support set) after each ReLU, global average pooling.
     """
 
-    def __init__(
-        self, image_channels: int, layers: int, width: int, padding: Literal["same", "valid"], norm: bool
-    ) -> None:
+    def __init__(self, convs: Iterable[ConvSize], width: int, padding: int, norm: bool) -> None:
         super().__init__()
-        inputs = [image_channels] + [width] * (layers - 1)
         self.convs = nn.ModuleList(
-            nn.Conv2d(
-                channels,
-                width,
-                3,
-                stride=2 if index < layers - 1 else 1,
-                padding=1 if padding == "same" else 0,
-            )
-            for index, channels in enumerate(inputs)
+            nn.Conv2d(conv.in_channels, width, conv.kernel, stride=conv.stride, padding=padding)
+            for conv in convs
         )
-        self.norms = nn.ModuleList(ChannelNorm(width) for _ in range(layers if norm else 0))
+        self.norms = nn.ModuleList(ChannelNorm(width) for _ in range(len(self.convs) if norm else 0))
 
     def forward(self, images: Tensor, ignore: Tensor | None) -> Tensor:
         """`ignore` `[E, S]` is True for images that do not count in norms."""
@@ -69,17 +61,12 @@ class LocalFeatures(nn.Module):
     fit are left out; a kernel larger than the input shrinks to it.
     """
 
-    def __init__(self, channels: int, size: int, width: int, layers: int, nonlinear: bool) -> None:
+    def __init__(self, convs: Iterable[ConvSize], width: int, nonlinear: bool) -> None:
         super().__init__()
         self.nonlinear = nonlinear
-        self.convs = nn.ModuleList()
-        for index in range(layers):
-            kernel = min(3, size) if index == 0 else 3
-            if size < kernel:
-                break
-            stride = 2 if index < layers - 1 else 1
-            self.convs.append(nn.Conv2d(channels if index == 0 else width, width, kernel, stride=stride))
-            size = (size - kernel) // stride + 1
+        self.convs = nn.ModuleList(
+            nn.Conv2d(conv.in_channels, width, conv.kernel, stride=conv.stride) for conv in convs
+        )
         self.width = width * len(self.convs)
 
     def forward(self, activations: Tensor) -> Tensor:

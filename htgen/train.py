@@ -18,11 +18,11 @@ from torch import Tensor
 
 from htgen.augment import Alike, Augmentation, NewClasses, Photo
 from htgen.checkpoint import (
-    GeneratorFile,
     RunFolder,
     load_tensors,
     read_state,
     restore_shared_features,
+    to_arrays,
     write_state,
 )
 from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig
@@ -32,6 +32,7 @@ from htgen.episodes import EpisodeBatch, EpisodeSampler, EpisodeShape, load_imag
 from htgen.errors import ConfigError, DataError, ModelError, RunError
 from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.files import write_bytes
+from htgen.generator_format import GeneratorFile
 from htgen.losses import Scalars, TrainingLoss
 from htgen.model import HyperTransformer
 from htgen.version import __version__
@@ -409,7 +410,7 @@ class Trainer:
         return GeneratorFile(
             self.config.name,
             self.config.model,
-            dict(self.model.state_dict()),
+            to_arrays(self.model.state_dict()),
             self.store.preprocessing,
             provenance,
         )
@@ -461,15 +462,16 @@ class Trainer:
                 f"{self.run.path} has no training state to resume ({path.name})",
                 "start it again without --resume, with --overwrite",
             )
-        header, tensors = read_state(path)
+        header, arrays = read_state(path)
         if header["data"] != self.store.fingerprint:
             raise RunError(
                 f"the run was trained on other data than {self.store.path} holds now",
                 "the original store as --data",
             )
         self._check_unchanged(json.loads(header["config"]))
-        parts = {name: t for name, t in tensors.items() if name.partition(".")[0] in ("model", "loss")}
+        parts = {name: a for name, a in arrays.items() if name.partition(".")[0] in ("model", "loss")}
         load_tensors(self.trained, parts, str(path))
+        tensors = {name: torch.tensor(array) for name, array in arrays.items() if name not in parts}
         average = _with_prefix(tensors, "average.")
         if average.keys() != self.average.keys():
             raise ModelError(f"{path} does not fit its config: averaged weights differ")

@@ -3,33 +3,19 @@
 Axis legend: E episodes, T tokens, D token width.
 """
 
-from math import ceil
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from htgen.sizes import LAYER_NORM_EPSILON, LEAKY_SLOPE, resolve_width
+
 AttentionActivation = Literal["softmax", "sigmoid"]
 Nonlinearity = Literal["relu", "gelu", "lrelu"]
 Topology = Literal["joint", "encoder-decoder", "separate"]
 
-LAYER_NORM_EPSILON = 1e-6
 MASK_PENALTY = 1e8
-LEAKY_SLOPE = 0.1
-
-
-def resolve_width(width: float, token_width: int, heads: int) -> int:
-    """A configured width: up to 3.0 a fraction of the token width, else absolute; a multiple of `heads`."""
-    absolute = width * token_width if width <= 3.0 else width
-    return ceil(round(absolute / heads, 6)) * heads  # 1.1 * 50 is a little more than 55
-
-
-def token_widths(topology: Topology, sample_width: int, weight_width: int) -> tuple[int, int]:
-    """Widths to which sample and weight tokens are padded: one for both where they share a sequence."""
-    if topology == "separate":
-        return sample_width, weight_width
-    return (max(sample_width, weight_width),) * 2
 
 
 class Attention(nn.Module):

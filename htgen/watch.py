@@ -4,8 +4,9 @@ import json
 import time
 from collections.abc import Iterator
 
-from htgen.checkpoint import GeneratorFile, RunFolder, find_run_config, read_state
+from htgen.checkpoint import RunFolder, find_run_config, read_state
 from htgen.errors import RunError
+from htgen.generator_format import GeneratorFile
 from htgen.images import Preprocessing
 
 

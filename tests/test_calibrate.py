@@ -8,12 +8,12 @@ import pytest
 import torch
 from test_bundle import LABELS, make_generator, pictures
 
-from htgen.bundle import softmax
 from htgen.calibrate import Outputs, answers, collect, fit, fit_temperature, rejections, reliability
 from htgen.cli import main
 from htgen.datasets.splits import resolve_split
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
 from htgen.generator import Generator, load_generator
+from htgen.numpy_cnn import softmax
 from htgen.temperature import Temperature
 
 

@@ -10,11 +10,12 @@ from conftest import SIZE, toy_values
 from pydantic import BaseModel
 from safetensors.torch import load_file
 
-from htgen.checkpoint import GeneratorFile, RunFolder
+from htgen.checkpoint import RunFolder
 from htgen.cli import main
 from htgen.config import Config, dump_config, load_config
 from htgen.datasets.store import Scheme, StoreWriter
 from htgen.errors import DataError
+from htgen.generator_format import GeneratorFile
 from htgen.images import Preprocessing
 from htgen.train import Trainer
 

@@ -26,16 +26,16 @@ def test_copies_keep_label_and_ignorance_of_their_image():
     assert torch.equal(names, labels.repeat(1, 3))
     assert torch.equal(ignored, ignore.repeat(1, 3))
     assert torch.equal(more[:, :6], images())
-    assert torch.equal(more[:, 6:12], warp(images(), *WARPS[0]))
+    assert torch.equal(more[:, 6:12], warp(images(), (WARPS[0],)))
 
 
 def test_warps_are_turns_and_scales_about_the_centre():
     x = images()
-    assert torch.allclose(warp(x, 0, 1), x, atol=1e-6)
-    assert torch.allclose(warp(x, 90, 1), torch.rot90(x, 1, dims=(-2, -1)), atol=1e-5)
+    assert torch.allclose(warp(x, ((0.0, 1.0),)), x, atol=1e-6)
+    assert torch.allclose(warp(x, ((90.0, 1.0),)), torch.rot90(x, 1, dims=(-2, -1)), atol=1e-5)
     dot = torch.zeros(1, 1, 1, 21, 21)
     dot[..., 10, 18] = 1  # 8 pixels right of the centre
-    smaller = warp(dot, 0, 1.25)
+    smaller = warp(dot, ((0.0, 1.25),))
     assert smaller.flatten().argmax() == 10 * 21 + 16  # 8 / 1.25 = 6.4
 
 

@@ -62,6 +62,7 @@ def calibrate(
     from itertools import product
 
     from htgen.calibrate import Outputs, collect, describe, fit
+    from htgen.checkpoint import build
     from htgen.cli.console import progress
     from htgen.cli.evaluate import open_store_of
     from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
@@ -80,7 +81,7 @@ def calibrate(
     split = split or provenance.get("config", {}).get("data", {}).get("val")
     if split is None:
         raise typer.BadParameter("the generator does not say on what it was validated", param_hint="--split")
-    images = load_images(store)
+    model, images = build(loaded.file), load_images(store)
 
     ways = way or [count for count in WAYS if count <= loaded.max_way]
     shapes = [EpisodeShape(w, s, QUERY) for w, s in product(ways, shot or SHOTS)]
@@ -96,7 +97,7 @@ def calibrate(
     with progress() as report:
         for done, (stream, shape) in enumerate(product(streams, shapes)):
             report("calibrating", done, len(streams) * len(shapes))
-            found = collect(loaded.model, partial(make_sampler, stream), shape, FOREIGN_CLASSES, tasks)
+            found = collect(model, partial(make_sampler, stream), shape, FOREIGN_CLASSES, tasks)
             outputs[stream].append(found)
     temperature = fit(outputs[streams[0]])
     document = {

@@ -199,6 +199,7 @@ def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None)
 
 def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings) -> dict[str, Any]:
     """Evaluate on one split: the result and how it was made."""
+    from htgen.checkpoint import build
     from htgen.cli.console import printable, progress, stderr
     from htgen.episodes import EpisodeSampler, load_images
     from htgen.errors import DataError, ModelError
@@ -227,7 +228,7 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
             ),
             markup=False,
         )
-    loaded.model.to(settings.device)
+    model = build(loaded.file).to(settings.device)
     sampler = EpisodeSampler.from_store(
         store,
         split,
@@ -242,7 +243,7 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
     )
     with progress() as report:
         result = measure(
-            loaded.model,
+            model,
             sampler,
             settings.tasks,
             settings.rounds,

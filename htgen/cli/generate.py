@@ -1,5 +1,6 @@
 """`htgen generate`: a folder of labelled images -> a CNN file."""
 
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -58,6 +59,10 @@ def generate(
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
+    # Read when NumPy is loaded: what is to be done is so small that sharing it out takes longer.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
     from htgen.cli.console import printable, stderr, stdout, warn_undrawn
     from htgen.errors import DataError
     from htgen.images import class_folders, find_images, load_image
@@ -68,11 +73,8 @@ def generate(
     if unlabeled is not None and not further_files:
         raise DataError(f"{unlabeled} holds no image files", "a folder with images directly in it")
 
-    import torch
-
     from htgen.generator import load_generator
 
-    torch.set_num_threads(1)  # what is to be done is so small that sharing it out takes longer
     loaded = load_generator(generator)
     left_out_steps: dict[Step, bool] = {
         "polarity": no_polarity,
@@ -108,7 +110,6 @@ def generate(
             markup=False,
         )
     prepared = loaded.prepare(paths, labels, further)
-    loaded.generate_bundle(prepared)  # the first call pays for set-up that is not generation
     started = time.perf_counter()
     bundle = loaded.generate_bundle(prepared)
     milliseconds = 1000 * (time.perf_counter() - started)

@@ -74,6 +74,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         "from htgen.cli import main; main(['--help'])",
         "from htgen.cli import main; main(['configs'])",
         "import htgen; htgen.Bundle",
+        "import htgen; htgen.load_generator()",
         "from htgen.cli import main; main(['inspect', 'nothing'])",
     ],
 )
@@ -89,6 +90,17 @@ def test_predicting_does_not_import_torch(cnn, support):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_generating_does_not_import_torch(support, tmp_path):
+    output = tmp_path / "cnn.safetensors"
+    code = (
+        "import sys; from htgen.cli import main; "
+        f"assert main(['generate', '--support', {str(support)!r}, '-o', {str(output)!r}]) == 0; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+    assert output.exists()
 
 
 def test_every_public_name_can_be_imported():

@@ -3,17 +3,20 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import drawing
 from PIL import Image
 
 from htgen.bundle import Bundle
+from htgen.checkpoint import to_arrays
 from htgen.cli import main
 from htgen.config import ModelConfig, load_config
 from htgen.decoder import ALLOCATIONS
 from htgen.errors import ConfigError
 from htgen.model import HyperTransformer
+from htgen.numpy_model import HyperTransformer as NumpyHyperTransformer
 from htgen.shapes import SHAPES
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "extending.md"
@@ -105,6 +108,12 @@ def test_the_allocation_writes_kernels(base):
     ]
     output.logits.square().sum().backward()
     assert all(conv.slices.placeholders.grad.abs().sum() > 0 for conv in model.convs)
+
+    writer = NumpyHyperTransformer(config, to_arrays(model.state_dict()))
+    tensors = writer.generate(support.numpy(), labels.numpy(), slots.expand(2, -1).numpy())
+    for conv, weights in zip(model.spec.convs, output.weights.convs, strict=True):
+        expected = weights.kernel.detach().numpy()
+        np.testing.assert_allclose(tensors[f"{conv.name}.weight"], expected, rtol=1e-4, atol=1e-4)
 
     # Slice c holds the weights of input channel c.
     allocation = names["InputAllocation"](model.spec.convs[2])
