@@ -1,7 +1,7 @@
 """The file of a generator: what ships, what training writes and what `generate` reads. No torch here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ class GeneratorFile:
             "provenance": self.provenance,
         }
         return encode(GENERATOR_FORMAT, header, self.tensors)
+
+    def in_half_precision(self) -> "GeneratorFile":
+        """The same with numbers of 16 bits, a file of half the size; use computes with 32 bits."""
+        return replace(self, tensors={name: array.astype(np.float16) for name, array in self.tensors.items()})
 
     @classmethod
     def read(cls, path: str | Path) -> "GeneratorFile":

@@ -39,7 +39,9 @@ class Parameters:
         name = self.prefix + name
         self.shapes[name] = shape
         found = self.arrays.get(name)
-        return found if found is not None and found.shape == shape else np.zeros(shape, np.float32)
+        if found is None or found.shape != shape:
+            return np.zeros(shape, np.float32)
+        return found.astype(np.float32) if found.dtype == np.float16 else found
 
 
 def linear(parameters: Parameters, inputs: int, *outputs: tuple[str, int]) -> tuple[Floats, Floats]:

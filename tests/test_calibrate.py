@@ -9,6 +9,7 @@ import torch
 from test_bundle import LABELS, make_generator, pictures
 
 from htgen.calibrate import Outputs, answers, collect, fit, fit_temperature, rejections, reliability
+from htgen.checkpoint import build
 from htgen.cli import main
 from htgen.datasets.splits import resolve_split
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
@@ -172,3 +173,27 @@ def test_each_shot_gets_its_own_temperature():
     assert reliability(*answers(outputs, fitted)).error < 0.02
     single = Temperature(((1, fit_temperature(outputs)),))
     assert all(reliability(*answers([output], single)).error > 0.05 for output in outputs)
+
+
+def test_half_precision_halves_the_file_and_hardly_changes_the_answers(store_path, tmp_path, capsys):
+    path, output = tmp_path / "toy.safetensors", tmp_path / "half.safetensors"
+    path.write_bytes(make_generator(image_size=16).file.to_bytes())
+    command = ["calibrate", str(path), "--data", str(store_path), "--split", "all", "--tasks", "4"]
+    assert main([*command, "--way", "5", "--shot", "1", "--half", "-o", str(output)]) == 0
+    full, half = load_generator(path), load_generator(output)
+    assert {array.dtype for array in half.file.tensors.values()} == {np.dtype(np.float16)}
+    numbers = sum(array.size for array in full.file.tensors.values())
+    assert 0 <= (path.stat().st_size - output.stat().st_size) - 2 * numbers + 4000 <= 8000  # the header grew
+    support = full.prepare(pictures(), LABELS)
+    weights = [g.generate_bundle(support).tensors for g in (full, half)]
+    temperature = half.temperature.at(support.shot)
+    for name, array in weights[1].items():
+        assert array.dtype == np.float32
+        wanted = weights[0][name] / (temperature if name.startswith("logits") else 1)
+        np.testing.assert_allclose(array, wanted, rtol=0.05, atol=0.01)
+    # The torch model of the same file writes the same CNN.
+    images, labels = (torch.from_numpy(array)[None] for array in (support.images, support.labels))
+    with torch.no_grad():
+        built = build(half.file).generate(images, labels, torch.arange(len(support.classes))[None])
+    kernel = built.convs[-1].kernel[0].numpy()
+    np.testing.assert_allclose(weights[1]["conv4.weight"], kernel, rtol=1e-3, atol=1e-5)

@@ -26,6 +26,13 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half",
+            help="Round its weights to 16 bits, for a file of half the size; all figures are with that.",
+        ),
+    ] = False,
     data: Annotated[
         Path | None, typer.Option(help="The store. Default: the one it was trained on.", show_default=False)
     ] = None,
@@ -81,7 +88,8 @@ def calibrate(
     split = split or provenance.get("config", {}).get("data", {}).get("val")
     if split is None:
         raise typer.BadParameter("the generator does not say on what it was validated", param_hint="--split")
-    model, images = build(loaded.file), load_images(store)
+    file = loaded.file.in_half_precision() if half else loaded.file
+    model, images = build(file), load_images(store)
 
     ways = way or [count for count in WAYS if count <= loaded.max_way]
     shapes = [EpisodeShape(w, s, QUERY) for w, s in product(ways, shot or SHOTS)]
@@ -108,7 +116,7 @@ def calibrate(
         "data": {"name": store.name, "sha256": store.checksum},
     }
     if output is not None:
-        file = replace(loaded.file, provenance={**provenance, "calibration": document})
+        file = replace(file, provenance={**provenance, "calibration": document})
         write_bytes(output, file.to_bytes())
     if as_json:
         typer.echo(json.dumps({"generator": loaded.name, **document}, indent=2))
