@@ -88,7 +88,7 @@ def fit(outputs: Sequence[Outputs]) -> Temperature:
 
 
 def fit_temperature(outputs: Sequence[Outputs]) -> float:
-    """The temperature at which answers are as sure as they are right in the mean, all settings counting alike.
+    """The temperature at which answers are as sure as they are right in the mean, all settings alike.
 
     That of the least cross-entropy, which is usual, is ruled by the few answers that are sure and wrong, and
     makes all others too unsure. Confidence falls with the temperature, so there is one; 0.1 to 10.
