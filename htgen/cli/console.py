@@ -42,6 +42,8 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+FOR_PHOTOGRAPHS = "photo-16"
+"""The generator that ships for them."""
 UNDRAWN_SHARE = 0.25
 """From this share on, images that do not look drawn are told."""
 
@@ -51,7 +53,7 @@ def warn_undrawn(undrawn: int, images: int) -> None:
     if undrawn and undrawn >= UNDRAWN_SHARE * images:
         print(
             f"warning: {undrawn} of {images} images look like photographs of things, and drawings are all "
-            "that this generator knows; use one that was trained on photographs (htgen generate --generator)",
+            f"that this generator knows; for photographs of things: htgen generate --generator {FOR_PHOTOGRAPHS}",
             file=sys.stderr,
         )
 
