@@ -53,7 +53,7 @@ def warn_undrawn(undrawn: int, images: int) -> None:
     if undrawn and undrawn >= UNDRAWN_SHARE * images:
         print(
             f"warning: {undrawn} of {images} images look like photographs of things, and drawings are all "
-            f"that this generator knows; for photographs of things: htgen generate --generator {FOR_PHOTOGRAPHS}",
+            f"that this generator knows; for photographs: htgen generate --generator {FOR_PHOTOGRAPHS}",
             file=sys.stderr,
         )
 

@@ -155,7 +155,7 @@ def test_steps_are_recorded_in_the_file_and_each_can_be_left_out(run_path, suppo
     assert main([*command, "--no-aspect"]) == 0
     assert Bundle.load(output).preprocessing.fit == "stretch"
     assert main(["inspect", str(output)]) == 0
-    assert "crop 0.75" in capsys.readouterr().out
+    assert "crop 0.9" in capsys.readouterr().out
 
 
 def test_the_same_folder_gives_the_same_bytes(run_path, support, cnn, tmp_path):
@@ -487,13 +487,24 @@ def test_evaluation_can_augment_as_training_or_validation_did(run_path, capsys):
     assert "(images augmented as in training)" in capsys.readouterr().out
 
 
+def test_a_store_that_was_prepared_otherwise_is_told(run_path, store_path, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(store_path, other)
+    manifest = other / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"fit": "pad"', '"fit": "crop"'))
+    arguments = ["evaluate", str(run_path), "--way", "3", "--query", "2", "--tasks", "2", "--data"]
+    for store, told in ((store_path, False), (other, True)):
+        assert main([*arguments, str(store)]) == 0
+        assert ("was not prepared as the one" in capsys.readouterr().err) == told
+
+
 def test_a_store_that_is_nowhere_is_told_with_the_places(tmp_path, monkeypatch, store_path, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", "glyph-8", "--tasks", "2"]) == 4
     said = capsys.readouterr().err
     assert "the generator was trained on is not in " in said
-    assert "data/omniglot\n  try: --data STORE" in said
-    shutil.copytree(store_path, tmp_path / "data" / "omniglot")
+    assert "data/omniglot-drawings\n  try: --data STORE" in said
+    shutil.copytree(store_path, tmp_path / "data" / "omniglot-drawings")
     assert main(["evaluate", "glyph-8", "--tasks", "2"]) == 2  # found there, but of other classes
     assert "toy:test" in capsys.readouterr().err
 

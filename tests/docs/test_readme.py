@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from htgen.cli import main
-from htgen.generator_files import generator_path, shipped_generators
+from htgen.cli.console import FOR_PHOTOGRAPHS
+from htgen.generator_files import DEFAULT_GENERATOR, generator_path, shipped_generators
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def test_the_python_examples_run(workplace, capsys):
 
 
 def test_every_shipped_generator_has_a_card_and_is_small():
-    assert "glyph-8" in shipped_generators()
+    assert {DEFAULT_GENERATOR, FOR_PHOTOGRAPHS} <= set(shipped_generators())
     for name in shipped_generators():
         path = generator_path(name)
         assert path.stat().st_size < 5_000_000
