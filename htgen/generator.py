@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from htgen.generated_cnn import GeneratedCNN
 
 EPISODES_PER_BATCH = 16
+MOST_ALONE = 64
+"""Up to so many images are left out one by one, which is exact; more would take minutes."""
 UNLABELED = -1
 
 STRANGER = 0.05
@@ -226,6 +228,9 @@ class Generator:
     def leave_one_out(self, support: "Support") -> LeaveOneOut | None:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
+        Of more than `MOST_ALONE` images, one of every class is left out at a time: a CNN for each round, not
+        for each image.
+
         Returns:
             None when a class has a single image, which cannot be left out, and with norm `batch`, where an
             image alone is not answered as it is among others.
@@ -233,15 +238,22 @@ class Generator:
         labeled = np.flatnonzero(support.labels != UNLABELED)
         if self.model.spec.norm == "batch" or np.bincount(support.labels[labeled]).min() < 2:
             return None
-        count = len(support.labels)
-        others = np.tile(np.arange(count), (count, 1))[~np.eye(count, dtype=bool)].reshape(count, -1)
-        found = []
-        for start in range(0, len(labeled), EPISODES_PER_BATCH):
-            left_out = labeled[start : start + EPISODES_PER_BATCH]
-            rest = others[left_out]
+        labels = support.labels[labeled]
+        if len(labeled) <= MOST_ALONE:
+            batches = [
+                labeled[start : start + EPISODES_PER_BATCH, None]
+                for start in range(0, len(labeled), EPISODES_PER_BATCH)
+            ]
+        else:
+            rounds = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)])
+            batches = [labeled[rounds == number][None] for number in range(rounds.max() + 1)]
+        everything = np.arange(len(support.labels))
+        probabilities = np.zeros((len(everything), len(support.classes)), np.float32)
+        for left_out in batches:  # [E, images]
+            rest = np.stack([np.setdiff1d(everything, images) for images in left_out])
             cnns = self._write(support.images[rest], support.labels[rest], support)
-            found.append(softmax(run(self.model.spec, cnns, support.images[left_out][:, None])[:, 0]))
-        return LeaveOneOut(support.labels[labeled], np.concatenate(found), support.classes)
+            probabilities[left_out] = softmax(run(self.model.spec, cnns, support.images[left_out]))
+        return LeaveOneOut(labels, probabilities[labeled], support.classes)
 
     def look_alikes(self, support: "Support", check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.

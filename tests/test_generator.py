@@ -10,6 +10,7 @@ from test_bundle import LABELS, make_generator, pictures
 
 from htgen.errors import DataError, ModelError
 from htgen.generator import LeaveOneOut, load_generator, look_alikes
+from htgen.numpy_cnn import softmax
 
 
 def test_leave_one_out_is_generating_without_each_image():
@@ -161,3 +162,18 @@ def test_labels_may_be_numbers_or_arrays(tmp_path):
 def test_with_batch_norm_nothing_is_estimated():
     generator = make_generator(cnn={"channels": 4, "norm": "batch"})
     assert generator.leave_one_out(generator.prepare(pictures(6), LABELS)) is None
+
+
+def test_of_many_images_one_of_each_class_is_left_out_at_a_time(monkeypatch):
+    """The same as generating by hand without the first of each class, without the second, and so on."""
+    monkeypatch.setattr("htgen.generator.MOST_ALONE", 4)
+    generator, images = make_generator(), pictures(7)
+    labels = ["a", "b", "a", "b", "a", "c", "c"]
+    support = generator.prepare(images, labels)
+    result = generator.leave_one_out(support)
+    assert result.labels.tolist() == [0, 1, 0, 1, 0, 2, 2]
+    for left_out in ([0, 1, 5], [2, 3, 6], [4]):
+        rest = [i for i in range(7) if i not in left_out]
+        others = generator.prepare([images[i] for i in rest], [labels[i] for i in rest])
+        expected = softmax(generator.generate_bundle(others).logits(support.images[left_out]))
+        np.testing.assert_allclose(result.probabilities[left_out], expected, rtol=1e-4, atol=1e-5)
