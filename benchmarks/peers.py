@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from htgen.checkpoint import RunFolder
 from htgen.cnn import ConvWeights, Moments, channels_last, conv_block, head_features
 from htgen.config import ModelConfig, dump_config, load_config
-from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
+from htgen.episodes import EpisodeSampler, EpisodeShape
 from htgen.evaluate import TASKS_PER_BATCH, evaluate
 from htgen.model import EpisodeOutput, GeneratedWeights, HyperTransformer, SupportView, class_means, linear
 from htgen.train import Trainer, Validated
@@ -147,14 +147,20 @@ def main() -> None:
                 print(
                     f"step {event.step}, {minutes:.1f} min: {100 * event.result.accuracy:.2f} %", flush=True
                 )
-    with trainer._averaged_weights():
+    split, images = options.split or config.data.val, trainer.val_sampler.images
+    with trainer.averaged_weights():
         for way in options.way:
             for shot in options.shot:
-                split = options.split or config.data.val
                 sampler = EpisodeSampler.from_store(
-                    trainer.store, split, EpisodeShape(way, shot, 10), images=load_images(trainer.store),
-                    slot_count=config.model.max_way, seed=0, stream="evaluation", period=TASKS_PER_BATCH,
-                )  # fmt: skip
+                    trainer.store,
+                    split,
+                    EpisodeShape(way, shot, 10),
+                    images=images,
+                    slot_count=config.model.max_way,
+                    seed=0,
+                    stream="evaluation",
+                    period=TASKS_PER_BATCH,
+                )
                 found = evaluate(trainer.model, sampler, options.tasks)
                 percent, interval = 100 * found.accuracy, 100 * found.interval95
                 print(f"{split} {way}-way {shot}-shot: {percent:.2f} ± {interval:.2f} %", flush=True)

@@ -367,7 +367,7 @@ class Trainer:
         return progress
 
     def _validate(self) -> Validated:
-        with self._averaged_weights():
+        with self.averaged_weights():
             result = evaluate(
                 self.model,
                 self.val_sampler,
@@ -394,7 +394,8 @@ class Trainer:
         if self.processes.is_main:
             self.run.log(entry)
 
-    def _averaged_weights(self) -> "_Swapped":
+    def averaged_weights(self) -> "_Swapped":
+        """A context in which the model has its averaged weights, where there are such."""
         return _Swapped(self.model, self.average if self.config.train.ema else None)
 
     def generator_file(self, validation: Evaluation | None = None) -> GeneratorFile:
