@@ -30,6 +30,7 @@ DRAWING = {
     "new-classes": Augmentation(
         new_classes=NewClasses(mirror=True, rotation=20, scale=0.2, shear=0.2, elastic=0.03)
     ),
+    "chimeras": Augmentation(chimeras=1.0),
     "rotate": Augmentation(alike=Alike(rotate=1.0, angle=45.0)),
     "resize": Augmentation(alike=Alike(resize=1.0)),
     "roll": Augmentation(alike=Alike(roll=1.0)),
@@ -113,11 +114,11 @@ def sheet(rows: list[tuple[list[Image.Image], list[Image.Image]]]) -> Image.Imag
     return image
 
 
-def strip(image: Tensor, augment: Augmentation) -> Image.Image:
-    """One image, and the same image in several episodes."""
-    episodes = image.expand(DRAWS, 1, *image.shape).contiguous()
+def strip(image: Tensor, augment: Augmentation, other: Tensor) -> Image.Image:
+    """One image, and the same image in several episodes; `other` is what a chimera is made of beside it."""
+    episodes, others = (part.expand(DRAWS, 1, *image.shape).contiguous() for part in (image, other))
     keys = randomness.fold(torch.tensor(3), torch.arange(DRAWS))
-    changed = augment.apply(episodes, torch.zeros(DRAWS, 1, dtype=torch.int64), keys)
+    changed = augment.apply(episodes, torch.zeros(DRAWS, 1, dtype=torch.int64), keys, others)
     return sheet([(tiles(image[None]), tiles(changed[:, 0]))])
 
 
@@ -148,9 +149,9 @@ def main() -> None:
     """Draw all pictures."""
     for name, augment in DRAWING.items():
         drawing = symbol("anchor", 1)
-        save(strip(shaded(drawing) if name == "contrast" else drawing, augment), name)
+        save(strip(shaded(drawing) if name == "contrast" else drawing, augment, symbol("key", 1)), name)
     for name, augment in PHOTO.items():
-        save(strip(landscape(), augment), name)
+        save(strip(landscape(), augment, landscape()), name)
     for name, augment in SHARING.items():
         save(sharing(augment), name)
 

@@ -1,6 +1,6 @@
 """Changes of episode images, batched on the device and drawn from counter-based keys.
 
-Three families, by what shares one draw:
+Families, by what shares one draw:
 
 * **Warps**, per image: the affine and elastic part of `Augmentation` moves each image on its own, as
   another hand would have drawn it.
@@ -8,6 +8,8 @@ Three families, by what shares one draw:
   change in the same way, which makes new classes (or a new look of the whole task) of old ones.
 * **New classes** (`NewClasses`), per class: a warp that is the class's own, and made together with those
   of its images, so that images are sampled once.
+* **Chimeras**, per class: images that are one class's on one side of a line and another class's on the
+  other, which makes new classes out of pairs of old ones.
 * **Photo** (`Photo`), per image or per episode: what leaves a photograph a photograph of the same thing.
 
 The order is fixed: everything that moves pixels comes before everything that changes their values, so
@@ -18,6 +20,7 @@ Images are float32, 0..255, and stay within 0..255; they are scaled to -1..1 aft
 probability leaves alone keeps its exact pixels. What is off costs nothing.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -46,10 +49,12 @@ from htgen import randomness
     _PHOTO_CONTRAST,
     _CLASS_AFFINE,
     _CLASS_ELASTIC,
-) = range(16)
+    _CHIMERA,
+) = range(17)
 
 SMALLEST_RESIZE = 0.7
 LARGEST_ROLL = 0.3
+LARGEST_SEAM_OFFSET = 0.2
 CONTRAST_ALPHA = (0.5, 2.5)
 
 
@@ -214,6 +219,8 @@ class Augmentation:
         shift: fraction of the image side, per image and axis.
         elastic: standard deviation, as a fraction of the image side, of a smooth random displacement.
         new_classes: warps that are a class's own.
+        chimeras: share of classes that become chimeras: on one side of a straight line, at any angle and
+            up to a fifth of the half side from the centre, their images are those of another class.
         alike: changes that whole classes or episodes get alike.
         photo: changes of photographs.
     """
@@ -225,20 +232,27 @@ class Augmentation:
     shift: float = 0.0
     elastic: float = 0.0
     new_classes: NewClasses = NewClasses()
+    chimeras: float = 0.0
     alike: Alike = Alike()
     photo: Photo = Photo()
 
-    def apply(self, images: Tensor, labels: Tensor, keys: Tensor) -> Tensor:
+    def apply(self, images: Tensor, labels: Tensor, keys: Tensor, others: Tensor | None = None) -> Tensor:
         """Change a batch of episodes.
 
         Args:
             images: `[E, M, C, H, W]` float32, 0..255, square.
             labels: `[E, M]` int64, the true class slot of every image.
             keys: `[E]` int64, one random key per episode.
+            others: `[E, M, C, H, W]`, an image of another class for every image, the same class for all
+                of a class; read when there are chimeras.
 
         Returns:
             Images of the same shape, 0..255.
         """
+        if self.chimeras:
+            if others is None:
+                raise ValueError("chimeras need images of other classes")
+            images = self._join(images, others, labels, keys)
         if self.rotate90:
             units = torch.zeros_like(labels) if self.rotate90 == "episode" else labels
             turns = randomness.bits_at(randomness.fold(keys, _ROTATE90), units) & 3  # [E, M]
@@ -250,6 +264,15 @@ class Augmentation:
         images = self.photo.move(images, keys)
         images = self.alike.recolor(images, labels, keys)
         return self.photo.recolor(images, keys)
+
+    def _join(self, images: Tensor, others: Tensor, labels: Tensor, keys: Tensor) -> Tensor:
+        """Put the other image in place of one side of each image of some classes."""
+        coin, turn, offset = _draws(_CHIMERA, 3, labels, keys)
+        joined, angle = coin < self.chimeras, 2 * math.pi * turn
+        y, x = _pixel_centres(images)
+        along = torch.cos(angle)[..., None, None] * x + torch.sin(angle)[..., None, None] * y[:, None]
+        beyond = along > ((offset * 2 - 1) * LARGEST_SEAM_OFFSET)[..., None, None]  # [E, M, H, W]
+        return torch.where((beyond & joined[..., None, None])[:, :, None], others, images)
 
     def _warp(self, images: Tensor, labels: Tensor, keys: Tensor) -> Tensor:
         """Sample every image on a grid that is moved by affine maps and smooth displacements."""
@@ -321,11 +344,16 @@ def _enlarge(coarse: Tensor, height: int, width: int) -> Tensor:
     return rows @ coarse @ columns.T
 
 
+def _pixel_centres(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the rows `[H]` and columns `[W]` of images lie, on -1..1 from edge to edge."""
+    y, x = ((2 * torch.arange(side, device=images.device) + 1) / side - 1 for side in images.shape[-2:])
+    return y, x
+
+
 def _sample(images: Tensor, matrices: Tensor, padding: str, bend: Tensor | None = None) -> Tensor:
     """Read images at affinely mapped positions, plus a displacement `[E * M, 2, H, W]`; bilinear."""
     flat = images.flatten(0, 1)
-    # Pixel centres on -1..1, as F.affine_grid has them; a sum of two parts is cheaper than its products.
-    y, x = ((2 * torch.arange(side, device=flat.device) + 1) / side - 1 for side in flat.shape[2:])
+    y, x = _pixel_centres(images)  # a sum of two parts is cheaper than the products of F.affine_grid
     across = matrices[:, :, 0, None] * x  # [E * M, 2, W]
     down = matrices[:, :, 1, None] * y + matrices[:, :, 2, None]  # [E * M, 2, H]
     grid = across[:, :, None, :] + down[:, :, :, None]

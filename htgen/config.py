@@ -228,6 +228,8 @@ class AugmentConfig(_Section):
     """Fraction of the image side, per image and axis."""
     elastic: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Standard deviation of a smooth displacement, as a fraction of the image side."""
+    chimeras: Fraction = 0.0
+    """Share of classes made of two: on one side of a line their images are those of another class."""
     new_classes: NewClassesConfig = NewClassesConfig()
     alike: AlikeConfig = AlikeConfig()
     photo: PhotoConfig = PhotoConfig()

@@ -27,7 +27,7 @@ UNLABELED = -1
 """The label of a support image whose class is not told."""
 
 # Purposes of random numbers, so that no two draws of one episode share a key.
-_SHAPE, _CLASSES, _IMAGES, _SHUFFLE, _AUGMENT, _SLOTS, _REMOVE = range(7)
+_SHAPE, _CLASSES, _IMAGES, _SHUFFLE, _AUGMENT, _SLOTS, _REMOVE, _OTHERS = range(8)
 
 
 @dataclass(frozen=True)
@@ -257,42 +257,34 @@ class EpisodeSampler:
         class_draw = randomness.bits(randomness.fold(keys, _CLASSES), len(self._class_ids))
         picked = class_draw.topk(way, dim=1).indices  # [E, n]
         classes = self._class_ids[picked]
-
-        # The same for the images of each class; positions past the class's end never win, and what is
-        # in the support set never wins a place among the queries.
-        keys_of_class = randomness.fold(keys[:, None], _IMAGES, classes)  # [E, n]
-        sizes = self._sizes[picked][..., None]
-        widest = int(self._sizes.max())
-        absent = torch.arange(widest, device=self.device) >= sizes
-        draw = randomness.bits(keys_of_class, widest).masked_fill(absent, -1)
-        in_support = draw.topk(shot + unlabeled, dim=2).indices  # [E, n, k + u]
-        draw = randomness.bits(randomness.fold(keys_of_class, query_round), widest)
-        draw = draw.masked_fill(absent, -1).scatter(2, in_support, -1)
-        in_query = draw.topk(query, dim=2).indices  # [E, n, q]
-        rows = self._first_rows[picked][..., None] + torch.cat([in_support, in_query], dim=2)
+        rows = [self._draw_rows(picked, randomness.fold(keys, _IMAGES), shot + unlabeled, query, query_round)]
+        if self.augmentation is not None and self.augmentation.chimeras:
+            others = randomness.fold(keys, _OTHERS)
+            drawn = randomness.bits(others, way) % len(self._class_ids)
+            rows.append(self._draw_rows(drawn, others, shot + unlabeled, query, query_round))
 
         # Sample-major order: every class's first image, then every class's second, and so on.
         # Sizes that are no multiple of the way cut the last round short.
-        rows = rows.transpose(1, 2).reshape(count, -1)
-        labels = torch.arange(way, device=self.device).repeat(shot + unlabeled + query).expand(count, -1)
+        rounds = shot + unlabeled + query
+        labels = torch.arange(way, device=self.device).repeat(rounds).expand(count, -1)
         parts = way * shot, way * unlabeled, way * query
         kept = labeled, way * unlabeled, queries
-        rows, labels = (
+        labels, *rows = (
             torch.cat([part[:, :n] for part, n in zip(x.split(parts, dim=1), kept, strict=True)], dim=1)
-            for x in (rows, labels)
+            for x in (labels, *(drawn.transpose(1, 2).reshape(count, -1) for drawn in rows))
         )
         if not self.shape.balanced:
-            order = randomness.bits(randomness.fold(keys, _SHUFFLE), rows.shape[1])
+            order = randomness.bits(randomness.fold(keys, _SHUFFLE), labels.shape[1])
             order[:, :way] = torch.iinfo(torch.int64).max  # one labelled image of each class stays in front
             order = order.argsort(dim=1, descending=True, stable=True)
-            rows, labels = rows.gather(1, order), labels.gather(1, order)
+            labels, *rows = (x.gather(1, order) for x in (labels, *rows))
 
         support_labels = labels[:, :support].clone()
         support_labels[:, labeled:] = UNLABELED
 
-        images = self._read(rows)
+        images, *other_images = (self._read(drawn) for drawn in rows)
         if self.augmentation is not None:
-            images = self.augmentation.apply(images, labels, randomness.fold(keys, _AUGMENT))
+            images = self.augmentation.apply(images, labels, randomness.fold(keys, _AUGMENT), *other_images)
         images = scale_pixels(images)
         return EpisodeBatch(
             support_images=images[:, :support],
@@ -301,11 +293,25 @@ class EpisodeSampler:
             query_labels=labels[:, support:],
             classes=classes,
             slots=randomness.bits(randomness.fold(keys, _SLOTS), self._slot_count).topk(way, dim=1).indices,
-            support_rows=rows[:, :support],
-            query_rows=rows[:, support:],
+            support_rows=rows[0][:, :support],
+            query_rows=rows[0][:, support:],
             support_classes=classes.gather(1, labels[:, :support]),
             ignore=self._draw_removal(keys, support_labels),
         )
+
+    def _draw_rows(self, picked: Tensor, keys: Tensor, support: int, query: int, query_round: int) -> Tensor:
+        """Rows `[E, n, support + query]` of different images; `picked` `[E, n]`: positions in `class_ids`."""
+        # The images with the largest random values are drawn; positions past the class's end never win,
+        # and what is in the support set never wins a place among the queries.
+        keys_of_class = randomness.fold(keys[:, None], self._class_ids[picked])  # [E, n]
+        widest = int(self._sizes.max())
+        absent = torch.arange(widest, device=self.device) >= self._sizes[picked][..., None]
+        draw = randomness.bits(keys_of_class, widest).masked_fill(absent, -1)
+        in_support = draw.topk(support, dim=2).indices
+        draw = randomness.bits(randomness.fold(keys_of_class, query_round), widest)
+        draw = draw.masked_fill(absent, -1).scatter(2, in_support, -1)
+        in_query = draw.topk(query, dim=2).indices
+        return self._first_rows[picked][..., None] + torch.cat([in_support, in_query], dim=2)
 
     def _draw_removal(self, keys: Tensor, support_labels: Tensor) -> Tensor | None:
         """Which support images are hidden `[E, S]`, or None when none can be."""

@@ -210,6 +210,45 @@ def test_the_warp_of_an_image_comes_before_that_of_its_class():
     assert angles[1].abs().max() > 10
 
 
+# --------------------------------------------------------------------------------------------------- chimeras
+
+
+def seams(chimeras: float) -> torch.Tensor:
+    """Where classes show the other class's pixels: `[E, M, H, W]` bool, for black images and white others."""
+    black = torch.zeros(6, 12, 3, 12, 12)
+    after = Augmentation(chimeras=chimeras).apply(black, LABELS, KEYS, torch.full_like(black, 255))
+    assert set(after.unique().tolist()) <= {0.0, 255.0}
+    assert torch.equal(after[:, :, 0], after[:, :, 2])
+    return after[:, :, 0] > 0
+
+
+def test_a_chimera_is_another_class_on_one_side_of_a_line_near_the_centre():
+    angles = torch.linspace(0, 2 * math.pi, 721)[:-1]
+    centres = (torch.arange(12) + 0.5) / 6 - 1
+    along = angles.cos()[:, None, None] * centres + angles.sin()[:, None, None] * centres[:, None]
+    for mask in seams(1.0)[:, :4].flatten(0, 1):
+        highest_outside = along.masked_fill(mask, -9).amax((1, 2))
+        lowest_inside = along.masked_fill(~mask, 9).amin((1, 2))
+        assert bool((lowest_inside > highest_outside - 0.02).any())
+        assert 0.3 < mask.float().mean() < 0.7
+
+
+def test_chimeras_are_classes_and_as_many_as_asked_for():
+    masks = seams(0.3)
+    for label in range(4):
+        of_class = masks[:, label::4]
+        assert torch.equal(of_class, of_class[:, :1].expand_as(of_class))
+    image = torch.zeros(1, 8, 8)
+    before, labels, keys = many(image, 100, 10)
+    after = Augmentation(chimeras=0.3).apply(before, labels, keys, before + 9)
+    assert 250 < int((after > 0).flatten(2).any(2).sum()) < 350
+
+
+def test_chimeras_are_made_of_something():
+    with pytest.raises(ValueError, match="images of other classes"):
+        Augmentation(chimeras=0.1).apply(images(), LABELS, KEYS)
+
+
 # ----------------------------------------------------------------- slow re-computation, one image at a time
 
 
@@ -583,6 +622,7 @@ FIELDS = {
     "new_classes.scale": (0.2, {}),
     "new_classes.shear": (0.2, {}),
     "new_classes.elastic": (0.05, {}),
+    "chimeras": (0.9, {}),
     "alike.per_class": (True, {"alike": {"contrast": 1.0}}),
     "alike.rotate": (0.9, {}),
     "alike.angle": (20.0, {"alike": {"rotate": 1.0}}),
@@ -616,7 +656,7 @@ def test_every_field_changes_the_images(path):
     outcomes = []
     for values in (beside, changed):
         made = augmentation(AugmentConfig.model_validate(values))
-        outcomes.append(before if made is None else made.apply(before, LABELS, KEYS))
+        outcomes.append(before if made is None else made.apply(before, LABELS, KEYS, before.flip(1)))
     assert (outcomes[0] - outcomes[1]).abs().mean() > 1
 
 

@@ -120,6 +120,7 @@ AUGMENT: dict[str, tuple[Any, dict[str, Any]]] = {
     "new_classes.scale": (0.2, {}),
     "new_classes.shear": (0.2, {}),
     "new_classes.elastic": (0.05, {}),
+    "chimeras": (0.9, {}),
     "alike.per_class": (True, {"alike.roll": 1.0}),
     "alike.rotate": (0.9, {}),
     "alike.angle": (20.0, {"alike.rotate": 1.0}),

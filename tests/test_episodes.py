@@ -35,7 +35,9 @@ def tensors(batch: EpisodeBatch) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("balanced", [True, False])
-@pytest.mark.parametrize("augmentation", [None, Augmentation(True, 10, 0.1, 0.1, 0.05, 0.02)])
+@pytest.mark.parametrize(
+    "augmentation", [None, Augmentation(True, 10, 0.1, 0.1, 0.05, 0.02), Augmentation(chimeras=0.5)]
+)
 def test_an_episode_does_not_depend_on_its_batch(store, balanced, augmentation):
     draw = sampler(store, balanced=balanced, unlabeled=1, augmentation=augmentation)
     together = tensors(draw.batch(3, 5))
@@ -54,6 +56,40 @@ def test_seed_split_stream_and_index_each_change_the_episode(store):
         sampler(store, stream="other").batch(0, 1).support_rows,
     ]
     assert len({tuple(r.flatten().tolist()) for r in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_a_chimera_is_made_of_two_classes_and_of_other_images_of_both_each_time(balanced):
+    """Every image has one grey of its own, its row's number, so that its parts can be told."""
+    offsets = np.arange(0, 101, 10)
+    rows = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(100, 8, 8, 1)
+    draw = EpisodeSampler(
+        rows,
+        offsets,
+        range(10),
+        EpisodeShape(5, 2, 3, balanced=balanced),
+        slot_count=5,
+        seed=0,
+        split="greys",
+        augmentation=Augmentation(chimeras=1.0),
+    )
+    batch = draw.batch(0, 40)
+    images = torch.cat([batch.support_images, batch.query_images], dim=1)
+    labels = torch.cat([batch.support_labels, batch.query_labels], dim=1)
+    own_rows = torch.cat([batch.support_rows, batch.query_rows], dim=1)
+    greys = ((images + 1) * 127.5).round().long().flatten(2)
+    mixed = 0
+    for episode in range(40):
+        for label in range(5):
+            of_class = labels[episode] == label
+            own = own_rows[episode, of_class].tolist()
+            found = [set(image.tolist()) for image in greys[episode, of_class]]
+            others = [row for image, mine in zip(found, own, strict=True) for row in image - {mine}]
+            assert all(mine in image and len(image) <= 2 for image, mine in zip(found, own, strict=True))
+            assert len({row // 10 for row in others}) <= 1
+            assert len(set(others)) == len(others)
+            mixed += len(others) == len(own)
+    assert mixed > 150  # of 200; a class may be given itself, and its own image
 
 
 @pytest.mark.parametrize("balanced", [True, False])
