@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import torch
 
+from htgen.memory import keep_freed_memory
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -33,9 +35,13 @@ class Crew:
             self._pool = ThreadPoolExecutor(self.size, "htgen", partial(torch.set_num_threads, 1))
 
     @classmethod
-    def for_device(cls, device: torch.device | str) -> "Crew":
-        """All cores for work on the CPU; one thread that starts the work of a GPU."""
-        return cls(None if torch.device(device).type == "cpu" else 1)
+    def for_device(cls, device: torch.device | str, size: int | None = None) -> "Crew":
+        """All cores (or `size` threads) for work on the CPU, whose memory is then kept for further work, see
+        `htgen.memory`; one thread that starts the work of a GPU."""
+        if torch.device(device).type != "cpu":
+            return cls(1)
+        keep_freed_memory()
+        return cls(size)
 
     def map(self, work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
         """Results of the parts in their order, whichever is done first.

@@ -188,7 +188,7 @@ class Trainer:
             restore_shared_features(self.model, config.train.restore_shared)
         self.trained = torch.nn.ModuleDict({"model": self.model, "loss": self.loss})
         # Masks of dropout come from one sequence of random numbers, which threads cannot share repeatably.
-        self.crew = Crew(1) if _has_dropout(self.trained) else Crew.for_device(self.device)
+        self.crew = Crew.for_device(self.device, size=1 if _has_dropout(self.trained) else None)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         groups = parameter_groups(self.trained, config.optimizer.weight_decay)
         self.optimizer: torch.optim.Optimizer = (

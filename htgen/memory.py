@@ -1,0 +1,28 @@
+"""Freed memory kept for the next step, instead of being given back to the operating system and asked for again.
+
+A training step frees tensors of tens of megabytes and soon wants others of the same sizes. The allocator
+of the C library takes each such block fresh from the operating system, which fills it with zeros page by
+page when it is first written: a quarter of the time of a step on the CPU.
+"""
+
+import ctypes
+
+# Parameters of mallopt(3) in glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+_LARGEST = 2**31 - 1
+
+
+def keep_freed_memory() -> bool:
+    """Tell the C library to keep what is freed, up to two gigabytes, for the whole of this process.
+
+    All threads share it, so that it is kept once. Most memory at one time stays what it was.
+
+    Returns:
+        Whether the C library can: glibc does; with others everything stays as it is.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # Windows has no such handle, others no such function
+        return False
+    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _LARGEST, _ARENA_MAX: 1}
+    return all([mallopt(parameter, value) == 1 for parameter, value in settings.items()])
