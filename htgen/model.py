@@ -382,7 +382,9 @@ class HyperTransformer(nn.Module):
         if alike or len(x) == support:
             return normalise(x, stats, weights.gamma, weights.beta)
         normed = normalise(x[:support], stats, weights.gamma, weights.beta)
-        return torch.cat([normed, self._normalise_queries(weights, stats, x[support:])])
+        queries = self._normalise_queries(weights, stats, x[support:])
+        # With four dimensions torch keeps channels last.
+        return torch.cat([normed.flatten(1, 2), queries.flatten(1, 2)]).unflatten(1, x.shape[1:3])
 
     def _normalise_queries(self, weights: ConvWeights, stats: Moments, x: Tensor) -> Tensor:
         """Norm of query activations alone, given the support set's statistics."""
