@@ -23,7 +23,7 @@ from PIL import Image
 from htgen.cnn_spec import CnnSpec
 from htgen.errors import DataError, ModelError
 from htgen.files import write_bytes
-from htgen.images import Preprocessing, load_image
+from htgen.images import Pixels, Preprocessing, load_image
 from htgen.numpy_cnn import Floats, run, softmax
 from htgen.pixels import scale_pixels
 from htgen.tensor_files import decode, encode
@@ -197,11 +197,14 @@ def prepare_images(images: Sequence[ImageLike], preprocessing: Preprocessing) ->
     Raises:
         DataError: an image cannot be read.
     """
-    size, channels = preprocessing.size, preprocessing.channels
-    pixels = np.empty((len(images), channels, size, size), dtype=np.float32)
-    for index, image in enumerate(images):
-        pixels[index] = preprocessing.apply(_open(image)).transpose(2, 0, 1)
-    return scale_pixels(pixels)
+    return as_input([preprocessing.apply(_open(image)) for image in images], preprocessing)
+
+
+def as_input(pixels: Sequence[Pixels], preprocessing: Preprocessing) -> Floats:
+    """Preprocessed images `[size, size, channels]` -> CNN input, float32 `[N, C, H, W]`, -1..1."""
+    shape = len(pixels), preprocessing.size, preprocessing.size, preprocessing.channels
+    stacked = np.ascontiguousarray(np.reshape(pixels, shape).transpose(0, 3, 1, 2))
+    return scale_pixels(stacked.astype(np.float32))
 
 
 def to_predictions(probabilities: Floats, classes: Sequence[str]) -> list[Prediction]:

@@ -190,27 +190,43 @@ class Generator:
         unlabeled_images: Sequence[ImageLike] = (),
     ) -> "Support":
         """Read and preprocess a support set once, to use it several times. Arguments as in `generate`."""
+        names = self._class_names(labels)
+        if len(support_images) != len(names):
+            raise DataError(f"{len(support_images)} support images but {len(names)} labels")
+        images = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
+        return self.support(images, names)
+
+    def support(self, images: Floats, labels: "Sequence[str | int] | np.ndarray | Tensor") -> "Support":
+        """A support set of images that are preprocessed already.
+
+        Args:
+            images: `[S, C, H, W]`, -1..1.
+            labels: as in `generate`, of the first images; the others are unlabelled.
+        """
+        names = self._class_names(labels)
+        classes = tuple(sorted(set(names)))
+        index = {name: i for i, name in enumerate(classes)}
+        ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
+        return Support(images, np.array(ids), classes)
+
+    def _class_names(self, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
+        """Labels as text, of as many classes as the generator can tell apart."""
         given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
         if given.ndim != 1:
             raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
         names = [str(label) for label in given.tolist()]
-        if len(support_images) != len(names):
-            raise DataError(f"{len(support_images)} support images but {len(names)} labels")
-        classes = tuple(sorted(set(names)))
-        if len(classes) < 2:
+        classes = len(set(names))
+        if classes < 2:
             raise DataError(
-                f"the support set has {len(classes)} classes; a classifier needs at least 2",
+                f"the support set has {classes} classes; a classifier needs at least 2",
                 "images of a second class",
             )
-        if len(classes) > self.max_way:
+        if classes > self.max_way:
             raise ModelError(
-                f"the support set has {len(classes)} classes; '{self.name}' knows {self.max_way} at most",
+                f"the support set has {classes} classes; '{self.name}' knows {self.max_way} at most",
                 "fewer classes, or a generator trained with a larger model.max_way",
             )
-        index = {name: i for i, name in enumerate(classes)}
-        ids = [index[name] for name in names] + [UNLABELED] * len(unlabeled_images)
-        pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
-        return Support(pixels, np.array(ids), classes)
+        return names
 
     def generate_bundle(self, support: "Support") -> Bundle:
         """Write a CNN, as it is saved to a file."""

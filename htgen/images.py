@@ -7,6 +7,7 @@ sees images prepared in another way than those it was made for.
 import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
@@ -17,10 +18,12 @@ from htgen.errors import DataError, ModelError
 from htgen.ink import (
     DRAWING_STEPS,
     NO_STEPS,
+    Drawing,
     InkSteps,
     Polarity,
     background_value,
     detect_polarity,
+    looks_drawn,
     normalise,
     read_ink,
 )
@@ -243,30 +246,17 @@ class Preprocessing:
             "make the file again with this version of htgen, or use the version that wrote it",
         )
 
-    def polarity(self, image: Image.Image) -> Polarity:
-        """What `apply` takes an image to be."""
-        return read_ink(_simplify(image).convert("L"), self.steps, self._wanted).polarity
+    def read(self, image: Image.Image) -> "Reading":
+        """Look at an image: what it is, and what a CNN sees of it."""
+        return Reading(_simplify(image), self)
 
     def apply(self, image: Image.Image) -> Pixels:
         """Return the image as uint8 `[size, size, channels]`."""
-        image = _simplify(image).convert("L" if self.channels == 1 else "RGB")
-        if self.steps.change_pixels:
-            image = self._draw(image)
-        elif (
-            self.ink != "none" and self.steps.polarity and detect_polarity(np.asarray(image)) != self._wanted
-        ):
-            image = ImageChops.invert(image)
-        return np.asarray(self._fit(image)).reshape(self.size, self.size, self.channels)
+        return self.read(image).pixels
 
     @property
     def _wanted(self) -> Polarity:
         return "dark on light" if self.ink == "dark" else "light on dark"
-
-    def _draw(self, image: Image.Image) -> Image.Image:
-        """Ink of a grey drawing on an empty square, not yet scaled down."""
-        drawing = read_ink(image, self.steps, self._wanted)
-        ink = np.rint(normalise(drawing, self.steps, self.fit, self.size) * 255).astype(np.uint8)
-        return Image.fromarray(255 - ink if self.ink == "dark" else ink)
 
     def _fit(self, image: Image.Image) -> Image.Image:
         side = (self.size, self.size)
@@ -285,6 +275,48 @@ class Preprocessing:
         scaled = image.resize((width, height), Image.Resampling.LANCZOS)
         canvas.paste(scaled, ((self.size - width) // 2, (self.size - height) // 2))
         return canvas
+
+
+class Reading:
+    """One image, read with one `Preprocessing`; what is asked for is computed then, and the ink once.
+
+    Args:
+        image: of mode `L` or `RGB`.
+    """
+
+    def __init__(self, image: Image.Image, preprocessing: Preprocessing) -> None:
+        self._image, self._preprocessing = image, preprocessing
+
+    @cached_property
+    def _drawing(self) -> Drawing:
+        return read_ink(self._image.convert("L"), self._preprocessing.steps, self._preprocessing._wanted)
+
+    @property
+    def polarity(self) -> Polarity:
+        """What the image is taken to be."""
+        return self._drawing.polarity
+
+    @property
+    def looks_drawn(self) -> bool:
+        """Whether it may be a drawing; see `htgen.ink.looks_drawn`."""
+        steps = self._preprocessing.steps
+        if steps.flatten and steps.polarity:
+            return looks_drawn(self._drawing)
+        return looks_drawn(read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark"))
+
+    @property
+    def pixels(self) -> Pixels:
+        """What a CNN sees: uint8 `[size, size, channels]`."""
+        wish = self._preprocessing
+        image = self._image.convert("L" if wish.channels == 1 else "RGB")
+        if wish.steps.change_pixels:
+            ink = np.rint(normalise(self._drawing, wish.steps, wish.fit, wish.size) * 255).astype(np.uint8)
+            image = Image.fromarray(255 - ink if wish.ink == "dark" else ink)
+        elif (
+            wish.ink != "none" and wish.steps.polarity and detect_polarity(np.asarray(image)) != wish._wanted
+        ):
+            image = ImageChops.invert(image)
+        return np.asarray(wish._fit(image)).reshape(wish.size, wish.size, wish.channels)
 
 
 # ---------------------------------------------------------------------------------------------------- folders

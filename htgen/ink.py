@@ -309,16 +309,16 @@ def find_levels(ordered: Floats) -> Levels:
     return Levels(middle, spread, max(threshold, middle + 4 * spread, middle + (darkest - middle) / 3))
 
 
-def looks_drawn(grey: Image.Image) -> bool:
+def looks_drawn(drawing: Drawing) -> bool:
     """Whether an image may be a drawing: the paper is even, compared with how far the ink is from it.
 
     Photographs of other things are uneven everywhere; more than half of them are told by this, and next to no
     scan, so that a folder of photographs stands out. Colours play no part: ink may have any.
 
     Args:
-        grey: of mode `L`.
+        drawing: read with the steps `polarity` and `flatten`.
     """
-    ink = _shrink(read_ink(grey, DRAWING_STEPS, "light on dark").ink, _SHADE_SIDE)
+    ink = _shrink(drawing.ink, _SHADE_SIDE)
     levels = find_levels(np.sort(ink, axis=None))
     is_ink = ink > levels.threshold
     if not is_ink.any() or is_ink.all():

@@ -1,4 +1,4 @@
-"""Freed memory kept for the next step, instead of being given back to the operating system and asked for again.
+"""Freed memory kept for the next step, instead of being given back to the operating system.
 
 A training step frees tensors of tens of megabytes and soon wants others of the same sizes. The allocator
 of the C library takes each such block fresh from the operating system, which fills it with zeros page by
@@ -25,4 +25,5 @@ def keep_freed_memory() -> bool:
     except (OSError, TypeError, AttributeError):  # Windows has no such handle, others no such function
         return False
     settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _LARGEST, _ARENA_MAX: 1}
-    return all([mallopt(parameter, value) == 1 for parameter, value in settings.items()])
+    accepted = [mallopt(parameter, value) == 1 for parameter, value in settings.items()]
+    return all(accepted)

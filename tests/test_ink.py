@@ -20,7 +20,6 @@ from htgen.ink import (
     _sweep,
     background_value,
     find_levels,
-    looks_drawn,
     paper_light,
 )
 
@@ -160,8 +159,8 @@ def test_strokes_become_as_wide_as_wanted_or_nearer() -> None:
 
 def test_without_polarity_images_are_taken_as_they_should_be() -> None:
     taken = FULL.without("polarity")
-    assert taken.polarity(drawing()) == "light on dark"
-    assert FULL.polarity(drawing()) == "dark on light"
+    assert taken.read(drawing()).polarity == "light on dark"
+    assert FULL.read(drawing()).polarity == "dark on light"
     negative = Image.fromarray(255 - np.asarray(drawing()))
     np.testing.assert_array_equal(taken.apply(negative), FULL.apply(negative))
     assert np.abs(taken.apply(drawing()).astype(int) - FULL.apply(drawing())).mean() > 10
@@ -228,14 +227,14 @@ def scene(seed: int) -> Image.Image:
 
 
 def test_pictures_that_are_no_drawings_are_told_apart() -> None:
-    assert sum(not looks_drawn(scene(seed)) for seed in range(20)) >= 15
+    assert sum(not FULL.read(scene(seed)).looks_drawn for seed in range(20)) >= 15
     for name, (image, _) in DAMAGES.items():
-        assert looks_drawn(image), name
+        assert FULL.read(image).looks_drawn, name
     for value in (0, 255):
-        assert looks_drawn(Image.new("L", (30, 30), value))
+        assert FULL.read(Image.new("L", (30, 30), value)).looks_drawn
     filled = Image.new("L", (120, 120), 230)
     ImageDraw.Draw(filled).ellipse([20, 20, 100, 100], fill=30)
-    assert looks_drawn(filled)
+    assert FULL.read(filled).looks_drawn
 
 
 # ---------------------------------------------------------------------- fast ways against slow and plain ones

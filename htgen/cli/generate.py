@@ -4,14 +4,14 @@ import os
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from htgen.generator_files import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
-    from htgen.images import Preprocessing, Step
+    from htgen.images import Pixels, Preprocessing, Step
     from htgen.ink import InkSteps, Polarity
 
 
@@ -65,14 +65,14 @@ def generate(
 
     from htgen.cli.console import printable, stderr, stdout, warn_undrawn
     from htgen.errors import DataError
-    from htgen.images import class_folders, find_images, load_image
-    from htgen.ink import looks_drawn
+    from htgen.images import class_folders, find_images
 
     class_files = class_folders(support)
     further_files = [] if unlabeled is None else find_images(unlabeled)
     if unlabeled is not None and not further_files:
         raise DataError(f"{unlabeled} holds no image files", "a folder with images directly in it")
 
+    from htgen.bundle import as_input
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
@@ -87,29 +87,29 @@ def generate(
     loaded.preprocessing = loaded.preprocessing.without(*(s for s, out in left_out_steps.items() if out))
 
     paths: list[Path] = []
-    polarities: list[Polarity] = []
     labels: list[str] = []
+    looks: list[_Look] = []
     for name, files in class_files.items():
-        readable = _readable(files, loaded.preprocessing)
+        readable = _look_at(files, loaded.preprocessing)
         if not readable:
             raise DataError(
                 f"class '{name}' has no image that can be read (of {len(files)} in {support / name})",
                 "replace them, or remove the folder",
             )
         paths += readable
-        polarities += readable.values()
+        looks += readable.values()
         labels += [name] * len(readable)
     if loaded.preprocessing.is_for_drawings:
-        undrawn = sum(not looks_drawn(load_image(path).convert("L")) for path in paths)
-        warn_undrawn(undrawn, len(paths))
-    further = list(_readable(further_files, loaded.preprocessing))
+        warn_undrawn(sum(not look.looks_drawn for look in looks), len(looks))
+    further = list(_look_at(further_files, loaded.preprocessing).values())
     left_out = sum(map(len, class_files.values())) + len(further_files) - len(paths) - len(further)
     if further and not loaded.knows_unlabeled:
         stderr().print(
             f"note: {loaded.name} was trained without unlabelled images; they may do more harm than good",
             markup=False,
         )
-    prepared = loaded.prepare(paths, labels, further)
+    images = as_input([look.pixels for look in [*looks, *further]], loaded.preprocessing)
+    prepared = loaded.support(images, labels)
     started = time.perf_counter()
     bundle = loaded.generate_bundle(prepared)
     milliseconds = 1000 * (time.perf_counter() - started)
@@ -124,7 +124,7 @@ def generate(
     if further:
         say("unlabelled", f"{len(further)} images")
     if loaded.preprocessing.ink != "none":
-        say("ink", _describe_polarity(polarities, loaded.preprocessing))
+        say("ink", _describe_polarity([look.polarity for look in looks], loaded.preprocessing))
         say("steps", _describe_steps(loaded.preprocessing.steps))
     say("CNN", f"{bundle.parameter_count} numbers, {size} bytes, {loaded.name} in {milliseconds:.1f} ms")
     if bundle.spec.norm == "batch":
@@ -164,11 +164,16 @@ def _warn(what: str, cases: list[str], limit: int = 10) -> None:
         stderr().print(printable(f"warning: {what} {'; '.join(cases[:limit])}{more}"), markup=False)
 
 
-def _readable(files: list[Path], preprocessing: "Preprocessing") -> "dict[Path, Polarity]":
-    """The images that can be read, and their polarity; those that cannot are told.
+class _Look(NamedTuple):
+    """What is kept of an image: photographs are large, and what a CNN sees of them is small."""
 
-    One image at a time is held: photographs are large, and what a CNN sees of them is small.
-    """
+    pixels: "Pixels"
+    polarity: "Polarity"
+    looks_drawn: bool
+
+
+def _look_at(files: list[Path], preprocessing: "Preprocessing") -> dict[Path, _Look]:
+    """The images that can be read; those that cannot are told."""
     from htgen.cli.console import printable, stderr
     from htgen.errors import DataError
     from htgen.images import load_image
@@ -176,9 +181,11 @@ def _readable(files: list[Path], preprocessing: "Preprocessing") -> "dict[Path, 
     found = {}
     for path in files:
         try:
-            found[path] = preprocessing.polarity(load_image(path))
+            image = preprocessing.read(load_image(path))
         except DataError as error:
             stderr().print(printable(f"left out: {error.message}"), markup=False)
+        else:
+            found[path] = _Look(image.pixels, image.polarity, image.looks_drawn)
     return found
 
 

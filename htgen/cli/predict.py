@@ -37,13 +37,10 @@ def predict(
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
 
-    import numpy as np
-
-    from htgen.bundle import IMAGES_PER_BATCH, Bundle, prepare_images
+    from htgen.bundle import IMAGES_PER_BATCH, Bundle, as_input
     from htgen.cli.console import warn_undrawn
     from htgen.errors import DataError
     from htgen.images import load_image
-    from htgen.ink import looks_drawn
 
     cnn = Bundle.load(model)
     paths = _expand(images)
@@ -53,16 +50,17 @@ def predict(
         prepared, slots = [], []
         for path in paths[start : start + IMAGES_PER_BATCH]:
             try:
-                image = load_image(path)
-                # What is prepared is small, unlike what was decoded.
-                prepared.append(prepare_images([image], cnn.preprocessing))
+                image = cnn.preprocessing.read(load_image(path))
+                prepared.append(image.pixels)  # small, unlike what was decoded
                 slots.append(len(answers))
-                undrawn += cnn.preprocessing.is_for_drawings and not looks_drawn(image.convert("L"))
+                undrawn += cnn.preprocessing.is_for_drawings and not image.looks_drawn
                 answers.append("")
             except DataError as error:
                 answers.append(error.message)
         if prepared:
-            for slot, prediction in zip(slots, cnn.classify(np.concatenate(prepared)), strict=True):
+            for slot, prediction in zip(
+                slots, cnn.classify(as_input(prepared, cnn.preprocessing)), strict=True
+            ):
                 answers[slot] = prediction
 
     warn_undrawn(undrawn, len(paths))
