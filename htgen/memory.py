@@ -8,14 +8,18 @@ page when it is first written: a quarter of the time of a step on the CPU.
 import ctypes
 
 # Parameters of mallopt(3) in glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_LARGEST = 2**31 - 1
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+
+LARGEST_KEPT = 64 << 20
+"""Bytes of a block; larger ones are given back. They leave gaps that others do not fill, and what is computed
+with so many numbers takes longer than fresh memory."""
+MOST_KEPT = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library to keep what is freed, up to two gigabytes, for the whole of this process.
+    """Tell the C library to keep what is freed, up to `MOST_KEPT` bytes, for the whole of this process.
 
-    All threads share it, so that it is kept once. Most memory at one time stays what it was.
+    All threads share it, so that it is kept once.
 
     Returns:
         Whether the C library can: glibc does; with others everything stays as it is.
@@ -24,6 +28,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):  # Windows has no such handle, others no such function
         return False
-    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _LARGEST, _ARENA_MAX: 1}
+    settings = {_MMAP_THRESHOLD: LARGEST_KEPT, _TRIM_THRESHOLD: MOST_KEPT, _ARENA_MAX: 1}
     accepted = [mallopt(parameter, value) == 1 for parameter, value in settings.items()]
     return all(accepted)
