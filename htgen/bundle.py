@@ -179,14 +179,23 @@ def tensor_shapes(spec: CnnSpec, classes: int, bias: bool) -> dict[str, tuple[in
     return shapes
 
 
-def batches(images: Sequence[ImageLike]) -> Iterator[Sequence[ImageLike]]:
-    """The images in parts that fit into memory.
+def expect_list(images: Sequence[ImageLike]) -> None:
+    """Refuse a single image.
 
     Raises:
         DataError: it is one image, not a list of them.
     """
     if isinstance(images, str | Path | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 3):
         raise DataError("expected a list of images, got a single one", "[image] in place of image")
+
+
+def batches(images: Sequence[ImageLike]) -> Iterator[Sequence[ImageLike]]:
+    """The images in parts that fit into memory.
+
+    Raises:
+        DataError: it is one image, not a list of them.
+    """
+    expect_list(images)
     for start in range(0, len(images), IMAGES_PER_BATCH):
         yield images[start : start + IMAGES_PER_BATCH]
 
@@ -219,6 +228,10 @@ def to_predictions(probabilities: Floats, classes: Sequence[str]) -> list[Predic
 
 def _open(image: ImageLike) -> Image.Image:
     if isinstance(image, Image.Image):
+        if 0 in image.size:
+            raise DataError(f"an image of {image.width} x {image.height} pixels", "one that has pixels")
+        if image.mode == "F" and not np.isfinite(np.asarray(image)).all():
+            raise DataError("an image with values that are not finite", "finite values")
         return image
     if isinstance(image, np.ndarray):
         is_shaped = image.ndim == 2 or (image.ndim == 3 and 1 <= image.shape[2] <= 4)

@@ -92,8 +92,11 @@ def fit_temperature(outputs: Sequence[Outputs]) -> float:
 
     That of the least cross-entropy, which is usual, is ruled by the few answers that are sure and wrong, and
     makes all others too unsure. Confidence falls with the temperature, so there is one; 0.1 to 10.
+
+    Where all answers are right, half a mistake is taken to be among them: more cannot be known of so few.
     """
-    accuracy = np.mean([answers([output], Temperature())[1].mean() for output in outputs])
+    mistakes = [max(0.5, (~answers([output], Temperature())[1]).sum()) for output in outputs]
+    accuracy = np.mean([1 - wrong / len(o.labels) for wrong, o in zip(mistakes, outputs, strict=True)])
 
     def is_surer_than_right(inverse: float) -> bool:
         means = [softmax(output.logits * np.float32(inverse)).max(axis=1).mean() for output in outputs]

@@ -260,8 +260,9 @@ class EpisodeSampler:
         rows = [self._draw_rows(picked, randomness.fold(keys, _IMAGES), shot + unlabeled, query, query_round)]
         if self.augmentation is not None and self.augmentation.chimeras:
             others = randomness.fold(keys, _OTHERS)
-            drawn = randomness.bits(others, way) % len(self._class_ids)
-            rows.append(self._draw_rows(drawn, others, shot + unlabeled, query, query_round))
+            count_of_others = len(self._class_ids) - 1  # at least one, as a way is at least two
+            partners = (picked + 1 + randomness.bits(others, way) % count_of_others) % (count_of_others + 1)
+            rows.append(self._draw_rows(partners, others, shot + unlabeled, query, query_round))
 
         # Sample-major order: every class's first image, then every class's second, and so on.
         # Sizes that are no multiple of the way cut the last round short.

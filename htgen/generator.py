@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from htgen.bundle import Bundle, ImageLike, prepare_images
+from htgen.bundle import Bundle, ImageLike, expect_list, prepare_images
 from htgen.errors import DataError, ModelError
 from htgen.generator_files import DEFAULT_GENERATOR, generator_path
 from htgen.generator_format import GeneratorFile, check
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 EPISODES_PER_BATCH = 16
 MOST_ALONE = 64
-"""Up to so many images are left out one by one, which is exact; more would take minutes."""
+"""Up to so many images are left out one by one, which is exact; of more, which would take minutes, in at most so
+many rounds."""
 UNLABELED = -1
 
 STRANGER = 0.05
@@ -190,11 +191,13 @@ class Generator:
         unlabeled_images: Sequence[ImageLike] = (),
     ) -> "Support":
         """Read and preprocess a support set once, to use it several times. Arguments as in `generate`."""
+        expect_list(support_images)
+        expect_list(unlabeled_images)
         names = self._class_names(labels)
         if len(support_images) != len(names):
             raise DataError(f"{len(support_images)} support images but {len(names)} labels")
-        images = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
-        return self.support(images, names)
+        pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
+        return self.support(pixels, names)
 
     def support(self, images: Floats, labels: "Sequence[str | int] | np.ndarray | Tensor") -> "Support":
         """A support set of images that are preprocessed already.
@@ -204,6 +207,8 @@ class Generator:
             labels: as in `generate`, of the first images; the others are unlabelled.
         """
         names = self._class_names(labels)
+        if len(names) > len(images):
+            raise DataError(f"{len(images)} images but {len(names)} labels")
         classes = tuple(sorted(set(names)))
         index = {name: i for i, name in enumerate(classes)}
         ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
@@ -245,7 +250,7 @@ class Generator:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
         Of more than `MOST_ALONE` images, one of every class is left out at a time: a CNN for each round, not
-        for each image.
+        for each image; and several of classes that have more images than there are rounds.
 
         Returns:
             None when a class has a single image, which cannot be left out, and with norm `batch`, where an
@@ -261,7 +266,7 @@ class Generator:
                 for start in range(0, len(labeled), EPISODES_PER_BATCH)
             ]
         else:
-            rounds = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)])
+            rounds = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)]) % MOST_ALONE
             batches = [labeled[rounds == number][None] for number in range(rounds.max() + 1)]
         everything = np.arange(len(support.labels))
         probabilities = np.zeros((len(everything), len(support.classes)), np.float32)

@@ -39,6 +39,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "fit": ("pad", "crop", "stretch"),
 }
 MAX_SIZE = 4096
+_COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
+_OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
 
 
 # ---------------------------------------------------------------------------------------------------- reading
@@ -328,12 +330,28 @@ def find_images(folder: str | Path) -> list[Path]:
     Raises:
         DataError: there is no such folder, or it cannot be read.
     """
-    readable = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    return [path for path in _visible_files(folder) if path.suffix.lower() in _readable_endings()]
+
+
+def find_other_files(folder: str | Path) -> list[Path]:
+    """The other files directly in a folder, sorted by name; people may take them for images, as HEIC files.
+
+    Raises:
+        DataError: there is no such folder, or it cannot be read.
+    """
+    return [path for path in _visible_files(folder) if path.suffix.lower() not in _readable_endings()]
+
+
+def _readable_endings() -> set[str]:
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+
+
+def _visible_files(folder: str | Path) -> list[Path]:
+    # A link that leads nowhere is a file that cannot be read, and is told as such.
     return [
         path
         for path in _visible_entries(Path(folder))
-        # A link that leads nowhere is an image that cannot be read, and is told as such.
-        if path.suffix.lower() in readable and (path.is_file() or path.is_symlink())
+        if (path.is_file() or path.is_symlink()) and path.name not in _OF_THE_SYSTEM
     ]
 
 
@@ -364,7 +382,7 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
         others = f"; {len(empty) - 1} of the other classes also" if len(empty) > 1 else ""
         raise DataError(
             f"class {empty[0]!r} has no images: {folder / empty[0]} holds no image files{others}",
-            "put images in it, or remove the folder",
+            f"put images in it ({', '.join(_COMMON_ENDINGS)}, ...), or remove the folder",
         )
     return result
 

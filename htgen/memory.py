@@ -10,9 +10,9 @@ import ctypes
 # Parameters of mallopt(3) in glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
-LARGEST_KEPT = 64 << 20
-"""Bytes of a block; larger ones are given back. They leave gaps that others do not fill, and what is computed
-with so many numbers takes longer than fresh memory."""
+LARGEST_KEPT = 64 << 20, 32 << 20
+"""Bytes of a block, and what older versions of glibc allow. Larger ones are given back: they leave gaps that
+others do not fill, and what is computed with so many numbers takes longer than fresh memory."""
 MOST_KEPT = 2**31 - 1
 
 
@@ -28,6 +28,8 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):  # Windows has no such handle, others no such function
         return False
-    settings = {_MMAP_THRESHOLD: LARGEST_KEPT, _TRIM_THRESHOLD: MOST_KEPT, _ARENA_MAX: 1}
-    accepted = [mallopt(parameter, value) == 1 for parameter, value in settings.items()]
-    return all(accepted)
+    if not any(mallopt(_MMAP_THRESHOLD, size) for size in LARGEST_KEPT):
+        return False
+    mallopt(_TRIM_THRESHOLD, MOST_KEPT)
+    mallopt(_ARENA_MAX, 1)
+    return True

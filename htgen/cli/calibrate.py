@@ -44,7 +44,7 @@ def calibrate(
         list[int] | None,
         typer.Option(
             min=2,
-            help="Classes per task; may be given several times. Default: 5, 10, 20.",
+            help="Classes per task; may be given several times. Default: those of 5, 10, 20 that can be had.",
             show_default=False,
         ),
     ] = None,
@@ -71,9 +71,10 @@ def calibrate(
     from htgen.calibrate import Outputs, collect, describe, fit
     from htgen.checkpoint import build
     from htgen.cli.console import progress
-    from htgen.cli.evaluate import open_store_of
+    from htgen.cli.evaluate import check_store, open_store_of
+    from htgen.datasets.splits import resolve_split
     from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
-    from htgen.errors import ModelError
+    from htgen.errors import DataError, ModelError
     from htgen.files import write_bytes
     from htgen.generator import load_generator
 
@@ -88,10 +89,19 @@ def calibrate(
     split = split or provenance.get("config", {}).get("data", {}).get("val")
     if split is None:
         raise typer.BadParameter("the generator does not say on what it was validated", param_hint="--split")
+    check_store(store, loaded)
+    classes = len(resolve_split(store, split))
+    most = min(loaded.max_way, classes - FOREIGN_CLASSES)
+    ways = way or [count for count in WAYS if count <= most] or [max(2, most)]
+    if max(ways) > most:
+        raise DataError(
+            f"{max(ways)}-way tasks with {FOREIGN_CLASSES} foreign classes cannot be had: '{split}' has "
+            f"{classes} classes, and '{loaded.name}' knows {loaded.max_way} at most",
+            "a smaller --way, or a --split with more classes",
+        )
     file = loaded.file.in_half_precision() if half else loaded.file
     model, images = build(file), load_images(store)
 
-    ways = way or [count for count in WAYS if count <= loaded.max_way]
     shapes = [EpisodeShape(w, s, QUERY) for w, s in product(ways, shot or SHOTS)]
 
     def make_sampler(stream: str, shape: EpisodeShape) -> EpisodeSampler:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htgen.errors import HtgenError
@@ -56,6 +57,17 @@ def warn_undrawn(undrawn: int, images: int) -> None:
             f"that this generator knows; for photographs: htgen generate --generator {FOR_PHOTOGRAPHS}",
             file=sys.stderr,
         )
+
+
+def warn_other_files(folder: Path) -> None:
+    """Say on stderr which files in a folder of images are left out for their names."""
+    from htgen.images import find_other_files
+
+    others = [path.name for path in find_other_files(folder)]
+    if others:
+        more = f", and {len(others) - 3} more" if len(others) > 3 else ""
+        text = f"warning: not of a known image format, in {folder}: {', '.join(others[:3])}{more}"
+        print(printable(text), file=sys.stderr)
 
 
 def print_error(error: HtgenError) -> None:

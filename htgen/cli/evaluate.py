@@ -117,6 +117,7 @@ def evaluate(
     loaded = load_generator(generator)
     store = open_store_of(loaded.file.provenance, data)
     splits = _splits(store, loaded.file.provenance, split)
+    check_store(store, loaded)
     documents = [_measure(loaded, store, name, settings) for name in splits]
     if as_json:
         typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"results": documents}, indent=2))
@@ -148,8 +149,10 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
     store = open_store_of(provenance, data)
     splits = _splits(store, provenance, split)
     for file in checkpoints(run, store.preprocessing):
+        loaded = Generator(file, "")
+        check_store(store, loaded)
         for name in splits:
-            document = _measure(Generator(file, ""), store, name, settings)
+            document = _measure(loaded, store, name, settings)
             step = file.provenance["step"]
             run.log({"event": "evaluation", "step": step, **document})
             typer.echo(f"step {step}: {_describe(document)}")
@@ -180,29 +183,61 @@ def open_store_of(provenance: dict[str, Any], data: Path | None) -> "Store":
 
 def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None) -> list[str]:
     """The splits that are named, or the test part of the scheme trained on; all checked before measuring."""
-    from htgen.datasets.splits import describe_splits, resolve_split, unseen_part
+    from htgen.cli.console import printable, stderr
+    from htgen.datasets.splits import named_splits, resolve_split, unseen_part
 
+    trained_on = provenance.get("config", {}).get("data", {}).get("train", "default:train")
+    same = provenance.get("data", {}).get("sha256") in (None, store.checksum)
+    known = set(resolve_split(store, trained_on)) if same else set()
+    seen = {name: len(known & {*resolve_split(store, name)}) for name in given or named_splits(store)}
     if given:
         for name in given:
-            resolve_split(store, name)
+            if seen[name]:
+                text = f"warning: {seen[name]} classes of {name} are among those that it was trained on"
+                stderr().print(printable(text), markup=False)
         return given
-    trained_on = provenance.get("config", {}).get("data", {}).get("train", "default:train")
     default = unseen_part(store, trained_on)
     if default is None:
+        others = [name for name, count in seen.items() if not count]
+        named = f", or {', '.join(others)}" if others else ""
         raise typer.BadParameter(
             f"the generator was trained on '{trained_on}', and store {store.path} has no test classes beside "
-            f"those; name the classes to measure on: {describe_splits(store)}",
+            f"those; name the classes to measure on: ranges such as {store.name}:0-9{named}",
             param_hint="--split",
         )
     return [default]
 
 
+def check_store(store: "Store", loaded: "Generator") -> None:
+    """Warn when a generator was trained on images that were prepared in another way.
+
+    Raises:
+        DataError: it cannot read these at all.
+    """
+    from htgen.cli.console import printable, stderr
+    from htgen.errors import DataError
+
+    spec = loaded.model.spec
+    if (store.size, store.channels) != (spec.image_size, spec.image_channels):
+        raise DataError(
+            f"store {store.path} has images of {store.size}x{store.size} pixels, {store.channels} channels; "
+            f"generator '{loaded.name}' reads {spec.image_size}x{spec.image_size} and {spec.image_channels}",
+            "a store prepared for this generator",
+        )
+    if store.preprocessing != loaded.file.preprocessing:
+        text = (
+            f"warning: store {store.path} was not prepared as the one that '{loaded.name}' was trained "
+            "on, so this is not how good it is on images that are"
+        )
+        stderr().print(printable(text), markup=False)
+
+
 def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings) -> dict[str, Any]:
     """Evaluate on one split: the result and how it was made."""
     from htgen.checkpoint import build
-    from htgen.cli.console import printable, progress, stderr
+    from htgen.cli.console import progress
     from htgen.episodes import EpisodeSampler, load_images
-    from htgen.errors import DataError, ModelError
+    from htgen.errors import ModelError
     from htgen.evaluate import TASKS_PER_BATCH
     from htgen.evaluate import evaluate as measure
 
@@ -212,21 +247,6 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
         raise ModelError(
             f"{shape.way}-way tasks, but generator '{loaded.name}' knows at most {loaded.max_way} classes",
             f"--way {loaded.max_way}",
-        )
-    spec = loaded.model.spec
-    if (store.size, store.channels) != (spec.image_size, spec.image_channels):
-        raise DataError(
-            f"store {store.path} has images of {store.size}x{store.size} pixels, {store.channels} channels; "
-            f"generator '{loaded.name}' reads {spec.image_size}x{spec.image_size} and {spec.image_channels}",
-            "a store prepared for this generator",
-        )
-    if store.preprocessing != loaded.file.preprocessing:
-        stderr().print(
-            printable(
-                f"warning: store {store.path} was not prepared as the one that '{loaded.name}' was trained "
-                "on, so this is not how good it is on images that are"
-            ),
-            markup=False,
         )
     model = build(loaded.file).to(settings.device)
     sampler = EpisodeSampler.from_store(

@@ -63,11 +63,13 @@ def generate(
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
 
-    from htgen.cli.console import printable, stderr, stdout, warn_undrawn
+    from htgen.cli.console import printable, stderr, stdout, warn_other_files, warn_undrawn
     from htgen.errors import DataError
     from htgen.images import class_folders, find_images
 
     class_files = class_folders(support)
+    for folder in [support / name for name in class_files] + ([] if unlabeled is None else [unlabeled]):
+        warn_other_files(folder)
     further_files = [] if unlabeled is None else find_images(unlabeled)
     if unlabeled is not None and not further_files:
         raise DataError(f"{unlabeled} holds no image files", "a folder with images directly in it")
@@ -124,7 +126,8 @@ def generate(
     if further:
         say("unlabelled", f"{len(further)} images")
     if loaded.preprocessing.ink != "none":
-        say("ink", _describe_polarity([look.polarity for look in looks], loaded.preprocessing))
+        polarities = [look.polarity for look in looks if look.polarity]
+        say("ink", _describe_polarity(polarities, loaded.preprocessing))
         say("steps", _describe_steps(loaded.preprocessing.steps))
     say("CNN", f"{bundle.parameter_count} numbers, {size} bytes, {loaded.name} in {milliseconds:.1f} ms")
     if bundle.spec.norm == "batch":
@@ -165,11 +168,14 @@ def _warn(what: str, cases: list[str], limit: int = 10) -> None:
 
 
 class _Look(NamedTuple):
-    """What is kept of an image: photographs are large, and what a CNN sees of them is small."""
+    """What is kept of an image: photographs are large, and what a CNN sees of them is small.
+
+    Of images that are no drawings only the pixels are looked at.
+    """
 
     pixels: "Pixels"
-    polarity: "Polarity"
-    looks_drawn: bool
+    polarity: "Polarity | None"
+    looks_drawn: bool | None
 
 
 def _look_at(files: list[Path], preprocessing: "Preprocessing") -> dict[Path, _Look]:
@@ -178,6 +184,7 @@ def _look_at(files: list[Path], preprocessing: "Preprocessing") -> dict[Path, _L
     from htgen.errors import DataError
     from htgen.images import load_image
 
+    has_ink, is_drawing = preprocessing.ink != "none", preprocessing.is_for_drawings
     found = {}
     for path in files:
         try:
@@ -185,7 +192,11 @@ def _look_at(files: list[Path], preprocessing: "Preprocessing") -> dict[Path, _L
         except DataError as error:
             stderr().print(printable(f"left out: {error.message}"), markup=False)
         else:
-            found[path] = _Look(image.pixels, image.polarity, image.looks_drawn)
+            found[path] = _Look(
+                image.pixels,
+                image.polarity if has_ink else None,
+                image.looks_drawn if is_drawing else None,
+            )
     return found
 
 

@@ -63,7 +63,8 @@ def predict(
             ):
                 answers[slot] = prediction
 
-    warn_undrawn(undrawn, len(paths))
+    failed = sum(isinstance(answer, str) for answer in answers)
+    warn_undrawn(undrawn, len(paths) - failed)
     if cnn.spec.norm == "batch":
         typer.echo("note: transductive: with norm batch, answers depend on the other images", err=True)
     rows = list(zip(paths, answers, strict=True))
@@ -73,7 +74,6 @@ def predict(
         _print_csv(rows, cnn.classes, reject)
     else:
         _print_table(rows, reject)
-    failed = sum(isinstance(answer, str) for answer in answers)
     if failed:
         typer.echo(f"{failed} of {len(paths)} images could not be read", err=True)
         raise typer.Exit(1)
@@ -82,26 +82,34 @@ def predict(
 def _expand(arguments: list[str]) -> list[Path]:
     """Files as they are, folders to the images in them, patterns to what they match."""
     from htgen.errors import DataError
-    from htgen.images import find_images
 
     paths: list[Path] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = find_images(path)
-            if not found:
-                raise DataError(f"{path} holds no image files", "a folder with images directly in it")
-            paths += found
+            paths += _images_in(path)
         elif not path.exists() and glob.has_magic(argument):
             # Path.glob wants relative patterns; users also give absolute ones.
             matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))  # noqa: PTH207
             if not matches:
                 raise DataError(f"no file matches '{argument}'", "check the pattern and the folder")
             for match in matches:
-                paths += find_images(match) if match.is_dir() else [match]
+                paths += _images_in(match) if match.is_dir() else [match]
         else:
             paths.append(path)
     return paths
+
+
+def _images_in(folder: Path) -> list[Path]:
+    from htgen.cli.console import warn_other_files
+    from htgen.errors import DataError
+    from htgen.images import find_images
+
+    found = find_images(folder)
+    if not found:
+        raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
+    warn_other_files(folder)
+    return found
 
 
 def _print_json(model: Path, rows: "list[tuple[Path, Prediction | str]]", reject: float) -> None:

@@ -71,10 +71,14 @@ def unseen_part(store: Store, text: str) -> str | None:
     return f"{name}:test" if scheme is not None and "test" in scheme.parts else None
 
 
+def named_splits(store: Store) -> list[str]:
+    """The splits `scheme:part` of a store."""
+    return [f"{name}:{part}" for name, scheme in store.schemes.items() for part in scheme.parts]
+
+
 def describe_splits(store: Store) -> str:
-    """The named splits of a store in one line, for messages."""
-    named = [f"{name}:{part}" for name, scheme in store.schemes.items() for part in scheme.parts]
-    return ", ".join([*named, "all", f"{store.name}:0-{store.class_count - 1} (any ranges)"])
+    """All splits of a store in one line, for messages."""
+    return ", ".join([*named_splits(store), "all", f"{store.name}:0-{store.class_count - 1} (any ranges)"])
 
 
 def format_ranges(ids: Iterable[int]) -> str:

@@ -690,17 +690,21 @@ def test_a_misspelt_split_is_told_before_anything_is_measured(run_path, capsys):
 
 def test_classes_of_ones_own_have_no_test_part_to_fall_back_on(config_path, tmp_path, capsys):
     folder = tmp_path / "r"
-    ranges = ["--set", "data.train=toy@7:0-8,10", "--set", "data.val=toy@7:11-13", "--set", "train.steps=2"]
+    ranges = ["--set", "data.train=toy@11:0-8,10", "--set", "data.val=toy@11:11-13", "--set", "train.steps=2"]
     assert main(["train", "--config", str(config_path), "--run", str(folder), *ranges]) == 0
     assert f"next: htgen evaluate {folder} --split CLASSES" in capsys.readouterr().out
     arguments = ["evaluate", str(folder), "--way", "2", "--query", "2", "--tasks", "16"]
     for watch in ([], ["--watch"]):
         assert main([*arguments, *watch]) == 2
         said = "".join(c for c in capsys.readouterr().err if c not in "│\n ")
-        assert "'toy@7:0-8,10',andstore" in said
-        assert "toy:test" in said
-        assert main([*arguments, *watch, "--split", "toy@7:14,15"]) == 0
-        assert "on toy@7:14,15, 2-way" in capsys.readouterr().out
+        assert "'toy@11:0-8,10',andstore" in said
+        assert ("toy:val" in said, "toy:test" in said) == (False, True)  # the former has classes trained on
+        assert main([*arguments, *watch, "--split", "toy@11:14,15"]) == 0
+        captured = capsys.readouterr()
+        assert "on toy@11:14,15, 2-way" in captured.out
+        assert "warning" not in captured.err
+        assert main([*arguments, *watch, "--split", "toy:val"]) == 0
+        assert "classes of toy:val are among those that it was trained on" in capsys.readouterr().err
 
 
 def test_pretraining_ends_with_how_to_go_on(config_path, tmp_path, capsys):
