@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EPISODES_PER_BATCH = 16
 MOST_ALONE = 64
-"""Up to so many images are left out one by one, which is exact; of more, which would take minutes, in at most so
+"""Up to so many images are left out one by one, which is exact; more, which would take minutes, in at most so
 many rounds."""
 UNLABELED = -1
 

@@ -93,6 +93,34 @@ def test_the_exported_cnn_equals_the_generators_executor(name, tmp_path):
             )
 
 
+@pytest.mark.parametrize(
+    ("images", "labels", "unlabeled"),
+    [
+        (Path("a.png"), ["a", "b"], ()),
+        (pictures(), LABELS, Path("a.png")),
+        (pictures(), LABELS, "a.png"),
+        (pictures(5), LABELS, ()),
+        ([*pictures(5), Image.new("L", (0, 4))], LABELS, ()),
+        ([*pictures(5), Image.fromarray(np.full((4, 4), np.nan, np.float32))], LABELS, ()),
+    ],
+)
+def test_what_is_no_support_set_is_refused(images, labels, unlabeled):
+    with pytest.raises(DataError):
+        make_generator().prepare(images, labels, unlabeled)
+
+
+def test_prepared_images_make_the_same_support_set():
+    generator = make_generator()
+    prepared = prepare_images(pictures(8), generator.preprocessing)
+    support = generator.support(prepared, LABELS)
+    again = generator.prepare(pictures(8)[:6], LABELS, pictures(8)[6:])
+    assert support.classes == again.classes
+    assert np.array_equal(support.images, again.images)
+    assert support.labels.tolist() == again.labels.tolist() == [2, 0, 1, 0, 2, 1, -1, -1]
+    with pytest.raises(DataError, match="8 images but 9 labels"):
+        generator.support(prepared, [*LABELS, "ant", "bee", "cat"])
+
+
 def test_the_same_inputs_give_the_same_bytes(cnn_path):
     again = make_generator().generate(pictures(), LABELS)
     assert again.bundle.to_bytes() == cnn_path.read_bytes()

@@ -133,6 +133,26 @@ def test_the_command_writes_a_generator_with_its_temperature(store_path, tmp_pat
     assert "written" not in text
 
 
+def test_ways_are_those_that_can_be_had(store_path, tmp_path, capsys):
+    path = tmp_path / "toy.safetensors"
+    path.write_bytes(make_generator(image_size=16, max_way=4).file.to_bytes())
+    command = ["calibrate", str(path), "--data", str(store_path), "--shot", "1", "--tasks", "2"]
+    for split, ways in (("all", [4]), ("toy:0-8", [4]), ("toy:0-7", [3])):
+        assert main([*command, "--split", split, "--json"]) == 0
+        assert [row["way"] for row in json.loads(capsys.readouterr().out)["settings"]] == ways
+    for arguments in ("--split toy:0-7 --way 4", "--split toy:0-5", "--split all --way 9"):
+        assert main([*command, *arguments.split()]) == 4
+        assert "foreign classes cannot be had" in capsys.readouterr().err
+
+
+def test_a_few_answers_that_are_all_right_do_not_make_a_generator_sure_of_everything():
+    labels = np.arange(20) % 2
+    logits = np.stack([1 - labels, labels], axis=1).astype(np.float32)
+    temperature = fit_temperature([Outputs(2, 1, logits, labels, logits[:0])])
+    confidence = softmax(logits / np.float32(temperature)).max(axis=1)
+    assert confidence.mean() == pytest.approx(1 - 0.5 / 20, abs=1e-3)
+
+
 def test_what_cannot_be_calibrated_is_said(store_path, tmp_path, capsys):
     path = tmp_path / "toy.safetensors"
     path.write_bytes(make_generator(image_size=16, cnn={"channels": 4, "norm": "batch"}).file.to_bytes())

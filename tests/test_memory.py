@@ -17,7 +17,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(argument: str) -> tuple[str, int]:
-    """What `keep_freed_memory` says, and the page faults of ten steps of four 24-megabyte tensors after it."""
+    """What `keep_freed_memory` says, and the page faults of ten steps of 96 megabytes after it."""
     process = subprocess.run(
         [sys.executable, "-c", SCRIPT, argument], capture_output=True, text=True, check=True
     )

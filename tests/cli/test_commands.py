@@ -227,6 +227,26 @@ def test_files_folders_and_patterns_are_expanded(cnn, support, capsys):
     assert [Path(i).parent.name for i in images] == ["kind0"] * 3 + ["kind1"] + ["kind2"] * 3
 
 
+def test_files_of_no_known_format_are_named(cnn, support, run_path, tmp_path, capsys):
+    for name in ("2.heic", "scan3", "Thumbs.db", ".hidden"):
+        (support / "kind0" / name).write_bytes(b"something")
+    capsys.readouterr()
+    told = f"warning: not of a known image format, in {support / 'kind0'}: 2.heic, scan3\n"
+    output = tmp_path / "new.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    assert capsys.readouterr().err == told
+    assert main(["predict", str(cnn), str(support / "kind0")]) == 0
+    assert capsys.readouterr().err == told
+
+
+def test_a_pattern_that_finds_only_an_empty_folder_is_an_error(cnn, tmp_path, capsys):
+    (tmp_path / "new" / "empty").mkdir(parents=True)
+    assert main(["predict", str(cnn), str(tmp_path / "new" / "*"), "--csv"]) == 4
+    captured = capsys.readouterr()
+    assert "empty holds no image files" in captured.err
+    assert captured.out == ""
+
+
 def test_names_that_a_terminal_would_obey_are_shown_as_they_are(run_path, support, tmp_path, capsys):
     (support / "kind0").rename(support / ":heart: [red]a\nb\x1b[2J")
     output = tmp_path / "cnn.safetensors"
@@ -300,6 +320,10 @@ def test_photographs_are_noticed_and_coloured_ink_is_not(run_path, support, tmp_
     assert "of 3 images look like photographs" in capsys.readouterr().err
     assert main(command) == 0
     assert "of 9 images look like photographs" in capsys.readouterr().err
+    for number in range(9):  # what cannot be read is not counted as a drawing
+        (support / "kind0" / f"broken{number}.png").write_bytes(b"")
+    assert main(["predict", str(output), str(support / "kind0")]) == 1
+    assert "of 3 images look like photographs" in capsys.readouterr().err
 
 
 def test_unreadable_support_images_are_left_out_and_said(run_path, support, tmp_path, capsys):
@@ -492,10 +516,11 @@ def test_a_store_that_was_prepared_otherwise_is_told(run_path, store_path, tmp_p
     shutil.copytree(store_path, other)
     manifest = other / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"fit": "pad"', '"fit": "crop"'))
-    arguments = ["evaluate", str(run_path), "--way", "3", "--query", "2", "--tasks", "2", "--data"]
-    for store, told in ((store_path, False), (other, True)):
-        assert main([*arguments, str(store)]) == 0
-        assert ("was not prepared as the one" in capsys.readouterr().err) == told
+    arguments = ["--way", "3", "--tasks", "2", "--split", "toy:train", "--data"]
+    for command in (["evaluate", "--query", "2"], ["calibrate", "--shot", "1"]):
+        for store, told in ((store_path, 0), (other, 1)):
+            assert main([*command, str(run_path), *arguments, str(store)]) == 0
+            assert capsys.readouterr().err.count("was not prepared as the one") == told
 
 
 def test_a_store_that_is_nowhere_is_told_with_the_places(tmp_path, monkeypatch, store_path, capsys):
