@@ -49,6 +49,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a generator on the sampler's first `tasks` episodes.
 
+    On the CPU the process keeps freed memory from then on; see `htgen.memory`.
+
     Args:
         model: the generator, on the sampler's device; left in the mode it was in.
         tasks: number of episodes, at least 2.

@@ -129,6 +129,8 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
 class Trainer:
     """One training run on one device, or the part of it that one of several processes has.
 
+    On the CPU the process keeps freed memory from then on; see `htgen.memory`.
+
     Args:
         config: the resolved config.
         run: the run folder, locked by the caller (in rank 0; the other processes only read it).
