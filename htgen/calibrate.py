@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from htgen.episodes import EpisodeSampler, EpisodeShape
-from htgen.evaluate import TASKS_PER_BATCH
+from htgen.evaluate import tasks_at_once
 from htgen.model import HyperTransformer
 from htgen.numpy_cnn import softmax
 from htgen.temperature import Temperature
@@ -56,15 +56,16 @@ def collect(
     Args:
         make_sampler: gives the sampler for a shape; its slots are not used.
         shape: with a fixed way, shot and query.
-        tasks: a multiple of `TASKS_PER_BATCH`, or fewer.
+        tasks: how many.
     """
     assert isinstance(shape.way, int)
     assert isinstance(shape.shot, int)
     way = shape.way
     sampler = make_sampler(replace(shape, way=way + foreign))
     own, labels, others = [], [], []
-    for start in range(0, tasks, TASKS_PER_BATCH):
-        count = min(TASKS_PER_BATCH, tasks - start)
+    step = tasks_at_once(model, sampler)
+    for start in range(0, tasks, step):
+        count = min(step, tasks - start)
         batch = sampler.batch(start, count)
         kept = batch.support_labels < way  # the same number in every episode: shapes are balanced
         images = batch.support_images[kept].unflatten(0, (count, -1))

@@ -84,6 +84,11 @@ class CnnSpec:
         convs = sum(c.out_channels * (c.in_channels * c.kernel**2 + 2) for c in self.convs)
         return convs + way * (self.feature_count + 1)
 
+    @property
+    def largest_activation(self) -> int:
+        """Numbers in the largest output of a convolution, for one image."""
+        return max(conv.conv_size**2 * conv.out_channels for conv in self.convs)
+
     def multiply_adds(self, way: int) -> int:
         """Multiply-adds of convolutions and logits layer for one image."""
         convs = sum(c.conv_size**2 * c.kernel**2 * c.in_channels * c.out_channels for c in self.convs)

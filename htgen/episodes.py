@@ -234,6 +234,14 @@ class EpisodeSampler:
         if shape.support_size is not None and shape.support_size < way:
             raise DataError(f"{shape.support_size} support images cannot show {way} classes", "more of them")
 
+    @property
+    def most_images(self) -> int:
+        """Images of the largest episode, support and query."""
+        shape, way = self.shape, _high(self.shape.way)
+        labeled = way * _high(shape.shot) if shape.support_size is None else shape.support_size
+        queries = way * _high(shape.query) if shape.query_size is None else shape.query_size
+        return labeled + way * _high(shape.unlabeled) + queries
+
     def batch(self, start: int, count: int, query_round: int = 0) -> EpisodeBatch:
         """Episodes `start .. start + count - 1`, which must share one period when counts are ranges.
 

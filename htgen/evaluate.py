@@ -14,7 +14,9 @@ from htgen.episodes import EpisodeSampler
 from htgen.model import HyperTransformer
 
 TASKS_PER_BATCH = 16
-"""Episodes in one pass. Samplers that draw counts from ranges need this period."""
+"""Most episodes in one pass. Samplers that draw counts from ranges need this period."""
+_ACTIVATION_BYTES = 128 << 20
+"""On the CPU so much in one activation: with more, fresh memory costs as much as arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return dict(self.__dict__)
+
+
+def tasks_at_once(model: HyperTransformer, sampler: EpisodeSampler) -> int:
+    """Episodes in one pass: a power of two up to `TASKS_PER_BATCH`, fewer where they are large."""
+    if sampler.device.type != "cpu":
+        return TASKS_PER_BATCH
+    size = 4 * sampler.most_images * model.spec.largest_activation
+    return min(TASKS_PER_BATCH, 1 << max(0, (_ACTIVATION_BYTES // size).bit_length() - 1))
 
 
 @torch.no_grad()
@@ -66,10 +76,11 @@ def evaluate(
     was_training = model.training
     model.eval()
     accuracies = torch.zeros(tasks, dtype=torch.float64)
+    step = tasks_at_once(model, sampler)
 
     def correct(start: int) -> Tensor:
         """Fraction of queries classified correctly in each task of the batch that begins at `start`."""
-        count = min(TASKS_PER_BATCH, tasks - start)
+        count = min(step, tasks - start)
         batch = sampler.batch(start, count)
         weights = model.generate(batch.support_images, batch.support_labels, batch.slots, batch.ignore)
         total = torch.zeros(count, dtype=torch.float64)
@@ -79,7 +90,7 @@ def evaluate(
             total += hits.double().mean(dim=1).cpu()
         return total / query_rounds
 
-    starts = range(0, tasks, TASKS_PER_BATCH)[processes.rank :: processes.count]
+    starts = range(0, tasks, step)[processes.rank :: processes.count]
     try:
         results = Crew.for_device(sampler.device).map(correct, starts)
         for start, result in zip(starts, results, strict=True):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -84,6 +85,10 @@ def test_foreign_images_are_of_classes_without_support(store):
                 if kind in slot_of:
                     logits[episode, position, slot_of[kind]] = 9
         return logits
+
+    model.spec = SimpleNamespace(
+        largest_activation=10_000_000
+    )  # so large that two tasks are classified at once
 
     def make_sampler(shape):
         return EpisodeSampler(

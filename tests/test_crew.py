@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from conftest import toy_values
 from htgen.checkpoint import RunFolder
 from htgen.config import Config, dump_config
 from htgen.crew import Crew
-from htgen.evaluate import evaluate
+from htgen.evaluate import evaluate, tasks_at_once
 from htgen.train import Trainer
 
 
@@ -53,6 +54,18 @@ def test_threads_train_as_one_does(store_path, tmp_path, two_threads, further):
     for name, mean in plain._sums.means().items():
         if name != "seconds":
             assert shared._sums.means()[name] == pytest.approx(mean, abs=1e-5), name
+
+
+def test_large_tasks_are_evaluated_few_at_a_time_with_the_same_result(store_path, tmp_path, monkeypatch):
+    made = trainer(store_path, tmp_path)
+    made.val_sampler.shape = replace(made.val_sampler.shape, shot=(1, 2))  # drawn for 16 tasks at a time
+    size = 4 * made.val_sampler.most_images * made.model.spec.largest_activation
+    found = []
+    for limit, expected in ((0, 1), (size, 1), (3 * size, 2), (9 * size, 8), (100 * size, 16)):
+        monkeypatch.setattr("htgen.evaluate._ACTIVATION_BYTES", limit)
+        assert tasks_at_once(made.model, made.val_sampler) == expected
+        found.append(evaluate(made.model, made.val_sampler, tasks=40).accuracy)
+    assert found == [pytest.approx(found[0], abs=0.01)] * 5
 
 
 def test_threads_evaluate_as_one_does(store_path, tmp_path, two_threads):

@@ -47,6 +47,21 @@ def test_an_episode_does_not_depend_on_its_batch(store, balanced, augmentation):
             assert torch.equal(value[i], alone[name][0]), name
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        EpisodeShape((2, 5), (1, 3), 2, unlabeled=(0, 2)),
+        EpisodeShape(4, 1, 1, support_size=9, query_size=6),
+        EpisodeShape(3, 2, (1, 4), balanced=False),
+    ],
+)
+def test_the_largest_episode_is_known_beforehand(store, shape):
+    draw = EpisodeSampler.from_store(store, TRAIN, shape, images=load_images(store), slot_count=6, seed=0)
+    batches = [draw.batch(index, 1) for index in range(200)]
+    sizes = [batch.support_images.shape[1] + batch.query_images.shape[1] for batch in batches]
+    assert max(sizes) == draw.most_images
+
+
 def test_seed_split_stream_and_index_each_change_the_episode(store):
     rows = [
         sampler(store).batch(0, 1).support_rows,
