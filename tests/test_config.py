@@ -31,9 +31,9 @@ def test_every_preset_loads_is_named_after_its_file_and_describes_itself(name):
 
 def test_the_presets_are_these():
     reference = set(REFERENCE)
-    ours = {f"{name}-fast" for name in REFERENCE} | {"glyph-8", "glyph-16", "photo-16", "omniglot_semi"}
+    ours = {f"{name}-fast" for name in REFERENCE} | {"glyph-8", "glyph-16", "glyph-64", "photo-40", "omniglot_semi"}
     assert set(preset_names()) == reference | ours
-    assert len(preset_names()) == 14
+    assert len(preset_names()) == 15
 
 
 # The published presets: way, support images, query images, channels, features, heads, shared features

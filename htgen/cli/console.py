@@ -43,7 +43,7 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-FOR_PHOTOGRAPHS = "photo-16"
+FOR_PHOTOGRAPHS = "photo-40"
 """The generator that ships for them."""
 UNDRAWN_SHARE = 0.25
 """From this share on, images that do not look drawn are told."""
