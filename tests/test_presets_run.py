@@ -118,7 +118,8 @@ def test_a_preset_opens_with_the_commands_that_use_it(name: str) -> None:
     assert prepare[0] == "prepare-data"
     source = prepare[prepare.index("--source") + 1] if prepare[1] == "folder" else prepare[1]
     form = "-drawings" if "--as-drawings" in prepare else ""
-    assert load_config(name).data.store == f"data/{source}{form}"
+    store = prepare[prepare.index("--out") + 1] if "--out" in prepare else f"data/{source}{form}"
+    assert load_config(name).data.store == store
     assert train == ["train", "--config", name]
     assert measure[:2] == ["evaluate", f"runs/{name}"]
 
