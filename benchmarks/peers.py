@@ -96,7 +96,8 @@ class Maml(HyperTransformer):
         logits, stats = self.classify(moved, support_images.shape[1], both)
         convs = [ConvWeights(k, None, g, b, g, b) for k, g, b in zip(*[iter(moved[:-1])] * 3, strict=True)]
         weights = GeneratedWeights(convs, stats, moved[-1][..., :-1], moved[-1][..., -1])
-        return EpisodeOutput(weights, logits[:, support_images.shape[1] :], None, [])  # type: ignore[arg-type]
+        view = SupportView(support_labels, slots, slots.gather(1, support_labels), None, [])
+        return EpisodeOutput(weights, logits[:, support_images.shape[1] :], view, [])
 
     def classify(
         self, values: list[Tensor], support: int | None, images: Tensor

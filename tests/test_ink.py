@@ -89,7 +89,7 @@ DAMAGES: dict[str, tuple[Image.Image, str]] = {
 @pytest.mark.parametrize("name", DAMAGES)
 def test_each_step_undoes_its_damage(name: str) -> None:
     image, step = DAMAGES[name]
-    with_all, without = distance(image, FULL), distance(image, FULL.without(step))  # type: ignore[arg-type]
+    with_all, without = distance(image, FULL), distance(image, FULL.without(step))
     assert with_all < 0.55
     assert with_all < 0.5 * without
 
@@ -405,8 +405,8 @@ def test_wrong_steps(steps: Any, message: str) -> None:
 def test_steps_are_for_grey_drawings() -> None:
     for channels, ink in ((3, "bright"), (1, "none")):
         with pytest.raises(ValueError, match="grey drawings"):
-            Preprocessing(28, channels, ink, "pad", DRAWING_STEPS)  # type: ignore[arg-type]
-        other = Preprocessing(28, channels, ink, "pad")  # type: ignore[arg-type]
+            Preprocessing(28, channels, ink, "pad", DRAWING_STEPS)
+        other = Preprocessing(28, channels, ink, "pad")
         assert other.for_real_images() == other
     assert PLAIN.for_real_images() == FULL
     chosen = replace(PLAIN, steps=InkSteps(crop=0.5))
@@ -418,4 +418,4 @@ def test_any_step_can_be_left_out() -> None:
     assert FULL.without("aspect").fit == "stretch"
     assert FULL.without() == FULL
     with pytest.raises(ValueError, match="no step 'sharpen'"):
-        FULL.without("sharpen")  # type: ignore[arg-type]
+        FULL.without("sharpen")

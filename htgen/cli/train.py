@@ -188,7 +188,7 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def _view(config: "Config", first_step: int) -> Iterator:  # type: ignore[type-arg]
+def _view(config: "Config", first_step: int) -> "Iterator[Callable[[Event], None]]":
     """Yield `show(event)`: a live table on a terminal, plain lines elsewhere."""
     from htgen.cli.console import live_table, stderr
     from htgen.train import Progress, Validated
