@@ -22,8 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from htgen.batch_norm import Moments
 from htgen.checkpoint import RunFolder
-from htgen.cnn import ConvWeights, Moments, channels_last, conv_block, head_features
+from htgen.cnn import ConvWeights, channels_last, conv_block, head_features
 from htgen.config import ModelConfig, dump_config, load_config
 from htgen.episodes import EpisodeSampler, EpisodeShape
 from htgen.evaluate import TASKS_PER_BATCH, evaluate

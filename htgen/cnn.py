@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from htgen.cnn_spec import LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec
+from htgen.cnn_spec import LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,6 @@ class ConvWeights:
     beta: Tensor
     query_gamma: Tensor
     query_beta: Tensor
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean and variance `[E, C]` of a block's output, before normalisation."""
-
-    mean: Tensor
-    variance: Tensor
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -88,31 +80,6 @@ def convolve(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
 def activate(x: Tensor, activation: Activation) -> Tensor:
     """The CNN's nonlinearity."""
     return F.relu(x) if activation == "relu" else F.leaky_relu(x, LEAKY_SLOPE)
-
-
-def moments(x: Tensor, ignore: Tensor | None = None) -> Moments:
-    """Per-channel mean and (biased) variance over images and positions: `[N, E, C, H, W] -> [E, C]`.
-
-    Args:
-        ignore: `[E, N]` bool, True for images that do not count.
-    """
-    if ignore is None:
-        # Plain sums: over channels-last images they are ten times as fast as torch.var_mean.
-        mean = x.mean(dim=(0, 3, 4))
-        return Moments(mean, (x - mean[:, :, None, None]).square().mean(dim=(0, 3, 4)))
-    keep = (~ignore).to(x.dtype).T[:, :, None, None, None]  # [N, E, 1, 1, 1]
-    # At least one: of a support set that is ignored altogether nothing can be learned, but no NaN comes.
-    total = keep.sum(dim=(0, 3, 4)).clamp(min=1) * (x.shape[3] * x.shape[4])
-    mean = (x * keep).sum(dim=(0, 3, 4)) / total
-    centred = (x - mean[:, :, None, None]) * keep
-    return Moments(mean, centred.square().sum(dim=(0, 3, 4)) / total)
-
-
-def normalise(x: Tensor, stats: Moments, gamma: Tensor, beta: Tensor) -> Tensor:
-    """Batch normalisation with given statistics; gamma and beta are `[E, C]` or `[C]`."""
-    scale = gamma * torch.rsqrt(stats.variance + NORM_EPSILON)
-    shift = beta - stats.mean * scale
-    return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
 
 
 def head_features(x: Tensor, spec: CnnSpec) -> Tensor:

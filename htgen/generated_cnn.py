@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from htgen.batch_norm import Moments, moments, normalise
 from htgen.bundle import (
     Bundle,
     ImageLike,
@@ -15,7 +16,7 @@ from htgen.bundle import (
     prepare_images,
     to_predictions,
 )
-from htgen.cnn import ConvWeights, Moments, conv_block, head_features, moments, normalise
+from htgen.cnn import ConvWeights, conv_block, head_features
 from htgen.cnn_spec import ConvSpec
 from htgen.numpy_cnn import Floats, softmax
 

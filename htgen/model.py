@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from htgen.cnn import ConvWeights, Moments, channels_last, conv_block, head_features, moments, normalise
+from htgen.batch_norm import Moments, batch_norm, moments, normalise
+from htgen.cnn import ConvWeights, channels_last, conv_block, head_features
 from htgen.cnn_spec import ConvSpec
 from htgen.config import ModelConfig
 from htgen.decoder import ALLOCATIONS, LogitsAllocation
@@ -376,19 +377,24 @@ class HyperTransformer(nn.Module):
 
         The support set's statistics are appended to `collected`.
         """
-        stats = moments(x[:support], ignore)
+        by_support, separate = self.spec.norm == "support", weights.query_gamma is not weights.gamma
+        if by_support and separate:  # the queries' gradient reaches the support images through the statistics
+            stats = moments(x[:support], ignore)
+            normed = normalise(x[:support], stats, weights.gamma, weights.beta)
+        else:
+            together = x if by_support else x[:support]
+            normed, stats = batch_norm(together, support, weights.gamma, weights.beta, ignore)
         collected.append(stats)
-        alike = self.spec.norm == "support" and weights.query_gamma is weights.gamma
-        if alike or len(x) == support:
-            return normalise(x, stats, weights.gamma, weights.beta)
-        normed = normalise(x[:support], stats, weights.gamma, weights.beta)
+        if len(normed) == len(x):
+            return normed
         queries = self._normalise_queries(weights, stats, x[support:])
         # With four dimensions torch keeps channels last.
         return torch.cat([normed.flatten(1, 2), queries.flatten(1, 2)]).unflatten(1, x.shape[1:3])
 
     def _normalise_queries(self, weights: ConvWeights, stats: Moments, x: Tensor) -> Tensor:
         """Norm of query activations alone, given the support set's statistics."""
-        stats = stats if self.spec.norm == "support" else moments(x)
+        if self.spec.norm == "batch":
+            return batch_norm(x, len(x), weights.query_gamma, weights.query_beta)[0]
         return normalise(x, stats, weights.query_gamma, weights.query_beta)
 
     def _check(self, support_images: Tensor, slots: Tensor) -> None:

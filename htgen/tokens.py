@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from htgen.cnn import moments, normalise
+from htgen.batch_norm import batch_norm
 from htgen.sizes import ConvSize
 
 
@@ -24,7 +24,7 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, ignore: Tensor | None) -> Tensor:
-        return normalise(x, moments(x, ignore), self.weight, self.bias)
+        return batch_norm(x, len(x), self.weight, self.bias, ignore)[0]
 
 
 class SharedFeatures(nn.Module):

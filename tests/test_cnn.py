@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from htgen.cnn import ConvWeights, Moments, conv_block, convolve, head_features, moments, normalise
-from htgen.cnn_spec import NORM_EPSILON, CnnSpec, ConvSpec, maxpool_spec, strided_spec
+from htgen.cnn import ConvWeights, conv_block, convolve, head_features
+from htgen.cnn_spec import CnnSpec, ConvSpec, maxpool_spec, strided_spec
 from htgen.errors import ModelError
 
 EPISODES, IMAGES = 3, 5
@@ -59,28 +59,6 @@ def test_a_block_is_conv_bias_activation_pool_norm_in_either_order(norm_first, a
         y = F.max_pool2d(F.relu(y) if activation == "relu" else F.leaky_relu(y, 0.01), 2)
         y = y if norm_first else norm(y)
         assert torch.allclose(result[:, e], y, atol=1e-5)
-
-
-def test_norm_is_batch_norm_per_episode():
-    x, gamma, beta = random(IMAGES, EPISODES, 4, 6, 6) * 3 + 1, random(EPISODES, 4), random(EPISODES, 4)
-    result = normalise(x, moments(x), gamma, beta)
-    for e in range(EPISODES):
-        expected = F.batch_norm(x[:, e], None, None, gamma[e], beta[e], training=True, eps=NORM_EPSILON)
-        assert torch.allclose(result[:, e], expected, atol=1e-5)
-
-
-def test_ignored_images_do_not_count_in_moments():
-    x = random(IMAGES, EPISODES, 4, 6, 6)
-    ignore = torch.tensor([[False, True, False, False, True]] * EPISODES)
-    without = moments(x[[0, 2, 3]])
-    masked = moments(x, ignore)
-    assert torch.allclose(masked.mean, without.mean, atol=1e-6)
-    assert torch.allclose(masked.variance, without.variance, atol=1e-6)
-
-
-def test_a_silent_channel_stays_finite():
-    silent = Moments(torch.zeros(1, 2), torch.zeros(1, 2))
-    assert normalise(torch.ones(1, 1, 2, 3, 3), silent, torch.ones(2), torch.zeros(2)).abs().max() < 100
 
 
 def test_features_are_flattened_or_averaged():
