@@ -8,7 +8,7 @@ drawing is vectorised integer arithmetic on the device that holds the images (`h
 import mmap
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
@@ -63,6 +63,25 @@ class EpisodeBatch:
     def way(self) -> int:
         """Classes per episode."""
         return self.classes.shape[1]
+
+    def showing_queries(self) -> "EpisodeBatch":
+        """The same episodes with the query images among the support images too, unlabelled: what is known
+        when all images that are to be classified are there before the CNN is generated (transductive)."""
+        queries = self.query_images.shape[:2]
+        ignore = self.ignore
+        if ignore is not None:
+            ignore = torch.cat([ignore, ignore.new_zeros(queries)], dim=1)
+        unlabeled = self.support_labels.new_full(queries, UNLABELED)
+        return replace(
+            self,
+            support_images=torch.cat([self.support_images, self.query_images], dim=1),
+            support_labels=torch.cat([self.support_labels, unlabeled], dim=1),
+            support_rows=torch.cat([self.support_rows, self.query_rows], dim=1),
+            support_classes=torch.cat(
+                [self.support_classes, self.classes.gather(1, self.query_labels)], dim=1
+            ),
+            ignore=ignore,
+        )
 
 
 @dataclass(frozen=True)

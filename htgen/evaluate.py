@@ -27,7 +27,8 @@ class Evaluation:
         accuracy: mean over tasks of the fraction of query images classified correctly, 0..1.
         interval95: half width of the 95 % confidence interval of the mean (1.96 standard errors over tasks).
         tasks: number of tasks.
-        transductive: whether answers may depend on the other query images (norm `batch`).
+        transductive: whether answers may depend on the other query images: with norm `batch`, and where the
+            generator saw them.
     """
 
     accuracy: float
@@ -56,6 +57,7 @@ def evaluate(
     query_rounds: int = 1,
     progress: Callable[[int], None] = lambda done: None,
     processes: Processes = ALONE,
+    show_queries: bool = False,
 ) -> Evaluation:
     """Evaluate a generator on the sampler's first `tasks` episodes.
 
@@ -69,10 +71,13 @@ def evaluate(
         progress: called with the number of tasks done.
         processes: among these the tasks are shared out; all of them get the same result, which does not
             depend on their number.
+        show_queries: give the generator the query images too, without their labels (transductive); with
+            one query round only.
 
     Raises:
         LostContact: another process is gone.
     """
+    assert query_rounds == 1 or not show_queries
     was_training = model.training
     model.eval()
     accuracies = torch.zeros(tasks, dtype=torch.float64)
@@ -82,7 +87,8 @@ def evaluate(
         """Fraction of queries classified correctly in each task of the batch that begins at `start`."""
         count = min(step, tasks - start)
         batch = sampler.batch(start, count)
-        weights = model.generate(batch.support_images, batch.support_labels, batch.slots, batch.ignore)
+        seen = batch.showing_queries() if show_queries else batch
+        weights = model.generate(seen.support_images, seen.support_labels, seen.slots, seen.ignore)
         total = torch.zeros(count, dtype=torch.float64)
         for query_round in range(query_rounds):
             queries = batch if query_round == 0 else sampler.batch(start, count, query_round)
@@ -103,5 +109,5 @@ def evaluate(
         accuracy=accuracies.mean().item(),
         interval95=1.96 * accuracies.std().item() / math.sqrt(tasks),
         tasks=tasks,
-        transductive=model.spec.norm == "batch",
+        transductive=show_queries or model.spec.norm == "batch",
     )

@@ -62,6 +62,14 @@ def evaluate(
         int | None, typer.Option(min=1, help="Query images per class. Default: 15.", show_default=False)
     ] = None,
     unlabeled: Annotated[int, typer.Option(min=0, help="Support images per class without label.")] = 0,
+    transductive: Annotated[
+        bool,
+        typer.Option(
+            "--transductive",
+            help="Show the generator each task's query images too, without their labels, as `htgen generate "
+            "--unlabeled` does with the images that are to be classified.",
+        ),
+    ] = False,
     tasks: Annotated[
         int | None, typer.Option(min=2, help="Number of tasks. Default: 1000.", show_default=False)
     ] = None,
@@ -98,6 +106,8 @@ def evaluate(
             raise typer.BadParameter(
                 f"batches of {REFERENCE_QUERIES} queries need a way that divides it", param_hint="--way"
             )
+        if transductive:
+            raise typer.BadParameter("each CNN classifies 16 batches there", param_hint="--transductive")
         tasks, query, rounds = REFERENCE_TASKS, REFERENCE_QUERIES // way, REFERENCE_ROUNDS
     if watch and as_json:
         raise typer.BadParameter("results are added to the run's metrics.jsonl", param_hint="--json")
@@ -107,7 +117,8 @@ def evaluate(
 
     target = resolve_device(device)
     shape = EpisodeShape(way, shot, DEFAULT_QUERIES if query is None else query, unlabeled)
-    settings = Settings(shape, DEFAULT_TASKS if tasks is None else tasks, rounds, seed, augment, target)
+    count = DEFAULT_TASKS if tasks is None else tasks
+    settings = Settings(shape, count, rounds, seed, augment, target, transductive)
     if watch:
         _watch(Path(generator), data, split, settings)
         return
@@ -136,6 +147,7 @@ class Settings:
     seed: int
     augment: AugmentedAs
     device: "torch.device"
+    show_queries: bool
 
 
 def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Settings) -> None:
@@ -268,6 +280,7 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
             settings.tasks,
             settings.rounds,
             lambda done: report(f"evaluating on {split}", done, settings.tasks),
+            show_queries=settings.show_queries,
         )
     return {
         **result.to_dict(),
@@ -279,6 +292,7 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
         "query": shape.query,
         "unlabeled": shape.unlabeled,
         "query_rounds": settings.rounds,
+        "queries_shown": settings.show_queries,
         "seed": settings.seed,
         "augment": settings.augment.value,
         "data": {"name": store.name, "sha256": store.checksum},
@@ -287,7 +301,10 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
 
 def _describe(document: dict[str, Any]) -> str:
     """One result in two lines."""
-    label = "  (transductive: batch norm reads the query batch)" if document["transductive"] else ""
+    label = ""
+    if document["transductive"]:
+        shown = document["queries_shown"]
+        label = f"  (transductive: {'the generator saw' if shown else 'batch norm reads'} the query images)"
     if document["augment"] != AugmentedAs.none.value:
         label += f"  (images augmented as in {document['augment']})"
     unlabeled = f" with {document['unlabeled']} unlabelled" if document["unlabeled"] else ""

@@ -497,6 +497,18 @@ def test_evaluation_repeats_to_the_digit_and_says_how_it_was_made(run_path, caps
     assert f"toy on toy:test, 3-way 1-shot: {100 * first['accuracy']:.2f}" in capsys.readouterr().out
 
 
+def test_evaluation_can_show_the_queries(run_path, capsys):
+    arguments = ["evaluate", str(run_path), "--way", "3", "--query", "2", "--tasks", "40", "--transductive"]
+    assert main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["transductive"], document["queries_shown"]) == (True, True)
+    assert main(arguments) == 0
+    assert "(transductive: the generator saw the query images)" in capsys.readouterr().out
+    reference = ["evaluate", str(run_path), "--way", "5", "--protocol", "reference", "--transductive"]
+    assert main(reference) == 2
+    assert "each CNN classifies 16 batches there" in capsys.readouterr().err
+
+
 def test_evaluation_can_augment_as_training_or_validation_did(run_path, capsys):
     arguments = ["evaluate", str(run_path), "--way", "3", "--query", "2", "--tasks", "40"]
     found = {}
