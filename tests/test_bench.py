@@ -165,7 +165,7 @@ def test_the_command_prints_a_table_or_json(measured, config, monkeypatch, tmp_p
     assert document["train"]["episodes_per_second"] == measured[0].measures[0].value
 
     assert main(["bench", "--device", "cpu"]) == 0
-    assert (asked["config"].name, asked["config"].train.episodes_per_step) == ("omniglot_1shot", 16)
+    assert (asked["config"].name, asked["config"].train.episodes_per_step) == ("omniglot_1shot", 32)
 
 
 def test_counting_needs_no_torch_and_says_every_part(capsys):
