@@ -3,7 +3,7 @@
     python examples/draw_symbols.py examples/symbols
 
 writes `support/<class>/<n>.png` (labelled examples) and `new/<n>.png` (images to classify; the file
-names do not tell the class, `new/answers.txt` does). The same seed draws the same images.
+names do not tell the class, `answers.txt` does). The same seed draws the same images.
 """
 
 import math
@@ -91,7 +91,7 @@ def main(target: Path, seed: int = 7) -> None:
     for index, name in enumerate(answers):
         draw(SYMBOLS[name], hand).save(folder / f"{index + 1:02}.png", optimize=True)
     lines = [f"{index + 1:02}.png {name}\n" for index, name in enumerate(answers)]
-    (folder / "answers.txt").write_text("".join(lines), encoding="utf-8")
+    (target / "answers.txt").write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

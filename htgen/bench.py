@@ -35,7 +35,7 @@ from torch import Tensor
 from htgen.bundle import Bundle, prepare_images
 from htgen.checkpoint import RunFolder, to_arrays
 from htgen.config import Config, EpisodeConfig, dump_config
-from htgen.cost import EpisodeSize, episode_size, generation_cost, prediction_cost, training_cost
+from htgen.cost import generation_cost, prediction_cost, training_cost
 from htgen.datasets.store import StoreWriter
 from htgen.errors import RunError
 from htgen.files import write_text
@@ -44,6 +44,7 @@ from htgen.generator_format import GeneratorFile
 from htgen.images import Preprocessing
 from htgen.model import HyperTransformer
 from htgen.numpy_cnn import Floats
+from htgen.sizes import EpisodeSize, largest_episode
 from htgen.train import Trainer
 from htgen.version import __version__
 
@@ -236,7 +237,7 @@ def measure(
     device, effort = torch.device(device), QUICK if quick else Effort()
     with _threads(threads), tempfile.TemporaryDirectory(prefix="htgen-bench-") as name:
         folder = Path(name)
-        size = episode_size(config.episodes)
+        size = largest_episode(config.episodes)
         memory = [_memory("import", "after the imports")]
         report("matrix product")
         rates = _rates(_precision(config, device), device, effort)
@@ -422,7 +423,7 @@ def _work(config: Config, size: EpisodeSize) -> dict[str, int]:
 
 def _trainer(config: Config, device: torch.device, effort: Effort, folder: Path) -> Trainer:
     """A trainer of the config's shapes on a store of noise in `folder`."""
-    size = episode_size(config.episodes)
+    size = largest_episode(config.episodes)
     per_class = max(20, math.ceil(size.support / size.way) + math.ceil(size.query / size.way))
     side, channels = config.model.image_size, config.model.image_channels
     class_bytes = per_class * side * side * channels

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from htgen.cnn_spec import CnnSpec, ConvSpec
-from htgen.config import EpisodeConfig, ModelConfig, TransformerConfig
+from htgen.config import ModelConfig, TransformerConfig
 from htgen.errors import ModelError
 from htgen.shapes import cnn_spec
 from htgen.sizes import (
     LOCAL_CONVS,
     ConvSize,
+    EpisodeSize,
     is_learned,
     local_convs,
     local_width,
@@ -91,27 +92,6 @@ class Cost:
             name = "logits layer" if (part.block, part.kind) == ("logits", "cnn") else part.kind
             sums[name] = sums.get(name, 0) + part.total
         return sums
-
-
-@dataclass(frozen=True)
-class EpisodeSize:
-    """Classes, support images (labelled or not) and query images of one episode."""
-
-    way: int
-    support: int
-    query: int
-
-
-def episode_size(config: EpisodeConfig) -> EpisodeSize:
-    """The size of a config's episodes; of counts that are drawn from ranges, the largest."""
-
-    def largest(count: int | tuple[int, int]) -> int:
-        return count[1] if isinstance(count, tuple) else count
-
-    way = largest(config.way)
-    labeled = way * largest(config.shot) if config.support_size is None else config.support_size
-    query = way * largest(config.query) if config.query_size is None else config.query_size
-    return EpisodeSize(way, labeled + way * largest(config.unlabeled), query)
 
 
 def training_cost(config: ModelConfig, size: EpisodeSize) -> Cost:

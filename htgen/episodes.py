@@ -22,6 +22,7 @@ from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
 from htgen.pixels import scale_pixels
+from htgen.sizes import largest, largest_episode
 
 UNLABELED = -1
 """The label of a support image whose class is not told."""
@@ -230,11 +231,11 @@ class EpisodeSampler:
 
     def _check(self, split: str, class_names: Sequence[str] | None) -> None:
         shape = self.shape
-        way = _high(shape.way)
+        way = largest(shape.way)
         # The smallest way makes the largest classes when sizes are given in all.
-        shot = _per_class(shape.support_size, shape.way, _high(shape.shot))
-        query = _per_class(shape.query_size, shape.way, _high(shape.query))
-        unlabeled = _high(shape.unlabeled)
+        shot = _per_class(shape.support_size, shape.way, largest(shape.shot))
+        query = _per_class(shape.query_size, shape.way, largest(shape.query))
+        unlabeled = largest(shape.unlabeled)
         if len(self._class_ids) < way:
             raise DataError(
                 f"split '{split}' has {len(self._class_ids)} classes; {way}-way episodes need at least {way}",
@@ -256,10 +257,8 @@ class EpisodeSampler:
     @property
     def most_images(self) -> int:
         """Images of the largest episode, support and query."""
-        shape, way = self.shape, _high(self.shape.way)
-        labeled = way * _high(shape.shot) if shape.support_size is None else shape.support_size
-        queries = way * _high(shape.query) if shape.query_size is None else shape.query_size
-        return labeled + way * _high(shape.unlabeled) + queries
+        size = largest_episode(self.shape)
+        return size.support + size.query
 
     def batch(self, start: int, count: int, query_round: int = 0) -> EpisodeBatch:
         """Episodes `start .. start + count - 1`, which must share one period when counts are ranges.
@@ -383,10 +382,6 @@ def _read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     if isinstance(images.base, mmap.mmap):
         images.base.madvise(mmap.MADV_DONTNEED)
     return read
-
-
-def _high(count: int | tuple[int, int]) -> int:
-    return count[1] if isinstance(count, tuple) else count
 
 
 def _per_class(size: int | None, way: int | tuple[int, int], count: int) -> int:

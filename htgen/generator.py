@@ -207,6 +207,12 @@ class Generator:
             labels: as in `generate`, of the first images; the others are unlabelled.
         """
         names = self._class_names(labels)
+        spec = self.model.spec
+        expected = [spec.image_channels, spec.image_size, spec.image_size]
+        if list(images.shape[1:]) != expected:
+            raise ModelError(
+                f"the generator reads images of shape {expected} [C, H, W], got {list(images.shape[1:])}"
+            )
         if len(names) > len(images):
             raise DataError(f"{len(images)} images but {len(names)} labels")
         classes = tuple(sorted(set(names)))
@@ -216,7 +222,10 @@ class Generator:
 
     def _class_names(self, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
         """Labels as text, of as many classes as the generator can tell apart."""
-        given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
+        try:
+            given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
+        except ValueError as error:  # lists of different lengths
+            raise DataError("labels that are lists themselves", "one label for each support image") from error
         if given.ndim != 1:
             raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
         names = [str(label) for label in given.tolist()]

@@ -1,6 +1,6 @@
 """Image file -> array: reading, and the preprocessing record that travels with stores, generators and CNNs.
 
-Support images, query images and training images all go through `Preprocessing.apply`, so that a CNN never
+Support images, query images and training images all go through `Preprocessing.read`, so that a CNN never
 sees images prepared in another way than those it was made for.
 """
 
@@ -280,7 +280,8 @@ class Preprocessing:
 
 
 class Reading:
-    """One image, read with one `Preprocessing`; what is asked for is computed then, and the ink once.
+    """One image, read with one `Preprocessing`; what is asked for is computed then, and its ink is read once
+    (again for `looks_drawn` where a step that this needs is switched off).
 
     Args:
         image: of mode `L` or `RGB`.

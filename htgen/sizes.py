@@ -1,15 +1,17 @@
-"""Sizes that follow from a model config. No torch here.
+"""Sizes that follow from a config. No torch here.
 
 The generator (`htgen.model`), its counterpart without torch (`htgen.numpy_model`) and the count of its
 work (`htgen.cost`) have them from here.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from htgen.config import ModelConfig
+    from htgen.config import EpisodeConfig, ModelConfig
+    from htgen.episodes import EpisodeShape
 
 LOCAL_CONVS = 2
 """Convs of the local features of a convolutional layer; the logits layer has one."""
@@ -26,6 +28,28 @@ class ConvSize(NamedTuple):
     kernel: int
     stride: int
     size: int
+
+
+@dataclass(frozen=True)
+class EpisodeSize:
+    """Classes, support images (labelled or not) and query images of one episode."""
+
+    way: int
+    support: int
+    query: int
+
+
+def largest(count: int | tuple[int, int]) -> int:
+    """A count, or the end of the range that it is drawn from."""
+    return count[1] if isinstance(count, tuple) else count
+
+
+def largest_episode(shape: "EpisodeConfig | EpisodeShape") -> EpisodeSize:
+    """The size of episodes; of counts that are drawn from ranges, the largest."""
+    way = largest(shape.way)
+    labeled = way * largest(shape.shot) if shape.support_size is None else shape.support_size
+    query = way * largest(shape.query) if shape.query_size is None else shape.query_size
+    return EpisodeSize(way, labeled + way * largest(shape.unlabeled), query)
 
 
 def resolve_width(width: float, token_width: int, heads: int) -> int:

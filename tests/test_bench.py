@@ -15,8 +15,9 @@ import htgen.bench
 from htgen.bench import Report, measure, percentile95
 from htgen.cli import main
 from htgen.config import Config
-from htgen.cost import EpisodeSize, generation_cost, prediction_cost, training_cost
+from htgen.cost import generation_cost, prediction_cost, training_cost
 from htgen.errors import RunError
+from htgen.sizes import EpisodeSize
 
 TIMED = {
     "train": [

@@ -11,14 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from htgen.config import EpisodeConfig, ModelConfig, load_config
 from htgen.cost import (
-    EpisodeSize,
     Part,
-    episode_size,
     generation_cost,
     prediction_cost,
     training_cost,
 )
 from htgen.model import HyperTransformer
+from htgen.sizes import EpisodeSize, largest_episode
 
 HAND = {
     "image_size": 8,
@@ -88,9 +87,9 @@ def test_classifying_one_image_is_the_cnn_alone():
 
 def test_episode_sizes_are_the_largest_that_a_config_draws():
     ranges = EpisodeConfig(way=(2, 5), shot=(1, 3), query=(1, 4), unlabeled=2)
-    assert episode_size(ranges) == EpisodeSize(5, 25, 20)
+    assert largest_episode(ranges) == EpisodeSize(5, 25, 20)
     totals = EpisodeConfig(way=5, support_size=7, query_size=9)
-    assert episode_size(totals) == EpisodeSize(5, 7, 9)
+    assert largest_episode(totals) == EpisodeSize(5, 7, 9)
 
 
 # ------------------------------------------------------------------------------ against the model itself
@@ -190,17 +189,18 @@ def test_presets_can_be_counted_without_torch():
     code = (
         "import sys\n"
         "from htgen.config import load_config, preset_names\n"
-        "from htgen.cost import episode_size, training_cost\n"
+        "from htgen.cost import training_cost\n"
+        "from htgen.sizes import largest_episode\n"
         "for name in preset_names():\n"
         "    config = load_config(name)\n"
-        "    assert training_cost(config.model, episode_size(config.episodes)).total > 10**6\n"
+        "    assert training_cost(config.model, largest_episode(config.episodes)).total > 10**6\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_reference_preset_has_20_support_and_60_query_images():
-    assert episode_size(load_config("omniglot_1shot").episodes) == EpisodeSize(20, 20, 60)
+    assert largest_episode(load_config("omniglot_1shot").episodes) == EpisodeSize(20, 20, 60)
 
 
 def test_the_document_has_the_counts():
@@ -208,7 +208,7 @@ def test_the_document_has_the_counts():
     for channels in (8, 16, 32, 64):
         overrides = [f"model.cnn.channels={channels}", f"model.local.width={channels}"]
         config = load_config("omniglot_1shot", overrides)
-        size = episode_size(config.episodes)
+        size = largest_episode(config.episodes)
         cost = training_cost(config.model, size)
         columns.append(
             {"forward": cost.forward, "backward": cost.backward}

@@ -70,6 +70,10 @@ def test_unfit_support_sets_are_named():
         generator.generate(pictures(3), ["a", "b"])
     with pytest.raises(DataError, match=r"labels of shape \[3, 1\]"):
         generator.generate(pictures(3), torch.tensor([[0], [1], [1]]))
+    with pytest.raises(DataError, match="labels that are lists themselves"):
+        generator.generate(pictures(2), [["a"], ["b", "c"]])
+    with pytest.raises(ModelError, match=r"images of shape \[1, 20, 20\] \[C, H, W\], got \[3, 20, 20\]"):
+        generator.support(np.zeros((2, 3, 20, 20), np.float32), ["a", "b"])
     with pytest.raises(DataError, match="1 classes"):
         generator.generate(pictures(2), ["a", "a"])
     with pytest.raises(ModelError, match="6 classes; 'toy' knows 5 at most"):

@@ -130,9 +130,10 @@ def _print_count(config: "Config", as_json: bool) -> None:
     """The multiply-adds of a config, part by part."""
     from dataclasses import asdict
 
-    from htgen.cost import episode_size, generation_cost, prediction_cost, training_cost
+    from htgen.cost import generation_cost, prediction_cost, training_cost
+    from htgen.sizes import largest_episode
 
-    size = episode_size(config.episodes)
+    size = largest_episode(config.episodes)
     train = training_cost(config.model, size)
     generate = generation_cost(config.model, size.way, max(1, size.support // size.way)).total
     predict = prediction_cost(config.model, size.way).total

@@ -44,7 +44,8 @@ def calibrate(
         list[int] | None,
         typer.Option(
             min=2,
-            help="Classes per task; may be given several times. Default: those of 5, 10, 20 that can be had.",
+            help="Classes per task; may be given several times. Default: those of 5, 10, 20 "
+            "that can be had, or else the most that can.",
             show_default=False,
         ),
     ] = None,
@@ -71,7 +72,7 @@ def calibrate(
     from htgen.calibrate import Outputs, collect, describe, fit
     from htgen.checkpoint import build
     from htgen.cli.console import progress
-    from htgen.cli.evaluate import check_store, open_store_of
+    from htgen.cli.stores import check_store, open_store_of
     from htgen.datasets.splits import resolve_split
     from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
     from htgen.errors import DataError, ModelError

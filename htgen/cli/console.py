@@ -70,6 +70,12 @@ def warn_other_files(folder: Path) -> None:
         print(printable(text), file=sys.stderr)
 
 
+def note_unlabeled_are_new_to(generator: str) -> None:
+    """Say on stderr what unlabelled images may do to a generator that never saw any."""
+    text = f"note: {generator} was trained without unlabelled images; they may do more harm than good"
+    stderr().print(printable(text), markup=False)
+
+
 def print_error(error: HtgenError) -> None:
     """Write one error, and its remedy, to stderr."""
     print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)

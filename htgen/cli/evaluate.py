@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from htgen.generator import Generator
 
 DEFAULT_TASKS = 1000
+MOST_TASKS = 1_000_000
 DEFAULT_QUERIES = 15
 REFERENCE_TASKS = 1024
 REFERENCE_ROUNDS = 16
@@ -71,7 +72,8 @@ def evaluate(
         ),
     ] = False,
     tasks: Annotated[
-        int | None, typer.Option(min=2, help="Number of tasks. Default: 1000.", show_default=False)
+        int | None,
+        typer.Option(min=2, max=MOST_TASKS, help="Number of tasks. Default: 1000.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same tasks.")] = 0,
     protocol: Annotated[
@@ -113,6 +115,7 @@ def evaluate(
         raise typer.BadParameter("results are added to the run's metrics.jsonl", param_hint="--json")
 
     from htgen.cli.device import resolve_device
+    from htgen.cli.stores import check_store, open_store_of
     from htgen.episodes import EpisodeShape
 
     target = resolve_device(device)
@@ -123,9 +126,12 @@ def evaluate(
         _watch(Path(generator), data, split, settings)
         return
 
+    from htgen.cli.console import note_unlabeled_are_new_to
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
+    if (transductive or unlabeled) and not loaded.knows_unlabeled:
+        note_unlabeled_are_new_to(loaded.name)
     store = open_store_of(loaded.file.provenance, data)
     splits = _splits(store, loaded.file.provenance, split)
     check_store(store, loaded)
@@ -153,12 +159,15 @@ class Settings:
 def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Settings) -> None:
     """Evaluate each checkpoint of a run until its training ends."""
     from htgen.checkpoint import RunFolder, find_run_config
+    from htgen.cli.stores import check_store, open_store_of
     from htgen.generator import Generator
     from htgen.watch import checkpoints
 
     run = RunFolder(path)
-    provenance = {"config": find_run_config(run).model_dump(mode="json")}
+    provenance: dict[str, Any] = {"config": find_run_config(run).model_dump(mode="json")}
     store = open_store_of(provenance, data)
+    if data is None:
+        provenance["data"] = {"sha256": store.checksum}
     splits = _splits(store, provenance, split)
     for file in checkpoints(run, store.preprocessing):
         loaded = Generator(file, "")
@@ -170,36 +179,13 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
             typer.echo(f"step {step}: {_describe(document)}")
 
 
-def open_store_of(provenance: dict[str, Any], data: Path | None) -> "Store":
-    """The store that is named, or the one trained on: where it was then, or else in its usual place."""
-    from htgen.episodes import open_store
-    from htgen.errors import DataError
-
-    if data is not None:
-        return open_store(data)
-    recorded = provenance.get("config", {}).get("data", {}).get("store")
-    if recorded is None:
-        raise typer.BadParameter("the generator does not say what it was trained on", param_hint="--data")
-    places = [Path(recorded)]
-    if name := provenance.get("data", {}).get("name"):
-        places.append(Path("data", name))
-    found = next((place for place in places if place.exists()), None)
-    if found is None:
-        looked_in = " or ".join(dict.fromkeys(map(str, places)))
-        raise DataError(
-            f"the store that the generator was trained on is not in {looked_in}",
-            "--data STORE, or make it with `htgen prepare-data`",
-        )
-    return open_store(found)
-
-
 def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None) -> list[str]:
     """The splits that are named, or the test part of the scheme trained on; all checked before measuring."""
     from htgen.cli.console import printable, stderr
     from htgen.datasets.splits import named_splits, resolve_split, unseen_part
 
     trained_on = provenance.get("config", {}).get("data", {}).get("train", "default:train")
-    same = provenance.get("data", {}).get("sha256") in (None, store.checksum)
+    same = provenance.get("data", {}).get("sha256") == store.checksum
     known = set(resolve_split(store, trained_on)) if same else set()
     seen = {name: len(known & {*resolve_split(store, name)}) for name in given or named_splits(store)}
     if given:
@@ -218,30 +204,6 @@ def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None)
             param_hint="--split",
         )
     return [default]
-
-
-def check_store(store: "Store", loaded: "Generator") -> None:
-    """Warn when a generator was trained on images that were prepared in another way.
-
-    Raises:
-        DataError: it cannot read these at all.
-    """
-    from htgen.cli.console import printable, stderr
-    from htgen.errors import DataError
-
-    spec = loaded.model.spec
-    if (store.size, store.channels) != (spec.image_size, spec.image_channels):
-        raise DataError(
-            f"store {store.path} has images of {store.size}x{store.size} pixels, {store.channels} channels; "
-            f"generator '{loaded.name}' reads {spec.image_size}x{spec.image_size} and {spec.image_channels}",
-            "a store prepared for this generator",
-        )
-    if store.preprocessing != loaded.file.preprocessing:
-        text = (
-            f"warning: store {store.path} was not prepared as the one that '{loaded.name}' was trained "
-            "on, so this is not how good it is on images that are"
-        )
-        stderr().print(printable(text), markup=False)
 
 
 def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings) -> dict[str, Any]:

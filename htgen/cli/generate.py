@@ -63,7 +63,13 @@ def generate(
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
 
-    from htgen.cli.console import printable, stderr, stdout, warn_other_files, warn_undrawn
+    from htgen.cli.console import (
+        note_unlabeled_are_new_to,
+        printable,
+        stdout,
+        warn_other_files,
+        warn_undrawn,
+    )
     from htgen.errors import DataError
     from htgen.images import class_folders, find_images
 
@@ -106,10 +112,7 @@ def generate(
     further = list(_look_at(further_files, loaded.preprocessing).values())
     left_out = sum(map(len, class_files.values())) + len(further_files) - len(paths) - len(further)
     if further and not loaded.knows_unlabeled:
-        stderr().print(
-            f"note: {loaded.name} was trained without unlabelled images; they may do more harm than good",
-            markup=False,
-        )
+        note_unlabeled_are_new_to(loaded.name)
     images = as_input([look.pixels for look in [*looks, *further]], loaded.preprocessing)
     prepared = loaded.support(images, labels)
     started = time.perf_counter()

@@ -106,9 +106,9 @@ def _images_in(folder: Path) -> list[Path]:
     from htgen.images import find_images
 
     found = find_images(folder)
+    warn_other_files(folder)
     if not found:
         raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
-    warn_other_files(folder)
     return found
 
 

@@ -240,9 +240,12 @@ def test_files_of_no_known_format_are_named(cnn, support, run_path, tmp_path, ca
 
 
 def test_a_pattern_that_finds_only_an_empty_folder_is_an_error(cnn, tmp_path, capsys):
-    (tmp_path / "new" / "empty").mkdir(parents=True)
+    empty = tmp_path / "new" / "empty"
+    empty.mkdir(parents=True)
+    (empty / "1.heic").write_bytes(b"x")
     assert main(["predict", str(cnn), str(tmp_path / "new" / "*"), "--csv"]) == 4
     captured = capsys.readouterr()
+    assert f"warning: not of a known image format, in {empty}: 1.heic" in captured.err
     assert "empty holds no image files" in captured.err
     assert captured.out == ""
 
@@ -619,7 +622,7 @@ def test_a_signal_saves_and_the_run_goes_on_from_there(number, code, config_path
     assert f"from step {stopped}" in resumed.stderr
 
 
-def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, tmp_path):
+def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, store_path, tmp_path):
     folder = tmp_path / "r"
     settings = ["--set", "train.steps=400", "--set", "train.save_every=100", "--set", "train.val_every=400"]
     training = subprocess.Popen(
@@ -644,6 +647,11 @@ def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, tm
     assert "step 400: toy on toy:test" in watched.stdout
     again = run("evaluate", folder, "--watch", "--way", "3", "--query", "2", "--tasks", "16")
     assert again.returncode == 0  # training is over: the last checkpoint, and the end
+    other = shutil.copytree(store_path, tmp_path / "other")  # a store that does not know what was trained on
+    manifest = other / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"toy"', '"other"'))
+    elsewhere = ["--data", other, "--split", "other:test", "--way", "3", "--query", "2", "--tasks", "16"]
+    assert run("evaluate", folder, "--watch", *elsewhere).returncode == 0
 
 
 def test_watching_nothing_is_an_error(tmp_path, capsys):
