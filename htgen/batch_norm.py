@@ -1,7 +1,7 @@
 """Batch norm of many episodes at once, with the statistics of some of their images.
 
-Two ways to the same result: in steps that autograd follows (`moments`, `normalise`), and, where that is
-possible, in torch's own batch norm, whose gradient takes two passes over the images instead of a dozen.
+The statistics and the result are those of `moments` and `normalise`. Autograd would take a dozen passes over
+the images on the way back; where that is possible, torch's own gradient of batch norm does it in two.
 
 Axis legend: E episodes, N images per episode, C channels, H x W pixels.
 """
@@ -41,18 +41,15 @@ def batch_norm(
     if ignore is not None or x.device.type != "cpu" or x.dtype != gamma.dtype:
         stats = moments(x[:counted], ignore)
         return normalise(x, stats, gamma, beta), Moments(stats.mean.detach(), stats.variance.detach())
+    # Not torch's own statistics, which are plain float32 sums over tens of thousands of values: a CNN that is
+    # exported should answer as the one that was trained.
+    with torch.no_grad():
+        stats = moments(x[:counted])
     channels = x.shape[1:3]  # a channel of each episode is a channel of its own
     # Contiguous: torch's gradient is wrong for scales that are a column of something larger.
-    flat_gamma, flat_beta = (t.expand(channels).reshape(-1).contiguous() for t in (gamma, beta))
-    if counted == len(x):
-        y, mean, scale = torch.native_batch_norm(
-            x.flatten(1, 2), flat_gamma, flat_beta, None, None, True, 0.0, NORM_EPSILON
-        )
-    else:
-        by_first: Any = _BatchNormByFirst.apply  # torch has no type for it
-        y, mean, scale = by_first(x.flatten(1, 2), counted, flat_gamma, flat_beta)
-    stats = Moments(mean.view(channels), _variance(scale).view(channels))
-    return y.unflatten(1, channels), stats
+    flat = (t.expand(channels).reshape(-1).contiguous() for t in (gamma, beta, stats.mean, stats.variance))
+    apply: Any = _BatchNorm.apply  # torch has no type for it
+    return apply(x.flatten(1, 2), counted, *flat).unflatten(1, channels), stats
 
 
 def moments(x: Tensor, ignore: Tensor | None = None) -> Moments:
@@ -80,13 +77,9 @@ def normalise(x: Tensor, stats: Moments, gamma: Tensor, beta: Tensor) -> Tensor:
     return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
 
 
-def _variance(scale: Tensor) -> Tensor:
-    """Variances from what torch keeps of them: `1 / sqrt(variance + epsilon)`."""
-    return (scale.square().reciprocal() - NORM_EPSILON).clamp(min=0)
-
-
-class _BatchNormByFirst(torch.autograd.Function):
-    """`(x [N, C, H, W], counted, gamma [C], beta [C]) -> (y, mean [C], scale [C])`.
+class _BatchNorm(torch.autograd.Function):
+    """`(x [N, C, H, W], counted, gamma, beta, mean, variance [C]) -> y`, the statistics being those of the
+    counted images.
 
     The gradient is made of two that torch has: of the counted images, as if they were alone, and of the
     others, as if the statistics were constants. What the others' gradient does to the statistics comes
@@ -95,38 +88,34 @@ class _BatchNormByFirst(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, counted: int, gamma: Tensor, beta: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        _, mean, scale = torch.native_batch_norm(
-            x[:counted], gamma, beta, None, None, True, 0.0, NORM_EPSILON
-        )
+        ctx: Any, x: Tensor, counted: int, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor
+    ) -> Tensor:
+        scale = torch.rsqrt(variance + NORM_EPSILON)
         ctx.counted = counted
-        ctx.save_for_backward(x, gamma, mean, scale)
-        ctx.mark_non_differentiable(mean, scale)
+        ctx.save_for_backward(x, gamma, mean, variance, scale)
         factor = gamma * scale
-        y = torch.addcmul((beta - mean * factor)[:, None, None], x, factor[:, None, None])
-        return y, mean, scale
+        return torch.addcmul((beta - mean * factor)[:, None, None], x, factor[:, None, None])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, None, Tensor, Tensor]:
-        x, gamma, mean, scale = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor, Tensor, None, None]:
+        x, gamma, mean, variance, scale = ctx.saved_tensors
         first, others = slice(None, ctx.counted), slice(ctx.counted, None)
-        variance = _variance(scale)
 
         def differentiate(part: slice, alone: bool) -> tuple[Tensor, Tensor, Tensor]:
             return torch.ops.aten.native_batch_norm_backward(
                 gradient[part], x[part], gamma, mean, variance, mean, scale, alone, NORM_EPSILON, [True] * 3
             )
 
-        dx_first, dgamma_first, dbeta_first = differentiate(first, alone=True)
-        dx_others, dgamma_others, dbeta_others = differentiate(others, alone=False)
-        # y = gamma (x - mean) scale + beta, so the others' sums over y's gradient, which are their part of
-        # beta's and gamma's, give the mean's and the variance's.
-        values = ctx.counted * x.shape[2] * x.shape[3]
-        dmean = -gamma * scale * dbeta_others
-        slope = -gamma * scale.square() * dgamma_others / values  # times (x - mean)
-        offset = dmean / values - slope * mean
-        dx_first += torch.addcmul(offset[:, None, None], x[first], slope[:, None, None])
-        dx = torch.cat([dx_first, dx_others])
-        return dx, None, dgamma_first + dgamma_others, dbeta_first + dbeta_others
+        dx, dgamma, dbeta = differentiate(first, alone=True)
+        if ctx.counted < len(x):
+            dx_others, dgamma_others, dbeta_others = differentiate(others, alone=False)
+            # y = gamma (x - mean) scale + beta, so the others' sums over y's gradient, which are their part
+            # of beta's and gamma's, give the mean's and the variance's.
+            values = ctx.counted * x.shape[2] * x.shape[3]
+            dmean = -gamma * scale * dbeta_others
+            slope = -gamma * scale.square() * dgamma_others / values  # times (x - mean)
+            offset = dmean / values - slope * mean
+            dx += torch.addcmul(offset[:, None, None], x[first], slope[:, None, None])
+            dx, dgamma, dbeta = torch.cat([dx, dx_others]), dgamma + dgamma_others, dbeta + dbeta_others
+        return dx, None, dgamma, dbeta, None, None
