@@ -169,6 +169,7 @@ def join(device: str) -> tuple[Processes, str]:
 
     import torch
     import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
 
     processes = Processes(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
@@ -184,7 +185,7 @@ def join(device: str) -> tuple[Processes, str]:
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
     try:
-        store, _, _ = next(dist.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
+        store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
         if environment.get("GROUP_WORLD_SIZE") == "1":
             # torchrun keeps its store over restarts, and with it the addresses of processes that are
             # gone. On several machines the counts may differ: docs/scaling.md says what helps there.
