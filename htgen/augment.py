@@ -91,10 +91,10 @@ class Alike:
         if self.rotate or self.resize:
             coin, draw = self._draw(_ROTATE, 2, labels, keys)
             rotated = coin < self.rotate
-            angle = torch.where(rotated, torch.deg2rad((draw * 2 - 1) * self.angle), 0.0)
+            angle = torch.deg2rad((draw * 2 - 1) * self.angle) * rotated
             coin, draw = self._draw(_RESIZE, 2, labels, keys)
             resized = coin < self.resize
-            zoom = 1 / torch.where(resized, 1 - (1 - SMALLEST_RESIZE) * draw, 1.0)
+            zoom = 1 / (1 - (1 - SMALLEST_RESIZE) * draw * resized)
             sine, cosine, zero = torch.sin(angle) * zoom, torch.cos(angle) * zoom, torch.zeros_like(zoom)
             moved = _sample(images, _matrices((cosine, -sine, zero), (sine, cosine, zero)), "zeros")
             images = torch.where(_per_image(rotated | resized), moved, images)
@@ -103,7 +103,7 @@ class Alike:
             limit = int(LARGEST_ROLL * side)
             coin, *draws = self._draw(_ROLL, 3, labels, keys)
             steps = [torch.floor(draw * (2 * limit + 1)).to(torch.int64) - limit for draw in draws]
-            down, right = (torch.where(coin < self.roll, step, 0)[..., None] for step in steps)  # [E, M, 1]
+            down, right = ((step * (coin < self.roll))[..., None] for step in steps)  # [E, M, 1]
             pixels = torch.arange(side, device=images.device)
             rows, columns = (pixels - down) % side, (pixels - right) % side  # [E, M, side]
             images = _gather(images, rows[..., :, None] * side + columns[..., None, :])
@@ -289,7 +289,7 @@ class Augmentation:
             mirror, *four = _draws(_CLASS_AFFINE, 5, labels, keys)
             of_class = _linear([draw * 2 - 1 for draw in four], new.rotation, new.scale, new.shear)
             if new.mirror:
-                side = torch.where(mirror < 0.5, -1.0, 1.0)
+                side = 1 - 2 * (mirror < 0.5).to(mirror.dtype)
                 of_class = of_class * torch.stack([side, torch.ones_like(side)], dim=-1)[..., None, :]
             linear, shift = of_class @ linear, of_class @ shift
         if new.elastic:
@@ -381,7 +381,7 @@ def _turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     """Turn the hue of RGB images by `turns` `[E, M]` of the colour circle; HSV saturation and value stay."""
     red, green, blue = images.unbind(2)
     value, chroma = images.amax(2), images.amax(2) - images.amin(2)
-    divisor = torch.where(chroma > 0, chroma, 1.0)  # grey has no hue: any will do
+    divisor = chroma.masked_fill(chroma == 0, 1)  # grey has no hue: any will do
     hue = torch.where(
         value == red,
         (green - blue) / divisor,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from htgen.cnn import side_by_side
 from htgen.cnn_spec import NORM_EPSILON
 
 
@@ -38,17 +39,21 @@ def batch_norm(
     Returns:
         The images, and the statistics, which have no gradient.
     """
-    if ignore is not None or x.device.type != "cpu" or x.dtype != gamma.dtype:
+    if ignore is not None or x.dtype != gamma.dtype:
         stats = moments(x[:counted], ignore)
         return normalise(x, stats, gamma, beta), Moments(stats.mean.detach(), stats.variance.detach())
     # Not torch's own statistics, which are plain float32 sums over tens of thousands of values: a CNN that is
     # exported should answer as the one that was trained.
     with torch.no_grad():
         stats = moments(x[:counted])
+    apply: Any  # torch has no type for it
+    if not side_by_side(x):
+        apply = _BatchNormBySums.apply
+        return apply(x, counted, gamma, beta, stats.mean, stats.variance), stats
     channels = x.shape[1:3]  # a channel of each episode is a channel of its own
     # Contiguous: torch's gradient is wrong for scales that are a column of something larger.
     flat = (t.expand(channels).reshape(-1).contiguous() for t in (gamma, beta, stats.mean, stats.variance))
-    apply: Any = _BatchNorm.apply  # torch has no type for it
+    apply = _BatchNorm.apply
     return apply(x.flatten(1, 2), counted, *flat).unflatten(1, channels), stats
 
 
@@ -58,6 +63,7 @@ def moments(x: Tensor, ignore: Tensor | None = None) -> Moments:
     Args:
         ignore: `[E, N]` bool, True for images that do not count.
     """
+    x = x.float() if x.element_size() < 4 else x  # sums of half as many bits are not exact
     if ignore is None:
         # Plain sums: over channels-last images they are ten times as fast as torch.var_mean.
         mean = x.mean(dim=(0, 3, 4))
@@ -118,4 +124,39 @@ class _BatchNorm(torch.autograd.Function):
             offset = dmean / values - slope * mean
             dx += torch.addcmul(offset[:, None, None], x[first], slope[:, None, None])
             dx, dgamma, dbeta = torch.cat([dx, dx_others]), dgamma + dgamma_others, dbeta + dbeta_others
+        return dx, None, dgamma, dbeta, None, None
+
+
+class _BatchNormBySums(torch.autograd.Function):
+    """`(x [N, E, C, H, W], counted, gamma, beta [E, C] or [C], mean, variance [E, C]) -> y`, for any layout.
+
+    The same gradient as `_BatchNorm`'s, of sums over y's gradient; torch's own wants channels of all episodes
+    side by side.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, counted: int, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor
+    ) -> Tensor:
+        scale = torch.rsqrt(variance + NORM_EPSILON)
+        ctx.counted = counted
+        ctx.save_for_backward(x, gamma, mean, scale)
+        return normalise(x, Moments(mean, variance), gamma, beta)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor, Tensor, None, None]:
+        x, gamma, mean, scale = ctx.saved_tensors
+        counted: int = ctx.counted
+        values = counted * x.shape[3] * x.shape[4]
+        dbeta = gradient.sum(dim=(0, 3, 4))
+        dgamma = ((gradient * x).sum(dim=(0, 3, 4)) - mean * dbeta) * scale
+        factor = gamma * scale
+        dx = gradient * factor[:, :, None, None]
+        # The images that made the statistics move them: by (dbeta + normed x * dgamma) / values each.
+        slope = -factor * scale * dgamma / values
+        offset = -factor * dbeta / values - slope * mean
+        dx[:counted] += torch.addcmul(offset[:, :, None, None], x[:counted], slope[:, :, None, None])
+        if gamma.ndim == 1:
+            dgamma, dbeta = dgamma.sum(dim=0), dbeta.sum(dim=0)
         return dx, None, dgamma, dbeta, None, None

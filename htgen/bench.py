@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +34,7 @@ from torch import Tensor
 
 from htgen.bundle import Bundle, prepare_images
 from htgen.checkpoint import RunFolder, to_arrays
-from htgen.config import Config, EpisodeConfig, dump_config
+from htgen.config import Config, EpisodeConfig, Precision, dump_config
 from htgen.cost import generation_cost, prediction_cost, training_cost
 from htgen.datasets.store import StoreWriter
 from htgen.errors import RunError
@@ -45,7 +45,7 @@ from htgen.images import Preprocessing
 from htgen.model import HyperTransformer
 from htgen.numpy_cnn import Floats
 from htgen.sizes import EpisodeSize, largest_episode
-from htgen.train import Trainer
+from htgen.train import Trainer, product_precision
 from htgen.version import __version__
 
 BATCHES = (1, 256)
@@ -67,7 +67,7 @@ class Effort:
 
     Attributes:
         matrix, matrix_cuda: side of the matrices of the measured matrix product.
-        train_steps: training steps in one repeat.
+        train_steps, train_steps_cuda: training steps in one repeat.
         classes: most classes of the synthetic data set.
         The others: unmeasured runs before, and measured ones.
     """
@@ -78,6 +78,7 @@ class Effort:
     matrix_repeats: int = 9
     classes: int = 1000
     train_steps: int = 3
+    train_steps_cuda: int = 50
     train_warmup: int = 2
     train_repeats: int = 9
     generate_warmup: int = 5
@@ -95,6 +96,7 @@ QUICK = Effort(
     matrix_repeats=3,
     classes=40,
     train_steps=1,
+    train_steps_cuda=5,
     train_warmup=1,
     train_repeats=2,
     generate_warmup=1,
@@ -235,12 +237,14 @@ def measure(
         OutputError: the profile cannot be written.
     """
     device, effort = torch.device(device), QUICK if quick else Effort()
+    if device.type == "cuda":
+        effort = replace(effort, train_steps=effort.train_steps_cuda)
     with _threads(threads), tempfile.TemporaryDirectory(prefix="htgen-bench-") as name:
         folder = Path(name)
         size = largest_episode(config.episodes)
         memory = [_memory("import", "after the imports")]
         report("matrix product")
-        rates = _rates(_precision(config, device), device, effort)
+        rates = _rates(config.train.precision, device, effort)
         trainer = _trainer(config, device, effort, folder)
         generator = _generator(config)
         support = _noise_support(config, size)
@@ -364,25 +368,23 @@ class _Section:
         self.measures.append(Measure(self.name, key, what, value, unit, floor, self.repeats, self.warmup))
 
 
-def _precision(config: Config, device: torch.device) -> torch.dtype:
-    """What the products of training are computed in."""
-    precision = config.train.precision
-    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
-        return torch.bfloat16
-    return torch.float32
-
-
-def _rates(dtype: torch.dtype, device: torch.device, effort: Effort) -> dict[str, Rate]:
+def _rates(precision: Precision, device: torch.device, effort: Effort) -> dict[str, Rate]:
     use = _numpy_rate(effort)
-    return {"train": _torch_rate(dtype, device, effort), "generate": use, "predict": use}
+    return {"train": _torch_rate(precision, device, effort), "generate": use, "predict": use}
 
 
-def _torch_rate(dtype: torch.dtype, device: torch.device, effort: Effort) -> Rate:
+def _torch_rate(precision: Precision, device: torch.device, effort: Effort) -> Rate:
     size = effort.matrix_cuda if device.type == "cuda" else effort.matrix
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
-    times = _times(lambda: torch.matmul(a, b, out=out), effort.matrix_warmup, effort.matrix_repeats, device)
-    return _rate(times, "torch", str(device), str(dtype).removeprefix("torch."), size, effort)
+    with product_precision(precision, device):
+        is_tf32 = torch.get_float32_matmul_precision() == "high"
+        times = _times(
+            lambda: torch.matmul(a, b, out=out), effort.matrix_warmup, effort.matrix_repeats, device
+        )
+    name = "tf32" if is_tf32 else str(dtype).removeprefix("torch.")
+    return _rate(times, "torch", str(device), name, size, effort)
 
 
 def _numpy_rate(effort: Effort) -> Rate:

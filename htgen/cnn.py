@@ -28,14 +28,27 @@ class ConvWeights:
     query_beta: Tensor
 
 
+def side_by_side(x: Tensor) -> bool:
+    """Whether the channels of all episodes of a pixel lie side by side in memory; see `channels_last`."""
+    return x.device.type == "cpu"
+
+
 def channels_last(images: Tensor) -> Tensor:
-    """Images `[E, N, C, H, W]` as the executor takes them: `[N, E, C, H, W]`, with the channels of all
-    episodes of a pixel side by side in memory.
+    """Images `[E, N, C, H, W]` as the executor takes them: `[N, E, C, H, W]`, with channels last in memory.
 
     The layout lasts through convolutions, pools and pointwise work, which then run over whole vectors
-    of channels; max-pools are ten times as fast in it.
+    of channels. On the CPU the channels of all episodes of a pixel lie side by side, `[N, H, W, E, C]`: what
+    a convolution in groups wants, and max-pools are ten times as fast in it. Elsewhere each episode keeps to
+    itself, `[E, N, H, W, C]`: what batched matrix products want.
     """
-    return images.permute(1, 3, 4, 0, 2).contiguous().permute(0, 3, 4, 1, 2)
+    if side_by_side(images):
+        return images.permute(1, 3, 4, 0, 2).contiguous().permute(0, 3, 4, 1, 2)
+    return by_episode(images)
+
+
+def by_episode(images: Tensor) -> Tensor:
+    """`[E, N, C, H, W]` to `[N, E, C, H, W]` in the layout `[E, N, H, W, C]`; see `channels_last`."""
+    return images.permute(0, 1, 3, 4, 2).contiguous().permute(1, 0, 4, 2, 3)
 
 
 def conv_block(
@@ -58,7 +71,10 @@ def conv_block(
 
 
 def _pool(x: Tensor) -> Tensor:
-    return F.max_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
+    if side_by_side(x):
+        return F.max_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
+    samples = x.transpose(0, 1)
+    return F.max_pool2d(samples.flatten(0, 1), 2).unflatten(0, samples.shape[:2]).transpose(0, 1)
 
 
 def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
@@ -66,15 +82,45 @@ def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def convolve(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
-    """Convolve each episode's images with its own kernel: `[N, E, C, H, W] * [E, O, C, k, k]`.
+    """Convolve each episode's images with its own kernel: `[N, E, C, H, W] * [E, O, C, k, k]`."""
+    if side_by_side(x):
+        return convolve_in_groups(x, kernel, spec)
+    if kernel.stride(0) == 0:  # one learned kernel, which all episodes share
+        return convolve_alike(x, kernel[0], spec)
+    return convolve_by_products(x, kernel, spec)
 
-    Groups = episodes: one convolution call runs all episodes, each with its own kernel.
-    """
+
+def convolve_in_groups(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
+    """Groups = episodes: one convolution call runs all episodes. The fastest way on a CPU."""
     out = F.conv2d(
         x.flatten(1, 2), kernel.flatten(0, 1), padding=spec.padding, stride=spec.stride, groups=x.shape[1]
     )
     # Of a single channel no one can tell whether it is last, and what comes out of it may not be.
     return out.contiguous(memory_format=torch.channels_last).unflatten(1, kernel.shape[:2])
+
+
+def convolve_alike(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
+    """All images by the same kernel `[O, C, k, k]`, in the layout of `by_episode`."""
+    samples = x.transpose(0, 1)
+    out = F.conv2d(samples.flatten(0, 1), kernel, padding=spec.padding, stride=spec.stride)
+    out = out.contiguous(memory_format=torch.channels_last)
+    return out.unflatten(0, samples.shape[:2]).transpose(0, 1)
+
+
+def convolve_by_products(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
+    """Patches gathered, and one matrix product per episode, in the layout of `by_episode`.
+
+    A GPU takes many times as long for a convolution in hundreds of small groups.
+    """
+    images = x.permute(1, 0, 3, 4, 2)  # [E, N, H, W, C]
+    if spec.padding:
+        images = F.pad(images, (0, 0, *[spec.padding] * 4))
+    patches = images.unfold(2, spec.kernel, spec.stride).unfold(3, spec.kernel, spec.stride)
+    patches = patches.permute(0, 1, 2, 3, 5, 6, 4)  # [E, N, H', W', k, k, C]
+    rows = patches.reshape(len(patches), -1, patches[0, 0, 0, 0].numel())
+    columns = kernel.permute(0, 3, 4, 2, 1).flatten(1, 3)  # [E, k * k * C, O]
+    out = torch.bmm(rows, columns).view(*patches.shape[:4], -1)
+    return out.permute(1, 0, 4, 2, 3)
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:

@@ -89,6 +89,9 @@ class _Section(BaseModel):
         return values
 
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
 class DataConfig(_Section):
     """Which classes to learn from."""
 
@@ -492,8 +495,8 @@ class TrainConfig(_Section):
     """Episodes per validation."""
     save_every: Count = 500
     """Steps between checkpoints."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto = bfloat16 autocast on a GPU, float32 on the CPU."""
+    precision: Precision = "auto"
+    """auto = TF32 products on a GPU, float32 on the CPU; bfloat16 = autocast, also of what lies between them."""
 
 
 class Config(_Section):

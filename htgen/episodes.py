@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -115,6 +116,15 @@ class EpisodeShape:
     remove_unlabeled: float = 0.0
 
 
+class Counts(NamedTuple):
+    """What one episode has: way, and images per class; of the largest class, where sizes are given in all."""
+
+    way: int
+    shot: int
+    query: int
+    unlabeled: int
+
+
 IN_MEMORY_LIMIT = 2 << 30
 """Stores up to this many bytes are copied to the device; of larger ones only drawn rows are read."""
 
@@ -187,11 +197,13 @@ class EpisodeSampler:
         bounds = torch.as_tensor(np.asarray(offsets, dtype=np.int64), device=self.device)
         self._first_rows = bounds[self._class_ids]
         self._sizes = bounds[self._class_ids + 1] - self._first_rows
+        self._widest = int(self._sizes.max())
         self._key = randomness.fold(
             torch.zeros((), dtype=torch.int64, device=self.device),
             seed,
             zlib.crc32(f"{split}/{stream}".encode()),
         )
+        self._key_on_cpu = self._key.cpu()
         self._check(split, class_names)
 
     @classmethod
@@ -270,13 +282,21 @@ class EpisodeSampler:
             raise ValueError(
                 f"episodes {start}..{start + count - 1} cross a period of {self._period}: shapes may differ"
             )
+        episodes = torch.arange(start, start + count, device=self.device)
+        return self.draw(episodes, self.counts(start), query_round)
+
+    def draw(self, episodes: Tensor, counts: Counts, query_round: int = 0) -> EpisodeBatch:
+        """Episodes by number, `[E]` int64 on the sampler's device; `counts` as they are for all of them.
+
+        Nothing here waits for the device, so that the work can be recorded and repeated with other numbers.
+        """
         if query_round and not self.shape.balanced:
             raise ValueError("unbalanced episodes cut support and query from one batch: no further queries")
-        way, shot, query, unlabeled = self._draw_shape(start // self._period)
+        way, shot, query, unlabeled = counts
+        count = len(episodes)
         labeled = way * shot if self.shape.support_size is None else self.shape.support_size
         queries = way * query if self.shape.query_size is None else self.shape.query_size
         support = labeled + way * unlabeled
-        episodes = torch.arange(start, start + count, device=self.device)
         keys = randomness.fold(self._key, episodes)  # [E]
 
         # The classes with the largest random values are drawn, in random order: labels carry no meaning.
@@ -331,11 +351,10 @@ class EpisodeSampler:
         # The images with the largest random values are drawn; positions past the class's end never win,
         # and what is in the support set never wins a place among the queries.
         keys_of_class = randomness.fold(keys[:, None], self._class_ids[picked])  # [E, n]
-        widest = int(self._sizes.max())
-        absent = torch.arange(widest, device=self.device) >= self._sizes[picked][..., None]
-        draw = randomness.bits(keys_of_class, widest).masked_fill(absent, -1)
+        absent = torch.arange(self._widest, device=self.device) >= self._sizes[picked][..., None]
+        draw = randomness.bits(keys_of_class, self._widest).masked_fill(absent, -1)
         in_support = draw.topk(support, dim=2).indices
-        draw = randomness.bits(randomness.fold(keys_of_class, query_round), widest)
+        draw = randomness.bits(randomness.fold(keys_of_class, query_round), self._widest)
         draw = draw.masked_fill(absent, -1).scatter(2, in_support, -1)
         in_query = draw.topk(query, dim=2).indices
         return self._first_rows[picked][..., None] + torch.cat([in_support, in_query], dim=2)
@@ -347,8 +366,8 @@ class EpisodeSampler:
             return None
         keys = randomness.fold(keys, _REMOVE)
         of_labeled, of_unlabeled = (
-            randomness.uniform(keys, 2) * torch.tensor(limits).to(keys.device)
-        ).unbind(1)
+            draw * limit for draw, limit in zip(randomness.uniform(keys, 2).unbind(1), limits, strict=True)
+        )
         probability = torch.where(support_labels < 0, of_unlabeled[:, None], of_labeled[:, None])
         return randomness.uniform(randomness.fold(keys, 0), support_labels.shape[1]) < probability
 
@@ -364,11 +383,14 @@ class EpisodeSampler:
         shape = self.shape
         return any(isinstance(c, tuple) for c in (shape.way, shape.shot, shape.query, shape.unlabeled))
 
-    def _draw_shape(self, period: int) -> tuple[int, int, int, int]:
-        draws = randomness.uniform(randomness.fold(self._key.cpu(), period, -1 - _SHAPE), 4).tolist()
+    def counts(self, episode: int) -> Counts:
+        """Way, and images of each kind per class, of an episode."""
+        draws = randomness.uniform(
+            randomness.fold(self._key_on_cpu, episode // self._period, -1 - _SHAPE), 4
+        ).tolist()
         shape = self.shape
         way = _draw_count(shape.way, draws[0])
-        return (
+        return Counts(
             way,
             _per_class(shape.support_size, way, _draw_count(shape.shot, draws[1], log_uniform=True)),
             _per_class(shape.query_size, way, _draw_count(shape.query, draws[2])),

@@ -41,8 +41,9 @@ def fold(key: Tensor, *counters: int | Tensor) -> Tensor:
     """
     for counter in counters:
         if isinstance(counter, int):
-            counter = _signed(counter)
-        key = mix(key ^ mix(torch.as_tensor(counter, dtype=torch.int64, device=key.device)))
+            # Filled in where the key is: a copy from the host would make a GPU wait.
+            counter = torch.full((), _signed(counter), dtype=torch.int64, device=key.device)
+        key = mix(key ^ mix(counter))
     return key
 
 

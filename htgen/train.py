@@ -9,9 +9,9 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,16 +25,17 @@ from htgen.checkpoint import (
     to_arrays,
     write_state,
 )
-from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig
+from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig, Precision
 from htgen.crew import Crew
 from htgen.distributed import ALONE, LostContact, Processes
-from htgen.episodes import EpisodeBatch, EpisodeSampler, EpisodeShape, load_images, open_store
+from htgen.episodes import Counts, EpisodeBatch, EpisodeSampler, EpisodeShape, load_images, open_store
 from htgen.errors import ConfigError, DataError, ModelError, RunError
 from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.files import write_bytes
 from htgen.generator_format import GeneratorFile
 from htgen.losses import Scalars, TrainingLoss
 from htgen.model import HyperTransformer
+from htgen.replay import Replay
 from htgen.version import __version__
 
 
@@ -126,6 +127,38 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
     return config.lr
 
 
+Gradients = tuple[list[Tensor | None], Scalars]
+"""Of every trained parameter, None where the loss does not depend on it; and the scalars worth logging."""
+
+
+class _Kind(NamedTuple):
+    """What is the same for all parts of steps that can be computed by the same recording."""
+
+    counts: Counts
+    episodes: int
+    share: float
+
+
+@contextmanager
+def _tf32() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def product_precision(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+    """A context in which products are as exact as `train.precision` says.
+
+    TF32: a GPU rounds the float32 factors of a product to 10 bits, and adds up in float32.
+    """
+    if precision == "bfloat16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return _tf32() if precision == "auto" and device.type == "cuda" else nullcontext()
+
+
 class Trainer:
     """One training run on one device, or the part of it that one of several processes has.
 
@@ -191,6 +224,11 @@ class Trainer:
         self.trained = torch.nn.ModuleDict({"model": self.model, "loss": self.loss})
         # Masks of dropout come from one sequence of random numbers, which threads cannot share repeatably.
         self.crew = Crew.for_device(self.device, size=1 if _has_dropout(self.trained) else None)
+        # Weights of the warm-up heads change with the step; images from a file must be waited for.
+        recordable = isinstance(images, Tensor) and not config.train.head_steps
+        self._replay: Replay[_Kind, Gradients] | None = None
+        if self.device.type == "cuda" and recordable:
+            self._replay = Replay(self._differentiate_part, self.device)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         groups = parameter_groups(self.trained, config.optimizer.weight_decay)
         self.optimizer: torch.optim.Optimizer = (
@@ -269,26 +307,31 @@ class Trainer:
         values = self._differentiate(self.step * episodes + processes.rank * share, share)
         if processes.count > 1:
             values = self._average_over_processes(values, stop())
-        if not math.isfinite(float(values["loss"])):
-            raise RunError(
-                f"the loss of {self.config.name} is no longer a number at step {self.step + 1}",
-                self._divergence_remedy(),
-            )
+        if self.device.type == "cpu":  # others are not made to wait for each loss
+            self._check_loss(float(values["loss"]), self.step + 1)
         self.update()
         self.step += 1
         self._update_average()
         for name, value in values.items():
-            self._sums.add(name, value.item() if isinstance(value, Tensor) else value)
+            self._sums.add(name, value)
         self._sums.add("seconds", time.perf_counter() - started)
+
+    def _check_loss(self, loss: float, step: int) -> None:
+        if not math.isfinite(loss):
+            raise RunError(
+                f"the loss of {self.config.name} is no longer a number at step {step}",
+                self._divergence_remedy(),
+            )
 
     def _differentiate(self, first: int, count: int) -> Scalars:
         """Gradients of the mean loss of episodes `first .. first + count - 1`; returns loss and scalars."""
         self.trained.train()
 
-        def work(part: range) -> tuple[list[Tensor | None], Scalars]:
-            batch = self.train_sampler.batch(first + part.start, len(part))
-            loss, scalars = self.loss_of(batch)
-            return self.gradients_of(loss * (len(part) / count)), {"loss": loss.detach(), **scalars}
+        def work(part: range) -> Gradients:
+            kind = _Kind(self.train_sampler.counts(first), len(part), len(part) / count)
+            if self._replay is not None:
+                return self._replay(kind, first + part.start)
+            return self._differentiate_part(kind, torch.tensor(first + part.start, device=self.device))
 
         parts = self.crew.share(count)
         gradients, values = zip(*self.crew.map(work, parts), strict=True)
@@ -298,16 +341,23 @@ class Trainer:
             for name in values[0]
         }
 
+    def _differentiate_part(self, kind: "_Kind", first: Tensor) -> Gradients:
+        """Gradients of the loss of the episodes from `first` on, times their share in the step; and scalars."""
+        episodes = first + torch.arange(kind.episodes, device=self.device)
+        loss, scalars = self.loss_of(self.train_sampler.draw(episodes, kind.counts))
+        return self.gradients_of(loss * kind.share), {"loss": loss.detach(), **scalars}
+
     def loss_of(self, batch: EpisodeBatch) -> tuple[Tensor, Scalars]:
         """The mean loss of some episodes of the current step, and the scalars worth logging."""
-        with self._autocast():
+        with product_precision(self.config.train.precision, self.device):
             loss, scalars = self.loss(self.model, batch, self.step)
         return loss, {k: v.detach() if isinstance(v, Tensor) else v for k, v in scalars.items()}
 
     def gradients_of(self, loss: Tensor) -> list[Tensor | None]:
         """The gradient of every trained parameter; None where the loss does not depend on it."""
         parameters = [*self.trained.parameters()]
-        return list(torch.autograd.grad(loss, parameters, allow_unused=True))
+        with product_precision(self.config.train.precision, self.device):
+            return list(torch.autograd.grad(loss, parameters, allow_unused=True))
 
     def add_up(self, gradients: Sequence[Sequence[Tensor | None]]) -> None:
         """Sum the gradients of the parts of a step, always in the same order, into the parameters' own."""
@@ -339,12 +389,6 @@ class Trainer:
         self.stopped = stopping > 0
         return dict(zip(values, means, strict=True))
 
-    def _autocast(self) -> Any:
-        precision = self.config.train.precision
-        if precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda"):
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
     @torch.no_grad()
     def _update_average(self) -> None:
         """Exponential moving average; its early values forget the random start faster."""
@@ -354,7 +398,9 @@ class Trainer:
             )
 
     def _log_progress(self) -> Progress:
+        self._settle_sums()
         means, self._sums = self._sums.means(), _Means()
+        self._check_loss(means["loss"], self.step)
         progress = Progress(
             step=self.step,
             loss=means.pop("loss"),
@@ -367,6 +413,12 @@ class Trainer:
         extra = fields.pop("scalars")
         self._log({"event": "train", **fields, **extra})
         return progress
+
+    def _settle_sums(self) -> None:
+        """Wait for what the device still has to do, which counts as time of the steps that began it."""
+        started = time.perf_counter()
+        self._sums.settle()
+        self._sums.entries["seconds"][0] += time.perf_counter() - started
 
     def _validate(self) -> Validated:
         with self.averaged_weights():
@@ -434,6 +486,8 @@ class Trainer:
                 f"the weights of {self.config.name} are no longer numbers at step {self.step}",
                 self._divergence_remedy(),
             )
+        if self._sums.entries:
+            self._settle_sums()
         tensors = dict(self.trained.state_dict())
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors["random.cpu"] = torch.get_rng_state()
@@ -520,12 +574,19 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 class _Means:
     """Running means of named scalars; not every scalar comes with every step."""
 
-    entries: dict[str, list[float]] = field(default_factory=dict)
+    entries: dict[str, list[Any]] = field(default_factory=dict)  # of each: sum, which may be a tensor; count
 
-    def add(self, name: str, value: float) -> None:
-        entry = self.entries.setdefault(name, [0.0, 0.0])
-        entry[0] += value
+    def add(self, name: str, value: Tensor | float) -> None:
+        entry = self.entries.setdefault(name, [0.0, 0])
+        if isinstance(value, Tensor):
+            value = value.item() if value.device.type == "cpu" else value.double()
+        entry[0] = entry[0] + value
         entry[1] += 1
+
+    def settle(self) -> None:
+        """Make numbers of sums that are still being computed."""
+        for entry in self.entries.values():
+            entry[0] = float(entry[0])
 
     def means(self) -> dict[str, float]:
         return {name: total / count for name, (total, count) in self.entries.items()}
