@@ -91,12 +91,10 @@ class Effort:
 
 QUICK = Effort(
     matrix=256,
-    matrix_cuda=1024,
     matrix_warmup=1,
     matrix_repeats=3,
     classes=40,
     train_steps=1,
-    train_steps_cuda=5,
     train_warmup=1,
     train_repeats=2,
     generate_warmup=1,

@@ -51,6 +51,13 @@ def by_episode(images: Tensor) -> Tensor:
     return images.permute(0, 1, 3, 4, 2).contiguous().permute(1, 0, 4, 2, 3)
 
 
+def samples(x: Tensor) -> Tensor:
+    """`[N, E, C, H, W]` as the images of one batch, `[N * E, C, H, W]`; on a GPU with channels last."""
+    if side_by_side(x):
+        return x.flatten(0, 1)
+    return x.permute(0, 1, 3, 4, 2).flatten(0, 1).permute(0, 3, 1, 2)
+
+
 def conv_block(
     x: Tensor, weights: ConvWeights, conv: ConvSpec, cnn: CnnSpec, norm: Callable[[Tensor], Tensor]
 ) -> Tensor:

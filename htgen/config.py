@@ -496,7 +496,7 @@ class TrainConfig(_Section):
     save_every: Count = 500
     """Steps between checkpoints."""
     precision: Precision = "auto"
-    """auto = TF32 products on a GPU, float32 on the CPU; bfloat16 = autocast, also of what lies between them."""
+    """auto = TF32 products on a GPU, float32 on the CPU; bfloat16 = autocast, also of what lies between."""
 
 
 class Config(_Section):

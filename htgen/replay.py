@@ -1,9 +1,9 @@
 """Work on a GPU recorded once and repeated: CUDA graphs.
 
-A training step starts thousands of small operations, and the processor takes longer to start them one by one than
-the GPU to do them. Recorded, they are started by one call. What is recorded is bound to its shapes and its
-memory, so there is one recording for each kind of work, and each returns its results in the same memory
-every time.
+A training step starts thousands of small operations, and the processor takes longer to start them one by
+one than the GPU to do them. Recorded, they are started by one call. What is recorded is bound to its shapes
+and its memory, so there is one recording for each kind of work, and each returns its results in the same
+memory every time.
 """
 
 from collections.abc import Callable, Hashable

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.batch_norm import batch_norm
+from htgen.cnn import samples, side_by_side
 from htgen.sizes import ConvSize
 
 
@@ -44,13 +45,16 @@ class SharedFeatures(nn.Module):
 
     def forward(self, images: Tensor, ignore: Tensor | None) -> Tensor:
         """`ignore` `[E, S]` is True for images that do not count in norms."""
-        samples = images.shape[:2]
-        x = images.flatten(0, 1)
+        counts = images.shape[:2]
+        x = samples(images)
         for index, conv in enumerate(self.convs):
             x = F.relu(conv(x))
+            if index == 0 and not side_by_side(x):
+                # Of a single channel no one can tell whether it is last; what comes after wants to know.
+                x = x.contiguous(memory_format=torch.channels_last)
             if self.norms:
-                x = self.norms[index](x.unflatten(0, samples), ignore).flatten(0, 1)
-        return global_average(x).unflatten(0, samples).transpose(0, 1)
+                x = self.norms[index](x.unflatten(0, counts), ignore).flatten(0, 1)
+        return global_average(x).unflatten(0, counts).transpose(0, 1)
 
 
 class LocalFeatures(nn.Module):

@@ -342,7 +342,7 @@ class Trainer:
         }
 
     def _differentiate_part(self, kind: "_Kind", first: Tensor) -> Gradients:
-        """Gradients of the loss of the episodes from `first` on, times their share in the step; and scalars."""
+        """Gradients of the loss of the episodes from `first` on, times their share of the step; scalars."""
         episodes = first + torch.arange(kind.episodes, device=self.device)
         loss, scalars = self.loss_of(self.train_sampler.draw(episodes, kind.counts))
         return self.gradients_of(loss * kind.share), {"loss": loss.detach(), **scalars}

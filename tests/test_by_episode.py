@@ -5,6 +5,7 @@ import torch
 
 import htgen.batch_norm
 import htgen.cnn
+import htgen.tokens
 from htgen.batch_norm import batch_norm, moments, normalise
 from htgen.cnn import by_episode, channels_last, convolve_alike, convolve_by_products, convolve_in_groups
 from htgen.cnn_spec import ConvSpec
@@ -14,7 +15,7 @@ from htgen.model import HyperTransformer
 
 @pytest.fixture
 def episodes_apart(monkeypatch):
-    for module in (htgen.cnn, htgen.batch_norm):
+    for module in (htgen.cnn, htgen.batch_norm, htgen.tokens):
         monkeypatch.setattr(module, "side_by_side", lambda x: False)
 
 
@@ -37,9 +38,7 @@ def test_products_of_patches_are_the_convolution(kernel, same, stride):
     want = convolve_in_groups(channels_last(images), weight, spec)
     got = convolve_by_products(by_episode(images), weight, spec)
     torch.testing.assert_close(got, want)
-    for mine, theirs in zip(
-        gradients(got, images, weight), gradients(want, images, weight), strict=True
-    ):
+    for mine, theirs in zip(gradients(got, images, weight), gradients(want, images, weight), strict=True):
         torch.testing.assert_close(mine, theirs)
 
 
@@ -50,9 +49,7 @@ def test_a_kernel_that_all_share_is_the_same_kernel_in_every_group():
     want = convolve_in_groups(channels_last(images), weight.expand(3, -1, -1, -1, -1), spec)
     got = convolve_alike(by_episode(images), weight, spec)
     torch.testing.assert_close(got, want)
-    for mine, theirs in zip(
-        gradients(got, images, weight), gradients(want, images, weight), strict=True
-    ):
+    for mine, theirs in zip(gradients(got, images, weight), gradients(want, images, weight), strict=True):
         torch.testing.assert_close(mine, theirs)
 
 
@@ -66,9 +63,7 @@ def test_norm_by_sums_is_the_plain_one(episodes_apart, counted, shared):
     assert "BatchNormBySums" in type(got.grad_fn).__name__
     want = normalise(x, moments(x[:counted]), gamma, beta)
     torch.testing.assert_close(got, want)
-    for mine, theirs in zip(
-        gradients(got, x, gamma, beta), gradients(want, x, gamma, beta), strict=True
-    ):
+    for mine, theirs in zip(gradients(got, x, gamma, beta), gradients(want, x, gamma, beta), strict=True):
         torch.testing.assert_close(mine, theirs)
 
 
@@ -89,12 +84,10 @@ def test_a_generator_does_the_same_in_both_layouts(monkeypatch, learned, shape):
     slots = torch.stack([torch.randperm(4) for _ in range(3)])
     results = []
     for apart in (False, True):
-        for module in (htgen.cnn, htgen.batch_norm):
+        for module in (htgen.cnn, htgen.batch_norm, htgen.tokens):
             monkeypatch.setattr(module, "side_by_side", lambda x, apart=apart: not apart)
         logits = model(support, labels, query, slots)
-        found = torch.autograd.grad(
-            logits.square().mean(), [*model.parameters()], allow_unused=True
-        )
+        found = torch.autograd.grad(logits.square().mean(), [*model.parameters()], allow_unused=True)
         results.append([logits, *(g for g in found if g is not None)])
     assert len(results[0]) == len(results[1]) > 10
     for mine, theirs in zip(*results, strict=True):
