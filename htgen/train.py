@@ -354,10 +354,14 @@ class Trainer:
         return loss, {k: v.detach() if isinstance(v, Tensor) else v for k, v in scalars.items()}
 
     def gradients_of(self, loss: Tensor) -> list[Tensor | None]:
-        """The gradient of every trained parameter; None where the loss does not depend on it."""
+        """The gradient of every trained parameter; None where the loss does not depend on it.
+
+        All are laid out in memory as their parameters are, which the optimiser takes for granted.
+        """
         parameters = [*self.trained.parameters()]
         with product_precision(self.config.train.precision, self.device):
-            return list(torch.autograd.grad(loss, parameters, allow_unused=True))
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            return [None if gradient is None else gradient.contiguous() for gradient in gradients]
 
     def add_up(self, gradients: Sequence[Sequence[Tensor | None]]) -> None:
         """Sum the gradients of the parts of a step, always in the same order, into the parameters' own."""

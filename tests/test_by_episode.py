@@ -7,10 +7,12 @@ import htgen.batch_norm
 import htgen.cnn
 import htgen.tokens
 from htgen.batch_norm import batch_norm, moments, normalise
+from htgen.checkpoint import RunFolder
 from htgen.cnn import by_episode, channels_last, convolve_alike, convolve_by_products, convolve_in_groups
 from htgen.cnn_spec import ConvSpec
-from htgen.config import ModelConfig
+from htgen.config import ModelConfig, dump_config
 from htgen.model import HyperTransformer
+from htgen.train import Trainer
 
 
 @pytest.fixture
@@ -92,3 +94,11 @@ def test_a_generator_does_the_same_in_both_layouts(monkeypatch, learned, shape):
     assert len(results[0]) == len(results[1]) > 10
     for mine, theirs in zip(*results, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_gradients_are_laid_out_as_the_optimiser_wants_them(episodes_apart, config, tmp_path):
+    with RunFolder(tmp_path / "run") as run:
+        run.start(dump_config(config), overwrite=False)
+        trainer = Trainer(config, run)
+        trainer._train_step()
+    assert all(p.grad is None or p.grad.stride() == p.stride() for p in trainer.trained.parameters())
