@@ -361,7 +361,10 @@ class Trainer:
         parameters = [*self.trained.parameters()]
         with product_precision(self.config.train.precision, self.device):
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-            return [None if gradient is None else gradient.contiguous() for gradient in gradients]
+        return [
+            gradient if gradient is None else _laid_out_as(parameter, gradient)
+            for parameter, gradient in zip(parameters, gradients, strict=True)
+        ]
 
     def add_up(self, gradients: Sequence[Sequence[Tensor | None]]) -> None:
         """Sum the gradients of the parts of a step, always in the same order, into the parameters' own."""
@@ -564,6 +567,12 @@ class Trainer:
                 f"{self.run.config_path} was changed since the run began: {', '.join(changed)}",
                 "the values as they were, or a new run",
             )
+
+
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
