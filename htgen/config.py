@@ -124,6 +124,8 @@ class EpisodeConfig(_Section):
     """Hide labelled support images, each with a probability drawn per episode up to this."""
     remove_unlabeled: Fraction = 0.0
     """The same for unlabelled ones."""
+    related: Fraction = 0.0
+    """Share of episodes whose classes come from as few groups (alphabets) as hold them."""
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> "EpisodeConfig":

@@ -29,7 +29,7 @@ UNLABELED = -1
 """The label of a support image whose class is not told."""
 
 # Purposes of random numbers, so that no two draws of one episode share a key.
-_SHAPE, _CLASSES, _IMAGES, _SHUFFLE, _AUGMENT, _SLOTS, _REMOVE, _OTHERS = range(8)
+_SHAPE, _CLASSES, _IMAGES, _SHUFFLE, _AUGMENT, _SLOTS, _REMOVE, _OTHERS, _RELATED, _GROUPS = range(10)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,9 @@ class EpisodeShape:
             the way: the first `size mod way` classes get one more.
         remove_labeled, remove_unlabeled: per episode a probability is drawn uniformly up to this; each
             such support image is then ignored with that probability.
+        related: share of the episodes whose classes come from one group (the alphabet of characters), or from
+            as few as hold them, and so are harder to tell apart. The group of a class is what its name has
+            before the last `/`.
     """
 
     way: int | tuple[int, int]
@@ -114,6 +117,7 @@ class EpisodeShape:
     query_size: int | None = None
     remove_labeled: float = 0.0
     remove_unlabeled: float = 0.0
+    related: float = 0.0
 
 
 class Counts(NamedTuple):
@@ -163,11 +167,12 @@ class EpisodeSampler:
         period: episodes `i` with the same `i // period` share one shape when counts are ranges;
             usually the number of episodes per training step.
         augmentation: applied to support and query images, or None.
-        class_names: for error messages.
+        class_names: of all classes of the data set; for groups (see `EpisodeShape.related`) and messages.
         device: where episodes are made when `images` is a memory map.
 
     Raises:
-        DataError: an episode of the largest shape cannot be drawn from these classes.
+        DataError: an episode of the largest shape cannot be drawn from these classes, or related ones are to be
+            drawn and there are no groups.
     """
 
     def __init__(
@@ -205,6 +210,10 @@ class EpisodeSampler:
         )
         self._key_on_cpu = self._key.cpu()
         self._check(split, class_names)
+        if shape.related:
+            groups = _groups([class_names[index] for index in self.class_ids] if class_names else [], split)
+            self._groups = torch.as_tensor(groups, device=self.device)
+            self._group_sizes = torch.bincount(self._groups)
 
     @classmethod
     def from_store(
@@ -301,6 +310,8 @@ class EpisodeSampler:
 
         # The classes with the largest random values are drawn, in random order: labels carry no meaning.
         class_draw = randomness.bits(randomness.fold(keys, _CLASSES), len(self._class_ids))
+        if self.shape.related:
+            class_draw = class_draw.masked_fill(self._draw_unrelated(keys, way), -1)
         picked = class_draw.topk(way, dim=1).indices  # [E, n]
         classes = self._class_ids[picked]
         rows = [self._draw_rows(picked, randomness.fold(keys, _IMAGES), shot + unlabeled, query, query_round)]
@@ -359,6 +370,18 @@ class EpisodeSampler:
         in_query = draw.topk(query, dim=2).indices
         return self._first_rows[picked][..., None] + torch.cat([in_support, in_query], dim=2)
 
+    def _draw_unrelated(self, keys: Tensor, way: int) -> Tensor:
+        """Which classes `[E, classes]` are left out of an episode for being of another group."""
+        (coin,) = randomness.uniform(randomness.fold(keys, _RELATED), 1).unbind(1)
+        # The groups with the largest random values, as many as it takes.
+        order = randomness.bits(randomness.fold(keys, _GROUPS), len(self._group_sizes)).argsort(
+            descending=True
+        )
+        sizes = self._group_sizes[order]  # [E, groups]
+        surplus = sizes.cumsum(dim=1) - sizes >= way
+        left_out = torch.empty_like(surplus).scatter(1, order, surplus)
+        return left_out[:, self._groups] & (coin < self.shape.related)[:, None]
+
     def _draw_removal(self, keys: Tensor, support_labels: Tensor) -> Tensor | None:
         """Which support images are hidden `[E, S]`, or None when none can be."""
         limits = self.shape.remove_labeled, self.shape.remove_unlabeled
@@ -404,6 +427,18 @@ def _read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     if isinstance(images.base, mmap.mmap):
         images.base.madvise(mmap.MADV_DONTNEED)
     return read
+
+
+def _groups(class_names: Sequence[str], split: str) -> list[int]:
+    """The number of each class's group."""
+    names = [name.rpartition("/")[0] for name in class_names]
+    numbers = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    if len(numbers) < 2:
+        raise DataError(
+            f"split '{split}' has no groups of classes, from which related ones could be drawn",
+            "episodes.related=0; groups are folders of class folders, as in `alphabet/character`",
+        )
+    return [numbers[name] for name in names]
 
 
 def _per_class(size: int | None, way: int | tuple[int, int], count: int) -> int:

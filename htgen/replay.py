@@ -51,6 +51,7 @@ class Replay(Generic[Kind, Result]):
     def _record(self, kind: Kind) -> tuple[torch.cuda.CUDAGraph, Result]:
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self._device)
+        torch.cuda.empty_cache()  # what the first call left: no recording can have it
         with torch.cuda.stream(self._stream):
             graph.capture_begin(pool=self._pool)
             try:

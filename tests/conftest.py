@@ -12,6 +12,7 @@ from htgen.images import Preprocessing
 CLASSES = 16
 IMAGES_PER_CLASS = 8
 SIZE = 16
+GROUPS = "columns", "rows"
 
 
 def drawing(kind: int, variant: int, roughness: float = 20, size: int = SIZE) -> np.ndarray:
@@ -29,13 +30,15 @@ def drawing(kind: int, variant: int, roughness: float = 20, size: int = SIZE) ->
 
 @pytest.fixture(scope="session")
 def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of 16 classes x 8 images of 16x16; split `toy` has train 0-9, val 10-12, test 13-15."""
+    """A store of 16 classes x 8 images of 16x16 in two groups, turn by turn; split `toy` has train 0-9, val 10-12, test 13-15."""
     path = tmp_path_factory.mktemp("data") / "toy"
     schemes = {"toy": Scheme(parts={"train": "0-9", "val": "10-12", "test": "13-15"})}
     with StoreWriter(path, "toy", Preprocessing(SIZE, 1, "bright", "pad"), schemes) as writer:
         for kind in range(CLASSES):
             writer.add_class(
-                f"kind{kind:02}", "drawn", [drawing(kind, i, 90) for i in range(IMAGES_PER_CLASS)]
+                f"{GROUPS[kind % 2]}/kind{kind:02}",
+                "drawn",
+                [drawing(kind, i, 90) for i in range(IMAGES_PER_CLASS)],
             )
     return path
 

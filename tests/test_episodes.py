@@ -20,6 +20,7 @@ SHAPE_FIELDS = (
     "query_size",
     "remove_labeled",
     "remove_unlabeled",
+    "related",
 )
 
 
@@ -261,7 +262,7 @@ def test_classes_of_unequal_size_never_give_rows_of_a_neighbour():
 
 def test_too_few_images_names_the_class_and_the_numbers(store):
     with pytest.raises(
-        DataError, match=r"class 'kind00' .* has 8 images; .* needs 9 \(2 support \+ 7 query\)"
+        DataError, match=r"class 'columns/kind00' .* has 8 images; .* needs 9 \(2 support \+ 7 query\)"
     ):
         sampler(store, shot=2, query=7)
 
@@ -269,3 +270,45 @@ def test_too_few_images_names_the_class_and_the_numbers(store):
 def test_too_few_classes_names_the_split(store):
     with pytest.raises(DataError, match=r"'toy:val' has 3 classes; 4-way"):
         sampler(store, split="toy:val")
+
+
+def groups(store, batch: EpisodeBatch) -> list[set[str]]:
+    return [{store.class_names[c].split("/")[0] for c in classes} for classes in batch.classes.tolist()]
+
+
+def test_related_classes_come_from_as_few_groups_as_hold_them(store):
+    found = groups(store, sampler(store, way=4, related=1.0).batch(0, 200))
+    assert all(len(names) == 1 for names in found)
+    assert {name for names in found for name in names} == {"columns", "rows"}  # either may be drawn
+    # Of ten classes five are in each group: six need both.
+    batch = sampler(store, way=6, related=1.0).batch(0, 50)
+    assert all(len(names) == 2 for names in groups(store, batch))
+    assert all(len(set(classes)) == 6 for classes in batch.classes.tolist())
+
+
+def test_as_many_episodes_as_asked_for_have_related_classes_and_the_others_stay(store):
+    plain = sampler(store, way=4).batch(0, 2000)
+    some = sampler(store, way=4, related=0.3).batch(0, 2000)
+    changed = (plain.classes != some.classes).any(dim=1)
+    # Of the related ones, few are what they were by chance.
+    assert changed.float().mean() == pytest.approx(0.3, abs=0.04)
+    assert all(
+        len(names) == 1
+        for names, differs in zip(groups(store, some), changed.tolist(), strict=True)
+        if differs
+    )
+
+
+def test_every_class_of_a_group_is_drawn_as_often_as_the_others(store):
+    classes = sampler(store, way=3, related=1.0).batch(0, 4000).classes
+    counts = torch.bincount(classes.flatten(), minlength=10).float() / classes.numel()
+    assert counts[:10].sub(0.1).abs().max() < 0.01
+
+
+def test_related_classes_need_groups(store):
+    with pytest.raises(DataError, match="no groups of classes") as caught:
+        EpisodeSampler(
+            np.array(store.images), store.offsets, [0, 2, 4], EpisodeShape(2, 1, 1, related=0.5),
+            slot_count=2, seed=0, split="x", class_names=store.class_names,
+        )  # fmt: skip
+    assert "episodes.related=0" in (caught.value.hint or "")
