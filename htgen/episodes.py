@@ -171,8 +171,8 @@ class EpisodeSampler:
         device: where episodes are made when `images` is a memory map.
 
     Raises:
-        DataError: an episode of the largest shape cannot be drawn from these classes, or related ones are to be
-            drawn and there are no groups.
+        DataError: an episode of the largest shape cannot be drawn from these classes, or there are no
+            groups of which related ones could be drawn.
     """
 
     def __init__(
