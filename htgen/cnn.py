@@ -58,6 +58,14 @@ def samples(x: Tensor) -> Tensor:
     return x.permute(0, 1, 3, 4, 2).flatten(0, 1).permute(0, 3, 1, 2)
 
 
+def join(first: Tensor, others: Tensor) -> Tensor:
+    """More images of the same episodes, `[N, E, C, H, W]` each, in the layout that they have."""
+    if side_by_side(first):
+        # With four dimensions torch keeps channels last.
+        return torch.cat([first.flatten(1, 2), others.flatten(1, 2)]).unflatten(1, first.shape[1:3])
+    return torch.cat([x.permute(1, 0, 3, 4, 2) for x in (first, others)], dim=1).permute(1, 0, 4, 2, 3)
+
+
 def conv_block(
     x: Tensor, weights: ConvWeights, conv: ConvSpec, cnn: CnnSpec, norm: Callable[[Tensor], Tensor]
 ) -> Tensor:

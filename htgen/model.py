@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.batch_norm import Moments, batch_norm, moments, normalise
-from htgen.cnn import ConvWeights, channels_last, conv_block, head_features, samples
+from htgen.cnn import ConvWeights, channels_last, conv_block, head_features, join, samples
 from htgen.cnn_spec import ConvSpec
 from htgen.config import ModelConfig
 from htgen.decoder import ALLOCATIONS, LogitsAllocation
@@ -388,8 +388,7 @@ class HyperTransformer(nn.Module):
         if len(normed) == len(x):
             return normed
         queries = self._normalise_queries(weights, stats, x[support:])
-        # With four dimensions torch keeps channels last.
-        return torch.cat([normed.flatten(1, 2), queries.flatten(1, 2)]).unflatten(1, x.shape[1:3])
+        return join(normed, queries)
 
     def _normalise_queries(self, weights: ConvWeights, stats: Moments, x: Tensor) -> Tensor:
         """Norm of query activations alone, given the support set's statistics."""

@@ -30,7 +30,7 @@ def drawing(kind: int, variant: int, roughness: float = 20, size: int = SIZE) ->
 
 @pytest.fixture(scope="session")
 def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of 16 classes x 8 images of 16x16, of two groups by turns; split `toy`: train 0-9, val 10-12, test 13-15."""
+    """A store of 16 classes x 8 images of 16x16, of two groups by turns; split `toy`: 0-9, 10-12, 13-15."""
     path = tmp_path_factory.mktemp("data") / "toy"
     schemes = {"toy": Scheme(parts={"train": "0-9", "val": "10-12", "test": "13-15"})}
     with StoreWriter(path, "toy", Preprocessing(SIZE, 1, "bright", "pad"), schemes) as writer:

@@ -70,13 +70,14 @@ def test_norm_by_sums_is_the_plain_one(episodes_apart, counted, shared):
 
 
 @pytest.mark.parametrize("learned", [0, 2, 3])
+@pytest.mark.parametrize("norm", ["support", "batch"])
 @pytest.mark.parametrize("shape", ["maxpool-4-layer", "3-layer"])
-def test_a_generator_does_the_same_in_both_layouts(monkeypatch, learned, shape):
+def test_a_generator_does_the_same_in_both_layouts(monkeypatch, learned, norm, shape):
     torch.manual_seed(0)
     config = ModelConfig.model_validate(
         {
             "max_way": 4,
-            "cnn": {"channels": 4, "norm": "support", "shape": shape},
+            "cnn": {"channels": 4, "norm": norm, "shape": shape},
             "weights": {"learned_layers": learned, "base": True, "prototypes": True},
         }
     )
