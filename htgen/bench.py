@@ -227,7 +227,7 @@ def measure(
         threads: of torch, while this runs; None = as it is.
         quick: few repeats of small work.
         profile: a file for the table of where the time of training and generation goes. It is made before
-            anything is measured, and the memory of the profiler counts.
+            training is measured, and the memory of the profiler counts.
         report: called with the name of each part as it begins.
 
     Raises:
@@ -243,27 +243,28 @@ def measure(
         memory = [_memory("import", "after the imports")]
         report("matrix product")
         rates = _rates(config.train.precision, device, effort)
-        trainer = _trainer(config, device, effort, folder)
         generator = _generator(config)
         support = _noise_support(config, size)
+        files = _write_images(folder / "support", support.classes, _shot(size), config)
+        # First what runs in processes of its own, without what training does to this one's memory.
+        report("generation")
+        use = _measure_generation(generator, support, rates["generate"], effort)
+        report("prediction")
+        bundle = generator.generate_bundle(support)
+        use += _measure_prediction(bundle, config, files, rates["predict"], effort)
+        memory.append(_memory("use", "after generation and prediction"))
+        trainer = _trainer(config, device, effort, folder)
         if profile is not None:
             report("profile")
             write_text(profile, _profile(trainer, generator, support, effort))
         report("training")
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        measures = _measure_training(trainer, size, rates["train"], effort)
-        memory.append(_memory("train", "after training"))
+        measures = _measure_training(trainer, size, rates["train"], effort) + use
         if device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(device)
             memory.append(_bytes("train_cuda", "peak memory of the GPU, training", peak))
-        report("generation")
-        measures += _measure_generation(generator, support, rates["generate"], effort)
-        report("prediction")
-        bundle = generator.generate_bundle(support)
-        files = _write_images(folder / "support", support.classes, _shot(size), config)
-        measures += _measure_prediction(bundle, config, files, rates["predict"], effort)
-        memory.append(_memory("all", "after everything"))
+        memory.append(_memory("train", "after training"))
         report("start-up")
         measures += memory + _measure_start(generator, folder, files, effort)
         return Report(

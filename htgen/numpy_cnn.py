@@ -160,15 +160,18 @@ def head_features(x: Floats, spec: CnnSpec) -> Floats:
 
 def global_average(x: Floats) -> Floats:
     """`[E, N, H, W, C] -> [E, N, C]`."""
-    rows = x.reshape(*x.shape[:3], -1).sum(axis=2).reshape(*x.shape[:2], *x.shape[3:])
-    return rows.sum(axis=2) / (x.shape[2] * x.shape[3])
+    episodes, count, height, width, channels = x.shape
+    rows = np.add.reduce(x.reshape(episodes, count, height, -1), axis=2)
+    total: Floats = np.add.reduce(rows.reshape(episodes, count, width, channels), axis=2)
+    total /= height * width
+    return total
 
 
 def softmax(logits: Floats) -> Floats:
     """Probabilities over the last axis."""
-    exponentials = logits - logits.max(axis=-1, keepdims=True)
+    exponentials: Floats = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     np.exp(exponentials, out=exponentials)
-    exponentials /= exponentials.sum(axis=-1, keepdims=True)
+    exponentials /= np.add.reduce(exponentials, axis=-1, keepdims=True)
     return exponentials
 
 

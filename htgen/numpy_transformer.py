@@ -84,18 +84,17 @@ class Attention:
         """With `keep`, only the first queries are answered."""
         own = apply(self.own, x)
         both = own[..., self.key_width :] if source is None else apply(self.source, source)
-        query, key, value = (
-            t.reshape(*t.shape[:2], self.heads, -1).swapaxes(1, 2)
-            for t in (
-                own[:, :keep, : self.key_width],
-                both[..., : self.key_width],
-                both[..., self.key_width :],
-            )
-        )  # [E, heads, T or U, width / heads]
+        query = self._heads(own[:, :keep, : self.key_width])
+        key, value = self._heads(both[..., : self.key_width]), self._heads(both[..., self.key_width :])
         logits = query @ key.swapaxes(2, 3)
         weights = softmax(logits) if self.activation == "softmax" else 0.5 + 0.5 * np.tanh(0.5 * logits)
         out = (weights @ value).swapaxes(1, 2)
-        return apply(self.output, out.reshape(*out.shape[:2], -1))
+        return apply(self.output, out.reshape(len(x), out.shape[1], -1))
+
+    def _heads(self, x: Floats) -> Floats:
+        """`[E, T, width] -> [E, heads, T, width / heads]`, a view."""
+        episodes, tokens, width = x.shape
+        return x.reshape(episodes, tokens, self.heads, width // self.heads).swapaxes(1, 2)
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])

@@ -30,7 +30,7 @@ TIMED = {
     ],
     "generate": ["latency_seconds", "p95_seconds"],
     "predict": ["batch1_images_per_second", "batch256_images_per_second", "decode_images_per_second"],
-    "memory": ["import_bytes", "train_bytes", "all_bytes"],
+    "memory": ["import_bytes", "use_bytes", "train_bytes"],
     "start": [
         f"{name}_seconds"
         for name in ("python", "import_numpy", "import_torch", "help", "generate", "predict")
@@ -56,7 +56,7 @@ def measured(config, tmp_path_factory) -> tuple[Report, str]:
     threads = torch.get_num_threads()
     report = measure(config, quick=True, threads=1, profile=profile, report=said.append)
     assert torch.get_num_threads() == threads
-    assert said == ["matrix product", "profile", "training", "generation", "prediction", "start-up"]
+    assert said == ["matrix product", "generation", "prediction", "profile", "training", "start-up"]
     return report, profile.read_text(encoding="utf-8")
 
 
