@@ -1,10 +1,9 @@
 """Training steps on a GPU: started operation by operation, and recorded once and replayed (`htgen.replay`).
 
-    python benchmarks/gpu_steps.py omniglot_1shot --episodes 64 256 512 --set data.store=data/omniglot-drawings
     python benchmarks/gpu_steps.py glyph-64 --episodes 32 --set episodes.way=20 --set episodes.shot=2
 
-One shape of episodes at a time: give the counts that the config draws from ranges. On a CPU nothing is recorded,
-and both columns say the same.
+One shape of episodes at a time: give the counts that the config draws from ranges. On a CPU nothing is
+recorded, and both columns say the same.
 """
 
 import argparse
