@@ -453,6 +453,7 @@ def _on_noise(config: Config, store: Path, classes: int, effort: Effort) -> Conf
     values["data"] = {"store": str(store), "train": every_class, "val": every_class}
     values["train"] |= {
         "steps": _NEVER,
+        "minutes": None,
         "log_every": effort.train_steps,
         "val_every": _NEVER,
         "save_every": _NEVER,

@@ -471,6 +471,9 @@ class TrainConfig(_Section):
 
     steps: Count = 10_000
     """Optimiser steps in all."""
+    minutes: Positive | None = None
+    """Train for so long, instead of for `steps`; a cosine schedule then follows the clock. No such run can be
+    repeated exactly."""
     episodes_per_step: Count = 16
     """Episodes whose mean loss makes one step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -79,11 +79,13 @@ CHANGEABLE = {
     "description",
     "data.store",
     "train.steps",
+    "train.minutes",
     "train.log_every",
     "train.val_every",
     "train.save_every",
 }
-"""What may be edited in a run's config.yaml before it is resumed; `steps` moves the schedule's end."""
+"""What may be edited in a run's config.yaml before it is resumed; `steps` and `minutes` move the end of the
+schedule."""
 
 
 def episode_shape(config: EpisodeConfig) -> EpisodeShape:
@@ -115,12 +117,18 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[s
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
-def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
-    """Learning rate of step 0..steps-1."""
+def learning_rate(config: OptimizerConfig, step: int, steps: int, time_spent: float | None = None) -> float:
+    """Learning rate of step 0..steps-1.
+
+    Args:
+        time_spent: the share of the time of a training that ends by the clock, 0..1; None = by steps.
+    """
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
     if config.schedule == "cosine":
-        progress = (step - config.warmup) / max(1, steps - config.warmup)
+        progress = time_spent
+        if progress is None:
+            progress = (step - config.warmup) / max(1, steps - config.warmup)
         return config.lr * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress)))
     if config.schedule == "exponential":
         return config.lr * config.decay_rate ** (step / config.decay_steps)
@@ -237,10 +245,12 @@ class Trainer:
             else torch.optim.SGD(groups, lr=config.optimizer.lr, fused=True)
         )
         self.step = 0
+        self.seconds = 0.0  # of `events` so far, in all processes that this training has had
         self.best: float | None = None
         self.stopped = False  # whether `stop()` was true, in this process or another one
         # Sums since the last logged step, so that a resumed run logs what an uninterrupted one would.
         self._sums = _Means()
+        self._started = time.monotonic()
 
     def _check_sharing(self) -> None:
         episodes, count = self.config.train.episodes_per_step, self.processes.count
@@ -264,7 +274,7 @@ class Trainer:
     # ------------------------------------------------------------------------------------------ the loop
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train until the configured number of steps, or until `stop()` is true after a step.
+        """Train for the configured steps or minutes, or until `stop()` is true after a step.
 
         The training state is saved every `save_every` steps, and at the end or stop. With several
         processes, all stop after the same step: that in which the first `stop()` was true.
@@ -275,28 +285,39 @@ class Trainer:
             RunError: the loss is no longer a number.
         """
         train = self.config.train
-        while self.step < train.steps:
+        self._started = time.monotonic() - self.seconds
+        while not self._is_over():
             try:
                 self._train_step(stop)
             except LostContact:
                 self.save()  # nothing of this step has changed anything yet
                 raise
-            if self.step % train.log_every == 0 or self.step == train.steps:
+            is_last = self._is_over()
+            if self.step % train.log_every == 0 or is_last:
                 yield self._log_progress()
-            if (self.step % train.val_every == 0 or self.step == train.steps) and not train.pretrain_shared:
+            if (self.step % train.val_every == 0 or is_last) and not train.pretrain_shared:
                 yield self._validate()
             if self.processes.count == 1:
                 self.stopped = stop()  # several processes agree on it within the step
-            if self.step % train.save_every == 0 or self.step == train.steps or self.stopped:
+            if self.step % train.save_every == 0 or is_last or self.stopped:
                 self.save()
                 yield Saved(self.step)
             if self.stopped:
                 return
 
+    def _is_over(self) -> bool:
+        spent = self._time_spent()
+        return self.step >= self.config.train.steps if spent is None else spent >= 1
+
+    def _time_spent(self) -> float | None:
+        """The share of the time that is over, 0..1; None when steps are counted instead."""
+        minutes = self.config.train.minutes
+        return None if minutes is None else min(1.0, self.seconds / (60 * minutes))
+
     def _train_step(self, stop: Callable[[], bool] = lambda: False) -> None:
         started = time.perf_counter()
         config = self.config
-        lr = learning_rate(config.optimizer, self.step, config.train.steps)
+        lr = learning_rate(config.optimizer, self.step, config.train.steps, self._time_spent())
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         processes, episodes = self.processes, config.train.episodes_per_step
@@ -305,6 +326,7 @@ class Trainer:
             # Dropout differs between processes, and a resumed run needs no random state but rank 0's.
             torch.manual_seed(zlib.crc32(f"{config.seed}/{self.step}/{processes.rank}".encode()))
         values = self._differentiate(self.step * episodes + processes.rank * share, share)
+        self.seconds = time.monotonic() - self._started
         if processes.count > 1:
             values = self._average_over_processes(values, stop())
         if self.device.type == "cpu":  # others are not made to wait for each loss
@@ -383,16 +405,17 @@ class Trainer:
         return f"a lower optimizer.lr (now {self.config.optimizer.lr:g}), or optimizer.clip{kept}"
 
     def _average_over_processes(self, values: Scalars, stop: bool) -> Scalars:
-        """Average gradients and scalars in one message, which also tells whether any process is to stop."""
+        """Average gradients and scalars in one message, which also tells whether any process is to stop, and
+        what time it is for all."""
         gradients = [p.grad for p in self.trained.parameters() if p.grad is not None]
         numbers = torch.stack(
             [
                 torch.as_tensor(value, dtype=torch.float32, device=self.device).detach()
-                for value in [*values.values(), float(stop)]
+                for value in [*values.values(), float(stop), self.seconds]
             ]
         )
         self.processes.average([*gradients, numbers])
-        *means, stopping = numbers.tolist()
+        *means, stopping, self.seconds = numbers.tolist()
         self.stopped = stopping > 0
         return dict(zip(values, means, strict=True))
 
@@ -507,6 +530,7 @@ class Trainer:
         header = {
             "config": json.dumps(self.config.model_dump(mode="json"), sort_keys=True),
             "step": self.step,
+            "seconds": self.seconds,
             "best": self.best,
             "sums": self._sums.entries,
             "data": self.store.fingerprint,
@@ -551,6 +575,7 @@ class Trainer:
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         self.step, self.best, self._sums = header["step"], header["best"], _Means(header["sums"])
+        self.seconds = header.get("seconds", 0.0)  # states of before this was counted have none
         if self.processes.is_main:
             self.run.forget_after(self.step)
 

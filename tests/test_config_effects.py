@@ -1,5 +1,6 @@
 """Every config field changes the result that it should change; no option is dead."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ OTHER_EFFECTS = {
     "data.store": "test_another_store_gives_another_run",
     "model.image_size": "test_a_store_of_other_images_needs_another_model",
     "model.image_channels": "test_a_store_of_other_images_needs_another_model",
+    "train.minutes": "test_minutes_end_a_run_before_its_steps",
     "train.save_every": "test_saving_leaves_the_run_as_it_is",
     "train.restore_shared": "test_restoring_starts_from_the_other_runs_shared_features",
 }
@@ -239,6 +241,15 @@ def test_every_field_has_a_case():
     assert set(CHANGES) | set(OTHER_EFFECTS) == set(leaves())
     assert not set(CHANGES) & set(OTHER_EFFECTS)
     assert set(OTHER_EFFECTS.values()) <= set(globals())
+
+
+def test_minutes_end_a_run_before_its_steps(store_path, tmp_path):
+    run(store_path, tmp_path / "run", {"train.minutes": 1e-6, "train.steps": 1000})
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [(json.loads(line)["event"], json.loads(line)["step"]) for line in lines] == [
+        ("train", 1),
+        ("validation", 1),
+    ]
 
 
 @pytest.mark.parametrize("path", CHANGES)

@@ -53,7 +53,7 @@ def torchrun(*arguments: str | Path, options: tuple[str, ...] = ()) -> subproces
 def write_config(store_path: Path, tmp_path: Path):
     """Write a config of 4 episodes a step whose steps do not depend on how many there will be."""
 
-    def write(name: str, optimizer: str, dropout: float, **train: int) -> Path:
+    def write(name: str, optimizer: str, dropout: float, **train: float) -> Path:
         values = toy_values(store_path)
         values["optimizer"] = {"name": optimizer, "lr": 1e-2, "warmup": 2, "schedule": "constant"}
         values["model"]["shared"]["dropout"] = dropout
@@ -213,3 +213,14 @@ def test_a_process_alone_has_no_use_for_torch_distributed(config, tmp_path, monk
     assert main(["train", "--config", str(path), "--run", str(tmp_path / "run")]) == 0
     assert find_run_config(RunFolder(tmp_path / "run")) == config
     assert ALONE.gather("me") == ["me"]
+
+
+def test_two_processes_agree_when_the_time_is_over(write_config, tmp_path):
+    config = write_config("toy.yaml", "adamw", dropout=0.0, minutes=0.02, log_every=1, val_every=1000)
+    ran = torchrun("-m", "htgen", "train", "--config", config, "--run-folder", tmp_path / "run")
+    assert ran.returncode == 0, ran.stderr
+    header, _ = read_state(tmp_path / "run" / "latest.safetensors")
+    steps = [line["step"] for line in metrics(tmp_path / "run") if line["event"] == "train"]
+    assert steps == list(range(1, header["step"] + 1))
+    assert header["step"] > 4  # as many as `steps` says
+    assert 60 * 0.02 <= header["seconds"] < 30

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import shutil
@@ -110,6 +111,34 @@ def test_learning_rate_schedules():
     assert learning_rate(decay, 250, 1000) == pytest.approx(0.02 * 0.95**2.5)
     assert learning_rate(OptimizerConfig(lr=0.3, schedule="constant", warmup=0), 77, 100) == 0.3
     assert not any(math.isnan(learning_rate(cosine, s, 5)) for s in range(5))
+    assert learning_rate(cosine, 4, 110, time_spent=0.5) == 0.5  # the warm-up counts steps
+    assert learning_rate(cosine, 60, 110, time_spent=0.25) == pytest.approx(0.1 + 0.9 * (2 + 2**0.5) / 4)
+    assert learning_rate(cosine, 60, 110, time_spent=1.0) == pytest.approx(0.1)
+
+
+def by_the_clock(store_path, monkeypatch) -> Config:
+    """A run of six seconds, on a clock that goes on by one at every look: once a step."""
+    seconds = itertools.count()
+    monkeypatch.setattr("htgen.train.time.monotonic", lambda: float(next(seconds)))
+    values = toy_values(store_path)
+    values["train"] |= {"steps": 2, "minutes": 0.1, "log_every": 1, "val_every": 1000, "save_every": 1000}
+    values["optimizer"] |= {"lr": 1.0, "warmup": 0, "final": 0.0}
+    return Config.model_validate(values)
+
+
+def test_minutes_end_a_training_and_its_schedule(store_path, tmp_path, monkeypatch):
+    events = train(by_the_clock(store_path, monkeypatch), tmp_path / "run")
+    lrs = [event.lr for event in events if isinstance(event, Progress)]
+    assert lrs == pytest.approx([(1 + math.cos(math.pi * second / 6)) / 2 for second in range(6)])
+    assert [event.step for event in events if isinstance(event, Validated)] == [6]
+    assert [event.step for event in events if isinstance(event, Saved)] == [6]
+
+
+def test_a_resumed_training_has_the_minutes_that_are_left(store_path, tmp_path, monkeypatch):
+    train(by_the_clock(store_path, monkeypatch), tmp_path / "run", stop_after=4)
+    resumed = train(find_run_config(RunFolder(tmp_path / "run")), tmp_path / "run", resume=True)
+    lrs = [event.lr for event in resumed if isinstance(event, Progress)]
+    assert lrs == pytest.approx([(1 + math.cos(math.pi * second / 6)) / 2 for second in (4, 5)])
 
 
 def test_weight_decay_spares_embeddings_norms_and_biases(config, tmp_path):

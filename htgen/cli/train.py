@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from htgen.config import Config
+    from htgen.config import Config, TrainConfig
     from htgen.train import Event
 
 
@@ -96,13 +96,17 @@ def train(
                 folder.note_launch(launch_id())
         if processes.is_main:
             stderr().print(
-                f"training {settings.name} on {target}, {settings.train.steps} steps of "
+                f"training {settings.name} on {target}, {_length(settings.train)} of "
                 f"{settings.train.episodes_per_step} episodes, into {folder.path}"
                 + (f", in {processes.count} processes" if processes.count > 1 else "")
                 + (f", from step {trainer.step}" if resume else ""),
                 markup=False,
             )
-        view = _view(settings, trainer.step) if processes.is_main else nullcontext(lambda event: None)
+        view = (
+            _view(settings, trainer.step, trainer.seconds)
+            if processes.is_main
+            else nullcontext(lambda event: None)
+        )
         with _stop_signals(insistent=processes.count == 1) as received, view as show:
             for event in trainer.events(stop=lambda: bool(received)):
                 if not isinstance(event, Saved):
@@ -187,9 +191,17 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
 
 
+def _length(train: "TrainConfig") -> str:
+    return f"{train.steps} steps" if train.minutes is None else f"{train.minutes:g} minutes in steps"
+
+
 @contextmanager
-def _view(config: "Config", first_step: int) -> "Iterator[Callable[[Event], None]]":
-    """Yield `show(event)`: a live table on a terminal, plain lines elsewhere."""
+def _view(config: "Config", first_step: int, spent: float) -> "Iterator[Callable[[Event], None]]":
+    """Yield `show(event)`: a live table on a terminal, plain lines elsewhere.
+
+    Args:
+        first_step, spent: steps and seconds that were done before.
+    """
     from htgen.cli.console import live_table, stderr
     from htgen.train import Progress, Validated
 
@@ -198,9 +210,14 @@ def _view(config: "Config", first_step: int) -> "Iterator[Callable[[Event], None
 
     def describe(event: "Event") -> None:
         if isinstance(event, Progress):
-            done = event.step - first_step
-            seconds_left = (config.train.steps - event.step) * (time.monotonic() - started) / max(1, done)
-            latest["step"] = f"{event.step} / {config.train.steps}"
+            done, seconds = event.step - first_step, time.monotonic() - started
+            train = config.train
+            if train.minutes is None:
+                latest["step"] = f"{event.step} / {train.steps}"
+                seconds_left = (train.steps - event.step) * seconds / max(1, done)
+            else:
+                latest["step"] = f"{event.step}"
+                seconds_left = max(0.0, 60 * train.minutes - spent - seconds)
             latest["loss"] = f"{event.loss:.4f}"
             latest.update((name, f"{value:.4f}") for name, value in event.scalars.items())
             latest["train accuracy"] = f"{100 * event.accuracy:.2f} %"
