@@ -44,8 +44,9 @@ from htgen.generator_format import GeneratorFile
 from htgen.images import Preprocessing
 from htgen.model import HyperTransformer
 from htgen.numpy_cnn import Floats
+from htgen.precision import product_precision
 from htgen.sizes import EpisodeSize, largest_episode
-from htgen.train import Trainer, product_precision
+from htgen.train import Trainer
 from htgen.version import __version__
 
 BATCHES = (1, 256)

@@ -12,6 +12,7 @@ from htgen.crew import Crew
 from htgen.distributed import ALONE, Processes
 from htgen.episodes import EpisodeSampler
 from htgen.model import HyperTransformer
+from htgen.precision import product_precision
 
 TASKS_PER_BATCH = 16
 """Most episodes in one pass. Samplers that draw counts from ranges need this period."""
@@ -98,10 +99,11 @@ def evaluate(
 
     starts = range(0, tasks, step)[processes.rank :: processes.count]
     try:
-        results = Crew.for_device(sampler.device).map(correct, starts)
-        for start, result in zip(starts, results, strict=True):
-            accuracies[start : start + len(result)] = result
-            progress(start + len(result))
+        with product_precision("float32", sampler.device):
+            results = Crew.for_device(sampler.device).map(correct, starts)
+            for start, result in zip(starts, results, strict=True):
+                accuracies[start : start + len(result)] = result
+                progress(start + len(result))
     finally:
         model.train(was_training)
     processes.add_up(accuracies)

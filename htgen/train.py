@@ -9,7 +9,6 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from htgen.checkpoint import (
     to_arrays,
     write_state,
 )
-from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig, Precision
+from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig
 from htgen.crew import Crew
 from htgen.distributed import ALONE, LostContact, Processes
 from htgen.episodes import Counts, EpisodeBatch, EpisodeSampler, EpisodeShape, load_images, open_store
@@ -35,6 +34,7 @@ from htgen.files import write_bytes
 from htgen.generator_format import GeneratorFile
 from htgen.losses import Scalars, TrainingLoss
 from htgen.model import HyperTransformer
+from htgen.precision import product_precision
 from htgen.replay import Replay
 from htgen.version import __version__
 
@@ -145,26 +145,6 @@ class _Kind(NamedTuple):
     counts: Counts
     episodes: int
     share: float
-
-
-@contextmanager
-def _tf32() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def product_precision(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """A context in which products are as exact as `train.precision` says.
-
-    TF32: a GPU rounds the float32 factors of a product to 10 bits, and adds up in float32.
-    """
-    if precision == "bfloat16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return _tf32() if precision == "auto" and device.type == "cuda" else nullcontext()
 
 
 class Trainer:
