@@ -7,6 +7,7 @@ recorded, and both columns say the same.
 """
 
 import argparse
+import gc
 import tempfile
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ def milliseconds(trainer: Trainer, steps: int) -> float:
         for _ in range(count):
             trainer._train_step()
         if trainer.device.type == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(trainer.device)
         times.append(1000 * (time.perf_counter() - started) / count)
     return times[-1]
 
@@ -53,14 +54,16 @@ def main() -> None:
             plain = milliseconds(trainer, max(1, options.steps // 8))
             trainer._replay = recording
             replayed = milliseconds(trainer, options.steps)
-        memory = torch.cuda.max_memory_allocated() / 1e9 if trainer.device.type == "cuda" else 0
+        memory = torch.cuda.max_memory_allocated(trainer.device) / 1e9 if trainer.device.type == "cuda" else 0
         print(
             f"| {episodes} | {plain:.1f} ms | {replayed:.1f} ms | {1000 * episodes / replayed:,.0f} "
             f"| {memory:.1f} GB |",
             flush=True,
         )
         if trainer.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+            del trainer, recording
+            gc.collect()
+            torch.cuda.reset_peak_memory_stats(options.device)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Batch norm of many episodes at once, with the statistics of some of their images.
 
 The statistics and the result are those of `moments` and `normalise`. Autograd would take a dozen passes over
-the images on the way back; where that is possible, torch's own gradient of batch norm does it in two.
+the images on the way back; where that is possible, torch's own gradient of batch norm does it in two (on the
+CPU), or a few sums do (elsewhere).
 
 Axis legend: E episodes, N images per episode, C channels, H x W pixels.
 """
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from htgen.cnn import side_by_side
+from htgen.cnn import episodes_side_by_side
 from htgen.cnn_spec import NORM_EPSILON
 
 
@@ -47,7 +48,7 @@ def batch_norm(
     with torch.no_grad():
         stats = moments(x[:counted])
     apply: Any  # torch has no type for it
-    if not side_by_side(x):
+    if not episodes_side_by_side(x.device):
         apply = _BatchNormBySums.apply
         return apply(x, counted, gamma, beta, stats.mean, stats.variance), stats
     channels = x.shape[1:3]  # a channel of each episode is a channel of its own

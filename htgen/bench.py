@@ -449,6 +449,7 @@ def _on_noise(config: Config, store: Path, classes: int, effort: Effort) -> Conf
     for name in ("way", "shot", "query", "unlabeled"):
         if isinstance(episodes[name], tuple):
             episodes[name] = episodes[name][1]
+    episodes["related"] = 0.0  # noise has no groups
     values["validation"] = EpisodeConfig(**episodes).model_dump()
     every_class = f"noise:0-{classes - 1}"
     values["data"] = {"store": str(store), "train": every_class, "val": every_class}

@@ -28,9 +28,10 @@ class ConvWeights:
     query_beta: Tensor
 
 
-def side_by_side(x: Tensor) -> bool:
-    """Whether the channels of all episodes of a pixel lie side by side in memory; see `channels_last`."""
-    return x.device.type == "cpu"
+def episodes_side_by_side(device: torch.device) -> bool:
+    """Whether activations there have the channels of all episodes of a pixel side by side in memory; see
+    `channels_last`."""
+    return device.type == "cpu"
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def channels_last(images: Tensor) -> Tensor:
     a convolution in groups wants, and max-pools are ten times as fast in it. Elsewhere each episode keeps to
     itself, `[E, N, H, W, C]`: what batched matrix products want.
     """
-    if side_by_side(images):
+    if episodes_side_by_side(images.device):
         return images.permute(1, 3, 4, 0, 2).contiguous().permute(0, 3, 4, 1, 2)
     return by_episode(images)
 
@@ -51,16 +52,16 @@ def by_episode(images: Tensor) -> Tensor:
     return images.permute(0, 1, 3, 4, 2).contiguous().permute(1, 0, 4, 2, 3)
 
 
-def samples(x: Tensor) -> Tensor:
+def as_batch(x: Tensor) -> Tensor:
     """`[N, E, C, H, W]` as the images of one batch, `[N * E, C, H, W]`; on a GPU with channels last."""
-    if side_by_side(x):
+    if episodes_side_by_side(x.device):
         return x.flatten(0, 1)
     return x.permute(0, 1, 3, 4, 2).flatten(0, 1).permute(0, 3, 1, 2)
 
 
 def join(first: Tensor, others: Tensor) -> Tensor:
     """More images of the same episodes, `[N, E, C, H, W]` each, in the layout that they have."""
-    if side_by_side(first):
+    if episodes_side_by_side(first.device):
         # With four dimensions torch keeps channels last.
         return torch.cat([first.flatten(1, 2), others.flatten(1, 2)]).unflatten(1, first.shape[1:3])
     return torch.cat([x.permute(1, 0, 3, 4, 2) for x in (first, others)], dim=1).permute(1, 0, 4, 2, 3)
@@ -86,7 +87,7 @@ def conv_block(
 
 
 def _pool(x: Tensor) -> Tensor:
-    if side_by_side(x):
+    if episodes_side_by_side(x.device):
         return F.max_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
     samples = x.transpose(0, 1)
     return F.max_pool2d(samples.flatten(0, 1), 2).unflatten(0, samples.shape[:2]).transpose(0, 1)
@@ -98,7 +99,7 @@ def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
 
 def convolve(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
     """Convolve each episode's images with its own kernel: `[N, E, C, H, W] * [E, O, C, k, k]`."""
-    if side_by_side(x):
+    if episodes_side_by_side(x.device):
         return convolve_in_groups(x, kernel, spec)
     if kernel.stride(0) == 0:  # one learned kernel, which all episodes share
         return convolve_alike(x, kernel[0], spec)

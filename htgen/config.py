@@ -125,7 +125,8 @@ class EpisodeConfig(_Section):
     remove_unlabeled: Fraction = 0.0
     """The same for unlabelled ones."""
     related: Fraction = 0.0
-    """Share of episodes whose classes come from as few groups (alphabets) as hold them."""
+    """Share of episodes whose classes come from one group (alphabet), or from a few, drawn until they hold
+    enough classes. The group is what a class name has before its last `/`."""
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> "EpisodeConfig":
@@ -501,7 +502,7 @@ class TrainConfig(_Section):
     save_every: Count = 500
     """Steps between checkpoints."""
     precision: Precision = "auto"
-    """auto = TF32 products on a GPU, float32 on the CPU; bfloat16 = autocast, also of what lies between."""
+    """auto = TF32 products on a GPU, float32 on the CPU; bfloat16 = mixed precision (autocast)."""
 
 
 class Config(_Section):

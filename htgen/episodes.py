@@ -103,9 +103,9 @@ class EpisodeShape:
             the way: the first `size mod way` classes get one more.
         remove_labeled, remove_unlabeled: per episode a probability is drawn uniformly up to this; each
             such support image is then ignored with that probability.
-        related: share of the episodes whose classes come from one group (the alphabet of characters), or from
-            as few as hold them, and so are harder to tell apart. The group of a class is what its name has
-            before the last `/`.
+        related: share of the episodes whose classes come from one group, as the alphabet of characters, or
+            from a few, drawn until they hold enough classes: such classes are harder to tell apart. The group
+            of a class is what its name has before the last `/`; classes without that are of one group.
     """
 
     way: int | tuple[int, int]
@@ -171,8 +171,7 @@ class EpisodeSampler:
         device: where episodes are made when `images` is a memory map.
 
     Raises:
-        DataError: an episode of the largest shape cannot be drawn from these classes, or there are no
-            groups of which related ones could be drawn.
+        DataError: an episode of the largest shape cannot be drawn from these classes.
     """
 
     def __init__(
@@ -202,7 +201,6 @@ class EpisodeSampler:
         bounds = torch.as_tensor(np.asarray(offsets, dtype=np.int64), device=self.device)
         self._first_rows = bounds[self._class_ids]
         self._sizes = bounds[self._class_ids + 1] - self._first_rows
-        self._widest = int(self._sizes.max())
         self._key = randomness.fold(
             torch.zeros((), dtype=torch.int64, device=self.device),
             seed,
@@ -210,8 +208,9 @@ class EpisodeSampler:
         )
         self._key_on_cpu = self._key.cpu()
         self._check(split, class_names)
+        self._widest = int(self._sizes.max())
         if shape.related:
-            groups = _groups([class_names[index] for index in self.class_ids] if class_names else [], split)
+            groups = _groups([class_names[index] if class_names else "" for index in self.class_ids])
             self._groups = torch.as_tensor(groups, device=self.device)
             self._group_sizes = torch.bincount(self._groups)
 
@@ -373,7 +372,7 @@ class EpisodeSampler:
     def _draw_unrelated(self, keys: Tensor, way: int) -> Tensor:
         """Which classes `[E, classes]` are left out of an episode for being of another group."""
         (coin,) = randomness.uniform(randomness.fold(keys, _RELATED), 1).unbind(1)
-        # The groups with the largest random values, as many as it takes.
+        # Groups in the order of their random values, until there are classes enough.
         order = randomness.bits(randomness.fold(keys, _GROUPS), len(self._group_sizes)).argsort(
             descending=True
         )
@@ -429,15 +428,10 @@ def _read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return read
 
 
-def _groups(class_names: Sequence[str], split: str) -> list[int]:
+def _groups(class_names: Sequence[str]) -> list[int]:
     """The number of each class's group."""
     names = [name.rpartition("/")[0] for name in class_names]
     numbers = {name: index for index, name in enumerate(dict.fromkeys(names))}
-    if len(numbers) < 2:
-        raise DataError(
-            f"split '{split}' has no groups of classes, from which related ones could be drawn",
-            "episodes.related=0; groups are folders of class folders, as in `alphabet/character`",
-        )
     return [numbers[name] for name in names]
 
 

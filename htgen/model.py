@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.batch_norm import Moments, batch_norm, moments, normalise
-from htgen.cnn import ConvWeights, channels_last, conv_block, head_features, join, samples
+from htgen.cnn import ConvWeights, as_batch, channels_last, conv_block, head_features, join
 from htgen.cnn_spec import ConvSpec
 from htgen.config import ModelConfig
 from htgen.decoder import ALLOCATIONS, LogitsAllocation
@@ -462,5 +462,5 @@ def _local_features(
 
 def _per_sample(features: nn.Module, support: Tensor) -> Tensor:
     """Apply a feature extractor to activations `[S, E, C, H, W]` -> `[E, S, F]`."""
-    out: Tensor = features(samples(support))
+    out: Tensor = features(as_batch(support))
     return out.unflatten(0, support.shape[:2]).transpose(0, 1)

@@ -43,7 +43,7 @@ def fold(key: Tensor, *counters: int | Tensor) -> Tensor:
         if isinstance(counter, int):
             # Filled in where the key is: a copy from the host would make a GPU wait.
             counter = torch.full((), _signed(counter), dtype=torch.int64, device=key.device)
-        key = mix(key ^ mix(counter))
+        key = mix(key ^ mix(torch.as_tensor(counter, dtype=torch.int64, device=key.device)))
     return key
 
 

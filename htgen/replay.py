@@ -7,10 +7,14 @@ memory every time.
 """
 
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
+
+MOST_RECORDINGS = 256
+"""Further kinds of work are not recorded: a recording holds its results, and what starts its operations."""
 
 Result = TypeVar("Result")
 Kind = TypeVar("Kind", bound=Hashable)
@@ -43,6 +47,8 @@ class Replay(Generic[Kind, Result]):
             self._seen.add(kind)
             return self._work(kind, self._number)
         if kind not in self._recorded:
+            if len(self._recorded) == MOST_RECORDINGS:
+                return self._work(kind, self._number)
             self._recorded[kind] = self._record(kind)
         graph, result = self._recorded[kind]
         graph.replay()
@@ -56,6 +62,9 @@ class Replay(Generic[Kind, Result]):
             graph.capture_begin(pool=self._pool)
             try:
                 result = self._work(kind, self._number)
-            finally:
-                graph.capture_end()
+            except BaseException:
+                with suppress(RuntimeError):  # what went wrong in the recording is the error to be told
+                    graph.capture_end()
+                raise
+            graph.capture_end()
         return graph, result

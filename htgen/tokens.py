@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.batch_norm import batch_norm
-from htgen.cnn import samples, side_by_side
+from htgen.cnn import as_batch, episodes_side_by_side
 from htgen.sizes import ConvSize
 
 
@@ -46,10 +46,10 @@ class SharedFeatures(nn.Module):
     def forward(self, images: Tensor, ignore: Tensor | None) -> Tensor:
         """`ignore` `[E, S]` is True for images that do not count in norms."""
         counts = images.shape[:2]
-        x = samples(images)
+        x = as_batch(images)
         for index, conv in enumerate(self.convs):
             x = F.relu(conv(x))
-            if index == 0 and not side_by_side(x):
+            if index == 0 and not episodes_side_by_side(x.device):
                 # Of a single channel no one can tell whether it is last; what comes after wants to know.
                 x = x.contiguous(memory_format=torch.channels_last)
             if self.norms:

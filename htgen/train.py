@@ -309,8 +309,9 @@ class Trainer:
         self.seconds = time.monotonic() - self._started
         if processes.count > 1:
             values = self._average_over_processes(values, stop())
-        if self.device.type == "cpu":  # others are not made to wait for each loss
-            self._check_loss(float(values["loss"]), self.step + 1)
+        loss = values["loss"]
+        if not isinstance(loss, Tensor) or self.device.type != "cuda":  # a GPU need not wait for each loss
+            self._check_loss(float(loss), self.step + 1)
         self.update()
         self.step += 1
         self._update_average()
@@ -321,7 +322,7 @@ class Trainer:
     def _check_loss(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):
             raise RunError(
-                f"the loss of {self.config.name} is no longer a number at step {step}",
+                f"the loss of {self.config.name} is no longer a number by step {step}",
                 self._divergence_remedy(),
             )
 
@@ -410,7 +411,6 @@ class Trainer:
     def _log_progress(self) -> Progress:
         self._settle_sums()
         means, self._sums = self._sums.means(), _Means()
-        self._check_loss(means["loss"], self.step)
         progress = Progress(
             step=self.step,
             loss=means.pop("loss"),
@@ -425,12 +425,20 @@ class Trainer:
         return progress
 
     def _settle_sums(self) -> None:
-        """Wait for what the device still has to do, which counts as time of the steps that began it."""
+        """Wait for what the device still has to do, which counts as time of the steps that began it.
+
+        Raises:
+            RunError: a loss was no number.
+        """
+        if not self._sums.entries:
+            return
         started = time.perf_counter()
         self._sums.settle()
         self._sums.entries["seconds"][0] += time.perf_counter() - started
+        self._check_loss(self._sums.entries["loss"][0], self.step)
 
     def _validate(self) -> Validated:
+        self._settle_sums()
         with self.averaged_weights():
             result = evaluate(
                 self.model,
@@ -496,8 +504,7 @@ class Trainer:
                 f"the weights of {self.config.name} are no longer numbers at step {self.step}",
                 self._divergence_remedy(),
             )
-        if self._sums.entries:
-            self._settle_sums()
+        self._settle_sums()
         tensors = dict(self.trained.state_dict())
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors["random.cpu"] = torch.get_rng_state()
@@ -597,7 +604,7 @@ class _Means:
     def add(self, name: str, value: Tensor | float) -> None:
         entry = self.entries.setdefault(name, [0.0, 0])
         if isinstance(value, Tensor):
-            value = value.item() if value.device.type == "cpu" else value.double()
+            value = value.double() if value.device.type == "cuda" else value.item()
         entry[0] = entry[0] + value
         entry[1] += 1
 

@@ -43,7 +43,7 @@ WITHOUT_FLOOR = {"sampling_episodes_per_second", "update_seconds", "decode_image
 def config() -> Config:
     """Ranges, augmentation and terms that only some trainings have; the store does not exist."""
     values = toy_values("no/such/store")
-    values["episodes"] = {"way": [3, 4], "shot": [1, 2], "query": 2}
+    values["episodes"] = {"way": [3, 4], "shot": [1, 2], "query": 2, "related": 0.5}
     values["train"] |= {"head_steps": 10, "shared_head": 0.1}
     return Config.model_validate(values)
 

@@ -18,7 +18,7 @@ from htgen.train import Trainer
 @pytest.fixture
 def episodes_apart(monkeypatch):
     for module in (htgen.cnn, htgen.batch_norm, htgen.tokens):
-        monkeypatch.setattr(module, "side_by_side", lambda x: False)
+        monkeypatch.setattr(module, "episodes_side_by_side", lambda device: False)
 
 
 def conv_spec(kernel=3, stride=1, same=True) -> ConvSpec:
@@ -88,7 +88,7 @@ def test_a_generator_does_the_same_in_both_layouts(monkeypatch, learned, norm, s
     results = []
     for apart in (False, True):
         for module in (htgen.cnn, htgen.batch_norm, htgen.tokens):
-            monkeypatch.setattr(module, "side_by_side", lambda x, apart=apart: not apart)
+            monkeypatch.setattr(module, "episodes_side_by_side", lambda device, apart=apart: not apart)
         logits = model(support, labels, query, slots)
         found = torch.autograd.grad(logits.square().mean(), [*model.parameters()], allow_unused=True)
         results.append([logits, *(g for g in found if g is not None)])

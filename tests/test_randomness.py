@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -58,3 +59,10 @@ def test_integers_of_any_size_count_modulo_two_to_the_64(counter):
     for same in (counter, counter + 2**64, counter - 2**64, counter + 2**300):
         assert torch.equal(randomness.fold(key, same), expected)
     assert not torch.equal(randomness.fold(key, counter + 2**63), expected)
+
+
+def test_integers_of_any_kind_are_the_same_counter():
+    key = torch.tensor([1, 2])
+    want = randomness.fold(key, 7)
+    for seven in (np.int64(7), np.int32(7), torch.tensor(7), torch.tensor(7, dtype=torch.int32)):
+        assert torch.equal(randomness.fold(key, seven), want)
