@@ -136,11 +136,12 @@ def main() -> None:
     parser.add_argument("--shot", type=int, nargs="*", default=[1, 5])
     parser.add_argument("--tasks", type=int, default=600)
     parser.add_argument("--split", default=None, help="where to measure; default: the validation classes")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
 
     config = load_config(options.config, options.set)
     with RunFolder(options.run) as run:
-        trainer = Trainer(config, run, build=METHODS[options.method])
+        trainer = Trainer(config, run, options.device, build=METHODS[options.method])
         run.start(dump_config(config), overwrite=True)
         started = time.perf_counter()
         for event in trainer.events():
@@ -162,6 +163,7 @@ def main() -> None:
                     seed=0,
                     stream="evaluation",
                     period=TASKS_PER_BATCH,
+                    device=options.device,
                 )
                 found = evaluate(trainer.model, sampler, options.tasks)
                 percent, interval = 100 * found.accuracy, 100 * found.interval95
