@@ -34,6 +34,14 @@ def mix(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
+def mix_integer(value: int) -> int:
+    """The same of a Python integer, which counts modulo 2^64."""
+    x = (value + _INCREMENT) % (1 << 64)
+    x = (x ^ (x >> 30)) * _MULTIPLIER_1 % (1 << 64)
+    x = (x ^ (x >> 27)) * _MULTIPLIER_2 % (1 << 64)
+    return _signed(x ^ (x >> 31))
+
+
 def fold(key: Tensor, *counters: int | Tensor) -> Tensor:
     """Derive new keys from `key` and integers (or integer tensors, broadcast): one hash per counter.
 
@@ -41,9 +49,9 @@ def fold(key: Tensor, *counters: int | Tensor) -> Tensor:
     """
     for counter in counters:
         if isinstance(counter, int):
-            # Filled in where the key is: a copy from the host would make a GPU wait.
-            counter = torch.full((), _signed(counter), dtype=torch.int64, device=key.device)
-        key = mix(key ^ mix(torch.as_tensor(counter, dtype=torch.int64, device=key.device)))
+            key = mix(key ^ mix_integer(counter))  # no tensor: a dozen operations less
+        else:
+            key = mix(key ^ mix(torch.as_tensor(counter, dtype=torch.int64, device=key.device)))
     return key
 
 

@@ -66,3 +66,9 @@ def test_integers_of_any_kind_are_the_same_counter():
     want = randomness.fold(key, 7)
     for seven in (np.int64(7), np.int32(7), torch.tensor(7), torch.tensor(7, dtype=torch.int32)):
         assert torch.equal(randomness.fold(key, seven), want)
+
+
+@pytest.mark.parametrize("value", [0, 1, -1, 7, 2**63 - 1, -(2**63), 123456789123456789])
+def test_an_integer_is_mixed_as_a_tensor_is(value):
+    assert randomness.mix_integer(value) == randomness.mix(torch.tensor(value)).item()
+    assert randomness.mix_integer(value + 2**64) == randomness.mix_integer(value)
