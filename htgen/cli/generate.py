@@ -1,6 +1,5 @@
 """`htgen generate`: a folder of labelled images -> a CNN file."""
 
-import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from htgen.cli.threads import one_thread
 from htgen.generator_files import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def generate(
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
-    # Read when NumPy is loaded: what is to be done is so small that sharing it out takes longer.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    one_thread()
 
     from htgen.cli.console import (
         note_unlabeled_are_new_to,

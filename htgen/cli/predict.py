@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from htgen.cli.threads import one_thread
+
 if TYPE_CHECKING:
     from htgen.bundle import Prediction
 
@@ -36,6 +38,8 @@ def predict(
     """
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
+
+    one_thread()
 
     from htgen.bundle import IMAGES_PER_BATCH, Bundle, as_input
     from htgen.cli.console import warn_undrawn
