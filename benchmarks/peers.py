@@ -139,7 +139,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
 
-    config = load_config(options.config, options.set)
+    own = {} if options.method == "htgen" else {"model.weights.plda": False}
+    config = load_config(options.config, options.set, own)
     with RunFolder(options.run) as run:
         trainer = Trainer(config, run, options.device, build=METHODS[options.method])
         run.start(dump_config(config), overwrite=True)

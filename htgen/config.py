@@ -379,6 +379,11 @@ class WeightsConfig(_Section):
     """Start the logits layer from the class means of the support activations."""
     refine_prototypes: Natural = 0
     """Steps of soft k-means by which unlabelled support images move the class means; needs prototypes."""
+    plda: bool = False
+    """Correct the class means, and weigh features, by how classes and their samples vary in training
+    (probabilistic linear discriminant analysis, measured at each validation); needs prototypes."""
+    plda_floor: Positive = 1.0
+    """Noise that `plda` reckons with beside what was measured, relative to it: new classes are different."""
     learned_layers: int = 0
     """The first N convolutions (last N when negative) are learned, without bias, instead of generated."""
 
@@ -407,6 +412,8 @@ class ModelConfig(_Section):
         faults = []
         if self.weights.refine_prototypes and not self.weights.prototypes:
             faults.append("weights.refine_prototypes: there are no class means without prototypes")
+        if self.weights.plda and not self.weights.prototypes:
+            faults.append("weights.plda: there are no class means without prototypes")
         if self.weights.allocation == "spatial" and (
             self.weights.generate_bias or self.weights.generate_norm
         ):
@@ -627,6 +634,18 @@ def load_config(
     for key, value in (values or {}).items():
         _set_value(settings, places, key, value)
     return validate(Config, settings, origin, places)
+
+
+def change_config(config: Config, overrides: Iterable[str], origin: str) -> Config:
+    """A config with other values, given as in `load_config`; `origin` says whose it is.
+
+    Raises:
+        ConfigError: an override is wrong; all faults at once.
+    """
+    settings = config.model_dump(mode="json")
+    for override in overrides:
+        _set_value(settings, {}, *_parse_override(override))
+    return validate(Config, settings, origin, {})
 
 
 def validate(

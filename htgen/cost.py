@@ -111,7 +111,11 @@ def generation_cost(config: ModelConfig, way: int, shot: int = 1) -> Cost:
     Raises:
         ModelError: the config uses something whose work is not known here.
     """
-    parts = _episode_parts(config, EpisodeSize(way, way * shot, 0))
+    parts = list(_episode_parts(config, EpisodeSize(way, way * shot, 0)))
+    if config.weights.plda:  # not in training; into its coordinates, and back
+        features = cnn_spec(config).feature_count
+        products = (way * shot + way) * features**2 + way * features
+        parts.append(Part("logits", "prototypes", "plda", products, 0))
     return Cost(tuple(Part(p.block, p.kind, p.layer, p.forward, 0) for p in parts if p.forward))
 
 

@@ -20,6 +20,7 @@ from htgen.cnn_spec import ConvSpec
 from htgen.config import ModelConfig
 from htgen.decoder import ALLOCATIONS, LogitsAllocation
 from htgen.errors import ModelError
+from htgen.plda import corrected_means, precisions
 from htgen.shapes import cnn_spec
 from htgen.sizes import (
     LOCAL_CONVS,
@@ -212,6 +213,32 @@ class ConvGenerator(nn.Module):
         return ConvWeights(parts["kernel"], parts.get("bias"), gamma, beta, query_gamma, query_beta)
 
 
+class Plda(nn.Module):
+    """Coordinates in which class means are corrected by what training classes were like (`htgen.plda`).
+
+    Not trained: `htgen.measure_plda` sets its tensors; until then it changes nothing. Training does without.
+    """
+
+    centre: Tensor
+    directions: Tensor
+    prior_counts: Tensor
+
+    def __init__(self, feature_count: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(feature_count))
+        self.register_buffer("directions", torch.eye(feature_count))
+        self.register_buffer("prior_counts", torch.zeros(feature_count))
+
+    def coordinates(self, features: Tensor) -> Tensor:
+        """Of inputs of the logits layer, `[E, S, F] -> [E, S, F]`."""
+        return (features - self.centre) @ self.directions
+
+    def back(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """A layer that reads coordinates -> one that reads features: weight `[E, n, F]`, bias `[E, n]`."""
+        weight = weight @ self.directions.T
+        return weight, bias - (weight @ self.centre[:, None]).squeeze(2)
+
+
 class LogitsGenerator(nn.Module):
     """Writes a logits layer: one slice per class.
 
@@ -238,6 +265,7 @@ class LogitsGenerator(nn.Module):
             # features have about unit variance, so distances grow with their number.
             self.log_sharpness = nn.Parameter(torch.tensor(4.0 / feature_count).log())
             self.scale = nn.Parameter(torch.tensor(config.weights.base_scale))
+        self.plda = Plda(feature_count) if config.weights.plda else None
 
     def forward(self, support: Tensor, features: Tensor, view: SupportView) -> tuple[Tensor, Tensor]:
         """Weight `[E, n, F]` and bias `[E, n]`.
@@ -254,17 +282,23 @@ class LogitsGenerator(nn.Module):
         parts = self.allocation.decode(self.slices(tokens, view, view.slots))
         weight, bias = parts["weight"], parts["bias"]
         if self.log_sharpness is not None and self.scale is not None:
-            sharpness = self.log_sharpness.exp()
-            means = class_means(features, view.labels, view.way, view.ignore)
-            for _ in range(self.refinements):
-                means = refine_means(means, sharpness, features, view.labels, view.ignore)
-            # What all classes have in common changes no probability; left out, logits are small, and so
-            # is their rounding.
-            squares = means.square().sum(dim=2)
-            shared_mean, shared_square = means.mean(dim=1, keepdim=True), squares.mean(dim=1, keepdim=True)
-            weight = 2 * sharpness * (means - shared_mean) + self.scale * weight
-            bias = -sharpness * (squares - shared_square) + self.scale * bias
+            base_weight, base_bias = self._from_class_means(features, view, self.log_sharpness.exp())
+            weight, bias = base_weight + self.scale * weight, base_bias + self.scale * bias
         return weight, bias
+
+    def _from_class_means(
+        self, features: Tensor, view: SupportView, sharpness: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """A logits layer that answers with the class whose mean is nearest."""
+        plda = None if self.training else self.plda
+        seen = features if plda is None else plda.coordinates(features)
+        member = _membership(view.labels, view.way, view.ignore).to(seen.dtype)
+        means, counts = weighted_means(seen, member)
+        weight, bias = nearest_mean(means, counts, sharpness, plda)
+        for _ in range(self.refinements):
+            means, counts = refine_means(seen, member, linear(seen, weight, bias), view.labels, view.ignore)
+            weight, bias = nearest_mean(means, counts, sharpness, plda)
+        return (weight, bias) if plda is None else plda.back(weight, bias)
 
 
 class HyperTransformer(nn.Module):
@@ -412,32 +446,62 @@ class HyperTransformer(nn.Module):
 
 def class_means(features: Tensor, labels: Tensor, way: int, ignore: Tensor | None = None) -> Tensor:
     """Mean feature vector of each class's labelled samples: `[E, S, F], [E, S] -> [E, n, F]`."""
-    member = _membership(labels, way, ignore).to(features.dtype)
-    return (member @ features) / member.sum(dim=2, keepdim=True).clamp(min=1)
+    return weighted_means(features, _membership(labels, way, ignore).to(features.dtype))[0]
+
+
+def weighted_means(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of samples `[E, S, F]`, weighted for each class `[E, n, S]`: `[E, n, F]`; sums of weights.
+
+    The mean of nothing is zero.
+    """
+    total = weight.sum(dim=2)
+    return (weight @ features) / total[:, :, None].clamp(min=torch.finfo(total.dtype).tiny), total
+
+
+def nearest_mean(
+    means: Tensor, counts: Tensor, sharpness: Tensor, plda: Plda | None
+) -> tuple[Tensor, Tensor]:
+    """A logits layer `s |x|^2 - s |x - mu_c|^2 = 2 s mu_c . x - s |mu_c|^2` with the sharpness `s`.
+
+    Args:
+        means: `[E, n, F]`.
+        counts: `[E, n]`, of how many samples they are.
+        plda: corrects the means and weighs their coordinates.
+
+    Returns:
+        Weight `[E, n, F]`, bias `[E, n]`. What all classes have in common changes no probability; it is left
+        out, so that logits are small, and so is their rounding.
+    """
+    weighted = means
+    if plda is not None:
+        means = corrected_means(means, counts, plda.prior_counts)
+        weighted = means * precisions(counts, plda.prior_counts)
+    squares = (weighted * means).sum(dim=2)
+    weight = 2 * sharpness * (weighted - weighted.mean(dim=1, keepdim=True))
+    return weight, -sharpness * (squares - squares.mean(dim=1, keepdim=True))
 
 
 def refine_means(
-    means: Tensor, sharpness: Tensor, features: Tensor, labels: Tensor, ignore: Tensor | None = None
-) -> Tensor:
+    features: Tensor, member: Tensor, logits: Tensor, labels: Tensor, ignore: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Class means that count the unlabelled samples too: one step of soft k-means.
 
-    Each unlabelled sample belongs to every class by `softmax_c(-s |x - mu_c|^2)`; labelled ones belong to
-    their own (Ren et al., "Meta-learning for semi-supervised few-shot classification", ICLR 2018, eq. 3).
+    Each unlabelled sample belongs to every class by its probability; labelled ones belong to their own (Ren
+    et al., "Meta-learning for semi-supervised few-shot classification", ICLR 2018, eq. 3).
 
     Args:
-        means: `[E, n, F]`, of the labelled samples or of an earlier step.
-        sharpness: the scalar `s`.
-        features, labels, ignore: of all samples, `[E, S, F]`, `[E, S]`, `[E, S]`.
+        features: of all samples, `[E, S, F]`.
+        member: `[E, n, S]`, which labelled samples are of which class.
+        logits: `[E, S, n]`, of all samples.
+        labels, ignore: `[E, S]`.
 
     Returns:
-        `[E, n, F]`; the means as they were when no sample is unlabelled.
+        Means `[E, n, F]` and the number of samples in each `[E, n]`; without unlabelled samples, those of
+        the labelled ones.
     """
     unlabeled = labels < 0 if ignore is None else (labels < 0) & ~ignore
-    distance = means.square().sum(dim=2, keepdim=True) - 2 * means @ features.transpose(1, 2)  # - |x|^2
-    soft = torch.softmax(-sharpness * distance, dim=1) * unlabeled[:, None, :]  # [E, n, S]
-    weight = soft + _membership(labels, means.shape[1], ignore)
-    total = weight.sum(dim=2, keepdim=True)
-    return (weight @ features) / total.clamp(min=torch.finfo(total.dtype).tiny)
+    soft = torch.softmax(logits, dim=2).transpose(1, 2) * unlabeled[:, None, :]  # [E, n, S]
+    return weighted_means(features, member + soft)
 
 
 def _membership(labels: Tensor, way: int, ignore: Tensor | None) -> Tensor:

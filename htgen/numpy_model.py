@@ -31,6 +31,7 @@ from htgen.numpy_cnn import (
     softmax,
 )
 from htgen.numpy_transformer import Parameters, Transformer
+from htgen.plda import corrected_means, precisions
 from htgen.shapes import cnn_spec
 from htgen.sizes import (
     LOCAL_CONVS,
@@ -223,6 +224,26 @@ class ConvGenerator:
         return {"query_gamma": parts["gamma"], "query_beta": parts["beta"], **parts}
 
 
+class Plda:
+    """Coordinates in which class means are corrected by what training classes were like (`htgen.plda`)."""
+
+    def __init__(self, parameters: Parameters, count: int) -> None:
+        self.centre = parameters("centre", count)
+        self.directions = parameters("directions", count, count)
+        self.prior_counts = parameters("prior_counts", count)
+
+    def coordinates(self, features: Floats) -> Floats:
+        """Of inputs of the logits layer, `[E, S, F] -> [E, S, F]`."""
+        shifted: Floats = features - self.centre
+        return shifted @ self.directions
+
+    def back(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
+        """A layer that reads coordinates -> one that reads features: weight `[E, n, F]`, bias `[E, n]`."""
+        weight = weight @ self.directions.T
+        bias = bias - weight @ self.centre
+        return weight, bias
+
+
 class LogitsGenerator:
     """Writes a logits layer: one slice per class."""
 
@@ -243,6 +264,7 @@ class LogitsGenerator:
         self.prototypes: tuple[Floats, Floats] | None = None
         if config.weights.prototypes:
             self.prototypes = np.exp(parameters("log_sharpness")), parameters("scale")
+        self.plda = Plda(parameters.below("plda"), count) if config.weights.plda else None
 
     def __call__(self, support: Floats, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
         """Weight `[E, n, F]` and bias `[E, n]`, in view of activations and logits inputs `[E, S, F]`."""
@@ -252,33 +274,43 @@ class LogitsGenerator:
         weight, bias = parts["weight"], parts["bias"]
         if self.prototypes is not None:
             sharpness, scale = self.prototypes
-            member = (view.labels[:, None] == np.arange(view.slots.shape[1])[:, None]).astype(features.dtype)
-            means = class_means(features, member)
-            for _ in range(self.refinements):
-                means = refine_means(means, sharpness, features, view.labels, member)
-            squares = (means * means).sum(axis=2)
-            shared_mean, shared_square = (
-                means.mean(axis=1, keepdims=True),
-                squares.mean(axis=1, keepdims=True),
-            )
-            weight = 2 * sharpness * (means - shared_mean) + scale * weight
-            bias = -sharpness * (squares - shared_square) + scale * bias
+            base_weight, base_bias = self._from_class_means(features, view, sharpness)
+            weight, bias = base_weight + scale * weight, base_bias + scale * bias
         return weight, bias
 
+    def _from_class_means(
+        self, features: Floats, view: SupportView, sharpness: Floats
+    ) -> tuple[Floats, Floats]:
+        """A logits layer that answers with the class whose mean is nearest."""
+        seen = features if self.plda is None else self.plda.coordinates(features)
+        member = (view.labels[:, None] == np.arange(view.slots.shape[1])[:, None]).astype(seen.dtype)
+        means, counts = weighted_means(seen, member)
+        weight, bias = nearest_mean(means, counts, sharpness, self.plda)
+        for _ in range(self.refinements):
+            logits = seen @ weight.swapaxes(1, 2) + bias[:, None]
+            soft = softmax(logits).swapaxes(1, 2) * (view.labels < 0)[:, None]
+            means, counts = weighted_means(seen, member + soft)
+            weight, bias = nearest_mean(means, counts, sharpness, self.plda)
+        return (weight, bias) if self.plda is None else self.plda.back(weight, bias)
 
-def class_means(features: Floats, weight: Floats) -> Floats:
-    """Means of feature vectors, weighted for each class: `[E, S, F], [E, n, S] -> [E, n, F]`."""
-    total = weight.sum(axis=2, keepdims=True)
-    return (weight @ features) / np.maximum(total, np.finfo(total.dtype).tiny)
+
+def weighted_means(features: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Means of samples `[E, S, F]`, weighted for each class `[E, n, S]`: `[E, n, F]`; sums of weights."""
+    total = weight.sum(axis=2)
+    return (weight @ features) / np.maximum(total, np.finfo(total.dtype).tiny)[:, :, None], total
 
 
-def refine_means(
-    means: Floats, sharpness: Floats, features: Floats, labels: Integers, member: Floats
-) -> Floats:
-    """One step of soft k-means; `member` `[E, n, S]` is 1 for the labelled samples of each class."""
-    distance = (means * means).sum(axis=2, keepdims=True) - 2 * means @ features.swapaxes(1, 2)
-    soft = softmax(-sharpness * distance.swapaxes(1, 2)).swapaxes(1, 2)
-    return class_means(features, member + soft * (labels < 0)[:, None])
+def nearest_mean(
+    means: Floats, counts: Floats, sharpness: Floats, plda: Plda | None
+) -> tuple[Floats, Floats]:
+    """Weight `[E, n, F]` and bias `[E, n]` from class means of so many samples; see `htgen.model`."""
+    weighted = means
+    if plda is not None:
+        means = corrected_means(means, counts, plda.prior_counts)
+        weighted = means * precisions(counts, plda.prior_counts)
+    squares = (weighted * means).sum(axis=2)
+    weight = 2 * sharpness * (weighted - weighted.mean(axis=1, keepdims=True))
+    return weight, -sharpness * (squares - squares.mean(axis=1, keepdims=True))
 
 
 class HyperTransformer:

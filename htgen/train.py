@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from htgen.checkpoint import (
 )
 from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig
 from htgen.crew import Crew
+from htgen.datasets.store import Store
 from htgen.distributed import ALONE, LostContact, Processes
 from htgen.episodes import Counts, EpisodeBatch, EpisodeSampler, EpisodeShape, load_images, open_store
 from htgen.errors import ConfigError, DataError, ModelError, RunError
@@ -33,6 +35,7 @@ from htgen.evaluate import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.files import write_bytes
 from htgen.generator_format import GeneratorFile
 from htgen.losses import Scalars, TrainingLoss
+from htgen.measure_plda import measure_plda
 from htgen.model import HyperTransformer
 from htgen.precision import product_precision
 from htgen.replay import Replay
@@ -105,6 +108,44 @@ def augmentation(config: AugmentConfig) -> Augmentation | None:
         }
     )
     return None if made == Augmentation() else made
+
+
+def training_sampler(
+    config: Config,
+    store: Store,
+    images: Tensor | np.ndarray,
+    device: torch.device | str = "cpu",
+) -> EpisodeSampler:
+    """The episodes that a generator is trained on; arguments as of `EpisodeSampler.from_store`."""
+    return EpisodeSampler.from_store(
+        store,
+        config.data.train,
+        episode_shape(config.episodes),
+        images=images,
+        slot_count=config.model.max_way,
+        seed=config.seed,
+        stream="train",
+        period=config.train.episodes_per_step,
+        augmentation=augmentation(config.augment),
+        device=device,
+    )
+
+
+def plda_sampler(
+    config: Config, store: Store, images: Tensor | np.ndarray, device: torch.device | str = "cpu"
+) -> EpisodeSampler:
+    """The same classes as they are, without augmentation, for `measure_plda`."""
+    return EpisodeSampler.from_store(
+        store,
+        config.data.train,
+        episode_shape(config.episodes),
+        images=images,
+        slot_count=config.model.max_way,
+        seed=config.seed,
+        stream="plda",
+        period=TASKS_PER_BATCH,
+        device=device,
+    )
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -180,18 +221,7 @@ class Trainer:
         self.store = open_store(config.data.store)
         self._check_store()
         images = load_images(self.store, self.device)
-        self.train_sampler = EpisodeSampler.from_store(
-            self.store,
-            config.data.train,
-            episode_shape(config.episodes),
-            images=images,
-            slot_count=config.model.max_way,
-            seed=config.seed,
-            stream="train",
-            period=config.train.episodes_per_step,
-            augmentation=augmentation(config.augment),
-            device=self.device,
-        )
+        self.train_sampler = training_sampler(config, self.store, images, self.device)
         self.val_sampler = EpisodeSampler.from_store(
             self.store,
             config.data.val,
@@ -204,6 +234,9 @@ class Trainer:
             augmentation=augmentation(config.augment_validation.resolve(config.augment)),
             device=self.device,
         )
+        self.plda_sampler = None
+        if config.model.weights.plda:
+            self.plda_sampler = plda_sampler(config, self.store, images, self.device)
         torch.manual_seed(config.seed)
         self.model = build(config.model).to(self.device)
         self.loss = TrainingLoss(config, self.model, self.train_sampler.class_ids).to(self.device)
@@ -440,6 +473,8 @@ class Trainer:
     def _validate(self) -> Validated:
         self._settle_sums()
         with self.averaged_weights():
+            if self.plda_sampler is not None:
+                measure_plda(self.model, self.plda_sampler)
             result = evaluate(
                 self.model,
                 self.val_sampler,

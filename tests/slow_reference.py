@@ -252,38 +252,84 @@ def _generated_logits(
     if config.weights.prototypes:
         # -sharpness |x - mean|^2, less its mean over the classes; plus the generated layer.
         sharpness = layer["log_sharpness"].exp()
-        means = []
-        for c in range(len(slots)):
-            members = [
-                x for x, label, out in zip(inputs, labels, ignore, strict=True) if label == c and not out
-            ]
-            means.append(sum(members, torch.zeros_like(inputs[0])) / max(len(members), 1))
+        plda = layer.below("plda") if config.weights.plda else None
+        means, counts = _class_means(len(slots), inputs, labels, ignore)
+        nearest = _nearest(means, counts, sharpness, plda)
         for _ in range(config.weights.refine_prototypes):
-            means = _refined(means, sharpness, inputs, labels, ignore)
-        for c, mean in enumerate(means):
-            others = sum((m for m in means), torch.zeros_like(mean)) / len(means)
-            square = (mean * mean).sum() - sum((m * m).sum() for m in means) / len(means)
-            weights[c] = 2 * sharpness * (mean - others) + layer["scale"] * weights[c]
-            biases[c] = -sharpness * square + layer["scale"] * biases[c]
+            means, counts = _refined(nearest, inputs, labels, ignore)
+            nearest = _nearest(means, counts, sharpness, plda)
+        for c, (weight, bias) in enumerate(nearest):
+            weights[c] = weight + layer["scale"] * weights[c]
+            biases[c] = bias + layer["scale"] * biases[c]
     return torch.stack(weights), torch.stack(biases)
 
 
+def _class_means(
+    way: int, inputs: list[Tensor], labels: list[int], ignore: list[bool]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The mean of each class, and of how many samples it is."""
+    means, counts = [], []
+    for c in range(way):
+        members = [x for x, label, out in zip(inputs, labels, ignore, strict=True) if label == c and not out]
+        means.append(sum(members, torch.zeros_like(inputs[0])) / max(len(members), 1))
+        counts.append(torch.tensor(float(len(members)), dtype=inputs[0].dtype))
+    return means, counts
+
+
+def _nearest(
+    means: list[Tensor], counts: list[Tensor], sharpness: Tensor, plda: Parameters | None
+) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each class, less what all have in common.
+
+    With PLDA (Ioffe 2006): along each of its directions a class centre is normal about 0 with variance 1 / r
+    and a sample about its centre with variance 1. The logit is that of the centre's posterior mean, the
+    sample's variance being that about an uncertain centre, relative to what it is when r = 0.
+    """
+    weights, biases = [], []
+    for mean, count in zip(means, counts, strict=True):
+        if plda is None:
+            weights.append(2 * sharpness * mean)
+            biases.append(-sharpness * (mean * mean).sum())
+            continue
+        typical = sum(counts) / len(counts)
+        weight, bias = torch.zeros_like(mean), torch.zeros_like(sharpness)
+        for k, r in enumerate(plda["prior_counts"]):
+            direction = plda["directions"][:, k]
+            centre = count * ((mean - plda["centre"]) @ direction) / (count + r)
+            precision = (1 + 1 / typical) / (1 + 1 / (typical + r))
+            weight = weight + 2 * sharpness * precision * centre * direction
+            bias = bias - sharpness * precision * centre * centre
+        weights.append(weight)
+        biases.append(bias - weight @ plda["centre"])
+    # In all classes alike: taken off the weights where the coordinates have their origin.
+    shared_weight = sum(weights, torch.zeros_like(weights[0])) / len(weights)
+    origin = torch.zeros_like(means[0]) if plda is None else plda["centre"]
+    at_origin = [w @ origin + b for w, b in zip(weights, biases, strict=True)]
+    shared_bias = sum(at_origin, torch.zeros_like(biases[0])) / len(biases)
+    return [
+        (w - shared_weight, value - shared_bias - (w - shared_weight) @ origin)
+        for w, value in zip(weights, at_origin, strict=True)
+    ]
+
+
 def _refined(
-    means: list[Tensor], sharpness: Tensor, inputs: list[Tensor], labels: list[int], ignore: list[bool]
-) -> list[Tensor]:
+    nearest: list[tuple[Tensor, Tensor]], inputs: list[Tensor], labels: list[int], ignore: list[bool]
+) -> tuple[list[Tensor], list[Tensor]]:
     """Class means in which each unlabelled sample counts as much as it belongs to the class."""
-    totals, counts = [torch.zeros_like(mean) for mean in means], [torch.zeros(()) for _ in means]
+    totals = [torch.zeros_like(inputs[0]) for _ in nearest]
+    counts = [torch.zeros((), dtype=inputs[0].dtype) for _ in nearest]
     for x, label, out in zip(inputs, labels, ignore, strict=True):
         if out:
             continue
         if label >= 0:
-            shares = [float(c == label) for c in range(len(means))]
+            shares = [float(c == label) for c in range(len(nearest))]
         else:
-            closeness = torch.stack([-sharpness * ((x - mean) ** 2).sum() for mean in means])
-            shares = list(torch.exp(closeness - torch.logsumexp(closeness, 0)))
+            logits = torch.stack([weight @ x + bias for weight, bias in nearest])
+            shares = list(torch.exp(logits - torch.logsumexp(logits, 0)))
         totals = [total + share * x for total, share in zip(totals, shares, strict=True)]
         counts = [count + share for count, share in zip(counts, shares, strict=True)]
-    return [total / count if count > 0 else total for total, count in zip(totals, counts, strict=True)]
+    means = [total / count if count > 0 else total for total, count in zip(totals, counts, strict=True)]
+    return means, counts
 
 
 def _slices(

@@ -85,6 +85,8 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "model.weights.base_scale": (0.5, {}),
     "model.weights.prototypes": (False, {}),
     "model.weights.refine_prototypes": (2, {"episodes.unlabeled": 2}),
+    "model.weights.plda": (True, {}),
+    "model.weights.plda_floor": (3.0, {"model.weights.plda": True}),
     "model.weights.learned_layers": (-1, {}),
     "optimizer.name": ("sgd", {}),
     "optimizer.lr": (0.1, {}),

@@ -128,6 +128,7 @@ VARIANTS = {
     "bias and norm": {"weights": {"generate_bias": True, "generate_norm": True}},
     "head starts": {"weights": {"base": True, "prototypes": True}},
     "refined means": {"weights": {"prototypes": True, "refine_prototypes": 2}},
+    "plda": {"weights": {"prototypes": True, "plda": True, "refine_prototypes": 2}},
     "query norm": {"cnn": {"channels": 6, "separate_query_norm": True}},
     "first learned": {"weights": {"learned_layers": 2}},
     "last learned": {"weights": {"learned_layers": -1}},
@@ -172,7 +173,7 @@ def test_several_episodes_cost_a_multiple():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("variant", ["default", "few channels", "3-layer", "head starts"])
+@pytest.mark.parametrize("variant", ["default", "few channels", "3-layer", "head starts", "plda"])
 def test_generating_and_classifying_count_what_the_model_does(variant):
     config = ModelConfig.model_validate(SMALL | VARIANTS[variant])
     model = HyperTransformer(config).eval()

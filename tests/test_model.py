@@ -7,7 +7,7 @@ import torch
 
 from htgen.config import ModelConfig
 from htgen.errors import ModelError
-from htgen.model import HyperTransformer, class_means, refine_means
+from htgen.model import HyperTransformer, class_means, linear, nearest_mean, refine_means
 
 WAY, SHOT, QUERY = 4, 2, 6
 
@@ -174,13 +174,15 @@ def test_refined_means_by_hand():
         (one * 1 + nine * 9) / (1 + one + nine),
         (4 + (1 - one) * 1 + (1 - nine) * 9) / (3 - one - nine),
     ]
-    found = refine_means(means, torch.tensor(0.1), features, labels)
+    logits = linear(features, *nearest_mean(means, torch.ones(1, 2), torch.tensor(0.1), None))
+    member = torch.tensor([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]])
+    found, counts = refine_means(features, member, logits, labels)
     assert found.flatten().tolist() == pytest.approx(expected)
+    assert counts.flatten().tolist() == pytest.approx([1 + one + nine, 3 - one - nine])
     ignore = torch.tensor([[False, False, False, True]])
     expected = [one / (1 + one), (4 + 1 - one) / (2 - one)]
-    assert refine_means(
-        means, torch.tensor(0.1), features, labels, ignore
-    ).flatten().tolist() == pytest.approx(expected)
+    found, _ = refine_means(features, member, logits, labels, ignore)
+    assert found.flatten().tolist() == pytest.approx(expected)
 
 
 @torch.no_grad()

@@ -56,6 +56,7 @@ OTHERS: dict[str, list[Any]] = {
     "weights.base": [False, True],
     "weights.prototypes": [False, True],
     "weights.refine_prototypes": [0, 1, 2],
+    "weights.plda": [False, True],
     "weights.learned_layers": [0, 1, -2],
     "cnn": list(SHAPES),
     "cnn.channels": [3, 5],
@@ -92,6 +93,7 @@ def allowed(settings: Settings) -> bool:
         or has(cnn__separate_query_norm=True, weights__generate_norm=True)
         or has(weights__prototypes=False, weights__refine_prototypes=1)  # nothing to refine
         or has(weights__prototypes=False, weights__refine_prototypes=2)
+        or has(weights__prototypes=False, weights__plda=True)
         or has(cnn="4-layer", cnn__kernel=5)  # wants large images
     )
 
@@ -259,6 +261,10 @@ def make_model(config: ModelConfig, seed: int, dtype: torch.dtype = torch.float6
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        if (plda := model.logits.plda) is not None:
+            plda.centre.normal_()
+            plda.directions.add_(torch.randn_like(plda.directions), alpha=0.3)
+            plda.prior_counts.exponential_()
     return model
 
 
@@ -301,7 +307,9 @@ def run_slow(model: HyperTransformer, batch: Batch) -> tuple[Tensor, dict[str, T
     gradients = torch.autograd.grad(
         sum(losses) / len(losses), list(tensors.values()), allow_unused=True, materialize_grads=True
     )
-    return torch.stack(logits).detach(), dict(zip(tensors, gradients, strict=True))
+    trained = {name for name, _ in model.named_parameters()}
+    found = {name: one for name, one in zip(tensors, gradients, strict=True) if name in trained}
+    return torch.stack(logits).detach(), found
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
@@ -407,7 +415,8 @@ def test_every_option_of_the_model_is_set_somewhere() -> None:
         options |= {name} if inner is None else {f"{name}.{key}" for key in inner}
     always = {"max_way", "embedding_dim", "shared.width"}
     initial_only = {"weights.base_scale"}
-    assert options - used == always | initial_only
+    elsewhere = {"weights.plda_floor"}  # for measuring
+    assert options - used == always | initial_only | elsewhere
 
 
 def choices() -> dict[str, tuple[Any, ...]]:

@@ -33,6 +33,16 @@ def calibrate(
             help="Round its weights to 16 bits, for a file of half the size; all figures are with that.",
         ),
     ] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting that is not for training: model.views, model.weights.refine_prototypes, "
+            "model.weights.plda or model.weights.plda_floor; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The store. Default: the one it was trained on.", show_default=False)
     ] = None,
@@ -69,7 +79,7 @@ def calibrate(
     from functools import partial
     from itertools import product
 
-    from htgen.calibrate import Outputs, collect, describe, fit
+    from htgen.calibrate import Outputs, collect, describe, fit, with_settings
     from htgen.checkpoint import build
     from htgen.cli.console import progress
     from htgen.cli.stores import check_store, open_store_of
@@ -100,8 +110,11 @@ def calibrate(
             f"{classes} classes, and '{loaded.name}' knows {loaded.max_way} at most",
             "a smaller --way, or a --split with more classes",
         )
-    file = loaded.file.in_half_precision() if half else loaded.file
-    model, images = build(file), load_images(store)
+    images = load_images(store)
+    file = with_settings(loaded.file, override, store, images) if override else loaded.file
+    if half:
+        file = file.in_half_precision()
+    model = build(file)
 
     shapes = [EpisodeShape(w, s, QUERY) for w, s in product(ways, shot or SHOTS)]
 
@@ -127,7 +140,7 @@ def calibrate(
         "data": {"name": store.name, "sha256": store.checksum},
     }
     if output is not None:
-        file = replace(file, provenance={**provenance, "calibration": document})
+        file = replace(file, provenance={**file.provenance, "calibration": document})
         write_bytes(output, file.to_bytes())
     if as_json:
         typer.echo(json.dumps({"generator": loaded.name, **document}, indent=2))
