@@ -455,7 +455,7 @@ def weighted_means(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     The mean of nothing is zero.
     """
     total = weight.sum(dim=2)
-    return (weight @ features) / total[:, :, None].clamp(min=torch.finfo(total.dtype).tiny), total
+    return (weight @ features) / total.masked_fill(total == 0, 1)[:, :, None], total
 
 
 def nearest_mean(

@@ -297,7 +297,8 @@ class LogitsGenerator:
 def weighted_means(features: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Means of samples `[E, S, F]`, weighted for each class `[E, n, S]`: `[E, n, F]`; sums of weights."""
     total = weight.sum(axis=2)
-    return (weight @ features) / np.maximum(total, np.finfo(total.dtype).tiny)[:, :, None], total
+    divisor: Floats = np.where(total == 0, np.ones_like(total), total)
+    return (weight @ features) / divisor[:, :, None], total
 
 
 def nearest_mean(

@@ -7,7 +7,7 @@ import torch
 
 from htgen.config import ModelConfig
 from htgen.errors import ModelError
-from htgen.model import HyperTransformer, class_means, linear, nearest_mean, refine_means
+from htgen.model import HyperTransformer, class_means, linear, nearest_mean, refine_means, weighted_means
 
 WAY, SHOT, QUERY = 4, 2, 6
 
@@ -163,6 +163,15 @@ def test_class_means_by_hand():
     assert class_means(features, labels, 2).tolist() == [[[2.0, 1.0], [5.0, 5.0]]]
     ignore = torch.tensor([[True, False, False, False]])
     assert class_means(features, labels, 2, ignore).tolist() == [[[3.0, 2.0], [5.0, 5.0]]]
+
+
+def test_the_mean_of_a_class_without_samples_is_zero_and_has_a_gradient():
+    features = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]], requires_grad=True)
+    means, counts = weighted_means(features, torch.tensor([[[1.0, 1.0], [0.0, 0.0]]]))
+    assert means.tolist() == [[[2.0, 3.0], [0.0, 0.0]]]
+    assert counts.tolist() == [[2.0, 0.0]]
+    means.sum().backward()
+    assert features.grad.tolist() == [[[0.5, 0.5], [0.5, 0.5]]]
 
 
 def test_refined_means_by_hand():
