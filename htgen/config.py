@@ -642,10 +642,10 @@ def change_config(config: Config, overrides: Iterable[str], origin: str) -> Conf
     Raises:
         ConfigError: an override is wrong; all faults at once.
     """
-    settings = config.model_dump(mode="json")
+    settings, places = config.model_dump(mode="json"), dict[str, str]()
     for override in overrides:
-        _set_value(settings, {}, *_parse_override(override))
-    return validate(Config, settings, origin, {})
+        _set_value(settings, places, *_parse_override(override))
+    return validate(Config, settings, origin, places)
 
 
 def validate(

@@ -37,20 +37,22 @@ def measure_plda(model: HyperTransformer, sampler: EpisodeSampler, tasks: int = 
             batch.support_images, batch.support_labels, batch.query_images, batch.slots, batch.ignore
         )
         features = head_features(output.activations[-1], model.spec)
-        labels = torch.cat([output.view.labels, batch.query_labels], dim=1)
+        support, views = batch.support_labels.shape[1], output.view.labels.shape[1]
+        features = torch.cat([features[:, :support], features[:, views:]], dim=1)  # no views of images
+        labels = torch.cat([batch.support_labels, batch.query_labels], dim=1)
         known = labels >= 0
-        if output.view.ignore is not None:
-            known[:, : output.view.ignore.shape[1]] &= ~output.view.ignore
-        parts = [
+        if batch.ignore is not None:
+            known[:, :support] &= ~batch.ignore
+        parts = (
             Variation.of(*(part[mask].cpu().numpy() for part in (one, own)))
             for one, own, mask in zip(features, labels, known, strict=True)
-        ]
+        )
         return reduce(add, parts)
 
     try:
         with product_precision("float32", sampler.device):
-            found = list(Crew.for_device(sampler.device).map(variation, range(0, tasks, step)))
+            found = reduce(add, Crew.for_device(sampler.device).map(variation, range(0, tasks, step)))
     finally:
         model.train(was_training)
-    for name, array in reduce(add, found).plda(model.config.weights.plda_floor).items():
+    for name, array in found.plda(model.config.weights.plda_floor).items():
         getattr(plda, name).copy_(torch.from_numpy(array))

@@ -63,6 +63,7 @@ class SupportView:
         label_ids: `[E, S]`, row of the label table: the class's slot, or the last row for no label.
         ignore: `[E, S]` bool or None, True for samples that are not to be seen.
         shared: shared features `[E, S, F]`, as a list of none or one.
+        copies: how often each image is there, itself and its views (`htgen.views`).
     """
 
     labels: Tensor
@@ -70,6 +71,7 @@ class SupportView:
     label_ids: Tensor
     ignore: Tensor | None
     shared: list[Tensor]
+    copies: int = 1
 
     @property
     def way(self) -> int:
@@ -294,10 +296,10 @@ class LogitsGenerator(nn.Module):
         seen = features if plda is None else plda.coordinates(features)
         member = _membership(view.labels, view.way, view.ignore).to(seen.dtype)
         means, counts = weighted_means(seen, member)
-        weight, bias = nearest_mean(means, counts, sharpness, plda)
+        weight, bias = nearest_mean(means, counts / view.copies, sharpness, plda)
         for _ in range(self.refinements):
             means, counts = refine_means(seen, member, linear(seen, weight, bias), view.labels, view.ignore)
-            weight, bias = nearest_mean(means, counts, sharpness, plda)
+            weight, bias = nearest_mean(means, counts / view.copies, sharpness, plda)
         return (weight, bias) if plda is None else plda.back(weight, bias)
 
 
@@ -371,6 +373,7 @@ class HyperTransformer(nn.Module):
             ignore: `[E, S]` bool, True for support images that are not to be seen.
         """
         self._check(support_images, slots)
+        without_views = support_images.shape[1]
         if not self.training and self.config.views > 1:
             support_images, support_labels, ignore = add_views(
                 support_images, support_labels, ignore, self.config.views, slots.shape[1]
@@ -381,7 +384,12 @@ class HyperTransformer(nn.Module):
         label_ids = slots.gather(1, support_labels.clamp(min=0))
         label_ids = label_ids.masked_fill(support_labels < 0, self.config.max_way)
         view = SupportView(
-            support_labels, slots, label_ids, ignore, self.shared_features(x[:support], ignore)
+            support_labels,
+            slots,
+            label_ids,
+            ignore,
+            self.shared_features(x[:support], ignore),
+            support // without_views,
         )
 
         conv_weights, activations = [], []
@@ -465,7 +473,7 @@ def nearest_mean(
 
     Args:
         means: `[E, n, F]`.
-        counts: `[E, n]`, of how many samples they are.
+        counts: `[E, n]`, of how many samples they are; views of an image are no further samples.
         plda: corrects the means and weighs their coordinates.
 
     Returns:

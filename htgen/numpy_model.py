@@ -130,13 +130,14 @@ class LocalFeatures:
 
 @dataclass(frozen=True)
 class SupportView:
-    """What every layer's generator sees: labels `[E, S]`, slots `[E, n]`, label ids `[E, S]`, and the
-    shared features `[E, S, F]` as a list of none or one."""
+    """What every layer's generator sees: labels `[E, S]`, slots `[E, n]`, label ids `[E, S]`, the shared
+    features `[E, S, F]` as a list of none or one, and how often each image is there."""
 
     labels: Integers
     slots: Integers
     label_ids: Integers
     shared: list[Floats]
+    copies: int
 
 
 class SliceGenerator:
@@ -285,12 +286,12 @@ class LogitsGenerator:
         seen = features if self.plda is None else self.plda.coordinates(features)
         member = (view.labels[:, None] == np.arange(view.slots.shape[1])[:, None]).astype(seen.dtype)
         means, counts = weighted_means(seen, member)
-        weight, bias = nearest_mean(means, counts, sharpness, self.plda)
+        weight, bias = nearest_mean(means, counts / np.float32(view.copies), sharpness, self.plda)
         for _ in range(self.refinements):
             logits = seen @ weight.swapaxes(1, 2) + bias[:, None]
             soft = softmax(logits).swapaxes(1, 2) * (view.labels < 0)[:, None]
             means, counts = weighted_means(seen, member + soft)
-            weight, bias = nearest_mean(means, counts, sharpness, self.plda)
+            weight, bias = nearest_mean(means, counts / np.float32(view.copies), sharpness, self.plda)
         return (weight, bias) if self.plda is None else self.plda.back(weight, bias)
 
 
@@ -354,12 +355,13 @@ class HyperTransformer:
         Returns:
             Tensors `[E, ...]` by the names of exported files (`htgen.bundle`).
         """
+        without_views = images.shape[1]
         images, labels, _ = add_views(images, labels, None, self.config.views, slots.shape[1])
         x = channels_last(images)
         label_ids = np.take_along_axis(slots, np.maximum(labels, 0), axis=1)
         label_ids = np.where(labels < 0, self.config.max_way, label_ids)
         shared = [] if self.shared is None else [self.shared(x)]
-        view = SupportView(labels, slots, label_ids, shared)
+        view = SupportView(labels, slots, label_ids, shared, images.shape[1] // without_views)
         tensors: dict[str, Floats] = {}
         for generator, conv in zip(self.convs, self.spec.convs, strict=True):
             weights = generator(x, view)

@@ -414,6 +414,13 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.config.optimizer.clip)
         self.optimizer.step()
 
+    def _check_weights(self) -> None:
+        if not all(torch.isfinite(p).all() for p in self.trained.parameters()):
+            raise RunError(
+                f"the weights of {self.config.name} are no longer numbers at step {self.step}",
+                self._divergence_remedy(),
+            )
+
     def _divergence_remedy(self) -> str:
         kept = "; the last saved state is still there" if self.run.state_path.exists() else ""
         return f"a lower optimizer.lr (now {self.config.optimizer.lr:g}), or optimizer.clip{kept}"
@@ -474,6 +481,7 @@ class Trainer:
         self._settle_sums()
         with self.averaged_weights():
             if self.plda_sampler is not None:
+                self._check_weights()
                 measure_plda(self.model, self.plda_sampler)
             result = evaluate(
                 self.model,
@@ -534,11 +542,7 @@ class Trainer:
         """
         if not self.processes.is_main:
             return
-        if not all(torch.isfinite(p).all() for p in self.trained.parameters()):
-            raise RunError(
-                f"the weights of {self.config.name} are no longer numbers at step {self.step}",
-                self._divergence_remedy(),
-            )
+        self._check_weights()
         self._settle_sums()
         tensors = dict(self.trained.state_dict())
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}

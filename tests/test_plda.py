@@ -11,14 +11,16 @@ import torch
 from htgen.calibrate import with_settings
 from htgen.checkpoint import RunFolder, build
 from htgen.cli import main
+from htgen.cnn import head_features
 from htgen.config import Config, dump_config
 from htgen.episodes import load_images
-from htgen.errors import ConfigError, ModelError
+from htgen.errors import ConfigError, DataError, ModelError, RunError
 from htgen.evaluate import evaluate
 from htgen.generator_format import GeneratorFile
+from htgen.measure_plda import measure_plda
 from htgen.model import HyperTransformer, Plda, linear, nearest_mean
 from htgen.plda import BETWEEN_FLOOR, Variation
-from htgen.train import Trainer
+from htgen.train import Trainer, plda_sampler
 
 FEATURES, WAY = 5, 4
 
@@ -175,6 +177,53 @@ def test_training_is_the_same_with_it_and_its_best_generator_is_measured(config,
     assert found.accuracy == pytest.approx(file.provenance["validation"]["accuracy"], abs=1e-9)
 
 
+@torch.no_grad()
+def test_only_labelled_images_that_are_seen_are_measured(config, store):
+    episodes = config.episodes.model_copy(update={"unlabeled": 1, "shot": 2, "remove_labeled": 0.9})
+    config = with_plda(config).model_copy(update={"episodes": episodes})
+    torch.manual_seed(0)
+    plain = HyperTransformer(config.model).eval()
+    sampler = plda_sampler(config, store, load_images(store))
+    parts, hidden = [], 0
+    for index in range(6):
+        batch = sampler.batch(index, 1)
+        hidden += int(batch.ignore.sum())
+        output = plain.run(
+            batch.support_images, batch.support_labels, batch.query_images, batch.slots, batch.ignore
+        )
+        features = head_features(output.activations[-1], plain.spec)[0].numpy()
+        labels = [*batch.support_labels[0].tolist(), *batch.query_labels[0].tolist()]
+        unseen = [*batch.ignore[0].tolist(), *[False] * len(batch.query_labels[0])]
+        kept = [
+            i for i, (label, out) in enumerate(zip(labels, unseen, strict=True)) if label >= 0 and not out
+        ]
+        parts.append(Variation.of(features[kept], np.array(labels)[kept]))
+    assert hidden > 6
+    measure_plda(plain, sampler, 6)
+    for name, expected in reduce(add, parts).plda(1.0).items():
+        np.testing.assert_allclose(
+            getattr(plain.logits.plda, name).abs().numpy(), np.abs(expected), rtol=1e-3, atol=1e-4
+        )
+    assert (plain.logits.plda.prior_counts > 0).all()
+
+
+@torch.no_grad()
+def test_views_of_an_image_are_no_further_samples(config):
+    """Turning and scaling an even image changes nothing, so its views repeat it."""
+    torch.manual_seed(0)
+    plain = HyperTransformer(with_plda(config).model).eval()
+    plain.logits.plda.prior_counts.exponential_()
+    for part in (plain.logits, *plain.convs):
+        part.scale.fill_(0)  # what transformers write does depend on how many images there are
+    images = torch.linspace(-1, 1, 6)[None, :, None, None, None].expand(1, 6, 1, 16, 16)
+    labels, slots = torch.arange(6)[None], torch.arange(6)[None]
+    several = HyperTransformer(plain.config.model_copy(update={"views": 5})).eval()
+    several.load_state_dict(plain.state_dict())
+    expected = plain(images, labels, images, slots)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(several(images, labels, images, slots), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_a_trained_generator_can_be_given_one(config, tmp_path, store):
     _, without = train(config, tmp_path / "plain")
     # The last step's weights may not be the best ones of both runs: one of its own is compared.
@@ -208,13 +257,33 @@ def test_the_floor_makes_it_trust_less_in_what_was_measured(config, tmp_path, st
 def test_only_settings_of_use_can_be_changed(config, tmp_path, store):
     _, file = train(config, tmp_path / "run")
     images = load_images(store)
-    with pytest.raises(ConfigError, match=r"optimizer\.lr is for training"):
+    with pytest.raises(ConfigError, match=r"optimizer\.lr cannot be changed"):
         with_settings(file, ["optimizer.lr=1"], store, images)
     with pytest.raises(ConfigError, match="plda_floor"):
         with_settings(file, ["model.weights.plda_floor=0"], store, images)
     with pytest.raises(ModelError, match="does not say how it was trained"):
         with_settings(replace(file, provenance={}), ["model.views=2"], store, images)
-    assert with_settings(file, ["model.views=2"], store, images).model.views == 2
+    found = with_settings(file, ["model.views=2"], store, images)
+    assert found.model.views == 2
+    assert found.provenance["validation"] is None  # what was measured with other settings
+    assert file.provenance["validation"] is not None
+
+
+def test_other_data_are_not_measured(config, tmp_path, store):
+    _, file = train(config, tmp_path / "run")
+    file = replace(file, provenance={**file.provenance, "data": {"name": "toy", "sha256": "0" * 64}})
+    with pytest.raises(DataError, match="holds other data"):
+        with_settings(file, ["model.weights.plda=true"], store, load_images(store))
+
+
+def test_weights_that_are_no_numbers_are_told_before_they_are_measured(config, tmp_path):
+    with RunFolder(tmp_path / "run") as run:
+        trainer = Trainer(with_plda(config), run)
+        run.start(dump_config(trainer.config), overwrite=False)
+        with torch.no_grad():
+            trainer.average["logits.log_sharpness"].fill_(float("nan"))
+        with pytest.raises(RunError, match="no longer numbers"):
+            trainer._validate()
 
 
 def test_calibrate_writes_the_changed_generator(config, tmp_path, capsys):
@@ -230,5 +299,5 @@ def test_calibrate_writes_the_changed_generator(config, tmp_path, capsys):
     assert file.tensors["logits.plda.directions"].dtype == np.float16
     out.unlink()
     assert main([*command, "--set", "train.steps=7", "-o", str(out)]) != 0
-    assert "train.steps is for training" in capsys.readouterr().err
+    assert "train.steps cannot be changed" in capsys.readouterr().err
     assert not out.exists()
