@@ -110,31 +110,10 @@ def augmentation(config: AugmentConfig) -> Augmentation | None:
     return None if made == Augmentation() else made
 
 
-def training_sampler(
-    config: Config,
-    store: Store,
-    images: Tensor | np.ndarray,
-    device: torch.device | str = "cpu",
-) -> EpisodeSampler:
-    """The episodes that a generator is trained on; arguments as of `EpisodeSampler.from_store`."""
-    return EpisodeSampler.from_store(
-        store,
-        config.data.train,
-        episode_shape(config.episodes),
-        images=images,
-        slot_count=config.model.max_way,
-        seed=config.seed,
-        stream="train",
-        period=config.train.episodes_per_step,
-        augmentation=augmentation(config.augment),
-        device=device,
-    )
-
-
 def plda_sampler(
     config: Config, store: Store, images: Tensor | np.ndarray, device: torch.device | str = "cpu"
 ) -> EpisodeSampler:
-    """The same classes as they are, without augmentation, for `measure_plda`."""
+    """Tasks of the training classes as they are, without augmentation, for `measure_plda`."""
     return EpisodeSampler.from_store(
         store,
         config.data.train,
@@ -221,7 +200,18 @@ class Trainer:
         self.store = open_store(config.data.store)
         self._check_store()
         images = load_images(self.store, self.device)
-        self.train_sampler = training_sampler(config, self.store, images, self.device)
+        self.train_sampler = EpisodeSampler.from_store(
+            self.store,
+            config.data.train,
+            episode_shape(config.episodes),
+            images=images,
+            slot_count=config.model.max_way,
+            seed=config.seed,
+            stream="train",
+            period=config.train.episodes_per_step,
+            augmentation=augmentation(config.augment),
+            device=self.device,
+        )
         self.val_sampler = EpisodeSampler.from_store(
             self.store,
             config.data.val,
