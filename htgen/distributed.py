@@ -5,6 +5,7 @@ part of each step's episodes, gradients are averaged, and rank 0 alone writes an
 that was started otherwise is `ALONE`, for which nothing here does anything.
 """
 
+import atexit
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -128,10 +129,8 @@ class Processes:
             LostContact: another process failed in its last work, such as saving.
         """
         if self.count > 1:
-            import torch.distributed as dist
-
             self.gather(None)
-            dist.destroy_process_group()
+            _end_group()
 
     @contextmanager
     def _contact(self) -> Iterator[None]:
@@ -169,6 +168,9 @@ def join(device: str) -> tuple[Processes, str]:
 
     import torch
     import torch.distributed as dist
+
+    # Loaded by torch's optimizers, and its functions' defaults keep the group that there is at that time.
+    import torch.distributed.nn.functional
     from torch.distributed.rendezvous import rendezvous
 
     processes = Processes(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
@@ -194,6 +196,7 @@ def join(device: str) -> tuple[Processes, str]:
         dist.init_process_group(
             backend, store=store, rank=processes.rank, world_size=processes.count, timeout=PATIENCE
         )
+        atexit.register(_end_group)
     except (RuntimeError, ValueError) as error:
         raise RunError(
             f"process {processes.rank} of {processes.count} cannot reach the others at "
@@ -201,6 +204,17 @@ def join(device: str) -> tuple[Processes, str]:
             "the same torchrun command on every machine, with an address that all can reach",
         ) from error
     return processes, device
+
+
+def _end_group() -> None:
+    """End the connections and the threads of gloo, on this side alone.
+
+    A thread that still lets go of a tensor when Python ends makes the process abort (signal 6).
+    """
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _reason(error: Exception) -> str:

@@ -35,6 +35,23 @@ Trainer._train_step = train_step
 sys.exit(main(sys.argv[1:]))
 """
 
+AT_THE_END = """
+import atexit, sys, weakref
+import torch.distributed as dist
+from htgen import distributed
+
+plain_join, groups = distributed.join, []
+
+def join(device):
+    joined = plain_join(device)
+    groups.append(weakref.ref(dist.GroupMember.WORLD))
+    return joined
+
+distributed.join = join
+# Called after what `join` registers.
+atexit.register(lambda: print("lives on" if groups[0]() else "ended", file=sys.stderr))
+"""
+
 
 def torchrun(*arguments: str | Path, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """Two processes of one thread each; `arguments` are a module or script and what it is told."""
@@ -183,6 +200,18 @@ def test_a_restart_that_finds_no_state_starts_over_and_never_touches_the_run_of_
     assert ran.returncode != 0
     assert ran.stderr.count("already holds a run") == 2  # at the start and at the restart, by rank 0 alone
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_no_group_of_processes_outlives_its_work(write_config, tmp_path):
+    # Its threads would, and one that still lets go of a tensor when Python ends aborts the process.
+    config = write_config("toy.yaml", "adamw", dropout=0.0)
+    script = tmp_path / "dies.py"
+    for step, ended in (-1, 2), (2, 1):  # all goes well; rank 0 is lost
+        script.write_text(AT_THE_END + WRAPPER.format(step=step, rank=0, signal="SIGKILL"))
+        ran = torchrun(script, "train", "--config", config, "--run-folder", tmp_path / f"run{step}")
+        assert (ran.returncode == 0) == (ended == 2), ran.stderr
+        assert ran.stderr.splitlines().count("ended") == ended, ran.stderr
+        assert "lives on" not in ran.stderr
 
 
 def test_a_signal_to_one_process_stops_all_at_the_same_step(write_config, tmp_path):
