@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--way", type=int, nargs="*", default=[20])
     parser.add_argument("--shot", type=int, nargs="*", default=[1, 5])
+    parser.add_argument("--query", type=int, default=10, help="of each class, when measured")
     parser.add_argument("--tasks", type=int, default=600)
     parser.add_argument("--split", default=None, help="where to measure; default: the validation classes")
     parser.add_argument("--device", default="cpu")
@@ -158,7 +159,7 @@ def main() -> None:
                 sampler = EpisodeSampler.from_store(
                     trainer.store,
                     split,
-                    EpisodeShape(way, shot, 10),
+                    EpisodeShape(way, shot, options.query),
                     images=images,
                     slot_count=config.model.max_way,
                     seed=0,

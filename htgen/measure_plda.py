@@ -7,6 +7,7 @@ import torch
 
 from htgen.cnn import head_features
 from htgen.crew import Crew
+from htgen.distributed import ALONE, Processes
 from htgen.episodes import EpisodeSampler
 from htgen.evaluate import tasks_at_once
 from htgen.model import HyperTransformer
@@ -17,13 +18,19 @@ TASKS = 128
 
 
 @torch.no_grad()
-def measure_plda(model: HyperTransformer, sampler: EpisodeSampler, tasks: int = TASKS) -> None:
+def measure_plda(
+    model: HyperTransformer, sampler: EpisodeSampler, tasks: int = TASKS, processes: Processes = ALONE
+) -> None:
     """Set the PLDA of a generator that has one, from support and query images of its sampler's first tasks.
 
     Args:
         model: the generator, on the sampler's device; left in the mode it was in.
         sampler: gives tasks of the classes that the generator was trained on.
         tasks: how many.
+        processes: among these the tasks are shared out; all of them come to the same.
+
+    Raises:
+        LostContact: another process is gone.
     """
     plda = model.logits.plda
     assert plda is not None
@@ -49,10 +56,13 @@ def measure_plda(model: HyperTransformer, sampler: EpisodeSampler, tasks: int = 
         )
         return reduce(add, parts)
 
+    starts = range(0, tasks, step)[processes.rank :: processes.count]
     try:
         with product_precision("float32", sampler.device):
-            found = reduce(add, Crew.for_device(sampler.device).map(variation, range(0, tasks, step)))
+            own = [*Crew.for_device(sampler.device).map(variation, starts)]
     finally:
         model.train(was_training)
-    for name, array in found.plda(model.config.weights.plda_floor).items():
+    # One sum of each process, and none of one that had no tasks: a message of a few megabytes.
+    sums = (part for parts in processes.gather([reduce(add, own)] if own else []) for part in parts)
+    for name, array in reduce(add, sums).plda(model.config.weights.plda_floor).items():
         getattr(plda, name).copy_(torch.from_numpy(array))

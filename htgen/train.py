@@ -472,7 +472,7 @@ class Trainer:
         with self.averaged_weights():
             if self.plda_sampler is not None:
                 self._check_weights()
-                measure_plda(self.model, self.plda_sampler)
+                measure_plda(self.model, self.plda_sampler, processes=self.processes)
             result = evaluate(
                 self.model,
                 self.val_sampler,
@@ -597,12 +597,11 @@ class Trainer:
 
     def _check_unchanged(self, before: dict[str, Any]) -> None:
         """Going on means with the same settings, but for those that do not touch what is trained."""
-        now = flatten(self.config.model_dump(mode="json"))
-        changed = [
-            key
-            for key, value in flatten(before).items()
-            if now.get(key, value) != value and key not in CHANGEABLE
-        ]
+        # What there was no setting for when the run began is as it was without it: the default.
+        then, now = (
+            flatten(config.model_dump(mode="json")) for config in (Config.model_validate(before), self.config)
+        )
+        changed = [key for key, value in then.items() if now[key] != value and key not in CHANGEABLE]
         if changed:
             raise RunError(
                 f"{self.run.config_path} was changed since the run began: {', '.join(changed)}",

@@ -1,5 +1,6 @@
 """The PLDA of the logits layer against dense Gaussian algebra, and where it comes from."""
 
+import json
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -9,10 +10,11 @@ import pytest
 import torch
 
 from htgen.calibrate import with_settings
-from htgen.checkpoint import RunFolder, build
+from htgen.checkpoint import RunFolder, build, read_state, write_state
 from htgen.cli import main
 from htgen.cnn import head_features
 from htgen.config import Config, dump_config
+from htgen.distributed import Processes
 from htgen.episodes import load_images
 from htgen.errors import ConfigError, DataError, ModelError, RunError
 from htgen.evaluate import evaluate
@@ -175,6 +177,50 @@ def test_training_is_the_same_with_it_and_its_best_generator_is_measured(config,
     # What its validation says is what it scores.
     found = evaluate(build(file), trainer.val_sampler, config.train.val_tasks)
     assert found.accuracy == pytest.approx(file.provenance["validation"]["accuracy"], abs=1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tasks", [8, 40, 72])  # of 16 in a batch: nothing for the last two, nothing for one
+def test_processes_share_out_what_is_measured(tasks, config, store):
+    def generator() -> HyperTransformer:
+        torch.manual_seed(0)
+        return HyperTransformer(with_plda(config).model).eval()
+
+    sums: list[list[Variation]] = []
+
+    class Told(Processes):
+        """What the others measured before is told to this one."""
+
+        def gather(self, value):
+            sums.append(value)
+            return list(sums)
+
+    sampler = plda_sampler(config, store, load_images(store), torch.device("cpu"))
+    alone, last = generator(), generator()
+    measure_plda(alone, sampler, tasks)
+    for rank in range(3):
+        measure_plda(last if rank == 2 else generator(), sampler, tasks, Told(rank, 3))
+    assert [len(part) for part in sums] == {8: [1, 0, 0], 40: [1, 1, 1], 72: [1, 1, 1]}[tasks]
+    batch = sampler.batch(0, 4)
+    images = batch.support_images, batch.support_labels, batch.query_images, batch.slots
+    torch.testing.assert_close(last(*images), alone(*images), rtol=0, atol=1e-4)
+    assert not torch.equal(alone(*images), generator()(*images))
+
+
+def test_a_run_does_not_go_on_with_one_that_it_began_without(config, tmp_path):
+    train(config, tmp_path / "run")
+    state = tmp_path / "run" / "latest.safetensors"
+    header, tensors = read_state(state)
+    before = json.loads(header["config"])
+    del before["model"]["weights"]["plda"], before["model"]["weights"]["plda_floor"]  # a state of before
+    write_state(
+        state, header | {"config": json.dumps(before)}, {k: torch.tensor(v) for k, v in tensors.items()}
+    )
+    with RunFolder(tmp_path / "run") as run:
+        Trainer(config, run, resuming=True).resume()
+        trainer = Trainer(with_plda(config), run, resuming=True)
+        with pytest.raises(RunError, match=r"changed since the run began: model\.weights\.plda\n"):
+            trainer.resume()
 
 
 @torch.no_grad()
