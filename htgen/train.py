@@ -38,7 +38,7 @@ from htgen.losses import Scalars, TrainingLoss
 from htgen.measure_plda import measure_plda
 from htgen.model import HyperTransformer
 from htgen.precision import product_precision
-from htgen.replay import Replay
+from htgen.replay import CudaGraphs, Replay
 from htgen.version import __version__
 
 
@@ -239,7 +239,7 @@ class Trainer:
         recordable = isinstance(images, Tensor) and not config.train.head_steps
         self._replay: Replay[_Kind, Gradients] | None = None
         if self.device.type == "cuda" and recordable:
-            self._replay = Replay(self._differentiate_part, self.device)
+            self._replay = Replay(CudaGraphs(self.device))
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         groups = parameter_groups(self.trained, config.optimizer.weight_decay)
         self.optimizer: torch.optim.Optimizer = (
@@ -356,7 +356,7 @@ class Trainer:
         def work(part: range) -> Gradients:
             kind = _Kind(self.train_sampler.counts(first), len(part), len(part) / count)
             if self._replay is not None:
-                return self._replay(kind, first + part.start)
+                return self._replay(self._differentiate_part, kind, first + part.start)
             return self._differentiate_part(kind, torch.tensor(first + part.start, device=self.device))
 
         parts = self.crew.share(count)

@@ -82,3 +82,10 @@ def toy_values(store_path: Path) -> dict:
             "save_every": 3,
         },
     }
+
+
+@pytest.fixture
+def episodes_apart(monkeypatch):
+    """The layout and the operations that GPUs take, on the CPU."""
+    for module in ("cnn", "batch_norm", "tokens"):
+        monkeypatch.setattr(f"htgen.{module}.episodes_side_by_side", lambda device: False)

@@ -15,12 +15,6 @@ from htgen.model import HyperTransformer
 from htgen.train import Trainer
 
 
-@pytest.fixture
-def episodes_apart(monkeypatch):
-    for module in (htgen.cnn, htgen.batch_norm, htgen.tokens):
-        monkeypatch.setattr(module, "episodes_side_by_side", lambda device: False)
-
-
 def conv_spec(kernel=3, stride=1, same=True) -> ConvSpec:
     out = -(-6 // stride) if same else (6 - kernel) // stride + 1
     return ConvSpec("conv", 3, 4, kernel, stride, same, False, 6, out)

@@ -1,4 +1,4 @@
-"""Training on a GPU, where steps are recorded and replayed. Without one there is nothing to test here."""
+"""Training on a GPU, where steps are recorded and replayed; tests/test_recorded_steps.py needs none."""
 
 import pytest
 import torch
