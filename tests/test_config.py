@@ -350,9 +350,8 @@ def test_an_alias_of_what_contains_it_is_refused(tmp_path, text):
 )
 def test_aliases_that_grow_without_end_are_refused_at_once(tmp_path, first, more):
     lines = [f"a0: &a0 {first}", *(f"a{i}: &a{i} {more.format(f'a{i - 1}')}" for i in range(1, 60))]
-    started = time.monotonic()
+    # 2 to the 60th values: a test that ends has not made them.
     assert "more than 10000 values" in faults(write(tmp_path, "\n".join(lines)))
-    assert time.monotonic() - started < 10
 
 
 def test_deep_nesting_is_refused(tmp_path):

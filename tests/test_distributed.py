@@ -252,4 +252,4 @@ def test_two_processes_agree_when_the_time_is_over(write_config, tmp_path):
     steps = [line["step"] for line in metrics(tmp_path / "run") if line["event"] == "train"]
     assert steps == list(range(1, header["step"] + 1))
     assert header["step"] > 4  # as many as `steps` says
-    assert 60 * 0.02 <= header["seconds"] < 30
+    assert header["seconds"] >= 60 * 0.02
