@@ -4,6 +4,8 @@ What a step decides in Python, the numbers that it reads from tensors, and the m
 all as in the recording when it is repeated. Whatever should not be shows here as another result.
 """
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -55,9 +57,9 @@ class OperationRecorder:
         # A recording only notes what is to be done: it draws no random numbers, and nothing may be read from
         # it before it is repeated.
         torch.set_rng_state(random)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and leaf.is_floating_point():
-                leaf.detach().fill_(float("nan"))
+        for tensor in tensors(result):
+            if tensor.is_floating_point():
+                tensor.detach().fill_(float("nan"))
         return lambda: self._repeat(tape), result
 
     @staticmethod
@@ -124,8 +126,9 @@ def test_recorded_steps_are_the_steps_themselves(store_path, tmp_path, request, 
     assert trainer._replay is not None
     assert len(trainer._replay._recorded) >= 2  # of two ways by two shots
     assert got == want
-    for name, tensor in plain.trained.state_dict().items():
-        assert torch.equal(trainer.trained.state_dict()[name], tensor), name
+    state = trainer.trained.state_dict()
+    for key, tensor in plain.trained.state_dict().items():
+        assert torch.equal(state[key], tensor), key
 
 
 def test_masks_of_dropout_are_drawn_anew(store_path, tmp_path):
@@ -147,9 +150,6 @@ def test_a_resumed_run_records_anew_and_goes_on_exactly(store_path, tmp_path):
 
 
 def test_a_trainer_is_freed_with_its_last_reference(store_path, tmp_path):
-    import gc
-    import weakref
-
     trainer, _ = train(values_of(store_path, 4), tmp_path / "run", recorded=True)
     gc.collect()
     gc.disable()
