@@ -91,9 +91,9 @@ class Effort:
 
 
 QUICK = Effort(
-    matrix=256,
-    matrix_warmup=1,
-    matrix_repeats=3,
+    matrix=1024,  # smaller ones are products of a cold machine: floors above what is measured then
+    matrix_warmup=2,
+    matrix_repeats=5,
     classes=40,
     train_steps=1,
     train_warmup=1,
