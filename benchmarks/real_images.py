@@ -14,7 +14,6 @@ import random
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,7 @@ from PIL import Image, ImageFilter
 
 from htgen.checkpoint import build
 from htgen.generator import Generator, load_generator
-from htgen.images import Preprocessing
-from htgen.ink import DRAWING_STEPS, NO_STEPS, InkSteps
+from htgen.images import Preprocessing, Step
 from htgen.model import HyperTransformer
 from htgen.pixels import scale_pixels
 
@@ -33,13 +31,16 @@ from draw_symbols import SYMBOLS, draw
 
 SHOT, QUERY, TASKS, TASKS_PER_BATCH = 1, 4, 48, 16
 
-STEPS = {
-    "as it is": NO_STEPS,
-    "+flatten": replace(NO_STEPS, flatten=True),
-    "+crop": replace(NO_STEPS, flatten=True, crop=DRAWING_STEPS.crop),
-    "+contrast": replace(NO_STEPS, flatten=True, crop=DRAWING_STEPS.crop, contrast=True),
-    "+stroke": DRAWING_STEPS,
-}
+STEPS: tuple[Step, ...] = (
+    "transparency",
+    "polarity",
+    "aspect",
+    "flatten",
+    "crop",
+    "contrast",
+    "stroke",
+)
+"""In the order in which the columns add them."""
 
 
 # ------------------------------------------------------------------------------------------------- damage
@@ -199,17 +200,14 @@ def accuracy(model: HyperTransformer, images: np.ndarray, way: int) -> float:
 
 def report(generator: Generator, title: str, classes: list[list[Image.Image]], way: int) -> None:
     print(f"\n{title}, {way}-way {SHOT}-shot\n")
-    print(f"| damage | {' | '.join(STEPS)} |")
-    print("|---|" + "---|" * len(STEPS))
-    model, preprocessings = build(generator.file), [with_steps(generator, steps) for steps in STEPS.values()]
+    print(f"| damage | none | +{' | +'.join(STEPS)} |")
+    print("|---|" + "---|" * (len(STEPS) + 1))
+    model, all_steps = build(generator.file), generator.preprocessing
+    preprocessings = [all_steps.without(*STEPS[count:]) for count in range(len(STEPS) + 1)]
     for name, damage in {**DAMAGES, "another for each image": mixed}.items():
         columns = prepare(classes, damage, preprocessings)
         cells = [f"{accuracy(model, images, way):.1f}" for images in columns]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
-
-
-def with_steps(generator: Generator, steps: InkSteps) -> Preprocessing:
-    return replace(generator.preprocessing, steps=steps)
 
 
 def main() -> None:

@@ -31,12 +31,14 @@ from htgen.ink import Pixels as Pixels
 
 Ink = Literal["bright", "dark", "none"]
 Fit = Literal["pad", "crop", "stretch"]
-Step = Literal["polarity", "flatten", "crop", "contrast", "stroke", "aspect"]
+Transparency = Literal["fill", "ignore"]
+Step = Literal["transparency", "polarity", "flatten", "crop", "contrast", "stroke", "aspect"]
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "channels": (1, 3),
-    "ink": ("bright", "dark", "none"),
-    "fit": ("pad", "crop", "stretch"),
+    "ink": get_args(Ink),
+    "fit": get_args(Fit),
+    "transparency": get_args(Transparency),
 }
 MAX_SIZE = 4096
 _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
@@ -47,7 +49,7 @@ _OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
 
 
 def load_image(path: str | Path) -> Image.Image:
-    """Read an image file upright, as mode `L` (grey) or `RGB`; see `decode_image`.
+    """Read an image file upright, with its transparency; see `decode_image`.
 
     Raises:
         DataError: the file is missing, empty, truncated, damaged, too large or no image.
@@ -69,16 +71,14 @@ def load_image(path: str | Path) -> Image.Image:
 def decode_image(file: BinaryIO, name: str) -> Image.Image:
     """Decode the first frame of an open image file, in any format and mode that Pillow reads.
 
-    The EXIF rotation is applied. What is transparent is filled with white when the opaque part is dark on
-    average and with black when it is bright, so that ink on a transparent background stays visible. 16-bit
-    values keep their upper 8 bits.
+    The EXIF rotation is applied. 16-bit values keep their upper 8 bits.
 
     Args:
         file: open in binary mode, at the start of the image.
         name: how errors call the file.
 
     Returns:
-        An image of mode `L` (grey) or `RGB`.
+        An image of mode `L` (grey) or `RGB`, or `LA` or `RGBA` where the file tells what is transparent.
 
     Raises:
         DataError: the file is empty, truncated, damaged, too large or no image.
@@ -110,13 +110,17 @@ def _is_empty(file: BinaryIO) -> bool:
 
 
 def _simplify(image: Image.Image) -> Image.Image:
-    """Bring any mode to `L` or `RGB`."""
-    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+    """Bring any mode to `L`, `LA`, `RGB` or `RGBA`."""
+    if image.mode in ("L", "LA", "RGB", "RGBA") and "transparency" not in image.info:
         return image.copy()
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _scale_to_8_bits(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _fill_transparency(image)
+        if image.mode == "La":  # Pillow turns it into nothing else
+            return image.convert("LA")
+        is_grey = image.mode in ("1", "L")
+        image = image.convert("RGBA")  # which all the others become
+        return image.convert("LA") if is_grey else image
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
@@ -140,16 +144,19 @@ def _scale_to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values).astype(np.uint8))
 
 
-def _fill_transparency(image: Image.Image) -> Image.Image:
-    """Put the image on white when what is opaque is dark on average, else on black."""
-    is_grey = image.mode in ("1", "L", "LA", "La")
-    image = image.convert("RGBA")
+def _without_transparency(image: Image.Image, transparency: Transparency) -> Image.Image:
+    """An image of a mode that `_simplify` gives -> `L` or `RGB`."""
+    if image.mode in ("L", "RGB"):
+        return image
+    mode = "L" if image.mode == "LA" else "RGB"
+    if transparency == "ignore":
+        return image.convert(mode)
     opacity = np.asarray(image.getchannel("A"), dtype=np.float64)
     # Premultiplied by nothing: the colours under full transparency are arbitrary, so they get no weight.
-    grey = np.asarray(image.convert("RGB").convert("L"), dtype=np.float64)
+    grey = np.asarray(image.convert(mode).convert("L"), dtype=np.float64)
     is_dark = (grey * opacity).sum() < 127.5 * opacity.sum() or not opacity.any()
     canvas = Image.new("RGBA", image.size, (255, 255, 255, 255) if is_dark else (0, 0, 0, 255))
-    return Image.alpha_composite(canvas, image).convert("L" if is_grey else "RGB")
+    return Image.alpha_composite(canvas, image.convert("RGBA")).convert(mode)
 
 
 # ---------------------------------------------------------------------------------------------- preprocessing
@@ -167,6 +174,9 @@ class Preprocessing:
         fit: how an image that is not square becomes so: `pad` with its background, `crop` its centre,
             `stretch`.
         steps: what is done with grey drawings (`channels` 1, `ink` not `none`) before they are scaled down.
+        transparency: what is transparent is filled (`fill`) with white when the opaque part is dark on
+            average and with black when it is bright, so that ink on no background stays visible; or all is
+            taken as opaque (`ignore`), in the colours that lie beneath.
 
     Raises:
         ValueError: a value outside its range.
@@ -177,6 +187,7 @@ class Preprocessing:
     ink: Ink
     fit: Fit
     steps: InkSteps = NO_STEPS
+    transparency: Transparency = "fill"
 
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 1 <= self.size <= MAX_SIZE:
@@ -200,7 +211,8 @@ class Preprocessing:
         return replace(self, steps=DRAWING_STEPS)
 
     def without(self, *steps: Step) -> "Preprocessing":
-        """The same without some steps; without `aspect`, images are stretched to a square.
+        """The same without some steps; without `aspect`, images are stretched to a square, and without
+        `transparency` they are taken as opaque.
 
         Raises:
             ValueError: there is no such step.
@@ -211,20 +223,26 @@ class Preprocessing:
                 raise ValueError(f"there is no step {step!r}: {', '.join(get_args(Step))}")
             if step == "aspect":
                 changed = replace(changed, fit="stretch")
+            elif step == "transparency":
+                changed = replace(changed, transparency="ignore")
             else:
                 off: dict[str, Any] = {step: type(getattr(NO_STEPS, step))(0)}
                 changed = replace(changed, steps=replace(changed.steps, **off))
         return changed
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain JSON values; steps are left out where there are none."""
+        """The record as plain JSON values; what is as it was before there were such keys is left out."""
         record: dict[str, Any] = {
             "size": self.size,
             "channels": self.channels,
             "ink": self.ink,
             "fit": self.fit,
         }
-        return record if self.steps == NO_STEPS else {**record, "steps": self.steps.to_dict()}
+        if self.steps != NO_STEPS:
+            record["steps"] = self.steps.to_dict()
+        if self.transparency != "fill":
+            record["transparency"] = self.transparency
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
@@ -250,7 +268,7 @@ class Preprocessing:
 
     def read(self, image: Image.Image) -> "Reading":
         """Look at an image: what it is, and what a CNN sees of it."""
-        return Reading(_simplify(image), self)
+        return Reading(_without_transparency(_simplify(image), self.transparency), self)
 
     def apply(self, image: Image.Image) -> Pixels:
         """Return the image as uint8 `[size, size, channels]`."""

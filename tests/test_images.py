@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageOps
 from htgen.errors import DataError, ModelError
 from htgen.images import (
     Preprocessing,
+    Transparency,
     class_folders,
     decode_image,
     find_images,
@@ -137,13 +138,27 @@ def on_transparent(ink: int, mode: str) -> bytes:
     return encoded(image.convert(mode), "PNG")
 
 
+def shown(content: bytes, transparency: Transparency = "fill") -> np.ndarray:
+    """What a CNN of 40x40 sees of a file of that size, `[40, 40]`."""
+    return Preprocessing(40, 1, "none", "pad", transparency=transparency).apply(decoded(content))[..., 0]
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (60, 255), (255, 0), (200, 0)])
 def test_transparency_contrasts_with_the_ink(mode: str, ink: int, paper: int) -> None:
-    image = np.asarray(decoded(on_transparent(ink, mode)).convert("L"))
+    image = shown(on_transparent(ink, mode))
     assert image[0, 0] == paper
     assert image[20, 20] == ink
-    assert decoded(on_transparent(ink, mode)).mode == ("L" if mode == "LA" else "RGB")
+    assert decoded(on_transparent(ink, mode)).mode == mode
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_can_be_ignored(mode: str) -> None:
+    image = Image.new("LA", (40, 40), (90, 0))
+    image.paste((90, 255), (0, 0, 20, 40))
+    content = encoded(image.convert(mode), "PNG")
+    assert (shown(content)[:, 20:] == 255).all()
+    assert (shown(content, "ignore") == 90).all()
 
 
 @pytest.mark.parametrize("ink", [0, 255])
@@ -153,13 +168,12 @@ def test_transparent_palette_and_key_colour(ink: int) -> None:
     hidden = palette.getpixel((0, 0))
     keyed = encoded(drawing(ink=ink, paper=128), "PNG", transparency=128)
     for content in (encoded(palette, "PNG", transparency=hidden), keyed):
-        image = np.asarray(decoded(content).convert("L"))
+        image = shown(content)
         assert (image[0, 0], image[20, 20]) == (key, ink)
 
 
 def test_wholly_transparent_image_is_an_empty_page() -> None:
-    image = decoded(encoded(Image.new("RGBA", (5, 5), (9, 9, 9, 0)), "PNG"))
-    assert np.asarray(image).min() == 255
+    assert shown(encoded(Image.new("RGBA", (40, 40), (9, 9, 9, 0)), "PNG")).min() == 255
 
 
 # ------------------------------------------------------------------------------------------- hostile files
@@ -302,6 +316,7 @@ PREPROCESSINGS = st.builds(
     channels=st.sampled_from([1, 3]),
     ink=st.sampled_from(["bright", "dark", "none"]),
     fit=st.sampled_from(["pad", "crop", "stretch"]),
+    transparency=st.sampled_from(["fill", "ignore"]),
 )
 
 
@@ -310,7 +325,9 @@ PREPROCESSINGS = st.builds(
     preprocessing=PREPROCESSINGS,
     width=st.integers(1, 50),
     height=st.integers(1, 50),
-    mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "YCbCr", "HSV"]),
+    mode=st.sampled_from(
+        ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "I", "F", "I;16", "YCbCr", "HSV"]
+    ),
 )
 def test_any_image_becomes_a_square(preprocessing: Preprocessing, width: int, height: int, mode: str) -> None:
     pixels = preprocessing.apply(Image.new(mode, (width, height)))

@@ -416,6 +416,7 @@ def test_steps_are_for_grey_drawings() -> None:
 def test_any_step_can_be_left_out() -> None:
     assert FULL.without("polarity", "flatten", "crop", "contrast", "stroke").steps == InkSteps(polarity=False)
     assert FULL.without("aspect").fit == "stretch"
+    assert FULL.without("transparency").transparency == "ignore"
     assert FULL.without() == FULL
     with pytest.raises(ValueError, match="no step 'sharpen'"):
         FULL.without("sharpen")

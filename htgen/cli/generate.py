@@ -32,6 +32,9 @@ def generate(
     generator: Annotated[
         str, typer.Option(help="One that ships, a generator file, or a run folder.")
     ] = DEFAULT_GENERATOR,
+    no_transparency: Annotated[
+        bool, typer.Option("--no-transparency", help="Take all as opaque, in the colours that lie beneath.")
+    ] = False,
     no_polarity: Annotated[
         bool, typer.Option("--no-polarity", help="Drawings: do not turn dark on light over.")
     ] = False,
@@ -83,6 +86,7 @@ def generate(
 
     loaded = load_generator(generator)
     left_out_steps: dict[Step, bool] = {
+        "transparency": no_transparency,
         "polarity": no_polarity,
         "flatten": no_flatten,
         "crop": no_crop,

@@ -155,6 +155,9 @@ def test_steps_are_recorded_in_the_file_and_each_can_be_left_out(run_path, suppo
         assert (every in said) == (step == "polarity")
     assert main([*command, "--no-aspect"]) == 0
     assert Bundle.load(output).preprocessing.fit == "stretch"
+    assert main([*command, "--no-transparency"]) == 0
+    assert Bundle.load(output).preprocessing.transparency == "ignore"
+    assert Bundle.load(output).preprocessing.steps == DRAWING_STEPS
     assert main(["inspect", str(output)]) == 0
     assert "crop 0.9" in capsys.readouterr().out
 
