@@ -2,12 +2,14 @@
 
     python benchmarks/peers.py prototypical --config glyph-8 --run runs/peer
     python benchmarks/peers.py maml --config glyph-8 --run runs/peer --shot 1 5 --way 20
+    python benchmarks/peers.py prototypical --config glyph-8 --run runs/peer --trained --plda
 
 Everything that is not the method is the package's own: CNN, norms, augmentation, optimiser, averaged weights,
 choice of the checkpoint on validation classes. So a difference is the method's.
 
 * prototypical: learned convolutions; the logits layer is a nearest-mean classifier with a learned scale
-  (Snell, Swersky, Zemel, "Prototypical networks for few-shot learning", NeurIPS 2017).
+  (Snell, Swersky, Zemel, "Prototypical networks for few-shot learning", NeurIPS 2017). `--plda` corrects its
+  means as htgen's generators do theirs, which training does without.
 * maml: learned convolutions and a learned start of the logits layer, all adapted by a few gradient steps on
   the support set; first-order (Finn, Abbeel, Levine, "Model-agnostic meta-learning", ICML 2017, section 5.2).
 """
@@ -28,7 +30,19 @@ from htgen.cnn import ConvWeights, channels_last, conv_block, head_features
 from htgen.config import ModelConfig, dump_config, load_config
 from htgen.episodes import EpisodeSampler, EpisodeShape
 from htgen.evaluate import TASKS_PER_BATCH, evaluate
-from htgen.model import EpisodeOutput, GeneratedWeights, HyperTransformer, SupportView, class_means, linear
+from htgen.generator_format import GeneratorFile
+from htgen.measure_plda import measure_plda
+from htgen.model import (
+    EpisodeOutput,
+    GeneratedWeights,
+    HyperTransformer,
+    Plda,
+    SupportView,
+    linear,
+    membership,
+    nearest_mean,
+    weighted_means,
+)
 from htgen.train import Trainer, Validated
 
 INNER_STEPS = 5
@@ -38,14 +52,17 @@ INNER_RATE = 0.1
 class NearestMean(nn.Module):
     """A logits layer from class means alone: `2 s mu . x - s |mu|^2`, with a learned scale `s`."""
 
-    def __init__(self, feature_count: int) -> None:
+    def __init__(self, feature_count: int, plda: bool) -> None:
         super().__init__()
         self.log_sharpness = nn.Parameter(torch.tensor(4.0 / feature_count).log())
+        self.plda = Plda(feature_count) if plda else None
 
     def forward(self, support: Tensor, features: Tensor, view: SupportView) -> tuple[Tensor, Tensor]:
-        means = class_means(features, view.labels, view.way, view.ignore)
-        sharpness = self.log_sharpness.exp()
-        return 2 * sharpness * means, -sharpness * means.square().sum(dim=2)
+        plda = None if self.training else self.plda
+        seen = features if plda is None else plda.coordinates(features)
+        means, counts = weighted_means(seen, membership(view.labels, view.way, view.ignore).to(seen.dtype))
+        layer = nearest_mean(means, counts / view.copies, self.log_sharpness.exp(), plda)
+        return layer if plda is None else plda.back(*layer)
 
 
 class PrototypicalNetwork(HyperTransformer):
@@ -53,7 +70,7 @@ class PrototypicalNetwork(HyperTransformer):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(only_cnn(config))
-        self.logits: nn.Module = NearestMean(self.spec.feature_count)
+        self.logits: nn.Module = NearestMean(self.spec.feature_count, config.weights.plda)
 
 
 class Maml(HyperTransformer):
@@ -126,6 +143,21 @@ METHODS: dict[str, Callable[[ModelConfig], HyperTransformer]] = {
 }
 
 
+def load_best(trainer: Trainer, run: RunFolder) -> None:
+    tensors = GeneratorFile.read(run.best_path).tensors
+    weights = {name: torch.tensor(array, device=trainer.device) for name, array in tensors.items()}
+    trainer.model.load_state_dict(weights, strict=False)  # there may be no PLDA in it yet
+    trainer.average.update({name: weights[name] for name in trainer.average})
+
+
+def train(trainer: Trainer) -> None:
+    started = time.perf_counter()
+    for event in trainer.events():
+        if isinstance(event, Validated):
+            minutes = (time.perf_counter() - started) / 60
+            print(f"step {event.step}, {minutes:.1f} min: {100 * event.result.accuracy:.2f} %", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("method", choices=METHODS)
@@ -138,22 +170,25 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=600)
     parser.add_argument("--split", default=None, help="where to measure; default: the validation classes")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--plda", action="store_true", help="of prototypical networks")
+    parser.add_argument("--trained", action="store_true", help="only measure the best weights of the run")
     options = parser.parse_args()
+    if options.plda and options.method != "prototypical":
+        parser.error("--plda is for prototypical networks; of htgen's, model.weights.plda decides")
 
-    own = {} if options.method == "htgen" else {"model.weights.plda": False}
+    own = {} if options.method == "htgen" else {"model.weights.plda": options.plda}
     config = load_config(options.config, options.set, own)
     with RunFolder(options.run) as run:
         trainer = Trainer(config, run, options.device, build=METHODS[options.method])
-        run.start(dump_config(config), overwrite=True)
-        started = time.perf_counter()
-        for event in trainer.events():
-            if isinstance(event, Validated):
-                minutes = (time.perf_counter() - started) / 60
-                print(
-                    f"step {event.step}, {minutes:.1f} min: {100 * event.result.accuracy:.2f} %", flush=True
-                )
+        if options.trained:
+            load_best(trainer, run)
+        else:
+            run.start(dump_config(config), overwrite=True)
+            train(trainer)
     split, images = options.split or config.data.val, trainer.val_sampler.images
     with trainer.averaged_weights():
+        if trainer.plda_sampler is not None:
+            measure_plda(trainer.model, trainer.plda_sampler)
         for way in options.way:
             for shot in options.shot:
                 sampler = EpisodeSampler.from_store(

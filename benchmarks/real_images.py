@@ -34,9 +34,9 @@ SHOT, QUERY, TASKS, TASKS_PER_BATCH = 1, 4, 48, 16
 STEPS: tuple[Step, ...] = (
     "transparency",
     "polarity",
-    "aspect",
     "flatten",
     "crop",
+    "aspect",
     "contrast",
     "stroke",
 )

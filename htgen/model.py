@@ -294,7 +294,7 @@ class LogitsGenerator(nn.Module):
         """A logits layer that answers with the class whose mean is nearest."""
         plda = None if self.training else self.plda
         seen = features if plda is None else plda.coordinates(features)
-        member = _membership(view.labels, view.way, view.ignore).to(seen.dtype)
+        member = membership(view.labels, view.way, view.ignore).to(seen.dtype)
         means, counts = weighted_means(seen, member)
         weight, bias = nearest_mean(means, counts / view.copies, sharpness, plda)
         for _ in range(self.refinements):
@@ -452,11 +452,6 @@ class HyperTransformer(nn.Module):
             )
 
 
-def class_means(features: Tensor, labels: Tensor, way: int, ignore: Tensor | None = None) -> Tensor:
-    """Mean feature vector of each class's labelled samples: `[E, S, F], [E, S] -> [E, n, F]`."""
-    return weighted_means(features, _membership(labels, way, ignore).to(features.dtype))[0]
-
-
 def weighted_means(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Means of samples `[E, S, F]`, weighted for each class `[E, n, S]`: `[E, n, F]`; sums of weights.
 
@@ -512,7 +507,7 @@ def refine_means(
     return weighted_means(features, member + soft)
 
 
-def _membership(labels: Tensor, way: int, ignore: Tensor | None) -> Tensor:
+def membership(labels: Tensor, way: int, ignore: Tensor | None) -> Tensor:
     """Which labelled samples are of which class: `[E, S] -> [E, n, S]` bool."""
     member = labels[:, None, :] == torch.arange(way, device=labels.device)[:, None]
     return member if ignore is None else member & ~ignore[:, None, :]

@@ -7,7 +7,7 @@ import torch
 
 from htgen.config import ModelConfig
 from htgen.errors import ModelError
-from htgen.model import HyperTransformer, class_means, linear, nearest_mean, refine_means, weighted_means
+from htgen.model import HyperTransformer, linear, membership, nearest_mean, refine_means, weighted_means
 
 WAY, SHOT, QUERY = 4, 2, 6
 
@@ -160,9 +160,11 @@ def test_which_class_gets_which_slot_does_not_leak_into_queries():
 def test_class_means_by_hand():
     features = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [5.0, 5.0], [9.0, 9.0]]])
     labels = torch.tensor([[0, 0, 1, -1]])
-    assert class_means(features, labels, 2).tolist() == [[[2.0, 1.0], [5.0, 5.0]]]
+    means, counts = weighted_means(features, membership(labels, 2, None).float())
+    assert (means.tolist(), counts.tolist()) == ([[[2.0, 1.0], [5.0, 5.0]]], [[2.0, 1.0]])
     ignore = torch.tensor([[True, False, False, False]])
-    assert class_means(features, labels, 2, ignore).tolist() == [[[3.0, 2.0], [5.0, 5.0]]]
+    means, counts = weighted_means(features, membership(labels, 2, ignore).float())
+    assert (means.tolist(), counts.tolist()) == ([[[3.0, 2.0], [5.0, 5.0]]], [[1.0, 1.0]])
 
 
 def test_the_mean_of_a_class_without_samples_is_zero_and_has_a_gradient():

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from htgen.checkpoint import RunFolder
+from htgen.config import change_config
 from htgen.train import Trainer, Validated
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
@@ -42,6 +43,31 @@ def test_a_prototypical_network_finds_the_nearest_class_mean(config, tmp_path):
         distances = torch.cdist(queries[e], means) ** 2
         sharpness = model.logits.log_sharpness.exp()
         expected = torch.softmax(-sharpness * distances, dim=1)
+        torch.testing.assert_close(found.logits[e].softmax(dim=1), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_prototypical_network_corrects_its_means(config, tmp_path):
+    """By PLDA, against the definition in coordinates that are chosen here."""
+    model, batch = batch_of(
+        change_config(config, ["model.weights.plda=true"], "test"), tmp_path, "prototypical"
+    )
+    plda, count = model.logits.plda, model.spec.feature_count
+    plain = run(model, batch).logits.softmax(dim=2)
+    hand = torch.Generator().manual_seed(0)
+    plda.centre.copy_(torch.randn(count, generator=hand))
+    plda.directions.copy_(torch.randn(count, count, generator=hand) / count**0.5)
+    plda.prior_counts.copy_(3 * torch.rand(count, generator=hand))
+    with torch.no_grad():
+        found = run(model, batch)
+        support, queries = (x.movedim(1, 0).flatten(2) for x in found.activations[-1].split([4, 8]))
+    assert not torch.allclose(found.logits.softmax(dim=2), plain, atol=1e-2)
+    for e in range(3):
+        seen, asked = ((x[e] - plda.centre) @ plda.directions for x in (support, queries))
+        means = torch.stack([seen[batch.support_labels[e] == c].mean(0) for c in range(4)])
+        means = means / (1 + plda.prior_counts)  # of one sample each
+        variances = 1 + 1 / (1 + plda.prior_counts)
+        distances = ((asked[:, None] - means) ** 2 * 2 / variances).sum(dim=2)
+        expected = torch.softmax(-model.logits.log_sharpness.exp() * distances, dim=1)
         torch.testing.assert_close(found.logits[e].softmax(dim=1), expected, rtol=1e-3, atol=1e-5)
 
 
