@@ -2,7 +2,7 @@
 
     python benchmarks/peers.py prototypical --config glyph-8 --run runs/peer
     python benchmarks/peers.py maml --config glyph-8 --run runs/peer --shot 1 5 --way 20
-    python benchmarks/peers.py prototypical --config glyph-8 --run runs/peer --trained --plda
+    python benchmarks/peers.py prototypical --run runs/peer --trained --plda
 
 Everything that is not the method is the package's own: CNN, norms, augmentation, optimiser, averaged weights,
 choice of the checkpoint on validation classes. So a difference is the method's.
@@ -143,11 +143,14 @@ METHODS: dict[str, Callable[[ModelConfig], HyperTransformer]] = {
 }
 
 
-def load_best(trainer: Trainer, run: RunFolder) -> None:
+def load_best(model: HyperTransformer, run: RunFolder) -> None:
+    """Load the checkpoint that was chosen; its PLDA, if any, is measured anew."""
     tensors = GeneratorFile.read(run.best_path).tensors
-    weights = {name: torch.tensor(array, device=trainer.device) for name, array in tensors.items()}
-    trainer.model.load_state_dict(weights, strict=False)  # there may be no PLDA in it yet
-    trainer.average.update({name: weights[name] for name in trainer.average})
+    found = model.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()}, strict=False)
+    if others := [
+        k for k in [*found.missing_keys, *found.unexpected_keys] if not k.startswith("logits.plda.")
+    ]:
+        raise SystemExit(f"{run.best_path} is of another method: {', '.join(others[:3])}, ...")
 
 
 def train(trainer: Trainer) -> None:
@@ -158,7 +161,7 @@ def train(trainer: Trainer) -> None:
             print(f"step {event.step}, {minutes:.1f} min: {100 * event.result.accuracy:.2f} %", flush=True)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("method", choices=METHODS)
     parser.add_argument("--config", default="glyph-8")
@@ -170,41 +173,41 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=600)
     parser.add_argument("--split", default=None, help="where to measure; default: the validation classes")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--plda", action="store_true", help="of prototypical networks")
-    parser.add_argument("--trained", action="store_true", help="only measure the best weights of the run")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--plda", action="store_true", help="correct class means by PLDA, measured on training classes"
+    )
+    parser.add_argument("--trained", action="store_true", help="only measure the run, by its own config")
+    options = parser.parse_args(arguments)
     if options.plda and options.method != "prototypical":
         parser.error("--plda is for prototypical networks; of htgen's, model.weights.plda decides")
 
     own = {} if options.method == "htgen" else {"model.weights.plda": options.plda}
-    config = load_config(options.config, options.set, own)
     with RunFolder(options.run) as run:
+        config = load_config(run.config_path if options.trained else options.config, options.set, own)
         trainer = Trainer(config, run, options.device, build=METHODS[options.method])
-        if options.trained:
-            load_best(trainer, run)
-        else:
+        if not options.trained:
             run.start(dump_config(config), overwrite=True)
             train(trainer)
-    split, images = options.split or config.data.val, trainer.val_sampler.images
-    with trainer.averaged_weights():
-        if trainer.plda_sampler is not None:
-            measure_plda(trainer.model, trainer.plda_sampler)
-        for way in options.way:
-            for shot in options.shot:
-                sampler = EpisodeSampler.from_store(
-                    trainer.store,
-                    split,
-                    EpisodeShape(way, shot, options.query),
-                    images=images,
-                    slot_count=config.model.max_way,
-                    seed=0,
-                    stream="evaluation",
-                    period=TASKS_PER_BATCH,
-                    device=options.device,
-                )
-                found = evaluate(trainer.model, sampler, options.tasks)
-                percent, interval = 100 * found.accuracy, 100 * found.interval95
-                print(f"{split} {way}-way {shot}-shot: {percent:.2f} ± {interval:.2f} %", flush=True)
+        load_best(trainer.model, run)
+    if trainer.plda_sampler is not None:
+        measure_plda(trainer.model, trainer.plda_sampler)
+    split = options.split or config.data.val
+    for way in options.way:
+        for shot in options.shot:
+            sampler = EpisodeSampler.from_store(
+                trainer.store,
+                split,
+                EpisodeShape(way, shot, options.query),
+                images=trainer.val_sampler.images,
+                slot_count=config.model.max_way,
+                seed=0,
+                stream="evaluation",
+                period=TASKS_PER_BATCH,
+                device=options.device,
+            )
+            found = evaluate(trainer.model, sampler, options.tasks)
+            percent, interval = 100 * found.accuracy, 100 * found.interval95
+            print(f"{split} {way}-way {shot}-shot: {percent:.2f} ± {interval:.2f} %", flush=True)
 
 
 if __name__ == "__main__":

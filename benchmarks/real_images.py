@@ -15,6 +15,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -31,16 +32,7 @@ from draw_symbols import SYMBOLS, draw
 
 SHOT, QUERY, TASKS, TASKS_PER_BATCH = 1, 4, 48, 16
 
-STEPS: tuple[Step, ...] = (
-    "transparency",
-    "polarity",
-    "flatten",
-    "crop",
-    "aspect",
-    "contrast",
-    "stroke",
-)
-"""In the order in which the columns add them."""
+STEPS: tuple[Step, ...] = get_args(Step)
 
 
 # ------------------------------------------------------------------------------------------------- damage
@@ -200,7 +192,7 @@ def accuracy(model: HyperTransformer, images: np.ndarray, way: int) -> float:
 
 def report(generator: Generator, title: str, classes: list[list[Image.Image]], way: int) -> None:
     print(f"\n{title}, {way}-way {SHOT}-shot\n")
-    print(f"| damage | none | +{' | +'.join(STEPS)} |")
+    print(f"| damage | no step | +{' | +'.join(STEPS)} |")
     print("|---|" + "---|" * (len(STEPS) + 1))
     model, all_steps = build(generator.file), generator.preprocessing
     preprocessings = [all_steps.without(*STEPS[count:]) for count in range(len(STEPS) + 1)]

@@ -91,7 +91,7 @@ class Effort:
 
 
 QUICK = Effort(
-    matrix=1024,  # smaller ones are products of a cold machine: floors above what is measured then
+    matrix=1024,  # of smaller ones the rate is too low to be a limit, and fractions come to more than 1
     matrix_warmup=2,
     matrix_repeats=5,
     classes=40,

@@ -185,7 +185,12 @@ def expect_list(images: Sequence[ImageLike]) -> None:
     Raises:
         DataError: it is one image, not a list of them.
     """
-    if isinstance(images, str | Path | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 3):
+    single = isinstance(images, str | Path | Image.Image)
+    if isinstance(images, np.ndarray):
+        single = images.ndim < 3 or (
+            images.ndim == 3 and images.shape[2] <= 4
+        )  # of colour, not a list of strips
+    if single:
         raise DataError("expected a list of images, got a single one", "[image] in place of image")
 
 

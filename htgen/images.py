@@ -32,7 +32,8 @@ from htgen.ink import Pixels as Pixels
 Ink = Literal["bright", "dark", "none"]
 Fit = Literal["pad", "crop", "stretch"]
 Transparency = Literal["fill", "ignore"]
-Step = Literal["transparency", "polarity", "flatten", "crop", "contrast", "stroke", "aspect"]
+Step = Literal["transparency", "polarity", "flatten", "crop", "aspect", "contrast", "stroke"]
+"""In the order in which they are done."""
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "channels": (1, 3),

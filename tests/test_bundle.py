@@ -299,6 +299,7 @@ def test_a_failed_write_keeps_the_old_file(cnn_path, tmp_path):
         ("a.png", "list of images"),
         (Path("a.png"), "list of images"),
         (np.zeros((8, 8), np.uint8), "list of images"),
+        (np.zeros((8, 8, 4), np.uint8), "list of images"),
         ([np.zeros((8, 8, 5), np.uint8)], "1 to 4 channels"),
         ([None], "got NoneType"),
     ],

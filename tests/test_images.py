@@ -170,6 +170,7 @@ def test_transparent_palette_and_key_colour(ink: int) -> None:
     for content in (encoded(palette, "PNG", transparency=hidden), keyed):
         image = shown(content)
         assert (image[0, 0], image[20, 20]) == (key, ink)
+    assert decoded(keyed).mode == "LA"
 
 
 def test_wholly_transparent_image_is_an_empty_page() -> None:
@@ -240,7 +241,7 @@ def test_any_damage_gives_an_image_or_a_data_error(
         image = decoded(bytes(content))
     except DataError:
         return
-    assert image.mode in ("L", "RGB")
+    assert image.mode in ("L", "LA", "RGB", "RGBA")
 
 
 # ----------------------------------------------------------------------------------------------- polarity
@@ -427,6 +428,7 @@ GOOD = {"size": 28, "channels": 1, "ink": "bright", "fit": "pad"}
         ({"ink": "blue"}, "ink must be 'bright' or 'dark' or 'none', not 'blue'"),
         ({"ink": None}, "ink"),
         ({"fit": ["pad"]}, "fit"),
+        ({"transparency": "skip"}, "transparency must be 'fill' or 'ignore', not 'skip'"),
         ({"mean": 0.5}, "unknown key 'mean'"),
     ],
 )

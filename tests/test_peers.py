@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from htgen.checkpoint import RunFolder
-from htgen.config import change_config
+from htgen.config import change_config, dump_config
 from htgen.train import Trainer, Validated
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from peers import INNER_RATE, INNER_STEPS, METHODS, Maml, PrototypicalNetwork
+from peers import main as peers_main
 
 
 def batch_of(config, tmp_path, method):
@@ -47,28 +48,63 @@ def test_a_prototypical_network_finds_the_nearest_class_mean(config, tmp_path):
 
 
 def test_a_prototypical_network_corrects_its_means(config, tmp_path):
-    """By PLDA, against the definition in coordinates that are chosen here."""
-    model, batch = batch_of(
-        change_config(config, ["model.weights.plda=true"], "test"), tmp_path, "prototypical"
-    )
-    plda, count = model.logits.plda, model.spec.feature_count
-    plain = run(model, batch).logits.softmax(dim=2)
-    hand = torch.Generator().manual_seed(0)
-    plda.centre.copy_(torch.randn(count, generator=hand))
-    plda.directions.copy_(torch.randn(count, count, generator=hand) / count**0.5)
-    plda.prior_counts.copy_(3 * torch.rand(count, generator=hand))
+    """By PLDA, against the definition, in coordinates that are chosen here: two images of each class (one in
+    all is hidden), and two more views of each image, which are no further samples."""
+    settings = ["model.weights.plda=true", "model.views=6", "episodes.shot=2"]
+    model, batch = batch_of(change_config(config, settings, "test"), tmp_path, "prototypical")
+    ignore = torch.zeros_like(batch.support_labels, dtype=torch.bool)
+    ignore[:, 0] = True
     with torch.no_grad():
-        found = run(model, batch)
-        support, queries = (x.movedim(1, 0).flatten(2) for x in found.activations[-1].split([4, 8]))
-    assert not torch.allclose(found.logits.softmax(dim=2), plain, atol=1e-2)
-    for e in range(3):
-        seen, asked = ((x[e] - plda.centre) @ plda.directions for x in (support, queries))
-        means = torch.stack([seen[batch.support_labels[e] == c].mean(0) for c in range(4)])
-        means = means / (1 + plda.prior_counts)  # of one sample each
-        variances = 1 + 1 / (1 + plda.prior_counts)
-        distances = ((asked[:, None] - means) ** 2 * 2 / variances).sum(dim=2)
-        expected = torch.softmax(-model.logits.log_sharpness.exp() * distances, dim=1)
-        torch.testing.assert_close(found.logits[e].softmax(dim=1), expected, rtol=1e-3, atol=1e-5)
+        plain = run(model, batch, ignore=ignore).logits
+        plda, count = model.logits.plda, model.spec.feature_count
+        hand = torch.Generator().manual_seed(0)
+        plda.centre.copy_(torch.randn(count, generator=hand))
+        plda.directions.copy_(torch.randn(count, count, generator=hand) / count**0.5)
+        plda.prior_counts.copy_(3 * torch.rand(count, generator=hand))
+        found = run(model, batch, ignore=ignore)
+        support, queries = (x.movedim(1, 0).flatten(2) for x in found.activations[-1].split([24, 8]))
+        shots = [[1.0 if c == batch.support_labels[e, 0] else 2.0 for c in range(4)] for e in range(3)]
+        weight = (
+            sum(map(sum, shots)) / 12
+        )  # a linear layer has one for all classes: see htgen.plda.precisions
+        assert weight == 1.75
+        for e in range(3):
+            seen, asked = ((x[e] - plda.centre) @ plda.directions for x in (support, queries))
+            of_class = [(found.view.labels[e] == c) & ~found.view.ignore[e] for c in range(4)]
+            assert [int(member.sum()) for member in of_class] == [3 * n for n in shots[e]]
+            samples = torch.tensor(shots[e])[:, None]
+            means = torch.stack([seen[member].mean(0) for member in of_class])
+            means = means * samples / (samples + plda.prior_counts)
+            precision = (1 + 1 / weight) / (1 + 1 / (weight + plda.prior_counts))
+            distances = ((asked[:, None] - means) ** 2 * precision).sum(dim=2)
+            expected = torch.softmax(-model.logits.log_sharpness.exp() * distances, dim=1)
+            torch.testing.assert_close(found.logits[e].softmax(dim=1), expected, rtol=1e-3, atol=1e-5)
+        assert not torch.allclose(found.logits.softmax(dim=2), plain.softmax(dim=2), atol=1e-2)
+        model.train()
+        trained = run(model, batch).logits
+        model.logits.plda = None
+        torch.testing.assert_close(trained, run(model, batch).logits)
+
+
+def test_a_trained_network_is_measured_by_its_own_config(config, tmp_path, capsys):
+    """What is trained and measured in one go is what is measured later; not by another method's rules."""
+    run_path, preset = tmp_path / "run", tmp_path / "toy.yaml"
+    preset.write_text(dump_config(config))
+    measuring = ["--way", "3", "--shot", "1", "--tasks", "16", "--query", "2", "--run", str(run_path)]
+    peers_main(["prototypical", "--config", str(preset), *measuring])
+    measured = capsys.readouterr().out.splitlines()[-1]
+    peers_main(["prototypical", "--trained", *measuring])
+    assert capsys.readouterr().out.splitlines() == [measured]
+    peers_main(["prototypical", "--trained", "--plda", *measuring])
+    (corrected,) = capsys.readouterr().out.splitlines()
+    assert corrected.startswith("toy:val 3-way 1-shot: ")
+    assert corrected != measured
+    for method in ("maml", "htgen"):
+        with pytest.raises(SystemExit, match="of another method"):
+            peers_main([method, "--trained", *measuring])
+    with pytest.raises(SystemExit):
+        peers_main(["maml", "--plda", *measuring])
+    assert "--plda is for prototypical networks" in capsys.readouterr().err
 
 
 def test_maml_takes_gradient_steps_of_each_episode_by_itself(config, tmp_path):

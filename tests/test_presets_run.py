@@ -30,6 +30,7 @@ PHOTOS = 26
 
 SMALLER = [
     "train.steps=2",
+    "train.minutes=null",
     "train.episodes_per_step=1",
     "train.log_every=1",
     "train.val_every=2",

@@ -12,7 +12,7 @@ from htgen.generator_files import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
     from htgen.images import Pixels, Preprocessing, Step
-    from htgen.ink import InkSteps, Polarity
+    from htgen.ink import Polarity
 
 
 def generate(
@@ -133,7 +133,7 @@ def generate(
     if loaded.preprocessing.ink != "none":
         polarities = [look.polarity for look in looks if look.polarity]
         say("ink", _describe_polarity(polarities, loaded.preprocessing))
-        say("steps", _describe_steps(loaded.preprocessing.steps))
+        say("steps", _describe_steps(loaded.preprocessing))
     say("CNN", f"{bundle.parameter_count} numbers, {size} bytes, {loaded.name} in {milliseconds:.1f} ms")
     if bundle.spec.norm == "batch":
         say("estimate", "none: with norm batch an answer depends on the other images (transductive)")
@@ -216,12 +216,15 @@ def _describe_polarity(polarities: "list[Polarity]", preprocessing: "Preprocessi
     return f"{found}; {inverted} inverted, as the generator was trained on {wanted}"
 
 
-def _describe_steps(steps: "InkSteps") -> str:
-    """What is done with drawings beside turning them over."""
+def _describe_steps(preprocessing: "Preprocessing") -> str:
+    """What is done with drawings beside turning them over, and what is done in another way than mostly."""
+    steps = preprocessing.steps
     done = {
         "light made even": steps.flatten,
         "cut to the ink": steps.crop,
         "contrast stretched": steps.contrast,
         "strokes made even": steps.stroke,
+        "transparency ignored": preprocessing.transparency == "ignore",
+        "stretched to a square": preprocessing.fit == "stretch",
     }
     return ", ".join(what for what, is_done in done.items() if is_done) or "none"

@@ -155,11 +155,32 @@ def test_steps_are_recorded_in_the_file_and_each_can_be_left_out(run_path, suppo
         assert (every in said) == (step == "polarity")
     assert main([*command, "--no-aspect"]) == 0
     assert Bundle.load(output).preprocessing.fit == "stretch"
-    assert main([*command, "--no-transparency"]) == 0
-    assert Bundle.load(output).preprocessing.transparency == "ignore"
-    assert Bundle.load(output).preprocessing.steps == DRAWING_STEPS
+    assert "stretched to a square" in capsys.readouterr().out
     assert main(["inspect", str(output)]) == 0
     assert "crop 0.9" in capsys.readouterr().out
+
+
+def test_without_transparency_hidden_colours_count(run_path, support, tmp_path, capsys):
+    """All images are transparent from edge to edge, so there is nothing to see but what lies beneath."""
+    hidden = tmp_path / "hidden"
+    for path in support.glob("*/*.png"):
+        (hidden / path.parent.name).mkdir(parents=True, exist_ok=True)
+        image = Image.open(path).convert("LA")
+        image.putalpha(0)
+        image.save(hidden / path.parent.name / path.name)
+    output = tmp_path / "cnn.safetensors"
+    command = ["generate", "--support", str(hidden), "-o", str(output), "--generator", str(run_path)]
+    queries = sorted(hidden.glob("*/*.png"))
+    right = {}
+    for option in ([], ["--no-transparency"]):
+        assert main([*command, *option]) == 0
+        said = capsys.readouterr().out
+        assert ("transparency ignored" in said) == bool(option)
+        assert main(["predict", str(output), *map(str, queries), "--json"]) == 0
+        answers = json.loads(capsys.readouterr().out)["predictions"]
+        right[bool(option)] = sum(a["class"] == q.parent.name for a, q in zip(answers, queries, strict=True))
+    assert right[False] == len(queries) / 3  # one answer for all
+    assert right[True] > len(queries) / 2
 
 
 def test_the_same_folder_gives_the_same_bytes(run_path, support, cnn, tmp_path):
