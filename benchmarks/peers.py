@@ -147,9 +147,9 @@ def load_best(model: HyperTransformer, run: RunFolder) -> None:
     """Load the checkpoint that was chosen; its PLDA, if any, is measured anew."""
     tensors = GeneratorFile.read(run.best_path).tensors
     found = model.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()}, strict=False)
-    if others := [
-        k for k in [*found.missing_keys, *found.unexpected_keys] if not k.startswith("logits.plda.")
-    ]:
+    others = [*found.missing_keys, *found.unexpected_keys]
+    others = [name for name in others if not name.startswith("logits.plda.")]
+    if others:
         raise SystemExit(f"{run.best_path} is of another method: {', '.join(others[:3])}, ...")
 
 

@@ -187,9 +187,8 @@ def expect_list(images: Sequence[ImageLike]) -> None:
     """
     single = isinstance(images, str | Path | Image.Image)
     if isinstance(images, np.ndarray):
-        single = images.ndim < 3 or (
-            images.ndim == 3 and images.shape[2] <= 4
-        )  # of colour, not a list of strips
+        is_of_colour = images.ndim == 3 and images.shape[2] <= 4  # and no list of strips, 4 pixels wide
+        single = images.ndim < 3 or is_of_colour
     if single:
         raise DataError("expected a list of images, got a single one", "[image] in place of image")
 

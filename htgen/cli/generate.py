@@ -217,7 +217,7 @@ def _describe_polarity(polarities: "list[Polarity]", preprocessing: "Preprocessi
 
 
 def _describe_steps(preprocessing: "Preprocessing") -> str:
-    """What is done with drawings beside turning them over, and what is done in another way than mostly."""
+    """What is done with drawings beside turning them over, and which steps for all images are left out."""
     steps = preprocessing.steps
     done = {
         "light made even": steps.flatten,
