@@ -15,8 +15,10 @@ demo: $(VENV)/.package
 	$(BIN)/htgen generate --support examples/symbols/support --output demo-output/symbols.safetensors
 	$(BIN)/htgen predict demo-output/symbols.safetensors examples/symbols/new
 
+# A process of one thread for each core: most tests are too small for two threads to help. The tests of a
+# file share what they train, and stay in one process.
 test: $(VENV)/.dev
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

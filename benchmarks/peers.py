@@ -2,7 +2,7 @@
 
     python benchmarks/peers.py prototypical --config glyph-8 --run runs/peer
     python benchmarks/peers.py maml --config glyph-8 --run runs/peer --shot 1 5 --way 20
-    python benchmarks/peers.py prototypical --run runs/peer --trained --plda
+    python benchmarks/peers.py prototypical --run runs/peer --trained --plda --against glyph-8
 
 Everything that is not the method is the package's own: CNN, norms, augmentation, optimiser, averaged weights,
 choice of the checkpoint on validation classes. So a difference is the method's.
@@ -25,11 +25,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.batch_norm import Moments
-from htgen.checkpoint import RunFolder
+from htgen.checkpoint import RunFolder, build
 from htgen.cnn import ConvWeights, channels_last, conv_block, head_features
 from htgen.config import ModelConfig, dump_config, load_config
 from htgen.episodes import EpisodeSampler, EpisodeShape
-from htgen.evaluate import TASKS_PER_BATCH, evaluate
+from htgen.evaluate import TASKS_PER_BATCH, half_width95, task_accuracies
+from htgen.generator import load_generator
 from htgen.generator_format import GeneratorFile
 from htgen.measure_plda import measure_plda
 from htgen.model import (
@@ -161,6 +162,29 @@ def train(trainer: Trainer) -> None:
             print(f"step {event.step}, {minutes:.1f} min: {100 * event.result.accuracy:.2f} %", flush=True)
 
 
+def accuracies(
+    trainer: Trainer, model: HyperTransformer, max_way: int, split: str, shape: EpisodeShape, tasks: int
+) -> Tensor:
+    """`[tasks]`, 0..1, of tasks that do not depend on the model; those of `htgen evaluate`."""
+    sampler = EpisodeSampler.from_store(
+        trainer.store,
+        split,
+        shape,
+        images=trainer.val_sampler.images,
+        slot_count=max_way,
+        seed=0,
+        stream="evaluation",
+        period=TASKS_PER_BATCH,
+        device=trainer.val_sampler.device,
+    )
+    return task_accuracies(model, sampler, tasks)
+
+
+def percent(accuracies: Tensor) -> str:
+    """The mean over tasks of accuracies, or of differences, with its 95 % interval."""
+    return f"{100 * accuracies.mean().item():.2f} ± {100 * half_width95(accuracies):.2f}"
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("method", choices=METHODS)
@@ -175,6 +199,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--plda", action="store_true", help="correct class means by PLDA, measured on training classes"
+    )
+    parser.add_argument(
+        "--against", metavar="GENERATOR", help="also how much better this one is, task by task"
     )
     parser.add_argument("--trained", action="store_true", help="only measure the run, by its own config")
     options = parser.parse_args(arguments)
@@ -191,23 +218,20 @@ def main(arguments: list[str] | None = None) -> None:
         load_best(trainer.model, run)
     if trainer.plda_sampler is not None:
         measure_plda(trainer.model, trainer.plda_sampler)
+    other = None if options.against is None else load_generator(options.against)
+    if other is not None and other.file.preprocessing != trainer.store.preprocessing:
+        parser.error(f"{options.against} is for images of another preparation than those of the run")
     split = options.split or config.data.val
     for way in options.way:
         for shot in options.shot:
-            sampler = EpisodeSampler.from_store(
-                trainer.store,
-                split,
-                EpisodeShape(way, shot, options.query),
-                images=trainer.val_sampler.images,
-                slot_count=config.model.max_way,
-                seed=0,
-                stream="evaluation",
-                period=TASKS_PER_BATCH,
-                device=options.device,
-            )
-            found = evaluate(trainer.model, sampler, options.tasks)
-            percent, interval = 100 * found.accuracy, 100 * found.interval95
-            print(f"{split} {way}-way {shot}-shot: {percent:.2f} ± {interval:.2f} %", flush=True)
+            shape = EpisodeShape(way, shot, options.query)
+            measure = partial(accuracies, trainer, split=split, shape=shape, tasks=options.tasks)
+            found = measure(trainer.model, config.model.max_way)
+            line = f"{split} {way}-way {shot}-shot: {percent(found)} %"
+            if other is not None:
+                ahead = measure(build(other.file).to(options.device), other.max_way) - found
+                line += f"; {options.against} is ahead by {percent(ahead)}"
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,24 @@ class Evaluation:
     tasks: int
     transductive: bool
 
+    @classmethod
+    def of(cls, accuracies: Tensor, transductive: bool) -> "Evaluation":
+        """The summary of at least 2 tasks' accuracies, `[tasks]`, 0..1."""
+        return cls(
+            accuracy=accuracies.mean().item(),
+            interval95=half_width95(accuracies),
+            tasks=len(accuracies),
+            transductive=transductive,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return dict(self.__dict__)
+
+
+def half_width95(values: Tensor) -> float:
+    """Half width of the 95 % confidence interval of the mean of `[N]` independent values, N at least 2."""
+    return 1.96 * values.std().item() / math.sqrt(len(values))
 
 
 def tasks_at_once(model: HyperTransformer, sampler: EpisodeSampler) -> int:
@@ -50,7 +65,6 @@ def tasks_at_once(model: HyperTransformer, sampler: EpisodeSampler) -> int:
     return min(TASKS_PER_BATCH, 1 << max(0, (_ACTIVATION_BYTES // size).bit_length() - 1))
 
 
-@torch.no_grad()
 def evaluate(
     model: HyperTransformer,
     sampler: EpisodeSampler,
@@ -60,7 +74,28 @@ def evaluate(
     processes: Processes = ALONE,
     show_queries: bool = False,
 ) -> Evaluation:
-    """Evaluate a generator on the sampler's first `tasks` episodes.
+    """Mean accuracy of a generator on the sampler's first `tasks` episodes.
+
+    Arguments and errors are those of `task_accuracies`.
+    """
+    accuracies = task_accuracies(model, sampler, tasks, query_rounds, progress, processes, show_queries)
+    return Evaluation.of(accuracies, transductive=show_queries or model.spec.norm == "batch")
+
+
+@torch.no_grad()
+def task_accuracies(
+    model: HyperTransformer,
+    sampler: EpisodeSampler,
+    tasks: int,
+    query_rounds: int = 1,
+    progress: Callable[[int], None] = lambda done: None,
+    processes: Processes = ALONE,
+    show_queries: bool = False,
+) -> Tensor:
+    """Accuracy of a generator on each of the sampler's first `tasks` episodes.
+
+    Two generators on equal samplers see the same tasks: the mean of the differences has a much smaller
+    interval than the difference of the means.
 
     On the CPU the process keeps freed memory from then on; see `htgen.memory`.
 
@@ -74,6 +109,9 @@ def evaluate(
             depend on their number.
         show_queries: give the generator the query images too, without their labels (transductive); with
             one query round only.
+
+    Returns:
+        `[tasks]`, 0..1, float64.
 
     Raises:
         LostContact: another process is gone.
@@ -107,9 +145,4 @@ def evaluate(
     finally:
         model.train(was_training)
     processes.add_up(accuracies)
-    return Evaluation(
-        accuracy=accuracies.mean().item(),
-        interval95=1.96 * accuracies.std().item() / math.sqrt(tasks),
-        tasks=tasks,
-        transductive=show_queries or model.spec.norm == "batch",
-    )
+    return accuracies

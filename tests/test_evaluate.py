@@ -1,3 +1,4 @@
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 
 from htgen.config import Config
 from htgen.episodes import UNLABELED, EpisodeSampler, EpisodeShape, load_images
-from htgen.evaluate import evaluate
+from htgen.evaluate import evaluate, half_width95, task_accuracies
 from htgen.model import HyperTransformer
 
 
@@ -39,6 +40,25 @@ def test_a_transductive_evaluation_shows_the_queries_without_labels(model, sampl
     hidden = evaluate(model, sampler, 20)
     assert not hidden.transductive
     assert hidden.accuracy != shown.accuracy
+
+
+@torch.no_grad()
+def test_the_mean_over_tasks_and_its_interval(model, sampler):
+    """Against each task by itself, and the textbook's interval."""
+    alone = []
+    for index in range(20):
+        batch = sampler.batch(index, 1)
+        cnn = model.generate(batch.support_images, batch.support_labels, batch.slots)
+        hits = model.execute(cnn, batch.query_images).argmax(2) == batch.query_labels
+        alone.append(hits.float().mean().item())
+    found = task_accuracies(model, sampler, 20)
+    assert found.tolist() == pytest.approx(alone)
+    summary = evaluate(model, sampler, 20)
+    assert summary.accuracy == pytest.approx(statistics.mean(alone))
+    assert (
+        summary.interval95 == pytest.approx(1.96 * statistics.stdev(alone) / 20**0.5) == half_width95(found)
+    )
+    assert summary.tasks == 20
 
 
 def test_labels_of_shown_queries_do_not_reach_the_generator(sampler):

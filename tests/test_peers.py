@@ -1,5 +1,6 @@
 """The learners that generators are compared with do what their papers say."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -105,6 +106,27 @@ def test_a_trained_network_is_measured_by_its_own_config(config, tmp_path, capsy
     with pytest.raises(SystemExit):
         peers_main(["maml", "--plda", *measuring])
     assert "--plda is for prototypical networks" in capsys.readouterr().err
+
+
+def test_a_peer_against_a_generator_on_the_same_tasks(config, tmp_path, capsys):
+    """Both as measured alone, and their difference: of accuracies that vary together it is known better."""
+    peer, generator, preset = tmp_path / "peer", tmp_path / "generator", tmp_path / "toy.yaml"
+    preset.write_text(dump_config(config))
+    measuring = ["--way", "3", "--shot", "1", "--tasks", "32", "--query", "2"]
+    peers_main(["htgen", "--config", str(preset), "--run", str(generator), *measuring])
+    alone = re.search(r"1-shot: (\S+) ± (\S+) %", capsys.readouterr().out)
+    peers_main(["prototypical", "--config", str(preset), "--run", str(peer), *measuring])
+    capsys.readouterr()
+    peers_main(["prototypical", "--trained", "--run", str(peer), "--against", str(generator), *measuring])
+    found = re.search(
+        r"1-shot: (\S+) ± (\S+) %; \S+ is ahead by (\S+) ± (\S+)$", capsys.readouterr().out.strip()
+    )
+    ours, theirs, ahead, interval = (float(x) for x in (alone[1], found[1], found[3], found[4]))
+    assert ahead == pytest.approx(ours - theirs, abs=0.015)
+    assert 0 < interval < float(alone[2]) + float(found[2])
+    with pytest.raises(SystemExit):
+        peers_main(["prototypical", "--trained", "--run", str(peer), "--against", "glyph-8", *measuring])
+    assert "another preparation" in capsys.readouterr().err
 
 
 def test_maml_takes_gradient_steps_of_each_episode_by_itself(config, tmp_path):
