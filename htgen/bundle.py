@@ -23,7 +23,7 @@ from PIL import Image
 from htgen.cnn_spec import CnnSpec
 from htgen.errors import DataError, ModelError
 from htgen.files import write_bytes
-from htgen.images import Pixels, Preprocessing, load_image
+from htgen.images import Pixels, Preprocessing, load_image, load_pillow_image
 from htgen.numpy_cnn import Floats, run, softmax
 from htgen.pixels import scale_pixels
 from htgen.tensor_files import decode, encode
@@ -147,7 +147,8 @@ class Bundle:
         """Classify images.
 
         Args:
-            images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size.
+            images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size. What Pillow
+                opened is read as its file would be: upright, where its EXIF entry says that it is not.
 
         Raises:
             DataError: an image cannot be read.
@@ -180,10 +181,10 @@ def tensor_shapes(spec: CnnSpec, classes: int, bias: bool) -> dict[str, tuple[in
 
 
 def expect_list(images: Sequence[ImageLike]) -> None:
-    """Refuse a single image.
+    """Refuse a single image, and what is no sequence.
 
     Raises:
-        DataError: it is one image, not a list of them.
+        DataError: it is one image, or none of the things that have a length and can be indexed.
     """
     single = isinstance(images, str | Path | Image.Image)
     if isinstance(images, np.ndarray):
@@ -191,6 +192,8 @@ def expect_list(images: Sequence[ImageLike]) -> None:
         single = images.ndim < 3 or is_of_colour
     if single:
         raise DataError("expected a list of images, got a single one", "[image] in place of image")
+    if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+        raise DataError(f"expected a list of images, got {type(images).__name__}", "list(images)")
 
 
 def batches(images: Sequence[ImageLike]) -> Iterator[Sequence[ImageLike]]:
@@ -232,11 +235,7 @@ def to_predictions(probabilities: Floats, classes: Sequence[str]) -> list[Predic
 
 def _open(image: ImageLike) -> Image.Image:
     if isinstance(image, Image.Image):
-        if 0 in image.size:
-            raise DataError(f"an image of {image.width} x {image.height} pixels", "one that has pixels")
-        if image.mode == "F" and not np.isfinite(np.asarray(image)).all():
-            raise DataError("an image with values that are not finite", "finite values")
-        return image
+        return load_pillow_image(image)
     if isinstance(image, np.ndarray):
         is_shaped = image.ndim == 2 or (image.ndim == 3 and 1 <= image.shape[2] <= 4)
         if image.dtype != np.uint8 or not is_shaped or not image.size:

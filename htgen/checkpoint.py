@@ -6,9 +6,10 @@ nothing had happened.
 
 import contextlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,9 +21,11 @@ from htgen.files import write_bytes, write_text
 from htgen.generator_files import BEST_OF_RUN
 from htgen.generator_format import GeneratorFile, check
 from htgen.model import HyperTransformer
+from htgen.paths import kind_at
 from htgen.tensor_files import Arrays, decode, encode
 
 STATE_FORMAT = "htgen-training-state"
+Named = TypeVar("Named")
 
 
 def build(file: GeneratorFile) -> HyperTransformer:
@@ -69,22 +72,36 @@ def read_state(path: Path) -> tuple[dict[str, Any], Arrays]:
     return decode(path, STATE_FORMAT, "a htgen training state", "another run, or train it again")
 
 
+def shipped_weights(header: Mapping[str, Any], tensors: Arrays) -> Arrays:
+    """The model's tensors in a training state as they would ship: averaged where the run averages.
+
+    Args:
+        header, tensors: of `read_state`.
+    """
+    averages = json.loads(header["config"])["train"]["ema"] > 0
+    # What is no parameter has no average.
+    return below("model.", tensors) | (below("average.", tensors) if averages else {})
+
+
+def below(prefix: str, tensors: Mapping[str, Named]) -> dict[str, Named]:
+    """Those whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def restore_shared_features(model: HyperTransformer, path: str | Path) -> None:
-    """Copy the shared features of another run (its latest state) or generator file into a model.
+    """Copy the shared features of another run (its latest state, averaged if it averages) or generator file
+    into a model.
 
     Raises:
         ModelError: there are none, or they have other shapes.
     """
     path = Path(path)
-    if path.is_dir():
-        tensors = read_state(RunFolder(path).state_path)[1]
-        prefix = "model.shared."
+    if kind_at(path) == "folder":
+        tensors = shipped_weights(*read_state(RunFolder(path).state_path))
     else:
         tensors = GeneratorFile.read(path).tensors
-        prefix = "shared."
-    found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     assert model.shared is not None
-    load_tensors(model.shared, found, f"the shared features of {path}")
+    load_tensors(model.shared, below("shared.", tensors), f"the shared features of {path}")
 
 
 class RunFolder:
@@ -122,6 +139,11 @@ class RunFolder:
     def best_path(self) -> Path:
         """The best generator by validation accuracy."""
         return self.path / BEST_OF_RUN
+
+    @property
+    def tensorboard_path(self) -> Path:
+        """TensorBoard's folder of events, where they are written."""
+        return self.path / "tensorboard"
 
     def __enter__(self) -> "RunFolder":
         import fcntl
@@ -186,6 +208,7 @@ class RunFolder:
             )
         for path in existing:
             path.unlink()
+        shutil.rmtree(self.tensorboard_path, ignore_errors=True)
         write_text(self.config_path, config_text)
 
     def log(self, entry: Mapping[str, Any]) -> None:
@@ -232,7 +255,7 @@ def find_run_config(run: RunFolder, values: Mapping[str, Any] | None = None) -> 
     Raises:
         RunError: there is no run in the folder.
     """
-    if not run.config_path.exists():
+    if kind_at(run.config_path) is None:
         raise RunError(
             f"{run.path} is not a run folder: it has no {run.config_path.name}", "the folder given as --run"
         )

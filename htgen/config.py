@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from htgen.errors import ConfigError
+from htgen.paths import kind_at
 from htgen.shapes import SHAPES, cnn_spec
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -52,7 +53,7 @@ def _known_name(name: str) -> str:
 
 def _ascending(numbers: tuple[int, ...]) -> tuple[int, ...]:
     if list(numbers) != sorted(set(numbers)):
-        raise ValueError("each at most once, in ascending order")
+        raise PydanticCustomError("ascending", "input should be each number at most once, in ascending order")
     return numbers
 
 
@@ -398,7 +399,8 @@ class ModelConfig(_Section):
     image_channels: Literal[1, 3] = 1
     """1 = grey, 3 = colour, as in the store."""
     views: Count = 1
-    """In use, not in training: classes with fewer support images are shown turned and scaled copies too."""
+    """In use, not in training: with fewer support images per class, on average, turned and scaled copies of
+    all are shown too."""
     embedding_dim: Count = 32
     """Width of label and weight embeddings."""
     cnn: CnnConfig = CnnConfig()
@@ -601,7 +603,7 @@ def config_text(name_or_path: str | Path) -> tuple[str, str]:
         ConfigError: there is no such preset and no such file, or it cannot be read.
     """
     path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml") and not path.is_file():
+    if path.suffix not in (".yaml", ".yml") and kind_at(path) != "file":
         return preset_text(str(name_or_path)), f"preset {name_or_path}"
     try:
         return path.read_text(encoding="utf-8"), str(path)

@@ -32,6 +32,7 @@ from htgen.sizes import (
     shared_convs,
     token_widths,
 )
+from htgen.views import copies_of_each
 
 Kind = Literal["shared features", "local features", "transformer", "cnn", "prototypes"]
 
@@ -106,15 +107,16 @@ def training_cost(config: ModelConfig, size: EpisodeSize) -> Cost:
 def generation_cost(config: ModelConfig, way: int, shot: int = 1) -> Cost:
     """One CNN, generated from `way` classes of `shot` images; no backward.
 
-    Copies that `model.views` adds count like further images: ask for the larger shot.
+    Copies that `model.views` adds count like further images.
 
     Raises:
         ModelError: the config uses something whose work is not known here.
     """
-    parts = list(_episode_parts(config, EpisodeSize(way, way * shot, 0)))
+    images = way * shot * (1 + copies_of_each(shot, config.views))
+    parts = list(_episode_parts(config, EpisodeSize(way, images, 0)))
     if config.weights.plda:  # not in training; into its coordinates, and back
         features = cnn_spec(config).feature_count
-        products = (way * shot + way) * features**2 + way * features
+        products = (images + way) * features**2 + way * features
         parts.append(Part("logits", "prototypes", "plda", products, 0))
     return Cost(tuple(Part(p.block, p.kind, p.layer, p.forward, 0) for p in parts if p.forward))
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from htgen import randomness
 from htgen.augment import Augmentation
-from htgen.datasets.splits import resolve_split
+from htgen.datasets.splits import resolve_split, without_blanks
 from htgen.datasets.store import Store
 from htgen.errors import DataError
 from htgen.pixels import scale_pixels
@@ -204,7 +204,7 @@ class EpisodeSampler:
         self._key = randomness.fold(
             torch.zeros((), dtype=torch.int64, device=self.device),
             seed,
-            zlib.crc32(f"{split}/{stream}".encode()),
+            zlib.crc32(f"{without_blanks(split)}/{stream}".encode()),
         )
         self._key_on_cpu = self._key.cpu()
         self._check(split, class_names)
@@ -259,7 +259,7 @@ class EpisodeSampler:
         if len(self._class_ids) < way:
             raise DataError(
                 f"split '{split}' has {len(self._class_ids)} classes; {way}-way episodes need at least {way}",
-                "a smaller way, or a split with more classes",
+                "a smaller way (--way, or episodes.way and validation.way), or a split with more classes",
             )
         needed = shot + query + unlabeled
         smallest = int(self._sizes.min())
@@ -269,7 +269,7 @@ class EpisodeSampler:
             parts = f"{shot} support + {query} query" + (f" + {unlabeled} unlabelled" if unlabeled else "")
             raise DataError(
                 f"{name} of split '{split}' has {smallest} images; an episode needs {needed} ({parts})",
-                "fewer shots or queries, or add images to the class",
+                "fewer shots or queries (--shot, --query; in a config episodes, validation), or more images",
             )
         if shape.support_size is not None and shape.support_size < way:
             raise DataError(f"{shape.support_size} support images cannot show {way} classes", "more of them")

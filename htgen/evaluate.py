@@ -132,7 +132,7 @@ def task_accuracies(
         for query_round in range(query_rounds):
             queries = batch if query_round == 0 else sampler.batch(start, count, query_round)
             hits = model.execute(weights, queries.query_images).argmax(dim=2) == queries.query_labels
-            total += hits.double().mean(dim=1).cpu()
+            total += hits.cpu().double().mean(dim=1)
         return total / query_rounds
 
     starts = range(0, tasks, step)[processes.rank :: processes.count]

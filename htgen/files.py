@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from htgen.errors import OutputError
+from htgen.paths import kind_at
 
 
 @contextmanager
@@ -21,15 +22,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         OutputError: the file cannot be written: missing permission, no space left, or something in its
             place that is no regular file.
     """
-    if not str(path):
-        raise OutputError("the file to write has an empty name", "name a file")
+    check_writable(path)
     path = Path(path)
     temporary: Path | None = None
     try:
         path = path.resolve() if path.is_symlink() else path
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "not a regular file"
-            raise OutputError(f"cannot write {path}: it is {kind}", "name another file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
@@ -48,6 +45,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse what can never be written, before there is something to write.
+
+    Raises:
+        OutputError: an empty name, or something in its place that is no regular file.
+    """
+    if not str(path):
+        raise OutputError("the file to write has an empty name", "name a file")
+    if (kind := kind_at(path)) in ("folder", "other"):
+        what = "a folder" if kind == "folder" else "not a regular file"
+        raise OutputError(f"cannot write {path}: it is {what}", "name another file")
 
 
 def write_text(path: str | Path, text: str) -> None:

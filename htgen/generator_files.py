@@ -4,6 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from htgen.errors import ModelError
+from htgen.paths import kind_at
 
 DEFAULT_GENERATOR = "glyph-8"
 BEST_OF_RUN = "best.safetensors"
@@ -29,15 +30,16 @@ def generator_path(name_or_path: str | Path) -> Path:
     if str(name_or_path) in names:
         return Path(str(resources.files("htgen") / "generators" / f"{name_or_path}.safetensors"))
     path = Path(name_or_path)
-    if path.is_dir():
+    kind = kind_at(path)
+    if kind == "folder":
         best = path / BEST_OF_RUN
-        if not best.exists():
+        if kind_at(best) is None:
             raise ModelError(
                 f"{path} holds no generator ({BEST_OF_RUN})",
                 "a run folder in which training has validated at least once",
             )
         return best
-    if path.exists():
+    if kind is not None:
         return path
     raise ModelError(
         f"there is no generator '{name_or_path}'",

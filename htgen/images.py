@@ -5,7 +5,8 @@ sees images prepared in another way than those it was made for.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from htgen.ink import (
     read_ink,
 )
 from htgen.ink import Pixels as Pixels
+from htgen.paths import kind_at
 
 Ink = Literal["bright", "dark", "none"]
 Fit = Literal["pad", "crop", "stretch"]
@@ -67,6 +69,8 @@ def load_image(path: str | Path) -> Image.Image:
         raise DataError(
             f"cannot read image {path}: {error.strerror or error}", "check its permissions"
         ) from error
+    except ValueError as error:  # a path that holds a NUL
+        raise DataError(f"there is no image {str(path)!r}: {error}", "check the path") from error
 
 
 def decode_image(file: BinaryIO, name: str) -> Image.Image:
@@ -85,24 +89,53 @@ def decode_image(file: BinaryIO, name: str) -> Image.Image:
         DataError: the file is empty, truncated, damaged, too large or no image.
     """
     try:
+        with _as_data_errors(f"image {name}"), Image.open(file) as image:
+            return _upright(image)
+    except UnidentifiedImageError:
+        if _is_empty(file):
+            raise DataError(f"cannot read image {name}: it is empty", "replace it, or remove it") from None
+        raise DataError(
+            f"cannot read image {name}: it is no image, or of an unknown format",
+            "convert it to PNG or JPEG, replace it, or remove it",
+        ) from None
+
+
+def load_pillow_image(image: Image.Image) -> Image.Image:
+    """An image that Pillow has opened, or made, as `decode_image` gives it from a file.
+
+    Raises:
+        DataError: it has no pixels, is truncated, damaged, too large, or has values that are not finite.
+    """
+    if 0 in image.size:
+        raise DataError(f"an image of {image.width} x {image.height} pixels", "one that has pixels")
+    with _as_data_errors("an image of Pillow"):
+        return _upright(image)
+
+
+@contextmanager
+def _as_data_errors(what: str) -> Iterator[None]:
+    """What Pillow raises while it decodes an image, as errors that name it; but for an unknown format."""
+    try:
         # Pillow warns about harmless oddities (a broken EXIF entry, more than 89 million pixels); beyond 179
         # million pixels it raises, and that limit is ours too.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file) as image:
-                image.load()
-                return _simplify(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError:
-        raise DataError(f"image {name} has too many pixels", "scale it down, or remove it") from None
+            yield
     except UnidentifiedImageError:
-        reason = "it is empty" if _is_empty(file) else "it is no image, or of an unknown format"
-        raise DataError(f"cannot read image {name}: {reason}", "replace it, or remove it") from None
+        raise
+    except Image.DecompressionBombError:
+        raise DataError(f"{what} has too many pixels", "scale it down, or remove it") from None
     # Decoders raise whatever a damaged file makes them stumble over: SyntaxError, ValueError, struct.error,
     # ...
     except Exception as error:
         raise DataError(
-            f"cannot read image {name}: it is damaged or incomplete ({error})", "replace it, or remove it"
+            f"cannot read {what}: it is damaged or incomplete ({error})", "replace it, or remove it"
         ) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    return _simplify(ImageOps.exif_transpose(image))
 
 
 def _is_empty(file: BinaryIO) -> bool:
@@ -205,6 +238,12 @@ class Preprocessing:
         """Whether these are grey drawings, of which ink and paper can be told apart."""
         return self.channels == 1 and self.ink != "none"
 
+    @property
+    def possible(self) -> tuple[Step, ...]:
+        """The steps that there may be for such images, taken or not, in the order in which they are done."""
+        kept: dict[Step, bool] = {"transparency": True, "polarity": self.ink != "none", "aspect": True}
+        return tuple(step for step in get_args(Step) if kept.get(step, self.is_for_drawings))
+
     def for_real_images(self) -> "Preprocessing":
         """The same with the steps for drawings, unless it has steps already or is for other images."""
         if not self.is_for_drawings or self.steps != NO_STEPS:
@@ -216,12 +255,12 @@ class Preprocessing:
         `transparency` they are taken as opaque.
 
         Raises:
-            ValueError: there is no such step.
+            ValueError: there is no such step for such images.
         """
         changed = self
         for step in steps:
-            if step not in get_args(Step):
-                raise ValueError(f"there is no step {step!r}: {', '.join(get_args(Step))}")
+            if step not in self.possible:
+                raise ValueError(f"there is no step {step!r} for such images: {', '.join(self.possible)}")
             if step == "aspect":
                 changed = replace(changed, fit="stretch")
             elif step == "transparency":
@@ -299,7 +338,7 @@ class Preprocessing:
 
 
 class Reading:
-    """One image, read with one `Preprocessing`; what is asked for is computed then, and its ink is read once
+    """One image, read with one `Preprocessing`; what is asked for is computed then, once, and so is its ink
     (again for `looks_drawn` where a step that this needs is switched off).
 
     Args:
@@ -326,7 +365,12 @@ class Reading:
             return looks_drawn(self._drawing)
         return looks_drawn(read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark"))
 
-    @property
+    @cached_property
+    def is_blank(self) -> bool:
+        """Whether nothing can be seen: all pixels of what a CNN sees have the same value."""
+        return bool((self.pixels == self.pixels[:1, :1]).all())
+
+    @cached_property
     def pixels(self) -> Pixels:
         """What a CNN sees: uint8 `[size, size, channels]`."""
         wish = self._preprocessing
@@ -362,6 +406,16 @@ def find_other_files(folder: str | Path) -> list[Path]:
     return [path for path in _visible_files(folder) if path.suffix.lower() not in _readable_endings()]
 
 
+def find_folders(folder: str | Path) -> list[Path]:
+    """The folders directly in a folder, sorted by name; hidden ones and `__MACOSX` are left out.
+
+    Raises:
+        DataError: there is no such folder, or it cannot be read.
+    """
+    entries = _visible_entries(Path(folder))
+    return [path for path in entries if kind_at(path) == "folder" and path.name != "__MACOSX"]
+
+
 def _readable_endings() -> set[str]:
     return {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
 
@@ -371,7 +425,7 @@ def _visible_files(folder: str | Path) -> list[Path]:
     return [
         path
         for path in _visible_entries(Path(folder))
-        if (path.is_file() or path.is_symlink()) and path.name not in _OF_THE_SYSTEM
+        if (kind_at(path) == "file" or path.is_symlink()) and path.name not in _OF_THE_SYSTEM
     ]
 
 
@@ -386,7 +440,7 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
         DataError: no such folder, fewer classes than `minimum`, or a class without image files.
     """
     folder = Path(folder)
-    classes = [path for path in _visible_entries(folder) if path.is_dir() and path.name != "__MACOSX"]
+    classes = find_folders(folder)
     remedy = f"make one sub-folder per class in {folder}, with the images of the class in it"
     if not classes:
         loose = len(find_images(folder))
@@ -400,9 +454,12 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
     empty = [name for name, images in result.items() if not images]
     if empty:
         others = f"; {len(empty) - 1} of the other classes also" if len(empty) > 1 else ""
+        unknown = [path.name for path in find_other_files(folder / empty[0])]
+        found = f"no image files, only files such as {unknown[0]!r}" if unknown else "no image files"
+        endings = f"{', '.join(_COMMON_ENDINGS)}, ..."
         raise DataError(
-            f"class {empty[0]!r} has no images: {folder / empty[0]} holds no image files{others}",
-            f"put images in it ({', '.join(_COMMON_ENDINGS)}, ...), or remove the folder",
+            f"class {empty[0]!r} has no images: {folder / empty[0]} holds {found}{others}",
+            f"convert them to PNG or JPEG ({endings})" if unknown else f"put images in it ({endings})",
         )
     return result
 

@@ -6,7 +6,8 @@ written in varying order).
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,39 @@ def decode(path: str | Path, format_name: str, wanted: str, remedy: str) -> tupl
     Raises:
         ModelError: it is missing, damaged, or not of this format.
     """
+    with _opened(path, wanted, remedy) as (header, file):
+        if header["format"] != format_name:
+            raise ModelError(f"{path} is not {wanted} but a file of format '{header['format']}'", remedy)
+        return header, {name: file.get_tensor(name) for name in _names(file)}
+
+
+def describe(path: str | Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """Header and shapes of the tensors of a file of any format of htgen.
+
+    Raises:
+        ModelError: it is missing, damaged, or of none.
+    """
+    with _opened(path, "a file of htgen", "a file that htgen wrote") as (header, file):
+        return header, {name: tuple(file.get_slice(name).get_shape()) for name in _names(file)}
+
+
+@contextmanager
+def _opened(path: str | Path, wanted: str, remedy: str) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield header and handle of a file of this version or an older one; what cannot be read is told."""
     try:
         with safe_open(path, framework="np") as file:
             header = json.loads((file.metadata() or {})["htgen"])
-            if header["format"] != format_name:
-                raise ModelError(f"{path} is not {wanted} but a file of format '{header['format']}'", remedy)
             if header["version"] > FORMAT_VERSION:
                 raise ModelError(
                     f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
                     "a newer htgen",
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            yield header, file
     except FileNotFoundError:
         raise ModelError(f"there is no file {path}", remedy) from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not {wanted}, or it is damaged ({error})", remedy) from error
-    return header, tensors
+
+
+def _names(file: Any) -> list[str]:
+    return list(file.keys())

@@ -19,13 +19,14 @@ from torch import Tensor
 from htgen.augment import Alike, Augmentation, NewClasses, Photo
 from htgen.checkpoint import (
     RunFolder,
+    below,
     load_tensors,
     read_state,
     restore_shared_features,
     to_arrays,
     write_state,
 )
-from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig
+from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig, validate
 from htgen.crew import Crew
 from htgen.datasets.store import Store
 from htgen.distributed import ALONE, LostContact, Processes
@@ -240,7 +241,11 @@ class Trainer:
         self._replay: Replay[_Kind, Gradients] | None = None
         if self.device.type == "cuda" and recordable:
             self._replay = Replay(CudaGraphs(self.device))
-        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.average = (
+            {name: p.detach().clone() for name, p in self.model.named_parameters()}
+            if config.train.ema
+            else {}
+        )
         groups = parameter_groups(self.trained, config.optimizer.weight_decay)
         self.optimizer: torch.optim.Optimizer = (
             torch.optim.AdamW(groups, lr=config.optimizer.lr, fused=True)
@@ -289,6 +294,10 @@ class Trainer:
         """
         train = self.config.train
         self._started = time.monotonic() - self.seconds
+        if self._is_over() and self.best is None and not train.pretrain_shared:
+            yield self._validate()  # told to end where it had been stopped, before its first validation
+            self.save()
+            yield Saved(self.step)
         while not self._is_over():
             try:
                 self._train_step(stop)
@@ -576,14 +585,15 @@ class Trainer:
         parts = {name: a for name, a in arrays.items() if name.partition(".")[0] in ("model", "loss")}
         load_tensors(self.trained, parts, str(path))
         tensors = {name: torch.tensor(array) for name, array in arrays.items() if name not in parts}
-        average = _with_prefix(tensors, "average.")
+        # States of before kept an average without use.
+        average = below("average.", tensors) if self.config.train.ema else {}
         if average.keys() != self.average.keys():
             raise ModelError(f"{path} does not fit its config: averaged weights differ")
         for name, tensor in average.items():
             self.average[name].copy_(tensor)
         state = self.optimizer.state_dict()
         entries: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _with_prefix(tensors, "optimizer.").items():
+        for name, tensor in below("optimizer.", tensors).items():
             index, key = name.split(".", 1)
             entries.setdefault(int(index), {})[key] = tensor
         self.optimizer.load_state_dict({**state, "state": entries})
@@ -599,7 +609,8 @@ class Trainer:
         """Going on means with the same settings, but for those that do not touch what is trained."""
         # What there was no setting for when the run began is as it was without it: the default.
         then, now = (
-            flatten(config.model_dump(mode="json")) for config in (Config.model_validate(before), self.config)
+            flatten(config.model_dump(mode="json"))
+            for config in (validate(Config, before, f"the config inside {self.run.state_path}"), self.config)
         )
         changed = [key for key, value in then.items() if now[key] != value and key not in CHANGEABLE]
         if changed:
@@ -669,7 +680,3 @@ class _Swapped:
     def _load(self, weights: dict[str, Tensor]) -> None:
         for name, parameter in self.model.named_parameters():
             parameter.copy_(weights[name])
-
-
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

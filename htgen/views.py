@@ -32,10 +32,21 @@ WARPS: Warps = ((10.0, 1.0), (-10.0, 1.0), (0.0, 1.12), (0.0, 0.9))
 AS_IT_IS = (0.0, 1.0)
 
 
+def copies_of_each(shot: float, views: int) -> int:
+    """How many copies of every image are added, 0 to `len(WARPS)`.
+
+    Args:
+        shot: labelled images per class, on average.
+        views: wanted number per class.
+    """
+    pairs = max(0, ceil((views / max(shot, 1) - 1) / 2))
+    return min(2 * pairs, len(WARPS))
+
+
 def add_views(
     images: Images, labels: Labels, ignore: Labels | None, views: int, way: int
 ) -> tuple[Images, Labels, Labels | None]:
-    """Add copies of the support images until there are about `views` for each class.
+    """Add copies of the support images until there are about `views` for each class, on average.
 
     Args:
         images: `[E, S, C, H, W]`, square.
@@ -47,9 +58,7 @@ def add_views(
     Returns:
         Images, labels and ignore, `[E, S * (1 + copies), ...]`.
     """
-    shot = int((labels[0] >= 0).sum()) / way
-    pairs = max(0, ceil((views / max(shot, 1) - 1) / 2))
-    warps: Warps = WARPS[: 2 * pairs]
+    warps: Warps = WARPS[: copies_of_each(int((labels[0] >= 0).sum()) / way, views)]
     if not warps:
         return images, labels, ignore
     copies = warp(images, (AS_IT_IS, *warps))

@@ -3,20 +3,24 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
-from htgen.checkpoint import RunFolder, find_run_config, read_state
+from htgen.checkpoint import RunFolder, build, find_run_config, read_state, shipped_weights, to_arrays
+from htgen.datasets.store import Store
+from htgen.episodes import load_images
 from htgen.errors import RunError
 from htgen.generator_format import GeneratorFile
-from htgen.images import Preprocessing
+from htgen.measure_plda import measure_plda
+from htgen.train import plda_sampler
 
 
-def checkpoints(run: RunFolder, preprocessing: Preprocessing, poll: float = 2.0) -> Iterator[GeneratorFile]:
+def checkpoints(run: RunFolder, store: Store, poll: float = 2.0) -> Iterator[GeneratorFile]:
     """Yield every new training state as the generator it would ship, and stop when training has ended.
 
     States that are written while the caller is busy with one are passed over, but for the last.
 
     Args:
-        preprocessing: that of the data, which generators carry.
+        store: what the run is trained on; its classes are what `weights.plda` is measured on.
         poll: seconds between looks.
 
     Raises:
@@ -28,7 +32,7 @@ def checkpoints(run: RunFolder, preprocessing: Preprocessing, poll: float = 2.0)
         # Looked at before the state: what is written until training ends is still seen.
         is_running = run.is_in_use()
         if run.state_path.exists():
-            file = _generator(run, preprocessing)
+            file = _generator(run, store)
             if file.provenance["step"] > seen:
                 seen = file.provenance["step"]
                 yield file
@@ -41,10 +45,14 @@ def checkpoints(run: RunFolder, preprocessing: Preprocessing, poll: float = 2.0)
         )
 
 
-def _generator(run: RunFolder, preprocessing: Preprocessing) -> GeneratorFile:
+def _generator(run: RunFolder, store: Store) -> GeneratorFile:
     header, tensors = read_state(run.state_path)
     config = find_run_config(run)
-    prefix = "average." if config.train.ema else "model."
-    weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    weights = shipped_weights(header, tensors)
     provenance = {"config": json.loads(header["config"]), "step": header["step"]}
-    return GeneratorFile(config.name, config.model, weights, preprocessing, provenance)
+    file = GeneratorFile(config.name, config.model, weights, store.preprocessing, provenance)
+    if not config.model.weights.plda:
+        return file
+    model = build(file)
+    measure_plda(model, plda_sampler(config, store, load_images(store)))
+    return replace(file, tensors=to_arrays(model.state_dict()))

@@ -206,6 +206,7 @@ def test_threads_limit_numpy_and_the_measured_processes_too():
         (["--device", "nonsense"], 2),
         (["--threads", "0"], 2),
         (["--count", "--quick"], 2),
+        (["--count", "--device", "cpu"], 2),
         (["--count", "--profile", "p.txt"], 2),
     ],
 )

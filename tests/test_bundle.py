@@ -293,6 +293,26 @@ def test_a_failed_write_keeps_the_old_file(cnn_path, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["folder.safetensors"]
 
 
+def test_an_image_that_pillow_opened_is_read_as_its_file(cnn_path, tmp_path):
+    """Turned as its EXIF entry says, of any mode; and what cannot be decoded is told the same way."""
+    bundle, path = Bundle.load(cnn_path), tmp_path / "turned.png"
+    turned = Image.fromarray(pictures(1)[0])
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(path, exif=exif)
+    with Image.open(path) as opened:
+        assert (
+            bundle.predict([path])
+            == bundle.predict([opened])
+            != bundle.predict([Image.fromarray(pictures(1)[0])])
+        )
+    path.write_bytes(path.read_bytes()[:-40])
+    with Image.open(path) as opened:
+        for damaged in (path, opened):
+            with pytest.raises(DataError, match="damaged or incomplete"):
+                bundle.predict([damaged])
+
+
 @pytest.mark.parametrize(
     ("images", "says"),
     [
@@ -302,6 +322,9 @@ def test_a_failed_write_keeps_the_old_file(cnn_path, tmp_path):
         (np.zeros((8, 8, 4), np.uint8), "list of images"),
         ([np.zeros((8, 8, 5), np.uint8)], "1 to 4 channels"),
         ([None], "got NoneType"),
+        (None, "got NoneType"),
+        ((image for image in ()), "got generator"),
+        (["nul\0.png"], "check the path"),
     ],
 )
 def test_what_is_no_list_of_images_is_refused(images, says, cnn_path):

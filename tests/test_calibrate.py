@@ -13,6 +13,7 @@ from htgen.calibrate import Outputs, answers, collect, fit, fit_temperature, rej
 from htgen.checkpoint import build
 from htgen.cli import main
 from htgen.datasets.splits import resolve_split
+from htgen.datasets.store import Store
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
 from htgen.generator import Generator, load_generator
 from htgen.numpy_cnn import softmax
@@ -168,6 +169,34 @@ def test_what_cannot_be_calibrated_is_said(store_path, tmp_path, capsys):
     assert "validated" in capsys.readouterr().err
     assert main(["calibrate", str(path), "--data", str(store_path), "--split", "all"]) == 4
     assert "shots" in capsys.readouterr().err
+
+
+def test_a_target_that_cannot_be_written_is_told_before_the_work(store_path, tmp_path, capsys):
+    path, folder = tmp_path / "toy.safetensors", tmp_path / "folder"
+    path.write_bytes(make_generator(image_size=16, max_way=4).file.to_bytes())
+    folder.mkdir()
+    command = ["calibrate", str(path), "--data", str(store_path), "--split", "all", "--shot", "1"]
+    assert main([*command, "--tasks", "2", "-o", str(folder)]) == 7
+    said = capsys.readouterr()
+    assert "it is a folder" in said.err
+    assert "calibrating" not in said.err
+
+
+def test_calibrating_on_classes_that_were_trained_on_is_told(store_path, tmp_path, capsys):
+    """Probabilities would be right on those, and too sure on others."""
+    path, file = tmp_path / "toy.safetensors", make_generator(image_size=16, max_way=4).file
+    store = Store.open(store_path)
+    provenance = {
+        "data": {"name": "toy", "sha256": store.checksum},
+        "config": {"data": {"train": "toy:0-7", "val": "toy:8-15"}},
+    }
+    path.write_bytes(replace(file, provenance=provenance).to_bytes())
+    command = ["calibrate", str(path), "--data", str(store_path), "--shot", "1", "--tasks", "2"]
+    assert main([*command, "--split", "toy:0-9"]) == 0
+    told = "warning: 8 classes of toy:0-9 are among those that it was trained on"
+    assert told in capsys.readouterr().err
+    assert main(command) == 0
+    assert "classes of" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,10 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
         ),
         ("model: {cnn: {shape: 3-layer, pools: [1]}}", "cnn.pools: only maxpool-4-layer"),
         ("model: {cnn: {pools: [1, 5]}}", "model.cnn.pools"),
-        ("model: {cnn: {pools: [2, 1]}}", "each at most once, in ascending order"),
+        (
+            "model: {cnn: {pools: [2, 1]}}",
+            "model.cnn.pools: input should be each number at most once, in ascending order, got",
+        ),
         ("model: {cnn: {stride: 2}}", "cnn.stride: maxpool-4-layer has stride 1"),
         ("model: {image_size: 8}", "image_size: 8 pixels do not survive"),
         ("model: {image_size: 15, cnn: {shape: 4-layer}}", "image_size: 15 pixels do not survive"),

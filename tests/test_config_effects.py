@@ -290,16 +290,22 @@ def test_saving_leaves_the_run_as_it_is(baseline, store_path, tmp_path):
     assert before[1] == after[1]
 
 
-def test_restoring_starts_from_the_other_runs_shared_features(store_path, tmp_path):
-    run(store_path, tmp_path / "first", {"train.pretrain_shared": True})
+@pytest.mark.parametrize(("decay", "kind"), [(0.9, "average"), (0.0, "model")])
+def test_restoring_starts_from_the_other_runs_shared_features(decay, kind, store_path, tmp_path):
+    """Those that would ship: averaged, where the other run averages."""
+    run(store_path, tmp_path / "first", {"train.pretrain_shared": True, "train.ema": decay})
     frozen = {"optimizer.lr": 1e-12, "optimizer.weight_decay": 0.0}
     restored, _ = run(
         store_path, tmp_path / "second", {"train.restore_shared": str(tmp_path / "first"), **frozen}
     )
     first = load_file(tmp_path / "first" / "latest.safetensors")
     plain, _ = run(store_path, tmp_path / "third", frozen)
-    for name in (n for n in first if n.startswith("model.shared.")):
-        assert torch.allclose(restored[name], first[name], atol=1e-6)
+    names = [name.removeprefix("model.") for name in first if name.startswith("model.shared.")]
+    for name in names:
+        assert torch.allclose(restored[f"model.{name}"], first[f"{kind}.{name}"], atol=1e-6)
+    assert ("average.shared.convs.0.weight" in first) == (decay > 0)
+    if decay:
+        assert any(not torch.allclose(first[f"model.{n}"], first[f"average.{n}"]) for n in names)
     assert not torch.allclose(
         restored["model.shared.convs.0.weight"], plain["model.shared.convs.0.weight"], atol=1e-6
     )

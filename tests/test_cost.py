@@ -127,6 +127,7 @@ VARIANTS = {
     "spatial": {"weights": {"allocation": "spatial"}},
     "bias and norm": {"weights": {"generate_bias": True, "generate_norm": True}},
     "head starts": {"weights": {"base": True, "prototypes": True}},
+    "views": {"views": 5, "weights": {"prototypes": True, "plda": True}},
     "refined means": {"weights": {"prototypes": True, "refine_prototypes": 2}},
     "plda": {"weights": {"prototypes": True, "plda": True, "refine_prototypes": 2}},
     "query norm": {"cnn": {"channels": 6, "separate_query_norm": True}},
@@ -173,7 +174,7 @@ def test_several_episodes_cost_a_multiple():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("variant", ["default", "few channels", "3-layer", "head starts", "plda"])
+@pytest.mark.parametrize("variant", ["default", "few channels", "3-layer", "head starts", "plda", "views"])
 def test_generating_and_classifying_count_what_the_model_does(variant):
     config = ModelConfig.model_validate(SMALL | VARIANTS[variant])
     model = HyperTransformer(config).eval()

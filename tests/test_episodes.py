@@ -63,6 +63,12 @@ def test_the_largest_episode_is_known_beforehand(store, shape):
     assert max(sizes) == draw.most_images
 
 
+@pytest.mark.parametrize("spelling", ["toy : 0-9", "toy:0 - 9", " toy:0-9 "])
+def test_blanks_in_a_split_do_not_change_the_tasks(spelling, store):
+    plain, blanks = (sampler(store, split=split).batch(0, 2) for split in ("toy:0-9", spelling))
+    assert torch.equal(plain.support_rows, blanks.support_rows)
+
+
 def test_seed_split_stream_and_index_each_change_the_episode(store):
     rows = [
         sampler(store).batch(0, 1).support_rows,

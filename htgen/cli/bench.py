@@ -35,8 +35,12 @@ def bench(
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="Where to train: auto, cpu, cuda, ... The rest runs on the CPU.")
-    ] = "auto",
+        str | None,
+        typer.Option(
+            help="Where to train: auto, cpu, cuda, ... The rest runs on the CPU. Default: auto.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.", show_default=False)
     ] = None,
@@ -55,7 +59,7 @@ def bench(
     The floor is the counted multiply-adds over this machine's measured matrix-product rate; a process's
     floor is the import it cannot do without. Run it on a machine that does nothing else.
     """
-    if count and (profile is not None or quick or threads is not None):
+    if count and (profile is not None or quick or threads is not None or device is not None):
         raise typer.BadParameter(
             "nothing is measured, so it takes no option of measuring", param_hint="--count"
         )
@@ -81,7 +85,7 @@ def bench(
 
     found = measure(
         settings,
-        resolve_device(device),
+        resolve_device(device or "auto"),
         threads=threads,
         quick=quick,
         profile=profile,

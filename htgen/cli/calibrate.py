@@ -82,11 +82,11 @@ def calibrate(
     from htgen.calibrate import Outputs, collect, describe, fit, with_settings
     from htgen.checkpoint import build
     from htgen.cli.console import progress
-    from htgen.cli.stores import check_store, open_store_of
+    from htgen.cli.stores import check_store, open_store_of, seen_classes, tell_seen
     from htgen.datasets.splits import resolve_split
     from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
     from htgen.errors import DataError, ModelError
-    from htgen.files import write_bytes
+    from htgen.files import check_writable, write_bytes
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
@@ -101,6 +101,9 @@ def calibrate(
     if split is None:
         raise typer.BadParameter("the generator does not say on what it was validated", param_hint="--split")
     check_store(store, loaded)
+    tell_seen(store, split, replace(seen_classes(store, provenance), chosen=frozenset()))
+    if output is not None:
+        check_writable(output)
     classes = len(resolve_split(store, split))
     most = min(loaded.max_way, classes - FOREIGN_CLASSES)
     ways = way or [count for count in WAYS if count <= most] or [max(2, most)]
@@ -139,15 +142,15 @@ def calibrate(
         "seed": seed,
         "data": {"name": store.name, "sha256": store.checksum},
     }
+    if as_json:
+        typer.echo(json.dumps({"generator": loaded.name, **document}, indent=2))
+    else:
+        _print(loaded.name, document)
     if output is not None:
         file = replace(file, provenance={**file.provenance, "calibration": document})
         write_bytes(output, file.to_bytes())
-    if as_json:
-        typer.echo(json.dumps({"generator": loaded.name, **document}, indent=2))
-        return
-    _print(loaded.name, document)
-    if output is not None:
-        typer.echo(f"written     {output}")
+        if not as_json:
+            typer.echo(f"written     {output}")
 
 
 def _print(name: str, document: dict[str, Any]) -> None:

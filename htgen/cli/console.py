@@ -59,15 +59,24 @@ def warn_undrawn(undrawn: int, images: int) -> None:
         )
 
 
-def warn_other_files(folder: Path) -> None:
-    """Say on stderr which files in a folder of images are left out for their names."""
-    from htgen.images import find_other_files
+def warn_left_out(folder: Path) -> None:
+    """Say on stderr what in a folder of images is left out: files for their names, and sub-folders."""
+    from htgen.images import find_folders, find_other_files
 
-    others = [path.name for path in find_other_files(folder)]
-    if others:
-        more = f", and {len(others) - 3} more" if len(others) > 3 else ""
-        text = f"warning: not of a known image format, in {folder}: {', '.join(others[:3])}{more}"
-        print(printable(text), file=sys.stderr)
+    warn(f"not of a known image format, in {folder}:", [path.name for path in find_other_files(folder)], 3)
+    warn(f"sub-folders are not looked into, in {folder}:", [path.name for path in find_folders(folder)], 3)
+
+
+def warn_blank(paths: list[Path]) -> None:
+    """Say on stderr that there is nothing to be seen in some images."""
+    warn("nothing is to be seen in", list(map(str, paths)))
+
+
+def warn(what: str, cases: list[str], limit: int = 10) -> None:
+    """One warning on stderr that names its cases, the first few; none without any."""
+    if cases:
+        more = f"; and {len(cases) - limit} more" if len(cases) > limit else ""
+        print(printable(f"warning: {what} {'; '.join(cases[:limit])}{more}"), file=sys.stderr)
 
 
 def note_unlabeled_are_new_to(generator: str) -> None:

@@ -165,11 +165,11 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
 
     run = RunFolder(path)
     provenance: dict[str, Any] = {"config": find_run_config(run).model_dump(mode="json")}
-    store = open_store_of(provenance, data)
-    if data is None:
-        provenance["data"] = {"sha256": store.checksum}
+    trained_on = open_store_of(provenance, None)
+    provenance["data"] = {"name": trained_on.name, "sha256": trained_on.checksum}
+    store = trained_on if data is None else open_store_of(provenance, data)
     splits = _splits(store, provenance, split)
-    for file in checkpoints(run, store.preprocessing):
+    for file in checkpoints(run, trained_on):
         loaded = Generator(file, "")
         check_store(store, loaded)
         for name in splits:
@@ -181,26 +181,23 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
 
 def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None) -> list[str]:
     """The splits that are named, or the test part of the scheme trained on; all checked before measuring."""
-    from htgen.cli.console import printable, stderr
-    from htgen.datasets.splits import named_splits, resolve_split, unseen_part
+    from htgen.cli.stores import seen_classes, tell_seen
+    from htgen.datasets.splits import format_ranges, named_splits, resolve_split, unseen_part
 
-    trained_on = provenance.get("config", {}).get("data", {}).get("train", "default:train")
-    same = provenance.get("data", {}).get("sha256") == store.checksum
-    known = set(resolve_split(store, trained_on)) if same else set()
-    seen = {name: len(known & {*resolve_split(store, name)}) for name in given or named_splits(store)}
+    seen = seen_classes(store, provenance)
     if given:
         for name in given:
-            if seen[name]:
-                text = f"warning: {seen[name]} classes of {name} are among those that it was trained on"
-                stderr().print(printable(text), markup=False)
+            tell_seen(store, name, seen)
         return given
+    trained_on = provenance.get("config", {}).get("data", {}).get("train", "default:train")
     default = unseen_part(store, trained_on)
     if default is None:
-        others = [name for name, count in seen.items() if not count]
-        named = f", or {', '.join(others)}" if others else ""
+        known = seen.trained | seen.chosen
+        new = [f"{store.name}:{format_ranges(set(range(store.class_count)) - known)}"]
+        new += [name for name in named_splits(store) if known.isdisjoint(resolve_split(store, name))]
         raise typer.BadParameter(
             f"the generator was trained on '{trained_on}', and store {store.path} has no test classes beside "
-            f"those; name the classes to measure on: ranges such as {store.name}:0-9{named}",
+            f"those; name the classes to measure on, such as {', or '.join(new)}",
             param_hint="--split",
         )
     return [default]
@@ -210,6 +207,7 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
     """Evaluate on one split: the result and how it was made."""
     from htgen.checkpoint import build
     from htgen.cli.console import progress
+    from htgen.datasets.splits import resolve_split
     from htgen.episodes import EpisodeSampler, load_images
     from htgen.errors import ModelError
     from htgen.evaluate import TASKS_PER_BATCH
@@ -220,7 +218,7 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
     if shape.way > loaded.max_way:
         raise ModelError(
             f"{shape.way}-way tasks, but generator '{loaded.name}' knows at most {loaded.max_way} classes",
-            f"--way {loaded.max_way}",
+            f"--way {min(loaded.max_way, len(resolve_split(store, split)))}",
         )
     model = build(loaded.file).to(settings.device)
     sampler = EpisodeSampler.from_store(

@@ -68,7 +68,9 @@ def generate(
         note_unlabeled_are_new_to,
         printable,
         stdout,
-        warn_other_files,
+        warn,
+        warn_blank,
+        warn_left_out,
         warn_undrawn,
     )
     from htgen.errors import DataError
@@ -76,7 +78,8 @@ def generate(
 
     class_files = class_folders(support)
     for folder in [support / name for name in class_files] + ([] if unlabeled is None else [unlabeled]):
-        warn_other_files(folder)
+        warn_left_out(folder)
+    warn(f"images beside the folders of classes, in {support}:", [p.name for p in find_images(support)], 3)
     further_files = [] if unlabeled is None else find_images(unlabeled)
     if unlabeled is not None and not further_files:
         raise DataError(f"{unlabeled} holds no image files", "a folder with images directly in it")
@@ -94,6 +97,12 @@ def generate(
         "stroke": no_stroke,
         "aspect": no_aspect,
     }
+    for step, out in left_out_steps.items():
+        if out and step not in loaded.preprocessing.possible:
+            raise typer.BadParameter(
+                f"generator '{loaded.name}' is not for drawings, and takes no such step",
+                param_hint=f"--no-{step}",
+            )
     loaded.preprocessing = loaded.preprocessing.without(*(s for s, out in left_out_steps.items() if out))
 
     paths: list[Path] = []
@@ -109,6 +118,7 @@ def generate(
         paths += readable
         looks += readable.values()
         labels += [name] * len(readable)
+    warn_blank([path for path, look in zip(paths, looks, strict=True) if look.is_blank])
     if loaded.preprocessing.is_for_drawings:
         warn_undrawn(sum(not look.looks_drawn for look in looks), len(looks))
     further = list(_look_at(further_files, loaded.preprocessing).values())
@@ -152,24 +162,15 @@ def generate(
         strangers = [
             f"{paths[i]} looks like {check.classes[check.predictions[i]]}" for i in check.strangers()
         ]
-        _warn("images disagree with their class; is one mislabelled?", strangers)
+        warn("images disagree with their class; is one mislabelled?", strangers)
     pairs = [
         f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)"
         for pair in loaded.look_alikes(prepared, check)
     ]
-    _warn("classes look alike to the generator; more images of them help, or one class for both:", pairs)
+    warn("classes look alike to the generator; more images of them help, or one class for both:", pairs)
     say("written", f"{output}; next: htgen predict {output} IMAGES")
     if left_out:
         raise typer.Exit(1)
-
-
-def _warn(what: str, cases: list[str], limit: int = 10) -> None:
-    """One warning on stderr that names its cases, the first few; none without any."""
-    from htgen.cli.console import printable, stderr
-
-    if cases:
-        more = f"; and {len(cases) - limit} more" if len(cases) > limit else ""
-        stderr().print(printable(f"warning: {what} {'; '.join(cases[:limit])}{more}"), markup=False)
 
 
 class _Look(NamedTuple):
@@ -179,6 +180,7 @@ class _Look(NamedTuple):
     """
 
     pixels: "Pixels"
+    is_blank: bool
     polarity: "Polarity | None"
     looks_drawn: bool | None
 
@@ -199,6 +201,7 @@ def _look_at(files: list[Path], preprocessing: "Preprocessing") -> dict[Path, _L
         else:
             found[path] = _Look(
                 image.pixels,
+                image.is_blank,
                 image.polarity if has_ink else None,
                 image.looks_drawn if is_drawing else None,
             )

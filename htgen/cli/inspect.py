@@ -1,6 +1,7 @@
 """`htgen inspect`: what a CNN or generator file is, and where it comes from. Needs no torch."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,17 +20,23 @@ def inspect(
 ) -> None:
     """Tell what a file is: layers and classes of a CNN; recipe, data and validation of a generator."""
     from htgen.cli.console import printable
+    from htgen.errors import ModelError
+    from htgen.tensor_files import describe
 
-    header, sizes = _read(_find(file))
+    path = _find(file)
+    header, shapes = describe(path)
     if as_json:
         typer.echo(json.dumps(header, indent=2))
         return
-    numbers = sum(sizes.values())
-    rows = [
-        ("format", f"{header['format']} {header['version']}"),
-        ("numbers", f"{numbers} in {len(sizes)} tensors"),
-    ]
-    rows += _about_cnn(header) if header["format"] == "htgen-cnn" else _about_generator(header)
+    rows = [("numbers", f"{sum(map(math.prod, shapes.values()))} in {len(shapes)} tensors")]
+    try:
+        rows.insert(0, ("format", f"{header['format']} {header['version']}"))
+        rows += _ABOUT[header["format"]](header)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is damaged: its description does not say what it should ({error})",
+            "a file that htgen wrote",
+        ) from error
     for key, value in rows:
         typer.echo(f"{key:12}{printable(value)}")
 
@@ -37,37 +44,9 @@ def inspect(
 def _find(name: str) -> Path:
     """The file behind a path, a run folder or a name."""
     from htgen.generator_files import generator_path
+    from htgen.paths import kind_at
 
-    path = Path(name)
-    return path if path.is_file() else generator_path(name)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Header and number of entries per tensor of any file that htgen writes.
-
-    Raises:
-        ModelError: it is none.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    from htgen.errors import ModelError
-
-    try:
-        with safe_open(path, framework="np") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {})["htgen"])
-            sizes = {}
-            for name in file.keys():  # noqa: SIM118 (no mapping)
-                size = 1
-                for side in file.get_slice(name).get_shape():
-                    size *= side
-                sizes[name] = size
-            if not {"format", "version"} <= header.keys():
-                raise KeyError("format")
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{path} is no file of htgen, or it is damaged ({error})", "a file that htgen wrote"
-        ) from error
-    return header, sizes
+    return Path(name) if kind_at(name) == "file" else generator_path(name)
 
 
 def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:
@@ -94,8 +73,6 @@ def _images(preprocessing: dict[str, Any]) -> str:
 
 
 def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
-    if "config" in header:  # a training state
-        return [("step", str(header["step"])), ("best", str(header["best"]))]
     model, provenance = header["model"], header["provenance"]
     cnn = model["cnn"]
     rows = [("name", header["name"])]
@@ -118,3 +95,14 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
         error = f"calibration error {100 * result['error']:.1f} % on {result['split']}"
         rows.append(("temperature", f"{Temperature.of(provenance)}; {error}"))
     return rows
+
+
+def _about_state(header: dict[str, Any]) -> list[tuple[str, str]]:
+    return [("step", str(header["step"])), ("best", str(header["best"]))]
+
+
+_ABOUT = {
+    "htgen-cnn": _about_cnn,
+    "htgen-generator": _about_generator,
+    "htgen-training-state": _about_state,
+}

@@ -42,14 +42,14 @@ def predict(
     one_thread()
 
     from htgen.bundle import IMAGES_PER_BATCH, Bundle, as_input
-    from htgen.cli.console import warn_undrawn
+    from htgen.cli.console import warn_blank, warn_undrawn
     from htgen.errors import DataError
     from htgen.images import load_image
 
     cnn = Bundle.load(model)
     paths = _expand(images)
     answers: list[Prediction | str] = []
-    undrawn = 0
+    undrawn, blank = 0, []
     for start in range(0, len(paths), IMAGES_PER_BATCH):
         prepared, slots = [], []
         for path in paths[start : start + IMAGES_PER_BATCH]:
@@ -57,6 +57,8 @@ def predict(
                 image = cnn.preprocessing.read(load_image(path))
                 prepared.append(image.pixels)  # small, unlike what was decoded
                 slots.append(len(answers))
+                if image.is_blank:
+                    blank.append(path)
                 undrawn += cnn.preprocessing.is_for_drawings and not image.looks_drawn
                 answers.append("")
             except DataError as error:
@@ -68,6 +70,7 @@ def predict(
                 answers[slot] = prediction
 
     failed = sum(isinstance(answer, str) for answer in answers)
+    warn_blank(blank)
     warn_undrawn(undrawn, len(paths) - failed)
     if cnn.spec.norm == "batch":
         typer.echo("note: transductive: with norm batch, answers depend on the other images", err=True)
@@ -86,31 +89,33 @@ def predict(
 def _expand(arguments: list[str]) -> list[Path]:
     """Files as they are, folders to the images in them, patterns to what they match."""
     from htgen.errors import DataError
+    from htgen.paths import kind_at
 
     paths: list[Path] = []
     for argument in arguments:
         path = Path(argument)
-        if path.is_dir():
+        kind = kind_at(path)
+        if kind == "folder":
             paths += _images_in(path)
-        elif not path.exists() and glob.has_magic(argument):
+        elif kind is None and glob.has_magic(argument):
             # Path.glob wants relative patterns; users also give absolute ones.
             matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))  # noqa: PTH207
             if not matches:
                 raise DataError(f"no file matches '{argument}'", "check the pattern and the folder")
             for match in matches:
-                paths += _images_in(match) if match.is_dir() else [match]
+                paths += _images_in(match) if kind_at(match) == "folder" else [match]
         else:
             paths.append(path)
     return paths
 
 
 def _images_in(folder: Path) -> list[Path]:
-    from htgen.cli.console import warn_other_files
+    from htgen.cli.console import warn_left_out
     from htgen.errors import DataError
     from htgen.images import find_images
 
     found = find_images(folder)
-    warn_other_files(folder)
+    warn_left_out(folder)
     if not found:
         raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
     return found

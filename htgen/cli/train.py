@@ -91,7 +91,11 @@ def train(
                 trainer.resume()
             elif processes.is_main:
                 folder.start(dump_config(settings), overwrite or restarted)
-            scalars = None if writer is None else _scalar_writer(writer(folder.path / "tensorboard"))
+            scalars = (
+                None
+                if writer is None
+                else _scalar_writer(writer(folder.tensorboard_path, purge_step=trainer.step + 1))
+            )
             if processes.is_main:
                 folder.note_launch(launch_id())
         if processes.is_main:
@@ -124,10 +128,11 @@ def train(
         raise typer.Exit(128 + (received[0] if received else signal.SIGTERM))
     if not processes.is_main:
         return
-    if trainer.best is None:  # the shared features alone were trained
+    if settings.train.pretrain_shared:
         typer.echo(f"shared features {folder.state_path}")
         typer.echo(f"next: htgen train --config NAME --set train.restore_shared={folder.path}")
         return
+    assert trainer.best is not None
     typer.echo(f"best validation accuracy {100 * trainer.best:.2f} %\ngenerator {folder.best_path}")
     has_test = unseen_part(trainer.store, settings.data.train) is not None
     typer.echo(f"next: htgen evaluate {folder.path}{'' if has_test else ' --split CLASSES'}")

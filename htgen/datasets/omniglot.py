@@ -26,6 +26,7 @@ from htgen.datasets.splits import format_ranges
 from htgen.datasets.store import Progress, Scheme, StoreWriter, check_target
 from htgen.errors import DataError
 from htgen.images import Preprocessing, decode_image
+from htgen.paths import kind_at
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 DRAWINGS = 20
@@ -133,7 +134,7 @@ _ReadImages = Callable[[], Iterator[tuple[str, bytes]]]
 
 def _source_folder(source: Path) -> Path:
     """The folder that holds both halves, given itself or one of the halves."""
-    if not source.exists():
+    if kind_at(source) is None:
         raise DataError(
             f"there is no {source}", "name the folder with images_background.zip and images_evaluation.zip"
         )
@@ -144,7 +145,7 @@ def _source_folder(source: Path) -> Path:
 def _open_half(folder: Path, half: Half, stack: ExitStack) -> dict[str, _ReadImages]:
     """The classes of one half in order: source -> reader of its images. Zips stay open with the stack."""
     archive, unpacked = folder / f"{half.name}.zip", folder / half.name
-    if archive.is_file():
+    if kind_at(archive) == "file":
         try:
             opened = stack.enter_context(zipfile.ZipFile(archive))
         except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
@@ -152,7 +153,7 @@ def _open_half(folder: Path, half: Half, stack: ExitStack) -> dict[str, _ReadIma
         classes = _group(half, opened.namelist())
         _check(half, classes, archive)
         return {name: _zip_reader(opened, archive, members) for name, members in classes.items()}
-    if unpacked.is_dir():
+    if kind_at(unpacked) == "folder":
         classes = _group(half, [path.relative_to(folder).as_posix() for path in unpacked.rglob("*.png")])
         _check(half, classes, unpacked)
         return {name: _folder_reader(folder, members) for name, members in classes.items()}

@@ -11,6 +11,7 @@ from PIL import Image
 from htgen.datasets.store import Scheme
 from htgen.errors import DataError
 from htgen.images import Pixels, Preprocessing
+from htgen.paths import kind_at
 
 
 def find_file(source: str | Path, name: str, where_from: str, endings: tuple[str, ...] = ("",)) -> Path:
@@ -26,12 +27,12 @@ def find_file(source: str | Path, name: str, where_from: str, endings: tuple[str
         DataError: no such folder, or no such file in it.
     """
     source = Path(source)
-    if not source.is_dir():
-        found = f"{source} is not a folder" if source.exists() else f"there is no folder {source}"
+    if (kind := kind_at(source)) != "folder":
+        found = f"{source} is not a folder" if kind else f"there is no folder {source}"
         raise DataError(found, f"name the folder that holds {name}; {where_from}")
     for ending in endings:
         path = source / f"{name}{ending}"
-        if path.is_file():
+        if kind_at(path) == "file":
             return path
     names = " or ".join(f"{name}{ending}" for ending in endings)
     raise DataError(f"{source} has no file {names}", where_from)

@@ -64,6 +64,12 @@ def resolve_split(store: Store, text: str) -> list[int]:
     return [order[position] for position in _positions(ranges, len(order), text)]
 
 
+def without_blanks(text: str) -> str:
+    """A split as it is mostly written, without the blanks that `resolve_split` overlooks."""
+    name, colon, part = text.partition(":")
+    return f"{name.strip()}{colon}{''.join(part.split())}"
+
+
 def unseen_part(store: Store, text: str) -> str | None:
     """The split `scheme:test` of the scheme of another split, if the store has one."""
     name = text.partition(":")[0].strip()

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from htgen.errors import DataError, ModelError, OutputError
 from htgen.images import Fit, Ink, Pixels, Preprocessing
+from htgen.paths import kind_at
 from htgen.version import __version__
 
 FORMAT = "htgen-store"
@@ -350,15 +351,18 @@ class Store:
         )
 
 
+def how_to_make(path: Path) -> str:
+    """A command that makes a store at a path; which data set that is, its name tells."""
+    dataset = "omniglot" if path.name.startswith("omniglot") else "folder --source DIR"
+    form = " --as-drawings" if path.name.endswith("-drawings") else ""
+    return f"htgen prepare-data {dataset}{form} --out {path}"
+
+
 def _read_manifest(path: Path) -> _Manifest:
-    if not path.is_dir():
-        found = "is not a folder" if path.exists() else "does not exist"
-        form = " --as-drawings" if path.name.endswith("-drawings") else ""
-        raise DataError(
-            f"store {path} {found}",
-            f"make it with `htgen prepare-data`, as in `htgen prepare-data omniglot{form} --out {path}`",
-        )
-    missing = [name for name in (MANIFEST, IMAGES) if not (path / name).is_file()]
+    if (kind := kind_at(path)) != "folder":
+        found = "is not a folder" if kind else "does not exist"
+        raise DataError(f"store {path} {found}", f"make it, as with `{how_to_make(path)}`")
+    missing = [name for name in (MANIFEST, IMAGES) if kind_at(path / name) != "file"]
     if len(missing) == 2:
         raise DataError(
             f"{path} is no htgen store (no {MANIFEST})",

@@ -1,10 +1,12 @@
 """The commands as a user runs them, with a toy generator that is trained for a second."""
 
 import csv
+import hashlib
 import io
 import json
 import operator
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,12 +18,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import drawing, toy_values
 from PIL import Image
 from rich.cells import cell_len
+from safetensors.numpy import save
 
+from htgen.checkpoint import RunFolder, read_state, write_state
 from htgen.cli import main
+from htgen.cli.stores import Seen, seen_classes
+from htgen.config import dump_config, load_config
+from htgen.datasets.store import Store
+from htgen.generator import load_generator
+from htgen.train import Trainer, Validated
+from htgen.watch import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -256,12 +267,68 @@ def test_files_of_no_known_format_are_named(cnn, support, run_path, tmp_path, ca
     for name in ("2.heic", "scan3", "Thumbs.db", ".hidden"):
         (support / "kind0" / name).write_bytes(b"something")
     capsys.readouterr()
-    told = f"warning: not of a known image format, in {support / 'kind0'}: 2.heic, scan3\n"
+    (support / "kind0" / "deep").mkdir()
+    told = (
+        f"warning: not of a known image format, in {support / 'kind0'}: 2.heic; scan3\n"
+        f"warning: sub-folders are not looked into, in {support / 'kind0'}: deep\n"
+    )
     output = tmp_path / "new.safetensors"
     assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
     assert capsys.readouterr().err == told
     assert main(["predict", str(cnn), str(support / "kind0")]) == 0
     assert capsys.readouterr().err == told
+    for image in (support / "kind0").glob("*.png"):
+        image.unlink()
+    shutil.copy(support / "kind1" / "1.png", support / "loose.png")
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 4
+    error = capsys.readouterr().err
+    assert "kind0 holds no image files, only files such as '2.heic'" in error
+    assert "convert them to PNG or JPEG" in error
+    (support / "kind0" / "2.heic").rename(support / "kind0" / "2.png")
+    assert main(["predict", str(cnn), str(support / "kind0"), "--json"]) == 1
+    assert "of an unknown format" in json.loads(capsys.readouterr().out)["predictions"][0]["error"]
+    shutil.copy(support / "kind1" / "1.png", support / "kind0" / "1.png")
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 1
+    assert f"images beside the folders of classes, in {support}: loose.png" in capsys.readouterr().err
+
+
+def test_an_image_in_which_nothing_is_to_be_seen_is_told(cnn, support, run_path, tmp_path, capsys):
+    blank = [support / "kind0" / "white.png", support / "kind0" / "clear.png"]
+    Image.new("L", (50, 40), 255).save(blank[0])
+    Image.new("RGBA", (50, 40), (9, 9, 9, 0)).save(blank[1])
+    told = f"warning: nothing is to be seen in {blank[1]}; {blank[0]}\n"
+    capsys.readouterr()
+    assert main(["predict", str(cnn), str(support / "kind0")]) == 0
+    assert capsys.readouterr().err == told
+    output = tmp_path / "new.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    assert told in capsys.readouterr().err
+
+
+def test_a_name_that_no_file_can_have_is_one_that_there_is_not(cnn, support, tmp_path, capsys):
+    long, out = "x" * 300, str(tmp_path / "store")
+    image = str(support / "kind0" / "0.png")
+    capsys.readouterr()
+    assert main(["predict", str(cnn), image, long, "--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)["predictions"]
+    assert ["class" in row for row in rows] == [True, False]
+    for arguments, code in {
+        ("evaluate", "glyph-8", "--data", long): 4,
+        ("train", "--config", long): 3,
+        ("inspect", long): 5,
+        ("prepare-data", "omniglot", "--source", long, "--out", out): 4,
+        ("prepare-data", "emnist", "--source", long, "--out", out): 4,
+    }.items():
+        assert main([*arguments]) == code, arguments
+        assert long in capsys.readouterr().err
+
+
+def test_what_is_a_step_of_drawings_alone_cannot_be_left_out_with_photographs(support, tmp_path, capsys):
+    output = str(tmp_path / "cnn.safetensors")
+    arguments = ["generate", "--support", str(support), "-o", output, "--generator", "photo-40"]
+    assert main([*arguments, "--no-crop"]) == 2
+    assert "photo-40" in capsys.readouterr().err
+    assert main([*arguments, "--no-aspect", "--no-transparency"]) == 0
 
 
 def test_a_pattern_that_finds_only_an_empty_folder_is_an_error(cnn, tmp_path, capsys):
@@ -647,6 +714,65 @@ def test_a_signal_saves_and_the_run_goes_on_from_there(number, code, config_path
     assert f"from step {stopped}" in resumed.stderr
 
 
+def test_a_run_that_is_told_to_end_where_it_was_stopped_is_validated(config_path, tmp_path, capsys):
+    """Before its first validation, that is: it ends with a generator, as every other one."""
+    folder = tmp_path / "r"
+    config = load_config(config_path, ["train.steps=100", "train.val_every=100", "train.save_every=100"])
+    with RunFolder(folder) as run_folder:
+        trainer = Trainer(config, run_folder)
+        run_folder.start(dump_config(config), overwrite=False)
+        for event in trainer.events(stop=lambda: trainer.step == 4):
+            assert not isinstance(event, Validated)
+    values = yaml.safe_load((folder / "config.yaml").read_text())
+    values["train"]["steps"] = 4
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    capsys.readouterr()
+    assert main(["train", "--run", str(folder), "--resume"]) == 0
+    said = capsys.readouterr()
+    assert "best validation accuracy" in said.out
+    assert "shared features" not in said.out
+    assert load_generator(folder).file.provenance["step"] == 4
+    before = (folder / "metrics.jsonl").read_text()
+    assert main(["train", "--run", str(folder), "--resume"]) == 0  # once
+    assert (folder / "metrics.jsonl").read_text() == before
+
+
+def test_a_state_whose_config_is_of_another_version_is_told(config_path, tmp_path, capsys):
+    folder = tmp_path / "r"
+    assert main(["train", "--config", str(config_path), "--run", str(folder), "--set", "train.steps=2"]) == 0
+    header, tensors = read_state(folder / "latest.safetensors")
+    config = json.loads(header["config"])
+    config["train"]["gone"] = 1
+    header = {**header, "config": json.dumps(config)}
+    state = {name: torch.tensor(array) for name, array in tensors.items()}
+    write_state(folder / "latest.safetensors", header, state)
+    capsys.readouterr()
+    assert main(["train", "--run", str(folder), "--resume"]) == 3
+    assert "latest.safetensors" in (said := capsys.readouterr().err)
+    assert "train.gone" in said
+
+
+@pytest.mark.parametrize("averages", [True, False])
+def test_what_is_watched_is_what_would_ship(averages, config_path, store_path, tmp_path, capsys):
+    """With averaged weights, and with class statistics that are not part of the average."""
+    folder = tmp_path / "r"
+    settings = [f"train.ema={0.9 if averages else 0}", "model.weights.plda=true", "train.steps=4"]
+    settings += ["train.val_every=4", "train.save_every=4"]
+    command = ["train", "--config", str(config_path), "--run", str(folder)]
+    assert main([*command, *(word for value in settings for word in ("--set", value))]) == 0
+    measuring = ["--way", "3", "--query", "2", "--tasks", "64"]
+    capsys.readouterr()
+    assert main(["evaluate", str(folder), "--watch", *measuring]) == 0
+    watched = capsys.readouterr().out.removeprefix("step 4: ")
+    assert main(["evaluate", str(folder), *measuring]) == 0
+    assert capsys.readouterr().out == watched
+    (state,) = checkpoints(RunFolder(folder), Store.open(store_path))
+    best = load_generator(folder).file
+    assert state.tensors.keys() == best.tensors.keys()
+    for name, array in best.tensors.items():
+        np.testing.assert_array_equal(state.tensors[name], array)
+
+
 def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, store_path, tmp_path):
     folder = tmp_path / "r"
     settings = ["--set", "train.steps=400", "--set", "train.save_every=100", "--set", "train.val_every=400"]
@@ -690,8 +816,9 @@ def test_tensorboard_gets_every_scalar_or_the_command_to_install_it(
     written = {}
 
     class SummaryWriter:
-        def __init__(self, folder):
+        def __init__(self, folder, purge_step):
             written["folder"] = folder
+            written["purged from"] = purge_step
 
         def add_scalar(self, name, value, step):
             written.setdefault(name, []).append(step)
@@ -708,6 +835,18 @@ def test_tensorboard_gets_every_scalar_or_the_command_to_install_it(
     assert written["folder"] == tmp_path / "r" / "tensorboard"
     assert written["train/loss"] == written["train/lr"] == written["train/loss/l2"] == [2, 4, 6]
     assert written["validation/accuracy"] == [3, 6]
+    assert written["purged from"] == 1
+    values = yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())
+    values["train"]["steps"] = 8
+    (tmp_path / "r" / "config.yaml").write_text(yaml.safe_dump(values))
+    assert main(["train", "--run", str(tmp_path / "r"), "--resume", "--tensorboard"]) == 0
+    assert (
+        written["purged from"] == 7
+    )  # what a killed process wrote after its last state would be there twice
+    (tmp_path / "r" / "tensorboard").mkdir()
+    (tmp_path / "r" / "tensorboard" / "events").touch()
+    assert main([*command, "--run", str(tmp_path / "r"), "--overwrite"]) == 0
+    assert not (tmp_path / "r" / "tensorboard" / "events").exists()
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert main([*command, "--run", str(tmp_path / "other")]) == 6
@@ -741,6 +880,25 @@ def test_a_cnn_and_a_generator_are_inspected(cnn, run_path, capsys):
     assert "step        60" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"format": "htgen-cnn", "version": 1},
+        {"format": "htgen-generator", "version": 1, "model": 3, "provenance": {}},
+        {"format": "other", "version": 1},
+        {"version": 1},
+        {"format": "htgen-cnn", "version": "new"},
+        {"format": "htgen-cnn", "version": 99},
+        [1],
+    ],
+)
+def test_a_description_that_says_something_else_is_an_error(header, tmp_path, capsys):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(save({"a": np.zeros(3)}, metadata={"htgen": json.dumps(header)}))
+    assert main(["inspect", str(path)]) == 5
+    assert "x.safetensors" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [b"", b"x" * 300, None])
 def test_inspecting_something_else_is_an_error(content, tmp_path, capsys):
     path = tmp_path / "x.safetensors"
@@ -758,6 +916,37 @@ def test_a_misspelt_split_is_told_before_anything_is_measured(run_path, capsys):
     assert "toy:vla" in captured.err
 
 
+def test_classes_that_were_seen_are_told(run_path, store_path, tmp_path, capsys):
+    """Those trained on, and those chosen on; in another preparation of the same data too."""
+    other = shutil.copytree(store_path, tmp_path / "toy-drawings")
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["name"] = "toy-drawings"
+    with (other / "images.npy").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"!")
+    manifest["sha256"] = hashlib.sha256((other / "images.npy").read_bytes()).hexdigest()
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    measuring = ["--way", "3", "--query", "2", "--tasks", "16"]
+    for data in ([], ["--data", str(other)]):
+        for split, says in (
+            ("toy:train", "warning: 10 classes of toy:train are among those that it was trained on\n"),
+            ("toy:val", "note: 3 classes of toy:val are among those on which it was chosen\n"),
+            ("toy:test", ""),
+        ):
+            capsys.readouterr()
+            assert main(["evaluate", str(run_path), *measuring, "--split", split, *data]) == 0
+            told = [line + "\n" for line in capsys.readouterr().err.splitlines() if "classes of" in line]
+            assert "".join(told) == says
+    store = Store.open(store_path)
+    stranger = {"data": {"name": "others", "sha256": "0"}, "config": {"data": {"train": "toy:train"}}}
+    assert seen_classes(store, stranger) == Seen(frozenset(), frozenset())
+    namesake = {
+        "data": {"name": "toy", "sha256": "0"},
+        "config": {"data": {"train": "gone:train", "val": "all"}},
+    }
+    assert seen_classes(store, namesake) == Seen(frozenset(), frozenset(range(16)))
+
+
 def test_classes_of_ones_own_have_no_test_part_to_fall_back_on(config_path, tmp_path, capsys):
     folder = tmp_path / "r"
     ranges = ["--set", "data.train=toy@11:0-8,10", "--set", "data.val=toy@11:11-13", "--set", "train.steps=2"]
@@ -769,10 +958,13 @@ def test_classes_of_ones_own_have_no_test_part_to_fall_back_on(config_path, tmp_
         said = "".join(c for c in capsys.readouterr().err if c not in "│\n ")
         assert "'toy@11:0-8,10',andstore" in said
         assert ("toy:val" in said, "toy:test" in said) == (False, True)  # the former has classes trained on
+        new = re.search(r"suchas(toy:[0-9-]+)", said)[1]
         assert main([*arguments, *watch, "--split", "toy@11:14,15"]) == 0
         captured = capsys.readouterr()
         assert "on toy@11:14,15, 2-way" in captured.out
         assert "warning" not in captured.err
+        assert main([*arguments, *watch, "--split", new]) == 0
+        assert "classes of" not in capsys.readouterr().err
         assert main([*arguments, *watch, "--split", "toy:val"]) == 0
         assert "classes of toy:val are among those that it was trained on" in capsys.readouterr().err
 
