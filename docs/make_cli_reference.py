@@ -34,9 +34,9 @@ def _command(path: str, command: Any) -> list[str]:
     usage += ["COMMAND"] if subcommands else []
     lines += [f"    {' '.join(usage)}", ""]
     if arguments or options:
-        lines += ["| argument or option | meaning | default |", "|---|---|---|"]
-        lines += [f"| `{_argument(p)}` | {_cell(p.help)} | |" for p in arguments]
-        lines += [f"| {_names(p)} | {_cell(p.help)} | {_default(p)} |" for p in options]
+        lines += ["| argument or option | meaning | values | default |", "|---|---|---|---|"]
+        lines += [f"| `{_argument(p)}` | {_cell(p.help)} | {_values(p)} | |" for p in arguments]
+        lines += [f"| {_names(p)} | {_cell(p.help)} | {_values(p)} | {_default(p)} |" for p in options]
         lines.append("")
     for name, subcommand in subcommands.items():
         lines += _command(f"{path} {name}", subcommand)
@@ -54,6 +54,17 @@ def _names(parameter: Any) -> str:
 
 def _cell(text: str | None) -> str:
     return (text or "").replace("|", "\\|")
+
+
+def _values(parameter: Any) -> str:
+    """The choices there are, or the range."""
+    kind = parameter.type
+    if choices := getattr(kind, "choices", None):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    if low is None:
+        return ""
+    return f"{low} and more" if high is None else f"{low} to {high}"
 
 
 def _default(parameter: Any) -> str:

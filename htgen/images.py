@@ -470,6 +470,6 @@ def _visible_entries(folder: Path) -> list[Path]:
     except FileNotFoundError:
         raise DataError(f"there is no folder {folder}", "check the path") from None
     except NotADirectoryError:
-        raise DataError(f"{folder} is not a folder", "name the folder that holds the class folders") from None
+        raise DataError(f"{folder} is not a folder", "name the folder that it is in") from None
     except OSError as error:
         raise DataError(f"cannot read folder {folder}: {error.strerror}", "check its permissions") from error

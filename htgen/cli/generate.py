@@ -20,7 +20,10 @@ def generate(
         Path, typer.Option(help="Folder with one sub-folder of images per class.", show_default=False)
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The CNN file to write.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", "-o", help="The CNN file to write; one that is there is replaced.", show_default=False
+        ),
     ],
     unlabeled: Annotated[
         Path | None,

@@ -18,7 +18,8 @@ def inspect(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="All that the file says, as JSON.")] = False,
 ) -> None:
-    """Tell what a file is: layers and classes of a CNN; recipe, data and validation of a generator."""
+    """Tell what a file is: layers and classes of a CNN; recipe and data of a generator, and what it was
+    validated with, unless settings were changed since (those that ship: see their cards)."""
     from htgen.cli.console import printable
     from htgen.errors import ModelError
     from htgen.tensor_files import describe

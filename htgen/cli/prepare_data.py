@@ -274,6 +274,7 @@ def _print_summary(out: Path) -> None:
     for name, scheme in store.schemes.items():
         parts = [f"{part} {len(resolve_split(store, f'{name}:{part}'))}" for part in scheme.parts]
         lines.append(f"splits   {name}: {', '.join(parts)} classes")
-    lines.append(f"next     htgen train --config NAME --data {out}   (htgen configs lists the names)")
+    splits = " --set data.train=default:train --set data.val=default:val" * ("default" in store.schemes)
+    lines.append(f"next     htgen train --config NAME --data {out}{splits}   (htgen configs lists the names)")
     for line in lines:
         stdout().print(printable(line), markup=False)
