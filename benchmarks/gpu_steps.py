@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from htgen.checkpoint import RunFolder
-from htgen.config import dump_config, load_config
+from htgen.config_files import dump_config, load_config
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer
 
 QUIET = ["train.steps=1000000", "train.log_every=1000000", "train.val_every=1000000"]

@@ -25,9 +25,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.batch_norm import Moments
-from htgen.checkpoint import RunFolder, build
+from htgen.checkpoint import build
 from htgen.cnn import ConvWeights, channels_last, conv_block, head_features
-from htgen.config import ModelConfig, dump_config, load_config
+from htgen.config import ModelConfig
+from htgen.config_files import dump_config, load_config
 from htgen.episodes import EpisodeSampler, EpisodeShape
 from htgen.evaluate import TASKS_PER_BATCH, half_width95, task_accuracies
 from htgen.generator import load_generator
@@ -44,6 +45,7 @@ from htgen.model import (
     nearest_mean,
     weighted_means,
 )
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer, Validated
 
 INNER_STEPS = 5

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from htgen.checkpoint import RunFolder
-from htgen.config import Config, load_config
+from htgen.config import Config
+from htgen.config_files import load_config
 from htgen.datasets.store import Scheme, StoreWriter
 from htgen.distributed import join
 from htgen.images import Preprocessing
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer
 
 

@@ -33,8 +33,9 @@ from PIL import Image
 from torch import Tensor
 
 from htgen.bundle import Bundle, prepare_images
-from htgen.checkpoint import RunFolder, to_arrays
-from htgen.config import Config, EpisodeConfig, Precision, dump_config
+from htgen.checkpoint import to_arrays
+from htgen.config import Config, EpisodeConfig, Precision
+from htgen.config_files import dump_config
 from htgen.cost import generation_cost, prediction_cost, training_cost
 from htgen.datasets.store import StoreWriter
 from htgen.errors import RunError
@@ -45,6 +46,7 @@ from htgen.images import Preprocessing
 from htgen.model import HyperTransformer
 from htgen.numpy_cnn import Floats
 from htgen.precision import product_precision
+from htgen.run_folder import RunFolder
 from htgen.sizes import EpisodeSize, largest_episode
 from htgen.train import Trainer
 from htgen.version import __version__

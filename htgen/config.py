@@ -1,38 +1,21 @@
 """The typed configuration: what may be set, its defaults, and what each value means.
 
-Configs are YAML files; presets are packaged under `configs/`. Every fault of a file is reported at
-once, with its key path and line. This module imports no torch, so that listing presets is instant.
+How configs are read is in `htgen.config_files`, what is said of wrong ones in `htgen.config_faults`. No torch
+here, so that listing presets is instant.
 """
 
-import copy
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from htgen.errors import ConfigError
-from htgen.paths import kind_at
 from htgen.shapes import SHAPES, cnn_spec
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
-Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def _known_shape(name: str) -> str:
@@ -77,6 +60,13 @@ CountOrRange = Annotated[int | tuple[int, int], _number_or_range(1)]
 NaturalOrRange = Annotated[int | tuple[int, int], _number_or_range(0)]
 
 
+def section_below(section: type[BaseModel], key: Any) -> type[BaseModel] | None:
+    """The section that is below a key, if it is one."""
+    field = section.model_fields.get(key)
+    inner = None if field is None else field.annotation
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -86,7 +76,7 @@ class _Section(BaseModel):
     @classmethod
     def _empty_sections_are_their_defaults(cls, values: Any) -> Any:
         if isinstance(values, dict):
-            return {k: v for k, v in values.items() if v is not None or _section(cls, k) is None}
+            return {k: v for k, v in values.items() if v is not None or section_below(cls, k) is None}
         return values
 
 
@@ -570,334 +560,3 @@ class Config(_Section):
         if faults:
             raise ValueError("\n".join(faults))
         return self
-
-
-def preset_names() -> list[str]:
-    """Names of the packaged presets, sorted."""
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in (resources.files("htgen") / "configs").iterdir()
-        if entry.name.endswith(".yaml")
-    )
-
-
-def preset_text(name: str) -> str:
-    """The YAML text of a packaged preset.
-
-    Raises:
-        ConfigError: there is no preset of that name.
-    """
-    names = preset_names()
-    if name not in names:
-        raise ConfigError(
-            f"there is no preset and no file '{name}'",
-            f"{_did_you_mean(name, names)}`htgen configs` lists the presets",
-        )
-    return (resources.files("htgen") / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def config_text(name_or_path: str | Path) -> tuple[str, str]:
-    """The YAML text of a preset or a file, and what to call it in errors.
-
-    Raises:
-        ConfigError: there is no such preset and no such file, or it cannot be read.
-    """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml") and kind_at(path) != "file":
-        return preset_text(str(name_or_path)), f"preset {name_or_path}"
-    try:
-        return path.read_text(encoding="utf-8"), str(path)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the config {path} is not text in UTF-8", "a YAML file") from error
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the config {path}: {error.strerror}",
-            "a YAML file, or a preset (`htgen configs` lists them)",
-        ) from error
-
-
-def load_config(
-    name_or_path: str | Path, overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
-) -> Config:
-    """Read a preset or a YAML file, apply overrides such as `optimizer.lr=3e-4`, and check everything.
-
-    Args:
-        values: further overrides, applied last: key path -> value, taken as it is instead of read as YAML.
-
-    Raises:
-        ConfigError: not found, not YAML, or wrong; all faults at once.
-    """
-    text, origin = config_text(name_or_path)
-    settings, lines = parse_yaml(text, origin)
-    places = {key: f"line {line}" for key, line in lines.items()}
-    for override in overrides:
-        key, value = _parse_override(override)
-        _set_value(settings, places, key, value)
-    for key, value in (values or {}).items():
-        _set_value(settings, places, key, value)
-    return validate(Config, settings, origin, places)
-
-
-def change_config(config: Config, overrides: Iterable[str], origin: str) -> Config:
-    """A config with other values, given as in `load_config`; `origin` says whose it is.
-
-    Raises:
-        ConfigError: an override is wrong; all faults at once.
-    """
-    settings, places = config.model_dump(mode="json"), dict[str, str]()
-    for override in overrides:
-        _set_value(settings, places, *_parse_override(override))
-    return validate(Config, settings, origin, places)
-
-
-def validate(
-    schema: type[Schema], values: Mapping[str, Any], origin: str, places: Mapping[str, str] | None = None
-) -> Schema:
-    """Check plain values against a schema: `Config`, or one of its sections.
-
-    Args:
-        origin: what to call the source in errors.
-        places: where each key path was given, such as "line 3".
-
-    Raises:
-        ConfigError: one message that lists every fault.
-    """
-    try:
-        return schema.model_validate(values)
-    except ValidationError as error:
-        faults = [
-            (f"{places[path]}: " if places and path in places else "") + (f"{path}: {text}" if path else text)
-            for path, text in _all_faults(schema, values, error)
-        ]
-        head = f"{origin} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:"
-        raise ConfigError("\n".join([head, *(f"  {fault}" for fault in faults)])) from None
-
-
-def dump_config(config: Config) -> str:
-    """The resolved config as YAML, every default written out."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def parse_yaml(text: str, origin: str) -> tuple[dict[str, Any], dict[str, int]]:
-    """YAML text -> plain values, and the line of every key path.
-
-    Stricter and kinder than PyYAML: a key given twice is an error, and `1e-3` is a number.
-
-    Raises:
-        ConfigError: not YAML, not a mapping, or a key given twice.
-    """
-    lines: dict[str, int] = {}
-    try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return {}, lines
-            if not isinstance(node, yaml.MappingNode):
-                raise ConfigError(f"{origin}: expected keys and values, found {node.tag.rpartition(':')[2]}")
-            _check_size(node, origin)
-            _collect_lines(node, "", lines, origin)
-            values: dict[str, Any] = _unshared(loader.construct_document(node))
-        finally:
-            loader.dispose()
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{origin} is not valid YAML: {error}") from error
-    except RecursionError:
-        raise ConfigError(f"{origin} is nested too deeply") from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # PyYAML lets these through for scalars that do not fit their tag, such as the date 2001-99-99.
-        reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{origin} has a value that cannot be read ({reason})") from error
-    return values, lines
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads `1e-3` as a number; PyYAML follows YAML 1.1, which wants `1.0e-3`."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
-
-
-_MOST_NODES = 10_000
-
-
-def _check_size(root: yaml.Node, origin: str) -> None:
-    """Refuse aliases that contain themselves, and those whose copies make a small file a huge one."""
-    count = 0
-
-    def visit(node: yaml.Node, around: frozenset[int]) -> None:
-        nonlocal count
-        count += 1
-        place = f"{origin} line {node.start_mark.line + 1}"
-        if id(node) in around:
-            raise ConfigError(f"{place}: an alias of a value that contains the alias")
-        if count > _MOST_NODES:
-            raise ConfigError(f"{place}: more than {_MOST_NODES} values, aliases counted each time")
-        if isinstance(node, yaml.CollectionNode):
-            inside = around | {id(node)}
-            for child in node.value:
-                for part in child if isinstance(child, tuple) else (child,):
-                    visit(part, inside)
-
-    visit(root, frozenset())
-
-
-def _unshared(value: Any) -> Any:
-    """A copy in which what aliases made one object is several, so that changing one changes no other."""
-    if isinstance(value, dict):
-        return {key: _unshared(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_unshared(inner) for inner in value]
-    return value
-
-
-def _collect_lines(node: yaml.MappingNode, prefix: str, lines: dict[str, int], origin: str) -> None:
-    seen: set[str] = set()
-    for key_node, value_node in node.value:
-        key = str(key_node.value)
-        if key in seen:
-            raise ConfigError(
-                f"{origin} line {key_node.start_mark.line + 1}: key '{prefix}{key}' is given twice"
-            )
-        seen.add(key)
-        lines[prefix + key] = key_node.start_mark.line + 1
-        if isinstance(value_node, yaml.MappingNode):
-            _collect_lines(value_node, f"{prefix}{key}.", lines, origin)
-
-
-def _parse_override(override: str) -> tuple[str, Any]:
-    path, equals, text = override.partition("=")
-    if not equals or not all(path.strip().split(".")):
-        raise ConfigError(
-            f"cannot read the override {_shown(override)}", "KEY.PATH=VALUE, for example optimizer.lr=3e-4"
-        )
-    return path.strip(), parse_yaml(f"value: {text}", f"override {_shown(override)}")[0]["value"]
-
-
-def _set_value(values: dict[str, Any], places: dict[str, str], path: str, value: Any) -> None:
-    *sections, key = path.split(".")
-    for depth, section in enumerate(sections, start=1):
-        if values.get(section) is None:
-            values[section] = {}
-            places.setdefault(".".join(sections[:depth]), "override")
-        values = values[section]
-        if not isinstance(values, dict):
-            raise ConfigError(f"override of '{path}': '{section}' is a value, not a section")
-    values[key] = value
-    for replaced in [place for place in places if place.startswith(f"{path}.")]:
-        del places[replaced]
-    places[path] = "override"
-    places.update({f"{path}.{inner}": "override" for inner in _key_paths(value)})
-
-
-def _key_paths(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield str(key)
-            yield from (f"{key}.{path}" for path in _key_paths(inner))
-
-
-def _all_faults(
-    schema: type[BaseModel], values: Mapping[str, Any], error: ValidationError
-) -> dict[tuple[str, str], None]:
-    """(key path, reason) of every fault, in order.
-
-    A section's combinations are only checked when each of its values is right. So wrong values are
-    replaced by their defaults until nothing else is wrong; what is only wrong because of a default that
-    was put there is left out.
-    """
-    faults = dict.fromkeys(text for _, text in _describe_faults(error, schema))
-    remaining: Any = copy.deepcopy(values)
-    replaced: list[re.Pattern[str]] = []
-    while True:
-        wrong = {keys for keys, _ in _describe_faults(error, schema)}
-        removed = [keys for keys in wrong if _remove(remaining, keys)]
-        if not removed:  # a default does not fit the section's other values
-            removed = [keys for keys in {keys[:1] for keys in wrong} if _remove(remaining, keys)]
-        if not removed:
-            return faults
-        replaced += [pattern for keys in removed for pattern in _mentions(schema, keys)]
-        reported = {path for path, _ in faults}
-        try:
-            schema.model_validate(remaining)
-        except ValidationError as again:
-            error = again
-        else:
-            return faults
-        for _, (path, text) in _describe_faults(error, schema):
-            if path not in reported and not any(p.search(f"{path}: {text}") for p in replaced):
-                faults[path, text] = None
-
-
-def _describe_faults(
-    error: ValidationError, schema: type[BaseModel]
-) -> Iterable[tuple[tuple[Any, ...], tuple[str, str]]]:
-    """For each fault its keys, and its key path and reason."""
-    for fault in error.errors():
-        keys: tuple[Any, ...] = ()
-        section: type[BaseModel] | None = schema
-        for part in fault["loc"]:
-            # Below the last section there are only positions, and names of union members.
-            if section is None:
-                break
-            keys, section = (*keys, part), _section(section, part)
-        path = ".".join(map(str, keys))
-        if fault["type"] == "value_error":
-            for reason in str(fault["ctx"]["error"]).split("\n"):
-                key, _, text = reason.partition(": ")
-                yield (*keys, *key.split(".")), (f"{path}.{key}" if path else key, text)
-        elif fault["type"] in ("extra_forbidden", "invalid_key"):
-            at = schema
-            for key in keys[:-1]:
-                at = _section(at, key) or at
-            known = list(at.model_fields)
-            close = _did_you_mean(str(keys[-1]), known)
-            yield keys, (path, f"unknown key; {close}known: {', '.join(known)}")
-        elif section is not None:
-            yield keys, (path, f"input should be keys and values, got {_shown(fault['input'])}")
-        else:
-            message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
-            yield keys, (path, f"{message}, got {_shown(fault['input'])}")
-
-
-def _section(section: type[BaseModel], key: Any) -> type[BaseModel] | None:
-    """The section that is below a key, if it is one."""
-    field = section.model_fields.get(key)
-    inner = None if field is None else field.annotation
-    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
-
-
-def _remove(values: Any, keys: tuple[Any, ...]) -> bool:
-    for key in keys[:-1]:
-        values = values.get(key) if isinstance(values, dict) else None
-    if not keys or not isinstance(values, dict) or keys[-1] not in values:
-        return False
-    del values[keys[-1]]
-    return True
-
-
-def _mentions(schema: type[BaseModel], keys: tuple[Any, ...]) -> Iterator[re.Pattern[str]]:
-    """What stands in the reason of a fault in which a value plays a part that now is the default."""
-    at: type[BaseModel] | None = schema
-    for key in keys[:-1]:
-        at = at and _section(at, key)
-    field = at.model_fields.get(keys[-1]) if at else None
-    if field is not None:
-        for text in (".".join(keys), field.default):
-            if text and isinstance(text, str):
-                yield re.compile(rf"(?<![\w.-]){re.escape(text)}(?![\w-])")
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # a number of thousands of digits
-        return "a huge number"
-    return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f"did you mean '{close[0]}'? " if close else ""

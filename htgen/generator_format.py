@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from htgen.config import ModelConfig, validate
+from htgen.config import ModelConfig
+from htgen.config_faults import validate
 from htgen.errors import ConfigError, ModelError
 from htgen.images import Preprocessing
 from htgen.tensor_files import Arrays, decode, encode

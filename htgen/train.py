@@ -17,16 +17,9 @@ import torch
 from torch import Tensor
 
 from htgen.augment import Alike, Augmentation, NewClasses, Photo
-from htgen.checkpoint import (
-    RunFolder,
-    below,
-    load_tensors,
-    read_state,
-    restore_shared_features,
-    to_arrays,
-    write_state,
-)
-from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig, validate
+from htgen.checkpoint import below, load_tensors, read_state, restore_shared_features, to_arrays, write_state
+from htgen.config import AugmentConfig, Config, EpisodeConfig, ModelConfig, OptimizerConfig
+from htgen.config_faults import validate
 from htgen.crew import Crew
 from htgen.datasets.store import Store
 from htgen.distributed import ALONE, LostContact, Processes
@@ -40,6 +33,7 @@ from htgen.measure_plda import measure_plda
 from htgen.model import HyperTransformer
 from htgen.precision import product_precision
 from htgen.replay import CudaGraphs, Replay
+from htgen.run_folder import RunFolder
 from htgen.version import __version__
 
 

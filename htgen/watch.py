@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from htgen.checkpoint import RunFolder, build, find_run_config, read_state, shipped_weights, to_arrays
+from htgen.checkpoint import build, read_state, shipped_weights, to_arrays
 from htgen.datasets.store import Store
 from htgen.episodes import load_images
 from htgen.errors import RunError
 from htgen.generator_format import GeneratorFile
 from htgen.measure_plda import measure_plda
+from htgen.run_folder import RunFolder, find_run_config
 from htgen.train import plda_sampler
 
 

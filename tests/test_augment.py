@@ -10,7 +10,6 @@ import torch.nn.functional as F
 
 from htgen import randomness
 from htgen.augment import Alike, Augmentation, NewClasses, Photo, _enlarge
-from htgen.checkpoint import RunFolder
 from htgen.config import (
     AlikeConfig,
     AugmentConfig,
@@ -18,13 +17,12 @@ from htgen.config import (
     NewClassesConfig,
     PhotoConfig,
     ValidationAugmentConfig,
-    dump_config,
-    load_config,
-    parse_yaml,
-    validate,
 )
+from htgen.config_faults import validate
+from htgen.config_files import dump_config, load_config, parse_yaml
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
 from htgen.errors import ConfigError
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer, augmentation
 
 KEYS = randomness.fold(torch.tensor(0), torch.arange(6))

@@ -7,11 +7,12 @@ import htgen.batch_norm
 import htgen.cnn
 import htgen.tokens
 from htgen.batch_norm import batch_norm, moments, normalise
-from htgen.checkpoint import RunFolder
 from htgen.cnn import by_episode, channels_last, convolve_alike, convolve_by_products, convolve_in_groups
 from htgen.cnn_spec import ConvSpec
-from htgen.config import ModelConfig, dump_config
+from htgen.config import ModelConfig
+from htgen.config_files import dump_config
 from htgen.model import HyperTransformer
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer
 
 

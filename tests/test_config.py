@@ -5,7 +5,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htgen.config import Config, dump_config, load_config, parse_yaml, preset_names, validate
+from htgen.config import Config
+from htgen.config_faults import validate
+from htgen.config_files import dump_config, load_config, parse_yaml, preset_names
 from htgen.errors import ConfigError
 
 

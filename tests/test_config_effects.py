@@ -11,13 +11,14 @@ from conftest import SIZE, toy_values
 from pydantic import BaseModel
 from safetensors.torch import load_file
 
-from htgen.checkpoint import RunFolder
 from htgen.cli import main
-from htgen.config import Config, dump_config, load_config
+from htgen.config import Config
+from htgen.config_files import dump_config, load_config
 from htgen.datasets.store import Scheme, StoreWriter
 from htgen.errors import DataError
 from htgen.generator_format import GeneratorFile
 from htgen.images import Preprocessing
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer
 
 # Another value for each field, and what else must be set for the field to matter (also in the run

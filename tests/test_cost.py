@@ -9,7 +9,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from htgen.config import EpisodeConfig, ModelConfig, load_config
+from htgen.config import EpisodeConfig, ModelConfig
+from htgen.config_files import load_config
 from htgen.cost import (
     Part,
     generation_cost,
@@ -190,7 +191,7 @@ def test_generating_and_classifying_count_what_the_model_does(variant):
 def test_presets_can_be_counted_without_torch():
     code = (
         "import sys\n"
-        "from htgen.config import load_config, preset_names\n"
+        "from htgen.config_files import load_config, preset_names\n"
         "from htgen.cost import training_cost\n"
         "from htgen.sizes import largest_episode\n"
         "for name in preset_names():\n"

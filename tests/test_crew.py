@@ -6,10 +6,11 @@ import pytest
 import torch
 from conftest import toy_values
 
-from htgen.checkpoint import RunFolder
-from htgen.config import Config, dump_config
+from htgen.config import Config
+from htgen.config_files import dump_config
 from htgen.crew import Crew
 from htgen.evaluate import evaluate, tasks_at_once
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer
 
 

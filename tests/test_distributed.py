@@ -12,10 +12,11 @@ import yaml
 from conftest import toy_values
 from safetensors.torch import load_file
 
-from htgen.checkpoint import RunFolder, find_run_config, read_state
+from htgen.checkpoint import read_state
 from htgen.cli import main
 from htgen.distributed import ALONE, Processes
 from htgen.errors import ConfigError
+from htgen.run_folder import RunFolder, find_run_config
 from htgen.train import Trainer
 
 WRAPPER = """

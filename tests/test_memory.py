@@ -23,8 +23,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 TRAINING = """
 import resource, sys
-from htgen.checkpoint import RunFolder
-from htgen.config import dump_config, load_config
+from htgen.run_folder import RunFolder
+from htgen.config_files import dump_config, load_config
 from htgen.train import Trainer
 
 config = load_config(sys.argv[1])

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from htgen.checkpoint import RunFolder
-from htgen.config import change_config, dump_config
+from htgen.config_files import change_config, dump_config
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer, Validated
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))

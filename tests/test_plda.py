@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from htgen.calibrate import with_settings
-from htgen.checkpoint import RunFolder, build, read_state, write_state
+from htgen.checkpoint import build, read_state, write_state
 from htgen.cli import main
 from htgen.cnn import head_features
-from htgen.config import Config, dump_config
+from htgen.config import Config
+from htgen.config_files import dump_config
 from htgen.distributed import Processes
 from htgen.episodes import load_images
 from htgen.errors import ConfigError, DataError, ModelError, RunError
@@ -22,6 +22,8 @@ from htgen.generator_format import GeneratorFile
 from htgen.measure_plda import measure_plda
 from htgen.model import HyperTransformer, Plda, linear, nearest_mean
 from htgen.plda import BETWEEN_FLOOR, Variation
+from htgen.run_folder import RunFolder
+from htgen.settings_of_use import with_settings
 from htgen.train import Trainer, plda_sampler
 
 FEATURES, WAY = 5, 4

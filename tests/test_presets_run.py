@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from htgen.cli import evaluate, main
-from htgen.config import load_config, preset_names, preset_text
+from htgen.config_files import load_config, preset_names, preset_text
 from htgen.datasets import miniimagenet, omniglot, tieredimagenet
 from htgen.datasets.store import Scheme
 

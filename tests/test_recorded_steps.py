@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from htgen.checkpoint import RunFolder
-from htgen.config import Config, dump_config
+from htgen.config import Config
+from htgen.config_files import dump_config
 from htgen.crew import Crew
 from htgen.replay import MOST_RECORDINGS, Replay
+from htgen.run_folder import RunFolder
 from htgen.train import Progress, Trainer, Validated
 
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero"}

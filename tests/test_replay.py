@@ -4,9 +4,10 @@ import pytest
 import torch
 from conftest import toy_values
 
-from htgen.checkpoint import RunFolder
-from htgen.config import Config, dump_config
+from htgen.config import Config
+from htgen.config_files import dump_config
 from htgen.evaluate import evaluate
+from htgen.run_folder import RunFolder
 from htgen.train import Progress, Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

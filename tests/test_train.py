@@ -8,11 +8,12 @@ import torch
 from conftest import toy_values
 from safetensors.torch import load_file
 
-from htgen.checkpoint import RunFolder, find_run_config
-from htgen.config import Config, OptimizerConfig, dump_config
+from htgen.config import Config, OptimizerConfig
+from htgen.config_files import dump_config
 from htgen.datasets.store import Store, StoreWriter
 from htgen.errors import DataError, HtgenError, ModelError, RunError
 from htgen.generator import load_generator
+from htgen.run_folder import RunFolder, find_run_config
 from htgen.train import Progress, Saved, Trainer, Validated, learning_rate, parameter_groups
 
 

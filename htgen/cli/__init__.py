@@ -43,6 +43,7 @@ def _register() -> None:
         calibrate,
         configs,
         evaluate,
+        export,
         generate,
         inspect,
         plot,
@@ -53,6 +54,7 @@ def _register() -> None:
 
     app.command("generate")(generate.generate)
     app.command("predict")(predict.predict)
+    app.command("export")(export.export)
     app.command("inspect")(inspect.inspect)
     app.command("prepare-data")(prepare_data.prepare_data)
     app.command("train")(train.train)

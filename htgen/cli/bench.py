@@ -64,7 +64,7 @@ def bench(
             "nothing is measured, so it takes no option of measuring", param_hint="--count"
         )
 
-    from htgen.config import load_config
+    from htgen.config_files import load_config
 
     if config is None:
         settings = load_config(DEFAULT_CONFIG, [*DEFAULT_OVERRIDES, *(overrides or [])])

@@ -79,7 +79,7 @@ def calibrate(
     from functools import partial
     from itertools import product
 
-    from htgen.calibrate import Outputs, collect, describe, fit, with_settings
+    from htgen.calibrate import Outputs, collect, describe, fit
     from htgen.checkpoint import build
     from htgen.cli.console import progress
     from htgen.cli.stores import check_store, open_store_of, seen_classes, tell_seen
@@ -88,6 +88,7 @@ def calibrate(
     from htgen.errors import DataError, ModelError
     from htgen.files import check_writable, write_bytes
     from htgen.generator import load_generator
+    from htgen.settings_of_use import with_settings
 
     loaded = load_generator(generator)
     if loaded.model.spec.norm == "batch":

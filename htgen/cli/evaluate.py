@@ -158,9 +158,9 @@ class Settings:
 
 def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Settings) -> None:
     """Evaluate each checkpoint of a run until its training ends."""
-    from htgen.checkpoint import RunFolder, find_run_config
     from htgen.cli.stores import check_store, open_store_of
     from htgen.generator import Generator
+    from htgen.run_folder import RunFolder, find_run_config
     from htgen.watch import checkpoints
 
     run = RunFolder(path)
@@ -281,7 +281,8 @@ def _augmentation(provenance: dict[str, Any], choice: AugmentedAs) -> "Augmentat
     """The augmentation that a generator was trained or validated with, from what its file says."""
     if choice is AugmentedAs.none:
         return None
-    from htgen.config import AugmentConfig, ValidationAugmentConfig, validate
+    from htgen.config import AugmentConfig, ValidationAugmentConfig
+    from htgen.config_faults import validate
     from htgen.train import augmentation
 
     config = provenance.get("config")

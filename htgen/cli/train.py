@@ -58,12 +58,12 @@ def train(
     if not resume and config is None:
         raise typer.BadParameter("a preset or a file is needed", param_hint="--config")
 
-    from htgen.checkpoint import RunFolder, find_run_config
     from htgen.cli.console import stderr
     from htgen.cli.device import resolve_device
-    from htgen.config import dump_config, load_config
+    from htgen.config_files import dump_config, load_config
     from htgen.datasets.splits import unseen_part
     from htgen.distributed import is_restart, join, launch_id
+    from htgen.run_folder import RunFolder, find_run_config
 
     processes, device = join(device)
     named_store = {} if data is None else {"data.store": str(data)}

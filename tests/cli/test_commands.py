@@ -25,12 +25,13 @@ from PIL import Image
 from rich.cells import cell_len
 from safetensors.numpy import save
 
-from htgen.checkpoint import RunFolder, read_state, write_state
+from htgen.checkpoint import read_state, write_state
 from htgen.cli import main
 from htgen.cli.stores import Seen, seen_classes
-from htgen.config import dump_config, load_config
+from htgen.config_files import dump_config, load_config
 from htgen.datasets.store import Store
 from htgen.generator import load_generator
+from htgen.run_folder import RunFolder
 from htgen.train import Trainer, Validated
 from htgen.watch import checkpoints
 

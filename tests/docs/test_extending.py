@@ -12,7 +12,8 @@ from PIL import Image
 from htgen.bundle import Bundle
 from htgen.checkpoint import to_arrays
 from htgen.cli import main
-from htgen.config import ModelConfig, load_config
+from htgen.config import ModelConfig
+from htgen.config_files import load_config
 from htgen.decoder import ALLOCATIONS
 from htgen.errors import ConfigError
 from htgen.model import HyperTransformer
