@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from htgen.c_code import round_to_8_bits
+from htgen.c_code import what_8_bits_keep
 from htgen.checkpoint import build
 from htgen.cli.stores import open_store_of
 from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
@@ -22,11 +22,7 @@ from htgen.model import GeneratedWeights
 
 def rounded(weights: torch.Tensor) -> torch.Tensor:
     """Weights `[E, O, ...]`, each episode's by itself."""
-    parts = []
-    for one in weights.numpy():
-        steps, whole = round_to_8_bits(one)
-        parts.append(torch.from_numpy(whole * steps.reshape(-1, *[1] * (one.ndim - 1))))
-    return torch.stack(parts)
+    return torch.stack([torch.from_numpy(what_8_bits_keep(one)) for one in weights.numpy()])
 
 
 def in_8_bits(cnns: GeneratedWeights) -> GeneratedWeights:
@@ -41,14 +37,15 @@ def percent(values: torch.Tensor) -> str:
 
 
 @torch.no_grad()
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("generator")
     parser.add_argument("--split", default="lake:test")
     parser.add_argument("--way", type=int, default=20)
     parser.add_argument("--shot", type=int, nargs="*", default=[1, 5])
+    parser.add_argument("--query", type=int, default=10, help="of each class")
     parser.add_argument("--tasks", type=int, default=1000)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     loaded = load_generator(options.generator)
     store = open_store_of(loaded.file.provenance, None)
@@ -57,7 +54,7 @@ def main() -> None:
         sampler = EpisodeSampler.from_store(
             store,
             options.split,
-            EpisodeShape(options.way, shot, 10),
+            EpisodeShape(options.way, shot, options.query),
             images=images,
             slot_count=loaded.max_way,
             seed=0,

@@ -210,19 +210,21 @@ def main(arguments: list[str] | None = None) -> None:
     if options.plda and options.method != "prototypical":
         parser.error("--plda is for prototypical networks; of htgen's, model.weights.plda decides")
 
+    other = None if options.against is None else load_generator(options.against)
+    if other is not None and max(options.way) > other.max_way:
+        parser.error(f"{options.against} knows {other.max_way} classes at most")
     own = {} if options.method == "htgen" else {"model.weights.plda": options.plda}
     with RunFolder(options.run) as run:
         config = load_config(run.config_path if options.trained else options.config, options.set, own)
         trainer = Trainer(config, run, options.device, build=METHODS[options.method])
+        if other is not None and other.file.preprocessing != trainer.store.preprocessing:
+            parser.error(f"{options.against} is for images of another preparation than those of the run")
         if not options.trained:
             run.start(dump_config(config), overwrite=True)
             train(trainer)
         load_best(trainer.model, run)
     if trainer.plda_sampler is not None:
         measure_plda(trainer.model, trainer.plda_sampler)
-    other = None if options.against is None else load_generator(options.against)
-    if other is not None and other.file.preprocessing != trainer.store.preprocessing:
-        parser.error(f"{options.against} is for images of another preparation than those of the run")
     split = options.split or config.data.val
     for way in options.way:
         for shot in options.shot:

@@ -94,6 +94,10 @@ class Bundle:
                 yield f"{name} is {there}, expected {wanted}"
             elif self.tensors[name].dtype != np.float32 or not np.isfinite(self.tensors[name]).all():
                 yield f"{name} must hold finite float32 numbers"
+            elif name.endswith(".norm.var") and (self.tensors[name] < 0).any():
+                yield f"{name} must hold variances, none below 0"
+        if not all(isinstance(text, str) for text in (*self.generator, *self.generator.values())):
+            yield "the generator must be described in texts"
 
     @property
     def parameter_count(self) -> int:
@@ -148,7 +152,7 @@ class Bundle:
 
         Args:
             images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size. What Pillow
-                opened is read as its file would be: upright, where its EXIF entry says that it is not.
+                opened, and nobody changed, is read as its file would be: turned as its EXIF entry says.
 
         Raises:
             DataError: an image cannot be read.

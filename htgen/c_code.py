@@ -46,7 +46,7 @@ def c_code(bundle: Bundle, name: str, eight_bits: bool = False) -> CCode:
             channel or class: a quarter of the size. Arithmetic stays in float.
 
     Raises:
-        ModelError: the CNN has norm `batch`: it cannot answer for one image.
+        ModelError: the CNN has norm `batch`: it cannot answer for one image. Or its norms are no numbers.
     """
     if bundle.spec.norm == "batch":
         raise ModelError(
@@ -58,19 +58,22 @@ def c_code(bundle: Bundle, name: str, eight_bits: bool = False) -> CCode:
 def rounded(bundle: Bundle) -> Bundle:
     """The CNN with its weights as `c_code` rounds them to 8 bits, to measure what that costs."""
     weights = {name: t for name, t in bundle.tensors.items() if re.fullmatch(r"\w+\.weight", name)}
-    eight = {}
-    for name, tensor in weights.items():
-        steps, whole = round_to_8_bits(tensor)
-        eight[name] = (steps.reshape(-1, *[1] * (tensor.ndim - 1)) * whole).astype(np.float32)
+    eight = {name: what_8_bits_keep(tensor) for name, tensor in weights.items()}
     return replace(bundle, tensors={**bundle.tensors, **eight})
+
+
+def what_8_bits_keep(weights: Floats) -> Floats:
+    """The weights `[O, ...]` that are left of others once these are rounded."""
+    steps, whole = round_to_8_bits(weights)
+    return (steps.reshape(-1, *[1] * (weights.ndim - 1)) * whole).astype(np.float32)
 
 
 def round_to_8_bits(weights: Floats) -> tuple[Floats, npt.NDArray[np.int8]]:
     """Weights `[O, ...]` -> steps `[O]` and whole numbers -127..127 `[O, ...]`, whose product is close."""
-    largest = np.abs(weights.reshape(len(weights), -1)).max(axis=1)
-    steps = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    steps = np.abs(weights.reshape(len(weights), -1)).max(axis=1) / np.float32(127)
+    steps = np.where(steps < np.finfo(np.float32).tiny, np.float32(1), steps)  # no more than nothing
     whole = np.rint(weights / steps.reshape(-1, *[1] * (weights.ndim - 1)))
-    return steps, whole.astype(np.int8)
+    return steps, whole.clip(-127, 127).astype(np.int8)
 
 
 def _identifier(name: str) -> str:
@@ -100,6 +103,8 @@ class _Writer:
                 f" * {kind} weights: {self.constants} bytes of constants, {4 * sum(buffers)} bytes of "
                 f"buffers, {products} multiply-adds an image.",
                 " * Include it in one source file, and link the mathematical library (-lm). */",
+                f"#ifndef {self.name.upper()}_CNN_H",
+                f"#define {self.name.upper()}_CNN_H",
                 "#include <math.h>",
                 "#include <stdint.h>",
                 "",
@@ -113,6 +118,8 @@ class _Writer:
                 *layers,
                 *logits,
                 *self._functions(sizes, buffers),
+                "#endif",
+                "",
             ]
         )
         return CCode(text, self.name, self.constants, 4 * sum(buffers), products)
@@ -149,9 +156,11 @@ class _Writer:
         yield from self._floats(f"{layer}_step", steps)
 
     def _floats(self, name: str, values: npt.ArrayLike) -> Iterator[str]:
-        return self._array(
-            "float", name, [_number(x) for x in np.asarray(values, np.float32).ravel().tolist()], 4
-        )
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(values, np.float32).ravel()
+        if not np.isfinite(numbers).all():
+            raise ModelError(f"{name} holds what is no number in float32", "another CNN")
+        return self._array("float", name, [_number(x) for x in numbers.tolist()], 4)
 
     def _array(self, kind: str, name: str, numbers: list[str], size: int) -> Iterator[str]:
         self.constants += size * len(numbers)
@@ -172,12 +181,13 @@ static void {name}_block(const float *in, int channels, int side, float *out, in
                          int kernel, int stride, int padding, int pool, const {kind} *weight{step},
                          const float *bias, const float *factor, const float *summand)
 {{
-    for (int o = 0; o < outputs; o++)
+    const int size = channels * kernel * kernel;
+    for (int o = 0; o < outputs; o++, weight += size)
     for (int y = 0; y < out_side; y++)
     for (int x = 0; x < out_side; x++) {{
         float best = -INFINITY;
         for (int p = 0; p < pool * pool; p++) {{
-            const {kind} *w = weight + o * channels * kernel * kernel;
+            const {kind} *w = weight;
             int top = (y * pool + p / pool) * stride - padding;
             int left = (x * pool + p % pool) * stride - padding;
             float sum = 0.0f;
@@ -192,7 +202,7 @@ static void {name}_block(const float *in, int channels, int side, float *out, in
             best = sum > best ? sum : best;
         }}
         {"/* the norm came first */" if spec.norm_first else after}
-        out[(o * out_side + y) * out_side + x] = best;
+        *out++ = best;
     }}
 }}
 
@@ -215,10 +225,11 @@ static inline void {name}_logits(const uint8_t pixels[{sizes[0]}], float logits[
         {last}[c] = sum / {positions};
     }}"""
         product = "sum * {0}_logits_step[k]" if self.eight_bits else "sum"
-        yield f"""    for (int k = 0; k < {way}; k++) {{
+        yield f"""    const {kind} *w = {name}_logits_weight;
+    for (int k = 0; k < {way}; k++) {{
         float sum = 0.0f;
         for (int f = 0; f < {spec.feature_count}; f++)
-            sum += {last}[f] * {name}_logits_weight[k * {spec.feature_count} + f];
+            sum += {last}[f] * *w++;
         logits[k] = {product.format(name)} + {name}_logits_bias[k];
     }}
 }}

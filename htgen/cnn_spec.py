@@ -3,6 +3,7 @@
 This description is the contract between the weight decoder, the executor and the exported file.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -17,6 +18,9 @@ LEAKY_SLOPE = 0.01
 
 NORM_EPSILON = 1e-3
 """Added to variances. Large enough that a channel that is silent on the support set stays quiet."""
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,9 @@ class CnnSpec:
             yield f"unknown activation '{self.activation}' or norm '{self.norm}'"
         if self.head not in ("flatten", "average"):
             yield f"unknown head '{self.head}'"
+        names = [conv.name for conv in self.convs]
+        if len({*names, "logits"}) <= len(names) or not all(map(_NAME.fullmatch, names)):
+            yield "names of layers must be different words, and none 'logits'"
         size, channels = self.image_size, self.image_channels
         for conv in self.convs:
             out = (conv.conv_size // 2 if conv.pool else conv.conv_size) if conv.stride > 0 else 0

@@ -489,7 +489,8 @@ class TrainConfig(_Section):
     pretrain_shared: bool = False
     """Train the shared features alone, with the shared head's loss."""
     restore_shared: str | None = None
-    """Run folder or generator file whose shared features a new run starts from."""
+    """Run folder (its averaged ones, if it averages) or generator file whose shared features a new run starts
+    from."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay per step of averaged weights, which are then the ones validated and shipped; 0 = off."""
     log_every: Count = 100

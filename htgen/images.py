@@ -44,6 +44,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "transparency": get_args(Transparency),
 }
 MAX_SIZE = 4096
+_VISIBLE = 10
+"""By how much values, of 255, must differ for something to be seen."""
 _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
 _OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
 
@@ -101,7 +103,8 @@ def decode_image(file: BinaryIO, name: str) -> Image.Image:
 
 
 def load_pillow_image(image: Image.Image) -> Image.Image:
-    """An image that Pillow has opened, or made, as `decode_image` gives it from a file.
+    """An image that Pillow opened, as `decode_image` gives it from its file. One that was made otherwise,
+    also from an opened one, is taken to be upright.
 
     Raises:
         DataError: it has no pixels, is truncated, damaged, too large, or has values that are not finite.
@@ -109,7 +112,9 @@ def load_pillow_image(image: Image.Image) -> Image.Image:
     if 0 in image.size:
         raise DataError(f"an image of {image.width} x {image.height} pixels", "one that has pixels")
     with _as_data_errors("an image of Pillow"):
-        return _upright(image)
+        image.load()
+        # What was turned or cut since it was opened still has the file's EXIF entry, but no format.
+        return _simplify(image) if image.format is None else _upright(image)
 
 
 @contextmanager
@@ -367,8 +372,8 @@ class Reading:
 
     @cached_property
     def is_blank(self) -> bool:
-        """Whether nothing can be seen: all pixels of what a CNN sees have the same value."""
-        return bool((self.pixels == self.pixels[:1, :1]).all())
+        """Whether nothing can be seen: what a CNN sees has hardly more than one value."""
+        return int(self.pixels.max()) - int(self.pixels.min()) < _VISIBLE
 
     @cached_property
     def pixels(self) -> Pixels:

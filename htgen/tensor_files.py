@@ -76,7 +76,7 @@ def _opened(path: str | Path, wanted: str, remedy: str) -> Iterator[tuple[dict[s
             yield header, file
     except FileNotFoundError:
         raise ModelError(f"there is no file {path}", remedy) from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not {wanted}, or it is damaged ({error})", remedy) from error
 
 

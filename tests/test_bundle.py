@@ -306,6 +306,9 @@ def test_an_image_that_pillow_opened_is_read_as_its_file(cnn_path, tmp_path):
             == bundle.predict([opened])
             != bundle.predict([Image.fromarray(pictures(1)[0])])
         )
+        # Whoever has turned it already has it turned no further.
+        upright = opened.rotate(270, expand=True)
+        assert bundle.predict([upright]) == bundle.predict([np.asarray(upright)])
     path.write_bytes(path.read_bytes()[:-40])
     with Image.open(path) as opened:
         for damaged in (path, opened):

@@ -8,6 +8,7 @@ import torch
 from conftest import toy_values
 from safetensors.torch import load_file
 
+from htgen.checkpoint import read_state, write_state
 from htgen.config import Config, OptimizerConfig
 from htgen.config_files import dump_config
 from htgen.datasets.store import Store, StoreWriter
@@ -244,6 +245,24 @@ def test_weights_that_are_no_numbers_are_never_saved(config, tmp_path):
         with pytest.raises(RunError, match="weights of toy are no longer numbers"):
             trainer.save()
     assert (tmp_path / "run" / "latest.safetensors").read_bytes() == before
+
+
+def test_a_state_of_before_with_an_average_that_nothing_reads_is_gone_on_with(store_path, tmp_path):
+    values = toy_values(store_path)
+    values["train"]["ema"] = 0.0
+    config = Config.model_validate(values)
+    train(config, tmp_path / "new")
+    train(config, tmp_path / "old", stop_after=3)
+    path = tmp_path / "old" / "latest.safetensors"
+    header, tensors = read_state(path)
+    assert not any(name.startswith("average.") for name in tensors)
+    names = [name for name in tensors if name.startswith("model.")]
+    old = {**tensors, **{f"average.{name.removeprefix('model.')}": tensors[name] for name in names}}
+    write_state(path, header, {name: torch.tensor(array) for name, array in old.items()})
+    train(config, tmp_path / "old", resume=True)
+    found, wanted = (load_file(tmp_path / run / "latest.safetensors") for run in ("old", "new"))
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in found)
 
 
 def test_a_store_whose_splits_were_swapped_is_other_data(config, store_path, tmp_path):

@@ -159,15 +159,22 @@ class Settings:
 def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Settings) -> None:
     """Evaluate each checkpoint of a run until its training ends."""
     from htgen.cli.stores import check_store, open_store_of
+    from htgen.errors import DataError
     from htgen.generator import Generator
     from htgen.run_folder import RunFolder, find_run_config
     from htgen.watch import checkpoints
 
     run = RunFolder(path)
     provenance: dict[str, Any] = {"config": find_run_config(run).model_dump(mode="json")}
-    trained_on = open_store_of(provenance, None)
-    provenance["data"] = {"name": trained_on.name, "sha256": trained_on.checksum}
-    store = trained_on if data is None else open_store_of(provenance, data)
+    store = open_store_of(provenance, data)
+    try:
+        trained_on = store if data is None else open_store_of(provenance, None)
+    except DataError:
+        if provenance["config"]["model"]["weights"]["plda"]:  # which is measured on it
+            raise
+        trained_on = store
+    else:
+        provenance["data"] = {"name": trained_on.name, "sha256": trained_on.checksum}
     splits = _splits(store, provenance, split)
     for file in checkpoints(run, trained_on):
         loaded = Generator(file, "")
@@ -193,7 +200,8 @@ def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None)
     default = unseen_part(store, trained_on)
     if default is None:
         known = seen.trained | seen.chosen
-        new = [f"{store.name}:{format_ranges(set(range(store.class_count)) - known)}"]
+        first = format_ranges(set(range(store.class_count)) - known).split(",")[:3]
+        new = [f"{store.name}:{','.join(first)}"] if any(first) else ["those of another store (--data)"]
         new += [name for name in named_splits(store) if known.isdisjoint(resolve_split(store, name))]
         raise typer.BadParameter(
             f"the generator was trained on '{trained_on}', and store {store.path} has no test classes beside "

@@ -31,6 +31,8 @@ def export(
     from htgen.cli.console import printable
     from htgen.files import write_text
 
+    if output.exists() and output.samefile(model):
+        raise typer.BadParameter("it is the CNN itself", param_hint="--output")
     code = c_code(Bundle.load(model), output.stem, eight_bits)
     write_text(output, code.text)
     rows = [

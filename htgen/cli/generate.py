@@ -121,14 +121,15 @@ def generate(
         paths += readable
         looks += readable.values()
         labels += [name] * len(readable)
-    warn_blank([path for path, look in zip(paths, looks, strict=True) if look.is_blank])
     if loaded.preprocessing.is_for_drawings:
         warn_undrawn(sum(not look.looks_drawn for look in looks), len(looks))
-    further = list(_look_at(further_files, loaded.preprocessing).values())
+    further = _look_at(further_files, loaded.preprocessing)
+    seen = [*zip(paths, looks, strict=True), *further.items()]
+    warn_blank([path for path, look in seen if look.is_blank])
     left_out = sum(map(len, class_files.values())) + len(further_files) - len(paths) - len(further)
     if further and not loaded.knows_unlabeled:
         note_unlabeled_are_new_to(loaded.name)
-    images = as_input([look.pixels for look in [*looks, *further]], loaded.preprocessing)
+    images = as_input([look.pixels for _, look in seen], loaded.preprocessing)
     prepared = loaded.support(images, labels)
     started = time.perf_counter()
     bundle = loaded.generate_bundle(prepared)

@@ -33,13 +33,14 @@ def inspect(
     try:
         rows.insert(0, ("format", f"{header['format']} {header['version']}"))
         rows += _ABOUT[header["format"]](header)
+        lines = [f"{key:12}{printable(value)}" for key, value in rows]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(
             f"{path} is damaged: its description does not say what it should ({error})",
             "a file that htgen wrote",
         ) from error
-    for key, value in rows:
-        typer.echo(f"{key:12}{printable(value)}")
+    for line in lines:
+        typer.echo(line)
 
 
 def _find(name: str) -> Path:

@@ -1,5 +1,6 @@
 """The stores of commands that take a generator: found, and compared with what it was trained on."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,10 +62,12 @@ def seen_classes(store: "Store", provenance: dict[str, Any]) -> Seen:
         return Seen(frozenset(), frozenset())
 
     def classes(split: str) -> frozenset[int]:
-        try:
-            return frozenset(resolve_split(store, split))
-        except DataError:  # only the name is the same
-            return frozenset()
+        # A store's own name, where it is no scheme, means its classes as they are.
+        own = split.strip().removeprefix(str(data.get("name")))
+        for spelling in (split, store.name + own):
+            with contextlib.suppress(DataError):
+                return frozenset(resolve_split(store, spelling))
+        return frozenset()  # only the name of the data is the same
 
     return Seen(*(classes(splits.get(part, f"default:{part}")) for part in ("train", "val")))
 

@@ -42,6 +42,8 @@ Progress = Callable[[str, int, int], None]
 
 _HEADER_BYTES = 128
 _BLOCK_BYTES = 1 << 20
+DATA_SETS = ("omniglot", "miniimagenet", "tieredimagenet", "emnist", "fashion_mnist", "kmnist")
+"""What `htgen prepare-data` knows by name; anything else is a folder."""
 _REMEDY = "run `htgen prepare-data` again (with --overwrite)"
 
 
@@ -353,9 +355,12 @@ class Store:
 
 def how_to_make(path: Path) -> str:
     """A command that makes a store at a path; which data set that is, its name tells."""
-    dataset = "omniglot" if path.name.startswith("omniglot") else "folder --source DIR"
+    dataset = path.name.removesuffix("-drawings")
     form = " --as-drawings" if path.name.endswith("-drawings") else ""
-    return f"htgen prepare-data {dataset}{form} --out {path}"
+    if dataset not in DATA_SETS:
+        dataset, form = "folder", f" --ink bright{form}" if form else ""
+    source = "" if dataset == "omniglot" else " --source DIR"
+    return f"htgen prepare-data {dataset}{source}{form} --out {path}"
 
 
 def _read_manifest(path: Path) -> _Manifest:

@@ -29,6 +29,7 @@ from htgen.checkpoint import read_state, write_state
 from htgen.cli import main
 from htgen.cli.stores import Seen, seen_classes
 from htgen.config_files import dump_config, load_config
+from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.generator import load_generator
 from htgen.run_folder import RunFolder
@@ -294,16 +295,26 @@ def test_files_of_no_known_format_are_named(cnn, support, run_path, tmp_path, ca
 
 
 def test_an_image_in_which_nothing_is_to_be_seen_is_told(cnn, support, run_path, tmp_path, capsys):
-    blank = [support / "kind0" / "white.png", support / "kind0" / "clear.png"]
-    Image.new("L", (50, 40), 255).save(blank[0])
-    Image.new("RGBA", (50, 40), (9, 9, 9, 0)).save(blank[1])
-    told = f"warning: nothing is to be seen in {blank[1]}; {blank[0]}\n"
+    names = ("clear.png", "page.png", "white.png")
+    blank = [support / "kind0" / name for name in names]
+    Image.new("RGBA", (50, 40), (9, 9, 9, 0)).save(blank[0])
+    noise = np.random.default_rng(0).normal(200, 1.5, (300, 300)) + np.linspace(0, 30, 300)
+    Image.fromarray(noise.astype(np.uint8)).save(blank[1])  # an empty sheet in uneven light
+    Image.new("L", (50, 40), 255).save(blank[2])
+    told = f"warning: nothing is to be seen in {'; '.join(map(str, blank))}\n"
     capsys.readouterr()
     assert main(["predict", str(cnn), str(support / "kind0")]) == 0
     assert capsys.readouterr().err == told
     output = tmp_path / "new.safetensors"
     assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
     assert told in capsys.readouterr().err
+    others = tmp_path / "others"
+    others.mkdir()
+    for name in names:
+        (support / "kind0" / name).rename(others / name)
+    generating = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
+    assert main([*generating, "--unlabeled", str(others)]) == 0
+    assert told.replace(str(support / "kind0"), str(others)) in capsys.readouterr().err
 
 
 def test_a_name_that_no_file_can_have_is_one_that_there_is_not(cnn, support, tmp_path, capsys):
@@ -804,6 +815,10 @@ def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, st
     manifest.write_text(manifest.read_text().replace('"toy"', '"other"'))
     elsewhere = ["--data", other, "--split", "other:test", "--way", "3", "--query", "2", "--tasks", "16"]
     assert run("evaluate", folder, "--watch", *elsewhere).returncode == 0
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["data"]["store"] = "gone"
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert run("evaluate", folder, "--watch", *elsewhere).returncode == 0
 
 
 def test_watching_nothing_is_an_error(tmp_path, capsys):
@@ -890,12 +905,15 @@ def test_a_cnn_and_a_generator_are_inspected(cnn, run_path, capsys):
         {"version": 1},
         {"format": "htgen-cnn", "version": "new"},
         {"format": "htgen-cnn", "version": 99},
+        {"format": "htgen-generator", "version": 1, "name": {}, "model": {"max_way": 2, "cnn": {}}},
         [1],
+        "[" * 100_000,
     ],
 )
 def test_a_description_that_says_something_else_is_an_error(header, tmp_path, capsys):
     path = tmp_path / "x.safetensors"
-    path.write_bytes(save({"a": np.zeros(3)}, metadata={"htgen": json.dumps(header)}))
+    text = header if isinstance(header, str) else json.dumps(header)
+    path.write_bytes(save({"a": np.zeros(3)}, metadata={"htgen": text}))
     assert main(["inspect", str(path)]) == 5
     assert "x.safetensors" in capsys.readouterr().err
 
@@ -939,6 +957,15 @@ def test_classes_that_were_seen_are_told(run_path, store_path, tmp_path, capsys)
             told = [line + "\n" for line in capsys.readouterr().err.splitlines() if "classes of" in line]
             assert "".join(told) == says
     store = Store.open(store_path)
+    for split, name in (
+        ("toy-drawings:0-3", "toy-drawings"),
+        ("toy-drawings@5:0-3", "toy-drawings"),
+        ("all:0-3", "toy"),
+    ):
+        found = seen_classes(
+            store, {"data": {"name": name}, "config": {"data": {"train": split, "val": split}}}
+        )
+        assert found.trained == set(resolve_split(store, split.replace("toy-drawings", "toy")))
     stranger = {"data": {"name": "others", "sha256": "0"}, "config": {"data": {"train": "toy:train"}}}
     assert seen_classes(store, stranger) == Seen(frozenset(), frozenset())
     namesake = {
@@ -946,6 +973,14 @@ def test_classes_that_were_seen_are_told(run_path, store_path, tmp_path, capsys)
         "config": {"data": {"train": "gone:train", "val": "all"}},
     }
     assert seen_classes(store, namesake) == Seen(frozenset(), frozenset(range(16)))
+
+
+def test_where_no_class_is_left_none_is_named(config_path, tmp_path, capsys):
+    settings = ["--set", "data.train=all", "--set", "data.val=all", "--set", "train.steps=2"]
+    assert main(["train", "--config", str(config_path), "--run", str(tmp_path / "r"), *settings]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "r"), "--way", "2"]) == 2
+    assert "another store" in " ".join(capsys.readouterr().err.replace("│", "").split())
 
 
 def test_classes_of_ones_own_have_no_test_part_to_fall_back_on(config_path, tmp_path, capsys):
