@@ -4,6 +4,7 @@ Support images, query images and training images all go through `Preprocessing.r
 sees images prepared in another way than those it was made for.
 """
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO, Literal, get_args
 import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
+from htgen import heic
 from htgen.errors import DataError, ModelError
 from htgen.ink import (
     DRAWING_STEPS,
@@ -90,12 +92,21 @@ def decode_image(file: BinaryIO, name: str) -> Image.Image:
     Raises:
         DataError: the file is empty, truncated, damaged, too large or no image.
     """
+    if not file.seekable():  # a pipe
+        file = io.BytesIO(file.read())
+    head = file.read(12)
+    file.seek(0)
+    if not head:
+        raise DataError(f"cannot read image {name}: it is empty", "replace it, or remove it")
+    if heic.is_heic(head) and not heic.teach_pillow():
+        raise DataError(
+            f"cannot read image {name}: it is HEIC, which needs a package that is not installed",
+            f"{heic.INSTALL}, or convert it to PNG or JPEG",
+        )
     try:
         with _as_data_errors(f"image {name}"), Image.open(file) as image:
             return _upright(image)
     except UnidentifiedImageError:
-        if _is_empty(file):
-            raise DataError(f"cannot read image {name}: it is empty", "replace it, or remove it") from None
         raise DataError(
             f"cannot read image {name}: it is no image, or of an unknown format",
             "convert it to PNG or JPEG, replace it, or remove it",
@@ -141,11 +152,6 @@ def _as_data_errors(what: str) -> Iterator[None]:
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
     return _simplify(ImageOps.exif_transpose(image))
-
-
-def _is_empty(file: BinaryIO) -> bool:
-    file.seek(0)
-    return not file.read(1)
 
 
 def _simplify(image: Image.Image) -> Image.Image:
@@ -399,16 +405,17 @@ def find_images(folder: str | Path) -> list[Path]:
     Raises:
         DataError: there is no such folder, or it cannot be read.
     """
-    return [path for path in _visible_files(folder) if path.suffix.lower() in _readable_endings()]
+    return [path for path in _visible_files(folder) if _is_readable(path)]
 
 
 def find_other_files(folder: str | Path) -> list[Path]:
-    """The other files directly in a folder, sorted by name; people may take them for images, as HEIC files.
+    """The other files directly in a folder, sorted by name; people may take them for images, as HEIC files
+    where these cannot be read.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
     """
-    return [path for path in _visible_files(folder) if path.suffix.lower() not in _readable_endings()]
+    return [path for path in _visible_files(folder) if not _is_readable(path)]
 
 
 def find_folders(folder: str | Path) -> list[Path]:
@@ -421,8 +428,12 @@ def find_folders(folder: str | Path) -> list[Path]:
     return [path for path in entries if kind_at(path) == "folder" and path.name != "__MACOSX"]
 
 
-def _readable_endings() -> set[str]:
-    return {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+def _is_readable(path: Path) -> bool:
+    """Whether there is a format of this ending that can be read."""
+    ending = path.suffix.lower()
+    if ending in heic.ENDINGS and not heic.teach_pillow():
+        return False
+    return Image.registered_extensions().get(ending) in Image.OPEN
 
 
 def _visible_files(folder: str | Path) -> list[Path]:
@@ -464,7 +475,9 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
         endings = f"{', '.join(_COMMON_ENDINGS)}, ..."
         raise DataError(
             f"class {empty[0]!r} has no images: {folder / empty[0]} holds {found}{others}",
-            f"convert them to PNG or JPEG ({endings})" if unknown else f"put images in it ({endings})",
+            f"convert them to PNG or JPEG ({endings}); for HEIC: {heic.INSTALL}"
+            if unknown
+            else f"put images in it ({endings})",
         )
     return result
 

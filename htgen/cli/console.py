@@ -61,9 +61,12 @@ def warn_undrawn(undrawn: int, images: int) -> None:
 
 def warn_left_out(folder: Path) -> None:
     """Say on stderr what in a folder of images is left out: files for their names, and sub-folders."""
+    from htgen import heic
     from htgen.images import find_folders, find_other_files
 
-    warn(f"not of a known image format, in {folder}:", [path.name for path in find_other_files(folder)], 3)
+    others = find_other_files(folder)
+    needed = f" ({heic.INSTALL} for HEIC)" if any(p.suffix.lower() in heic.ENDINGS for p in others) else ""
+    warn(f"not of a known image format{needed}, in {folder}:", [path.name for path in others], 3)
     warn(f"sub-folders are not looked into, in {folder}:", [path.name for path in find_folders(folder)], 3)
 
 

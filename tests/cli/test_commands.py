@@ -25,6 +25,7 @@ from PIL import Image
 from rich.cells import cell_len
 from safetensors.numpy import save
 
+from htgen import heic
 from htgen.checkpoint import read_state, write_state
 from htgen.cli import main
 from htgen.cli.stores import Seen, seen_classes
@@ -266,12 +267,12 @@ def test_files_folders_and_patterns_are_expanded(cnn, support, capsys):
 
 
 def test_files_of_no_known_format_are_named(cnn, support, run_path, tmp_path, capsys):
-    for name in ("2.heic", "scan3", "Thumbs.db", ".hidden"):
+    for name in ("2.docx", "scan3", "Thumbs.db", ".hidden"):
         (support / "kind0" / name).write_bytes(b"something")
     capsys.readouterr()
     (support / "kind0" / "deep").mkdir()
     told = (
-        f"warning: not of a known image format, in {support / 'kind0'}: 2.heic; scan3\n"
+        f"warning: not of a known image format, in {support / 'kind0'}: 2.docx; scan3\n"
         f"warning: sub-folders are not looked into, in {support / 'kind0'}: deep\n"
     )
     output = tmp_path / "new.safetensors"
@@ -284,14 +285,50 @@ def test_files_of_no_known_format_are_named(cnn, support, run_path, tmp_path, ca
     shutil.copy(support / "kind1" / "1.png", support / "loose.png")
     assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 4
     error = capsys.readouterr().err
-    assert "kind0 holds no image files, only files such as '2.heic'" in error
+    assert "kind0 holds no image files, only files such as '2.docx'" in error
     assert "convert them to PNG or JPEG" in error
-    (support / "kind0" / "2.heic").rename(support / "kind0" / "2.png")
+    (support / "kind0" / "2.docx").rename(support / "kind0" / "2.png")
     assert main(["predict", str(cnn), str(support / "kind0"), "--json"]) == 1
     assert "of an unknown format" in json.loads(capsys.readouterr().out)["predictions"][0]["error"]
     shutil.copy(support / "kind1" / "1.png", support / "kind0" / "1.png")
     assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 1
     assert f"images beside the folders of classes, in {support}: loose.png" in capsys.readouterr().err
+
+
+def test_heic_is_read_or_told_how(run_path, support, tmp_path, monkeypatch, capsys):
+    """As PNG with the optional package; without it in one line, at each of three places."""
+    assert heic.teach_pillow()
+    drawing = Image.open(support / "kind0" / "0.png").convert("RGB").resize((80, 64))
+    for ending in ("heic", "HIF"):
+        drawing.save(support / "kind0" / f"9.{ending}", "HEIF", quality=-1)
+    drawing.save(tmp_path / "same.png")
+    output = tmp_path / "cnn.safetensors"
+    generating = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
+    assert main(generating) == 0
+    assert "kind0 (5)" in capsys.readouterr().out
+    images = [str(support / "kind0" / "9.heic"), str(tmp_path / "same.png")]
+    assert main(["predict", str(output), *images, "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["predictions"]
+    for name, probability in first["probabilities"].items():
+        assert probability == pytest.approx(second["probabilities"][name], abs=0.05)
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    heic.teach_pillow.cache_clear()
+    try:
+        assert main(generating) == 0
+        captured = capsys.readouterr()
+        assert "kind0 (3)" in captured.out
+        assert "(pip install 'htgen[heic]' for HEIC)" in captured.err
+        assert main(["predict", str(output), images[0], "--json"]) == 1
+        (row,) = json.loads(capsys.readouterr().out)["predictions"]
+        assert "it is HEIC, which needs a package that is not installed" in row["error"]
+        for image in (support / "kind0").glob("*.png"):
+            image.unlink()
+        assert main(generating) == 4
+        assert "pip install 'htgen[heic]'" in capsys.readouterr().err
+    finally:
+        monkeypatch.undo()
+        heic.teach_pillow.cache_clear()
 
 
 def test_an_image_in_which_nothing_is_to_be_seen_is_told(cnn, support, run_path, tmp_path, capsys):
@@ -346,10 +383,10 @@ def test_what_is_a_step_of_drawings_alone_cannot_be_left_out_with_photographs(su
 def test_a_pattern_that_finds_only_an_empty_folder_is_an_error(cnn, tmp_path, capsys):
     empty = tmp_path / "new" / "empty"
     empty.mkdir(parents=True)
-    (empty / "1.heic").write_bytes(b"x")
+    (empty / "1.docx").write_bytes(b"x")
     assert main(["predict", str(cnn), str(tmp_path / "new" / "*"), "--csv"]) == 4
     captured = capsys.readouterr()
-    assert f"warning: not of a known image format, in {empty}: 1.heic" in captured.err
+    assert f"warning: not of a known image format, in {empty}: 1.docx" in captured.err
     assert "empty holds no image files" in captured.err
     assert captured.out == ""
 
