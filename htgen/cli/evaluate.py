@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from htgen.augment import Augmentation
     from htgen.datasets.store import Store
@@ -96,6 +98,14 @@ def evaluate(
             help="Evaluate each new checkpoint of a run while it trains, and add the results to its metrics.",
         ),
     ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Another generator that reads the same images: also how far the first is ahead of it, task "
+            "by task.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -113,9 +123,11 @@ def evaluate(
         tasks, query, rounds = REFERENCE_TASKS, REFERENCE_QUERIES // way, REFERENCE_ROUNDS
     if watch and as_json:
         raise typer.BadParameter("results are added to the run's metrics.jsonl", param_hint="--json")
+    if watch and against is not None:
+        raise typer.BadParameter("checkpoints are measured by themselves", param_hint="--against")
 
     from htgen.cli.device import resolve_device
-    from htgen.cli.stores import check_store, open_store_of
+    from htgen.cli.stores import check_store, open_store_of, seen_classes, tell_seen
     from htgen.episodes import EpisodeShape
 
     target = resolve_device(device)
@@ -130,12 +142,17 @@ def evaluate(
     from htgen.generator import load_generator
 
     loaded = load_generator(generator)
-    if (transductive or unlabeled) and not loaded.knows_unlabeled:
-        note_unlabeled_are_new_to(loaded.name)
+    other = None if against is None else load_generator(against)
     store = open_store_of(loaded.file.provenance, data)
     splits = _splits(store, loaded.file.provenance, split)
-    check_store(store, loaded)
-    documents = [_measure(loaded, store, name, settings) for name in splits]
+    if other is not None:
+        for name in splits:
+            tell_seen(store, name, seen_classes(store, other.file.provenance), other.name)
+    for one in (loaded,) if other is None else (loaded, other):
+        if (transductive or unlabeled) and not one.knows_unlabeled:
+            note_unlabeled_are_new_to(one.name)
+        check_store(store, one)
+    documents = [_measure(loaded, other, store, name, settings) for name in splits]
     if as_json:
         typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"results": documents}, indent=2))
     else:
@@ -180,7 +197,7 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
         loaded = Generator(file, "")
         check_store(store, loaded)
         for name in splits:
-            document = _measure(loaded, store, name, settings)
+            document = _measure(loaded, None, store, name, settings)
             step = file.provenance["step"]
             run.log({"event": "evaluation", "step": step, **document})
             typer.echo(f"step {step}: {_describe(document)}")
@@ -211,15 +228,57 @@ def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None)
     return [default]
 
 
-def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings) -> dict[str, Any]:
+def _measure(
+    loaded: "Generator", other: "Generator | None", store: "Store", split: str, settings: Settings
+) -> dict[str, Any]:
     """Evaluate on one split: the result and how it was made."""
+    from htgen.evaluate import Evaluation, half_width95
+
+    shape = settings.shape
+    augmentation = _augmentation(loaded.file.provenance, settings.augment)
+    measure = partial(_accuracies, store=store, split=split, settings=settings, augmentation=augmentation)
+    accuracies = measure(loaded)
+    is_transductive = settings.show_queries or loaded.model.spec.norm == "batch"
+    document = {
+        **Evaluation.of(accuracies, is_transductive).to_dict(),
+        "generator": loaded.name,
+        "sha256": loaded.sha256,
+        "split": split,
+        "way": shape.way,
+        "shot": shape.shot,
+        "query": shape.query,
+        "unlabeled": shape.unlabeled,
+        "query_rounds": settings.rounds,
+        "queries_shown": settings.show_queries,
+        "seed": settings.seed,
+        "augment": settings.augment.value,
+        "data": {"name": store.name, "sha256": store.checksum},
+    }
+    if other is not None:
+        ahead = accuracies - measure(other)
+        document["against"] = {
+            "generator": other.name,
+            "sha256": other.sha256,
+            "ahead": ahead.mean().item(),
+            "interval95": half_width95(ahead),
+        }
+    return document
+
+
+def _accuracies(
+    loaded: "Generator",
+    store: "Store",
+    split: str,
+    settings: Settings,
+    augmentation: "Augmentation | None",
+) -> "Tensor":
+    """Of each task, `[tasks]`; which tasks these are does not depend on the generator."""
     from htgen.checkpoint import build
     from htgen.cli.console import progress
     from htgen.datasets.splits import resolve_split
     from htgen.episodes import EpisodeSampler, load_images
     from htgen.errors import ModelError
-    from htgen.evaluate import TASKS_PER_BATCH
-    from htgen.evaluate import evaluate as measure
+    from htgen.evaluate import TASKS_PER_BATCH, task_accuracies
 
     shape = settings.shape
     assert isinstance(shape.way, int)
@@ -238,37 +297,22 @@ def _measure(loaded: "Generator", store: "Store", split: str, settings: Settings
         seed=settings.seed,
         stream="evaluation",
         period=TASKS_PER_BATCH,
-        augmentation=_augmentation(loaded.file.provenance, settings.augment),
+        augmentation=augmentation,
         device=settings.device,
     )
     with progress() as report:
-        result = measure(
+        return task_accuracies(
             model,
             sampler,
             settings.tasks,
             settings.rounds,
-            lambda done: report(f"evaluating on {split}", done, settings.tasks),
+            lambda done: report(f"evaluating {loaded.name} on {split}", done, settings.tasks),
             show_queries=settings.show_queries,
         )
-    return {
-        **result.to_dict(),
-        "generator": loaded.name,
-        "sha256": loaded.sha256,
-        "split": split,
-        "way": shape.way,
-        "shot": shape.shot,
-        "query": shape.query,
-        "unlabeled": shape.unlabeled,
-        "query_rounds": settings.rounds,
-        "queries_shown": settings.show_queries,
-        "seed": settings.seed,
-        "augment": settings.augment.value,
-        "data": {"name": store.name, "sha256": store.checksum},
-    }
 
 
 def _describe(document: dict[str, Any]) -> str:
-    """One result in two lines."""
+    """One result in two lines, or three."""
     label = ""
     if document["transductive"]:
         shown = document["queries_shown"]
@@ -277,11 +321,15 @@ def _describe(document: dict[str, Any]) -> str:
         label += f"  (images augmented as in {document['augment']})"
     unlabeled = f" with {document['unlabeled']} unlabelled" if document["unlabeled"] else ""
     queries = document["query"] * document["way"] * document["query_rounds"]
+    compared = ""
+    if other := document.get("against"):
+        ahead, interval = 100 * other["ahead"], 100 * other["interval95"]
+        compared = f"\nahead of {other['generator']} on the same tasks by {ahead:.2f} ± {interval:.2f}"
     return (
         f"{document['generator']} on {document['split']}, "
         f"{document['way']}-way {document['shot']}-shot{unlabeled}: "
         f"{100 * document['accuracy']:.2f} ± {100 * document['interval95']:.2f} %{label}\n"
-        f"{document['tasks']} tasks, {queries} queries each, seed {document['seed']}"
+        f"{document['tasks']} tasks, {queries} queries each, seed {document['seed']}{compared}"
     )
 
 

@@ -72,8 +72,8 @@ def seen_classes(store: "Store", provenance: dict[str, Any]) -> Seen:
     return Seen(*(classes(splits.get(part, f"default:{part}")) for part in ("train", "val")))
 
 
-def tell_seen(store: "Store", split: str, seen: Seen) -> None:
-    """Warn of classes that make a generator look better than it is.
+def tell_seen(store: "Store", split: str, seen: Seen, who: str = "it") -> None:
+    """Warn of classes that make a generator (`who`) look better than it is.
 
     Raises:
         DataError: there is no such split.
@@ -83,10 +83,10 @@ def tell_seen(store: "Store", split: str, seen: Seen) -> None:
 
     classes = set(resolve_split(store, split))
     if count := len(classes & seen.trained):
-        text = f"warning: {count} classes of {split} are among those that it was trained on"
+        text = f"warning: {count} classes of {split} are among those that {who} was trained on"
         stderr().print(printable(text), markup=False)
     elif count := len(classes & seen.chosen):
-        text = f"note: {count} classes of {split} are among those on which it was chosen"
+        text = f"note: {count} classes of {split} are among those on which {who} was chosen"
         stderr().print(printable(text), markup=False)
 
 

@@ -1012,6 +1012,34 @@ def test_classes_that_were_seen_are_told(run_path, store_path, tmp_path, capsys)
     assert seen_classes(store, namesake) == Seen(frozenset(), frozenset(range(16)))
 
 
+def test_a_generator_against_another_on_the_same_tasks(run_path, config_path, tmp_path, capsys):
+    """Both as measured alone, with another number of labels too; and nothing between one and itself."""
+    other = tmp_path / "other"
+    settings = ["--set", "model.max_way=4", "--set", "episodes.way=4", "--set", "train.steps=5"]
+    assert main(["train", "--config", str(config_path), "--run", str(other), *settings]) == 0
+    measuring = ["--split", "toy:test", "--way", "3", "--query", "2", "--tasks", "48"]
+    alone = []
+    for run_folder in (run_path, other):
+        capsys.readouterr()
+        assert main(["evaluate", str(run_folder), *measuring, "--json"]) == 0
+        alone.append(json.loads(capsys.readouterr().out))
+    assert main(["evaluate", str(run_path), *measuring, "--against", str(other), "--json"]) == 0
+    both = json.loads(capsys.readouterr().out)
+    compared = both.pop("against")
+    assert both == alone[0]
+    assert compared["generator"] == "toy"
+    assert compared["sha256"] == alone[1]["sha256"]
+    assert compared["ahead"] == pytest.approx(alone[0]["accuracy"] - alone[1]["accuracy"])
+    assert 0 < compared["interval95"] < alone[0]["interval95"] + alone[1]["interval95"]
+    assert main(["evaluate", str(run_path), *measuring, "--against", str(run_path)]) == 0
+    assert "ahead of toy on the same tasks by 0.00 ± 0.00" in capsys.readouterr().out
+    seen = ["--split", "toy:train", *measuring[2:]]
+    assert main(["evaluate", str(run_path), *seen, "--against", str(other)]) == 0
+    assert "are among those that toy was trained on" in capsys.readouterr().err
+    assert main(["evaluate", str(run_path), *measuring, "--against", "glyph-8"]) == 4
+    assert main(["evaluate", str(run_path), "--watch", "--against", str(other)]) == 2
+
+
 def test_where_no_class_is_left_none_is_named(config_path, tmp_path, capsys):
     settings = ["--set", "data.train=all", "--set", "data.val=all", "--set", "train.steps=2"]
     assert main(["train", "--config", str(config_path), "--run", str(tmp_path / "r"), *settings]) == 0
