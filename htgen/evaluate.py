@@ -69,8 +69,6 @@ def evaluate(
     model: HyperTransformer,
     sampler: EpisodeSampler,
     tasks: int,
-    query_rounds: int = 1,
-    progress: Callable[[int], None] = lambda done: None,
     processes: Processes = ALONE,
     show_queries: bool = False,
 ) -> Evaluation:
@@ -78,7 +76,7 @@ def evaluate(
 
     Arguments and errors are those of `task_accuracies`.
     """
-    accuracies = task_accuracies(model, sampler, tasks, query_rounds, progress, processes, show_queries)
+    accuracies = task_accuracies(model, sampler, tasks, processes=processes, show_queries=show_queries)
     return Evaluation.of(accuracies, transductive=show_queries or model.spec.norm == "batch")
 
 
