@@ -120,7 +120,8 @@ class RunFolder:
             )
         for path in existing:
             path.unlink()
-        shutil.rmtree(self.tensorboard_path, ignore_errors=True)
+        if existing:  # otherwise a folder of that name is somebody else's
+            shutil.rmtree(self.tensorboard_path, ignore_errors=True)
         write_text(self.config_path, config_text)
 
     def log(self, entry: Mapping[str, Any]) -> None:

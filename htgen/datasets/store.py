@@ -28,7 +28,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from htgen.errors import DataError, ModelError, OutputError
-from htgen.images import Fit, Ink, Pixels, Preprocessing
+from htgen.images import Ink, Pixels, Preprocessing
 from htgen.paths import kind_at
 from htgen.version import __version__
 
@@ -312,11 +312,6 @@ class Store:
     def ink(self) -> Ink:
         """`bright` or `dark`: line drawings whose ink has high or low values; `none`: no line drawings."""
         return self.preprocessing.ink
-
-    @property
-    def fit(self) -> Fit:
-        """How images that were not square became so."""
-        return self.preprocessing.fit
 
     @classmethod
     def open(cls, path: str | Path, verify: bool = False) -> "Store":

@@ -900,6 +900,10 @@ def test_tensorboard_gets_every_scalar_or_the_command_to_install_it(
     (tmp_path / "r" / "tensorboard" / "events").touch()
     assert main([*command, "--run", str(tmp_path / "r"), "--overwrite"]) == 0
     assert not (tmp_path / "r" / "tensorboard" / "events").exists()
+    (tmp_path / "mine" / "tensorboard").mkdir(parents=True)  # of somebody else: there was no run
+    (tmp_path / "mine" / "tensorboard" / "events").touch()
+    assert main([*command, "--run", str(tmp_path / "mine"), "--overwrite"]) == 0
+    assert (tmp_path / "mine" / "tensorboard" / "events").exists()
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert main([*command, "--run", str(tmp_path / "other")]) == 6

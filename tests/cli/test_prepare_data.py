@@ -69,7 +69,7 @@ def test_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare-data", "folder", *arguments]) == 0
     store = Store.open("s", verify=True)
     assert store.images.shape == (14, 6, 6, 3)
-    assert store.fit == "pad"
+    assert store.preprocessing.fit == "pad"
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
         "store    s",

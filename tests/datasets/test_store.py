@@ -47,7 +47,12 @@ def test_what_is_written_is_read(sizes: list[int], size: int, channels: int) -> 
         assert store.class_count == len(sizes)
         assert store.class_sizes.tolist() == sizes
         assert store.offsets.dtype == np.int64
-        assert (store.size, store.channels, store.ink, store.fit) == (size, channels, "none", "crop")
+        assert (store.size, store.channels, store.ink, store.preprocessing.fit) == (
+            size,
+            channels,
+            "none",
+            "crop",
+        )
         assert store.class_names == tuple(f"class {k}" for k in range(len(sizes)))
         assert store.class_sources == tuple(f"raw/{k}" for k in range(len(sizes)))
         for number, count in enumerate(sizes):
