@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Any
 from htgen.version import __version__
 
 if TYPE_CHECKING:
-    from htgen.bundle import Bundle, Prediction
+    from htgen.cnn.bundle import Bundle, Prediction
+    from htgen.cnn.module import GeneratedCNN, load_cnn
     from htgen.errors import ConfigError, DataError, HtgenError, ModelError, OutputError, RunError
-    from htgen.generated_cnn import GeneratedCNN, load_cnn
-    from htgen.generator import Generator, LeaveOneOut, load_generator
+    from htgen.generator.generator import Generator, load_generator
+    from htgen.generator.self_check import LeaveOneOut
 
 _HOMES = {
-    "Bundle": "bundle",
+    "Bundle": "cnn.bundle",
     "ConfigError": "errors",
     "DataError": "errors",
-    "GeneratedCNN": "generated_cnn",
-    "Generator": "generator",
+    "GeneratedCNN": "cnn.module",
+    "Generator": "generator.generator",
     "HtgenError": "errors",
-    "LeaveOneOut": "generator",
+    "LeaveOneOut": "generator.self_check",
     "ModelError": "errors",
     "OutputError": "errors",
-    "Prediction": "bundle",
+    "Prediction": "cnn.bundle",
     "RunError": "errors",
-    "load_cnn": "generated_cnn",
-    "load_generator": "generator",
+    "load_cnn": "cnn.module",
+    "load_generator": "generator.generator",
 }
 
 __all__ = [

@@ -5,7 +5,7 @@
     ├── DataError      exit 4   a data set, store, split, folder or image is wrong
     ├── ModelError     exit 5   a generator, checkpoint or CNN file is wrong or does not fit
     ├── RunError       exit 6   a run folder is in use, exists already, or cannot be resumed; a training
-    │                          diverged, or lost one of its processes (`htgen.distributed.LostContact`)
+    │                          diverged, or lost one of its processes (`htgen.compute.processes.LostContact`)
     └── OutputError    exit 7   something cannot be written (no space, no permission)
 
 Other exit codes of the command line: 0 success, 1 finished but some inputs could not be

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from htgen.config import Config
+from htgen.config.run import Config
 from htgen.datasets.store import Scheme, Store, StoreWriter
-from htgen.images import Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 CLASSES = 16
 IMAGES_PER_CLASS = 8
@@ -87,5 +87,5 @@ def toy_values(store_path: Path) -> dict:
 @pytest.fixture
 def episodes_apart(monkeypatch):
     """The layout and the operations that GPUs take, on the CPU."""
-    for module in ("cnn", "batch_norm", "tokens"):
+    for module in ("cnn.layout", "cnn.executor", "cnn.batch_norm", "hypertransformer.encoder"):
         monkeypatch.setattr(f"htgen.{module}.episodes_side_by_side", lambda device: False)

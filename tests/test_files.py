@@ -1,10 +1,11 @@
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from htgen.errors import OutputError
-from htgen.files import write_bytes, write_text
+from htgen.files import kind_at, write_bytes, write_text
 
 
 def test_a_file_is_replaced_whole_with_ordinary_permissions(tmp_path):
@@ -39,3 +40,19 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_what_is_at_a_path(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert kind_at(tmp_path / "file") == kind_at(tmp_path / "link") == "file"
+    assert kind_at(str(tmp_path)) == "folder"
+    assert kind_at("/dev/null") == "other"
+
+
+@pytest.mark.parametrize("name", ["none", "file/none", "x" * 300, "nul\0", "loop", "broken"])
+def test_where_nothing_can_be_looked_at_there_is_nothing(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "broken").symlink_to(tmp_path / "none")
+    assert kind_at(tmp_path / name) is None

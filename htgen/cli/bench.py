@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from htgen.bench import Report
-    from htgen.config import Config
+    from htgen.bench.report import Report
+    from htgen.config.run import Config
 
 DEFAULT_CONFIG = "omniglot_1shot"
 DEFAULT_OVERRIDES = ("train.episodes_per_step=32",)
@@ -64,7 +64,7 @@ def bench(
             "nothing is measured, so it takes no option of measuring", param_hint="--count"
         )
 
-    from htgen.config_files import load_config
+    from htgen.config.files import load_config
 
     if config is None:
         settings = load_config(DEFAULT_CONFIG, [*DEFAULT_OVERRIDES, *(overrides or [])])
@@ -79,7 +79,7 @@ def bench(
             dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
         )
 
-    from htgen.bench import measure
+    from htgen.bench.measure import measure
     from htgen.cli.console import stderr
     from htgen.cli.device import resolve_device
 
@@ -134,8 +134,8 @@ def _print_count(config: "Config", as_json: bool) -> None:
     """The multiply-adds of a config, part by part."""
     from dataclasses import asdict
 
-    from htgen.cost import generation_cost, prediction_cost, training_cost
-    from htgen.sizes import largest_episode
+    from htgen.bench.cost import generation_cost, prediction_cost, training_cost
+    from htgen.episodes.shape import largest_episode
 
     size = largest_episode(config.episodes)
     train = training_cost(config.model, size)

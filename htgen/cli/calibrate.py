@@ -79,16 +79,17 @@ def calibrate(
     from functools import partial
     from itertools import product
 
-    from htgen.calibrate import Outputs, collect, describe, fit
-    from htgen.checkpoint import build
     from htgen.cli.console import progress
     from htgen.cli.stores import check_store, open_store_of, seen_classes, tell_seen
     from htgen.datasets.splits import resolve_split
-    from htgen.episodes import EpisodeSampler, EpisodeShape, load_images
+    from htgen.episodes.sampler import EpisodeSampler, load_images
+    from htgen.episodes.shape import EpisodeShape
     from htgen.errors import DataError, ModelError
+    from htgen.evaluation.after_training import with_settings
+    from htgen.evaluation.calibration import Outputs, collect, describe, fit
     from htgen.files import check_writable, write_bytes
-    from htgen.generator import load_generator
-    from htgen.settings_of_use import with_settings
+    from htgen.generator.generator import load_generator
+    from htgen.generator.network import build
 
     loaded = load_generator(generator)
     if loaded.model.spec.norm == "batch":
@@ -155,7 +156,7 @@ def calibrate(
 
 
 def _print(name: str, document: dict[str, Any]) -> None:
-    from htgen.temperature import Temperature
+    from htgen.generator.temperature import Temperature
 
     def percent(value: float) -> str:
         return f"{100 * value:.1f} %"

@@ -17,7 +17,7 @@ def _list_by_default(context: typer.Context) -> None:
 @configs.command("list")
 def list_presets() -> None:
     """List the presets."""
-    from htgen.config_files import load_config, preset_names
+    from htgen.config.files import load_config, preset_names
 
     names = preset_names()
     width = max(map(len, names))
@@ -31,7 +31,7 @@ def show(
     resolved: Annotated[bool, typer.Option("--resolved", help="With every default written out.")] = False,
 ) -> None:
     """Print a preset or a file."""
-    from htgen.config_files import config_text, dump_config, load_config
+    from htgen.config.files import config_text, dump_config, load_config
 
     typer.echo(dump_config(load_config(name)) if resolved else config_text(name)[0], nl=False)
 
@@ -42,7 +42,7 @@ def copy(
     target: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
 ) -> None:
     """Copy a preset into a file of your own, to change it."""
-    from htgen.config_files import preset_text
+    from htgen.config.files import preset_text
     from htgen.errors import OutputError
     from htgen.files import write_text
 

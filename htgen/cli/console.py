@@ -61,8 +61,8 @@ def warn_undrawn(undrawn: int, images: int) -> None:
 
 def warn_left_out(folder: Path) -> None:
     """Say on stderr what in a folder of images is left out: files for their names, and sub-folders."""
-    from htgen import heic
-    from htgen.images import find_folders, find_other_files
+    from htgen.images import heic
+    from htgen.images.folders import find_folders, find_other_files
 
     others = find_other_files(folder)
     needed = f" ({heic.INSTALL} for HEIC)" if any(p.suffix.lower() in heic.ENDINGS for p in others) else ""

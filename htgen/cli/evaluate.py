@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from htgen.augment import Augmentation
     from htgen.datasets.store import Store
-    from htgen.episodes import EpisodeShape
-    from htgen.generator import Generator
+    from htgen.episodes.augmentation import Augmentation
+    from htgen.episodes.shape import EpisodeShape
+    from htgen.generator.generator import Generator
 
 DEFAULT_TASKS = 1000
 MOST_TASKS = 1_000_000
@@ -128,7 +128,7 @@ def evaluate(
 
     from htgen.cli.device import resolve_device
     from htgen.cli.stores import check_store, open_store_of, seen_classes, tell_seen
-    from htgen.episodes import EpisodeShape
+    from htgen.episodes.shape import EpisodeShape
 
     target = resolve_device(device)
     shape = EpisodeShape(way, shot, DEFAULT_QUERIES if query is None else query, unlabeled)
@@ -139,7 +139,7 @@ def evaluate(
         return
 
     from htgen.cli.console import note_unlabeled_are_new_to
-    from htgen.generator import load_generator
+    from htgen.generator.generator import load_generator
 
     loaded = load_generator(generator)
     other = None if against is None else load_generator(against)
@@ -177,9 +177,9 @@ def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Set
     """Evaluate each checkpoint of a run until its training ends."""
     from htgen.cli.stores import check_store, open_store_of
     from htgen.errors import DataError
-    from htgen.generator import Generator
-    from htgen.run_folder import RunFolder, find_run_config
-    from htgen.watch import checkpoints
+    from htgen.generator.generator import Generator
+    from htgen.training.follow import checkpoints
+    from htgen.training.run_folder import RunFolder, find_run_config
 
     run = RunFolder(path)
     provenance: dict[str, Any] = {"config": find_run_config(run).model_dump(mode="json")}
@@ -232,7 +232,7 @@ def _measure(
     loaded: "Generator", other: "Generator | None", store: "Store", split: str, settings: Settings
 ) -> dict[str, Any]:
     """Evaluate on one split: the result and how it was made."""
-    from htgen.evaluate import Evaluation, half_width95
+    from htgen.evaluation.accuracy import Evaluation, half_width95
 
     shape = settings.shape
     augmentation = _augmentation(loaded.file.provenance, settings.augment)
@@ -273,12 +273,12 @@ def _accuracies(
     augmentation: "Augmentation | None",
 ) -> "Tensor":
     """Of each task, `[tasks]`; which tasks these are does not depend on the generator."""
-    from htgen.checkpoint import build
     from htgen.cli.console import progress
     from htgen.datasets.splits import resolve_split
-    from htgen.episodes import EpisodeSampler, load_images
+    from htgen.episodes.sampler import EpisodeSampler, load_images
     from htgen.errors import ModelError
-    from htgen.evaluate import TASKS_PER_BATCH, task_accuracies
+    from htgen.evaluation.accuracy import TASKS_PER_BATCH, task_accuracies
+    from htgen.generator.network import build
 
     shape = settings.shape
     assert isinstance(shape.way, int)
@@ -337,9 +337,9 @@ def _augmentation(provenance: dict[str, Any], choice: AugmentedAs) -> "Augmentat
     """The augmentation that a generator was trained or validated with, from what its file says."""
     if choice is AugmentedAs.none:
         return None
-    from htgen.config import AugmentConfig, ValidationAugmentConfig
-    from htgen.config_faults import validate
-    from htgen.train import augmentation
+    from htgen.config.data import AugmentConfig, ValidationAugmentConfig
+    from htgen.config.faults import validate
+    from htgen.episodes.augmentation import augmentation
 
     config = provenance.get("config")
     if config is None:

@@ -26,9 +26,9 @@ def export(
 
     It takes an image that is prepared already: as many pixels as the CNN reads, 0 to 255.
     """
-    from htgen.bundle import Bundle
-    from htgen.c_code import c_code
     from htgen.cli.console import printable
+    from htgen.cnn.bundle import Bundle
+    from htgen.cnn.c_header import c_code
     from htgen.files import write_text
 
     if output.exists() and output.samefile(model):

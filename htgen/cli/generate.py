@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from htgen.cli.threads import one_thread
-from htgen.generator_files import DEFAULT_GENERATOR
+from htgen.cli.device import one_thread
+from htgen.generator.shipped import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
-    from htgen.images import Pixels, Preprocessing, Step
-    from htgen.ink import Polarity
+    from htgen.arrays import Pixels
+    from htgen.images.paper import Polarity
+    from htgen.images.preprocessing import Preprocessing, Step
 
 
 def generate(
@@ -77,7 +78,7 @@ def generate(
         warn_undrawn,
     )
     from htgen.errors import DataError
-    from htgen.images import class_folders, find_images
+    from htgen.images.folders import class_folders, find_images
 
     class_files = class_folders(support)
     for folder in [support / name for name in class_files] + ([] if unlabeled is None else [unlabeled]):
@@ -87,8 +88,8 @@ def generate(
     if unlabeled is not None and not further_files:
         raise DataError(f"{unlabeled} holds no image files", "a folder with images directly in it")
 
-    from htgen.bundle import as_input
-    from htgen.generator import load_generator
+    from htgen.generator.generator import load_generator
+    from htgen.images.inputs import as_input
 
     loaded = load_generator(generator)
     left_out_steps: dict[Step, bool] = {
@@ -193,7 +194,7 @@ def _look_at(files: list[Path], preprocessing: "Preprocessing") -> dict[Path, _L
     """The images that can be read; those that cannot are told."""
     from htgen.cli.console import printable, stderr
     from htgen.errors import DataError
-    from htgen.images import load_image
+    from htgen.images.reading import load_image
 
     has_ink, is_drawing = preprocessing.ink != "none", preprocessing.is_for_drawings
     found = {}

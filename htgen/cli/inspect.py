@@ -45,8 +45,8 @@ def inspect(
 
 def _find(name: str) -> Path:
     """The file behind a path, a run folder or a name."""
-    from htgen.generator_files import generator_path
-    from htgen.paths import kind_at
+    from htgen.files import kind_at
+    from htgen.generator.shipped import generator_path
 
     return Path(name) if kind_at(name) == "file" else generator_path(name)
 
@@ -91,7 +91,7 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
         split = provenance["config"]["data"]["val"]
         rows.append(("validation", f"{accuracy:.2f} ± {interval:.2f} % on {split}, {result['tasks']} tasks"))
     if provenance.get("calibration"):
-        from htgen.temperature import Temperature
+        from htgen.generator.temperature import Temperature
 
         result = provenance["calibration"]
         error = f"calibration error {100 * result['error']:.1f} % on {result['split']}"

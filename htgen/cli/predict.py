@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htgen.cli.threads import one_thread
+from htgen.cli.device import one_thread
 
 if TYPE_CHECKING:
-    from htgen.bundle import Prediction
+    from htgen.cnn.bundle import Prediction
 
 
 def predict(
@@ -41,10 +41,11 @@ def predict(
 
     one_thread()
 
-    from htgen.bundle import IMAGES_PER_BATCH, Bundle, as_input
     from htgen.cli.console import warn_blank, warn_undrawn
+    from htgen.cnn.bundle import Bundle
     from htgen.errors import DataError
-    from htgen.images import load_image
+    from htgen.images.inputs import IMAGES_PER_BATCH, as_input
+    from htgen.images.reading import load_image
 
     cnn = Bundle.load(model)
     paths = _expand(images)
@@ -89,7 +90,7 @@ def predict(
 def _expand(arguments: list[str]) -> list[Path]:
     """Files as they are, folders to the images in them, patterns to what they match."""
     from htgen.errors import DataError
-    from htgen.paths import kind_at
+    from htgen.files import kind_at
 
     paths: list[Path] = []
     for argument in arguments:
@@ -112,7 +113,7 @@ def _expand(arguments: list[str]) -> list[Path]:
 def _images_in(folder: Path) -> list[Path]:
     from htgen.cli.console import warn_left_out
     from htgen.errors import DataError
-    from htgen.images import find_images
+    from htgen.images.folders import find_images
 
     found = find_images(folder)
     warn_left_out(folder)

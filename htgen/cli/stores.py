@@ -9,15 +9,15 @@ import typer
 
 if TYPE_CHECKING:
     from htgen.datasets.store import Store
-    from htgen.generator import Generator
+    from htgen.generator.generator import Generator
 
 
 def open_store_of(provenance: dict[str, Any], data: Path | None) -> "Store":
     """The store that is named, or the one trained on: where it was then, or else in its usual place."""
     from htgen.datasets.store import how_to_make
-    from htgen.episodes import open_store
+    from htgen.episodes.sampler import open_store
     from htgen.errors import DataError
-    from htgen.paths import kind_at
+    from htgen.files import kind_at
 
     if data is not None:
         return open_store(data)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from htgen.config import Config, TrainConfig
-    from htgen.train import Event
+    from htgen.config.run import Config, TrainConfig
+    from htgen.training.events import Event
 
 
 def train(
@@ -60,10 +60,10 @@ def train(
 
     from htgen.cli.console import stderr
     from htgen.cli.device import resolve_device
-    from htgen.config_files import dump_config, load_config
+    from htgen.compute.processes import is_restart, join, launch_id
+    from htgen.config.files import dump_config, load_config
     from htgen.datasets.splits import unseen_part
-    from htgen.distributed import is_restart, join, launch_id
-    from htgen.run_folder import RunFolder, find_run_config
+    from htgen.training.run_folder import RunFolder, find_run_config
 
     processes, device = join(device)
     named_store = {} if data is None else {"data.store": str(data)}
@@ -82,7 +82,8 @@ def train(
         with processes.all_or_none():
             if processes.is_main:
                 stack.enter_context(folder)
-            from htgen.train import Saved, Trainer
+            from htgen.training.events import Saved
+            from htgen.training.trainer import Trainer
 
             writer = _summary_writer() if tensorboard and processes.is_main else None
             target = resolve_device(device)
@@ -155,7 +156,7 @@ def _summary_writer() -> Any:
 
 def _scalar_writer(writer: Any) -> "Callable[[Event], None]":
     """A function that writes every scalar of an event."""
-    from htgen.train import Progress, Validated
+    from htgen.training.events import Progress, Validated
 
     def write(event: "Event") -> None:
         if isinstance(event, Progress):
@@ -208,7 +209,7 @@ def _view(config: "Config", first_step: int, spent: float) -> "Iterator[Callable
         first_step, spent: steps and seconds that were done before.
     """
     from htgen.cli.console import live_table, stderr
-    from htgen.train import Progress, Validated
+    from htgen.training.events import Progress, Validated
 
     started = time.monotonic()
     latest: dict[str, str] = {}

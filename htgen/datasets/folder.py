@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from htgen.arrays import Pixels
 from htgen.datasets.splits import default_schemes
 from htgen.datasets.store import Progress, StoreWriter, check_target, store_name
 from htgen.errors import DataError
-from htgen.images import Fit, Ink, Pixels, Preprocessing, class_folders, load_image
+from htgen.images.folders import class_folders
+from htgen.images.preprocessing import Fit, Ink, Preprocessing
+from htgen.images.reading import load_image
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,12 @@ def prepare_folder(
         out: the store to write; not inside `source`.
         image_size: side of the images, 1 to 4096.
         color: RGB instead of grey.
-        ink: for drawings, the values that ink shall have (see `htgen.images.Preprocessing`).
+        ink: for drawings, the values that ink shall have (see `htgen.images.preprocessing.Preprocessing`).
         fit: how images that are not square become so.
         overwrite: replace a store at `out`.
         progress: see `htgen.datasets.store.Progress`.
-        as_drawings: bring every drawing to one form, as `htgen generate` does (`htgen.ink.DRAWING_STEPS`);
+        as_drawings: bring every drawing to one form, as `htgen generate` does
+        (`htgen.images.drawings.DRAWING_STEPS`);
             for grey images whose `ink` is bright or dark.
 
     Returns:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from htgen.arrays import Pixels
 from htgen.datasets.sources import find_file, resized
 from htgen.datasets.splits import default_schemes
 from htgen.datasets.store import Progress, Scheme, StoreWriter, check_target
 from htgen.errors import DataError
-from htgen.images import Ink, Pixels, Preprocessing
+from htgen.images.preprocessing import Ink, Preprocessing
 
 SIZE = 28
 _AGAIN = "download it again"

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from htgen.arrays import Pixels
 from htgen.datasets.safe_pickle import load_pickle
 from htgen.datasets.sources import consecutive, entries, find_file, resized, whole_numbers
 from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.errors import DataError
-from htgen.images import Pixels, Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 CLASSES = {"train": 64, "val": 16, "test": 20}
 IMAGES = 600

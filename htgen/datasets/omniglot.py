@@ -25,8 +25,9 @@ from htgen.datasets.download import fetch
 from htgen.datasets.splits import format_ranges
 from htgen.datasets.store import Progress, Scheme, StoreWriter, check_target
 from htgen.errors import DataError
-from htgen.images import Preprocessing, decode_image
-from htgen.paths import kind_at
+from htgen.files import kind_at
+from htgen.images.preprocessing import Preprocessing
+from htgen.images.reading import decode_image
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 DRAWINGS = 20
@@ -76,7 +77,7 @@ def prepare_omniglot(
         image_size: side of the images, 1 to 4096; the originals have 105 pixels.
         overwrite: replace a store at `out`.
         progress: see `htgen.datasets.store.Progress`.
-        as_drawings: bring every drawing to one form, as a user's are (`htgen.ink.DRAWING_STEPS`).
+        as_drawings: bring every drawing to one form, as a user's are (`htgen.images.drawings.DRAWING_STEPS`).
 
     Raises:
         DataError: the source is missing, incomplete or damaged, the download failed, or `out` is taken.

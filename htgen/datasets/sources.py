@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from htgen.arrays import Pixels
 from htgen.datasets.store import Scheme
 from htgen.errors import DataError
-from htgen.images import Pixels, Preprocessing
-from htgen.paths import kind_at
+from htgen.files import kind_at
+from htgen.images.preprocessing import Preprocessing
 
 
 def find_file(source: str | Path, name: str, where_from: str, endings: tuple[str, ...] = ("",)) -> Path:

@@ -27,9 +27,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from htgen.arrays import Pixels
 from htgen.errors import DataError, ModelError, OutputError
-from htgen.images import Ink, Pixels, Preprocessing
-from htgen.paths import kind_at
+from htgen.files import kind_at
+from htgen.images.preprocessing import Ink, Preprocessing
 from htgen.version import __version__
 
 FORMAT = "htgen-store"

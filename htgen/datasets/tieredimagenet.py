@@ -24,11 +24,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from htgen.arrays import Pixels
 from htgen.datasets.safe_pickle import load_pickle
 from htgen.datasets.sources import consecutive, entries, find_file, resized, whole_numbers
 from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.errors import DataError, OutputError
-from htgen.images import Pixels, Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 CLASSES = {"train": 351, "val": 97, "test": 160}
 SIZE = 84

@@ -25,17 +25,18 @@ from PIL import Image
 from rich.cells import cell_len
 from safetensors.numpy import save
 
-from htgen import heic
-from htgen.checkpoint import read_state, write_state
 from htgen.cli import main
 from htgen.cli.stores import Seen, seen_classes
-from htgen.config_files import dump_config, load_config
+from htgen.config.files import dump_config, load_config
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
-from htgen.generator import load_generator
-from htgen.run_folder import RunFolder
-from htgen.train import Trainer, Validated
-from htgen.watch import checkpoints
+from htgen.generator.generator import load_generator
+from htgen.images import heic
+from htgen.training.events import Validated
+from htgen.training.follow import checkpoints
+from htgen.training.run_folder import RunFolder
+from htgen.training.state import read_state, write_state
+from htgen.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_from_a_folder_to_predictions(run_path, support, tmp_path, capsys):
 
 def test_steps_are_recorded_in_the_file_and_each_can_be_left_out(run_path, support, tmp_path, capsys):
     from htgen import Bundle
-    from htgen.ink import DRAWING_STEPS
+    from htgen.images.drawings import DRAWING_STEPS
 
     output = tmp_path / "cnn.safetensors"
     command = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]

@@ -22,8 +22,8 @@ from htgen.datasets import emnist, fashion_mnist, kmnist, miniimagenet, tieredim
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import DATA_SETS, Store
 from htgen.errors import DataError
-from htgen.images import Preprocessing
-from htgen.ink import DRAWING_STEPS
+from htgen.images.drawings import DRAWING_STEPS
+from htgen.images.preprocessing import Preprocessing
 
 # So that a child process finds the package under test whether or not it is installed.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(htgen.__file__).parents[1])}
@@ -244,7 +244,7 @@ def test_help_names_every_data_set(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_data_branch_does_not_load_torch() -> None:
     modules = ", ".join(f"htgen.datasets.{name}" for name in ("store", "splits", "download", *RECIPES))
-    code = f"import sys, htgen.images, {modules}; print('torch' in sys.modules)"
+    code = f"import sys, htgen.images.preprocessing, {modules}; print('torch' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )

@@ -10,7 +10,8 @@ from htgen.datasets.folder import prepare_folder
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
-from htgen.images import Preprocessing, load_image
+from htgen.images.preprocessing import Preprocessing
+from htgen.images.reading import load_image
 
 
 def make_folder(path: Path, classes: Sequence[str], images: int = 2) -> Path:

@@ -14,7 +14,7 @@ from htgen.datasets.kmnist import KMNIST
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
-from htgen.images import Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 
 def idx(values: np.ndarray) -> bytes:

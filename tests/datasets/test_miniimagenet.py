@@ -1,18 +1,18 @@
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.raw_data import miniimagenet_record, write_miniimagenet
 
 from htgen.datasets import miniimagenet
 from htgen.datasets.miniimagenet import prepare_miniimagenet
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
-from htgen.images import Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 IMAGES = 3
 
@@ -22,35 +22,19 @@ def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(miniimagenet, "IMAGES", IMAGES)
 
 
-def record(part: str, count: int) -> dict[str, Any]:
-    """Like the real ones, but with the rows of the classes mixed."""
-    random = np.random.default_rng(count)
-    images = random.integers(0, 256, (count * IMAGES, 84, 84, 3), dtype=np.uint8)
-    rows = random.permutation(count * IMAGES).reshape(count, IMAGES).tolist()
-    names = [f"n{part}{k:03}" for k in reversed(range(count))]
-    return {"image_data": images, "class_dict": dict(zip(names, rows, strict=True))}
-
-
 @pytest.fixture(scope="module")
 def records() -> dict[str, dict[str, Any]]:
-    return {part: record(part, count) for part, count in miniimagenet.CLASSES.items()}
-
-
-def write(folder: Path, records: dict[str, dict[str, Any]], protocol: int = 2) -> Path:
-    folder.mkdir(exist_ok=True)
-    for part, value in records.items():
-        (folder / f"mini-imagenet-cache-{part}.pkl").write_bytes(pickle.dumps(value, protocol))
-    return folder
+    return {part: miniimagenet_record(part, count, IMAGES) for part, count in miniimagenet.CLASSES.items()}
 
 
 @pytest.fixture
 def raw(tmp_path: Path, records: dict[str, dict[str, Any]]) -> Path:
-    return write(tmp_path / "raw", records, 4)
+    return write_miniimagenet(tmp_path / "raw", records, 4)
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 def test_store(tmp_path: Path, records: dict[str, dict[str, Any]], protocol: int) -> None:
-    prepare_miniimagenet(write(tmp_path / "raw", records, protocol), tmp_path / "s")
+    prepare_miniimagenet(write_miniimagenet(tmp_path / "raw", records, protocol), tmp_path / "s")
     store = Store.open(tmp_path / "s", verify=True)
     assert store.name == "miniimagenet"
     assert store.preprocessing == Preprocessing(84, 3, "none", "crop")
@@ -88,13 +72,13 @@ def test_other_size_and_progress(raw: Path, tmp_path: Path, records: dict[str, d
 
 def test_keys_and_rows_in_other_types(tmp_path: Path, records: dict[str, dict[str, Any]]) -> None:
     """Keys as bytes, and rows as arrays or NumPy's numbers, are in use too."""
-    prepare_miniimagenet(write(tmp_path / "raw", records), tmp_path / "s")
+    prepare_miniimagenet(write_miniimagenet(tmp_path / "raw", records), tmp_path / "s")
     others = {}
     for part, value in records.items():
         rows = {name.encode(): np.array(rows) for name, rows in value["class_dict"].items()}
         rows[f"n{part}000".encode()] = [np.int64(row) for row in rows[f"n{part}000".encode()]]
         others[part] = {b"image_data": value["image_data"], b"class_dict": rows}
-    prepare_miniimagenet(write(tmp_path / "raw2", others), tmp_path / "s2")
+    prepare_miniimagenet(write_miniimagenet(tmp_path / "raw2", others), tmp_path / "s2")
     assert Store.open(tmp_path / "s").checksum == Store.open(tmp_path / "s2").checksum
 
 
@@ -152,7 +136,7 @@ def test_wrong_content(
     change: Callable[[dict[str, Any]], Any],
     message: str,
 ) -> None:
-    path = write(raw, {"val": change(records["val"])}) / "mini-imagenet-cache-val.pkl"
+    path = write_miniimagenet(raw, {"val": change(records["val"])}) / "mini-imagenet-cache-val.pkl"
     found = refusal(raw, tmp_path).message
     assert message in found
     assert str(path) in found
@@ -161,7 +145,7 @@ def test_wrong_content(
 def test_class_in_two_files(raw: Path, tmp_path: Path, records: dict[str, dict[str, Any]]) -> None:
     classes = records["val"]["class_dict"]
     renamed = {"ntrain000" if name == "nval000" else name: rows for name, rows in classes.items()}
-    write(raw, {"val": {**records["val"], "class_dict": renamed}})
+    write_miniimagenet(raw, {"val": {**records["val"], "class_dict": renamed}})
     assert "'ntrain000'" in refusal(raw, tmp_path).message
 
 
@@ -177,7 +161,7 @@ def test_malicious_pickle(raw: Path, tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Any, tuple[str]]:
             return os.mkdir, (str(tmp_path / "harm"),)
 
-    write(raw, {"val": {"image_data": Attack(), "class_dict": {}}})
+    write_miniimagenet(raw, {"val": {"image_data": Attack(), "class_dict": {}}})
     error = refusal(raw, tmp_path)
     assert "asks to load" in error.message
     assert "source that you trust" in (error.hint or "")

@@ -2,50 +2,24 @@ import hashlib
 import itertools
 import shutil
 import zipfile
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from helpers.raw_data import drawing, members, write_zip
 
 from htgen.datasets import omniglot
 from htgen.datasets.omniglot import prepare_omniglot
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
-from htgen.images import Preprocessing, load_image
-from htgen.ink import DRAWING_STEPS
+from htgen.images.drawings import DRAWING_STEPS
+from htgen.images.preprocessing import Preprocessing
+from htgen.images.reading import load_image
 
 # Characters per alphabet: as many alphabets and characters as the real halves have.
 BACKGROUND = [32] * 29 + [36]
 EVALUATION = [33] * 19 + [32]
-
-
-def drawing(seed: int) -> bytes:
-    """A PNG like the real ones: 105 x 105, one bit, black strokes on white."""
-    image = Image.new("1", (105, 105), 1)
-    points = np.random.default_rng(seed).integers(0, 105, (6, 2)).tolist()
-    ImageDraw.Draw(image).line([tuple(point) for point in points], fill=0, width=3)
-    file = BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def members(half: str, alphabets: list[int]) -> list[str]:
-    kind = "Alphabet" if half == "images_background" else "Later"
-    # Numbered downwards, so that the order in the archive is not the order of the classes.
-    return [
-        f"{half}/{kind}{a:02}/character{c:02}/{a:02}{c:02}_01.png"
-        for a in reversed(range(len(alphabets)))
-        for c in range(alphabets[a], 0, -1)
-    ]
-
-
-def write_zip(path: Path, names: list[str], drawings: list[bytes]) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        for number, name in enumerate(names):
-            archive.writestr(name, drawings[number % len(drawings)])
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from htgen.datasets.splits import describe_splits, format_ranges, resolve_split
 from htgen.datasets.store import Scheme, Store
 from htgen.errors import DataError
-from htgen.images import Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 SCHEMES = {
     "plain": Scheme(parts={"train": "0-5", "val": "6,7", "test": "8-9"}),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from htgen.datasets.store import Scheme, Store, StoreWriter, check_target, store_name
 from htgen.errors import DataError, OutputError
-from htgen.images import Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 GREY = Preprocessing(4, 1, "bright", "pad")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.raw_data import write_tieredimagenet_part
 
 import htgen
 from htgen.datasets import tieredimagenet
@@ -16,7 +17,7 @@ from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.datasets.tieredimagenet import prepare_tieredimagenet
 from htgen.errors import DataError, OutputError
-from htgen.images import Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 CLASSES = {"train": 5, "val": 3, "test": 4}
 
@@ -127,20 +128,13 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
-def write_part(folder: Path, part: str, count: int, labels: list[int]) -> None:
-    folder.mkdir(exist_ok=True)
-    images = np.arange(count, dtype=np.uint8).repeat(84 * 84 * 3).reshape(count, 84, 84, 3)
-    np.savez_compressed(folder / f"{part}_images.npz", images=images)
-    (folder / f"{part}_labels.pkl").write_bytes(pickle.dumps({"labels": labels}, 2))
-
-
 @pytest.mark.parametrize("ordered", [False, True])
 def test_memory_does_not_grow_with_the_data(tmp_path: Path, ordered: bool) -> None:
     for name, count in (("small", 4), ("large", 4000)):
         labels = [0] * (count // 2) + [1] * (count // 2) if ordered else [0, 1] * (count // 2)
-        write_part(tmp_path / name, "train", count, labels)
+        write_tieredimagenet_part(tmp_path / name, "train", count, labels)
         for part in ("val", "test"):
-            write_part(tmp_path / name, part, 2, [0, 0])
+            write_tieredimagenet_part(tmp_path / name, part, 2, [0, 0])
     arguments = [str(tmp_path / name) for name in ("small", "s1", "large", "s2")]
     environment = {**os.environ, "PYTHONPATH": str(Path(htgen.__file__).parents[1])}
     result = subprocess.run(

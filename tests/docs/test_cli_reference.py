@@ -12,7 +12,11 @@ import typer
 from htgen.cli import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "htgen").glob("**/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "generators").glob("*.md")),
+]
 # `htgen generate --support x` at the start of a line of a code block, or in backquotes.
 COMMANDS = re.compile(r"^(?: {4}|\$ )?(htgen [a-z-]+ .*)$|`(htgen [a-z-]+ [^`]*)`", re.MULTILINE)
 
@@ -26,14 +30,14 @@ def command_lines() -> list[tuple[str, str]]:
 
 
 def test_the_reference_is_what_the_commands_say():
-    path = ROOT / "docs" / "make_cli_reference.py"
+    path = ROOT / "docs" / "writers" / "make_cli_reference.py"
     spec = importlib.util.spec_from_file_location("make_cli_reference", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert written == module.reference(), "run: python docs/make_cli_reference.py"
+    assert written == module.reference(), "run: python docs/writers/make_cli_reference.py"
 
 
 def test_the_documents_show_commands():

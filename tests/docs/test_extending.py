@@ -9,16 +9,16 @@ import torch
 from conftest import drawing
 from PIL import Image
 
-from htgen.bundle import Bundle
-from htgen.checkpoint import to_arrays
 from htgen.cli import main
-from htgen.config import ModelConfig
-from htgen.config_files import load_config
-from htgen.decoder import ALLOCATIONS
+from htgen.cnn.bundle import Bundle
+from htgen.cnn.shapes import SHAPES
+from htgen.config.files import load_config
+from htgen.config.model import ModelConfig
 from htgen.errors import ConfigError
-from htgen.model import HyperTransformer
-from htgen.numpy_model import HyperTransformer as NumpyHyperTransformer
-from htgen.shapes import SHAPES
+from htgen.generator.network import to_arrays
+from htgen.hypertransformer.decoder import ALLOCATIONS
+from htgen.hypertransformer.hypertransformer import HyperTransformer
+from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer as NumpyHyperTransformer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "extending.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from htgen.cli import app
-from htgen.config import Config
+from htgen.config.run import Config
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference-options.md"
 

@@ -1,0 +1,190 @@
+"""The exported CNN: one safetensors file that holds all that prediction needs, and its use with NumPy.
+
+This is the small deployment path: it imports neither torch nor any part of the generator. The file
+holds the weights under plain names, and in its metadata (one entry, `htgen`, sorted JSON) the CNN's
+description, the class names, the preprocessing, and which generator made it:
+
+    conv1.weight             [O, C, k, k]    and conv1.bias [O] when the generator writes biases
+    conv1.norm.weight, .bias [O]             scale and shift
+    conv1.norm.mean, .var    [O]             statistics of the support set, frozen
+    ...
+    logits.weight            [classes, features]
+    logits.bias              [classes]
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from htgen.arrays import Floats
+from htgen.cnn.executor_numpy import run, softmax
+from htgen.cnn.spec import CnnSpec
+from htgen.errors import ModelError
+from htgen.files import write_bytes
+from htgen.images.inputs import ImageLike, batches, prepare_images
+from htgen.images.preprocessing import Preprocessing
+from htgen.tensor_files import decode, encode
+from htgen.version import __version__
+
+FORMAT = "htgen-cnn"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image.
+
+    Attributes:
+        label: the most probable class.
+        probabilities: class -> probability, most probable first; they sum to 1.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+
+    @property
+    def probability(self) -> float:
+        """Probability of `label`, 0..1."""
+        return self.probabilities[self.label]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A generated CNN with everything that it needs.
+
+    Attributes:
+        spec: its layers.
+        classes: class names; the order is that of the logits.
+        preprocessing: how images become its input.
+        tensors: weights and norm statistics, by the names above, float32.
+        generator: name and sha256 of the generator that made it.
+        support: number of support images of each class, for information.
+    """
+
+    spec: CnnSpec
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    tensors: Mapping[str, Floats]
+    generator: Mapping[str, str] = field(default_factory=dict)
+    support: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for fault in self._faults():
+            raise ModelError(f"the CNN's description is wrong: {fault}", "a file that `htgen generate` wrote")
+
+    def _faults(self) -> Iterator[str]:
+        """What is wrong, one sentence each."""
+        names = self.classes
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names) or len(names) < 2:
+            yield "class names must be two or more different texts"
+        yield from self.spec.faults()
+        image = (self.spec.image_size, self.spec.image_channels)
+        if image != (self.preprocessing.size, self.preprocessing.channels):
+            yield "the preprocessing makes other images than the CNN reads"
+        expected = tensor_shapes(self.spec, len(names), "conv1.bias" in self.tensors)
+        found = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+        for name in sorted(expected.keys() | found):
+            if expected.get(name) != found.get(name):
+                there, wanted = found.get(name, "missing"), expected.get(name, "none of that name")
+                yield f"{name} is {there}, expected {wanted}"
+            elif self.tensors[name].dtype != np.float32 or not np.isfinite(self.tensors[name]).all():
+                yield f"{name} must hold finite float32 numbers"
+            elif name.endswith(".norm.var") and (self.tensors[name] < 0).any():
+                yield f"{name} must hold variances, none below 0"
+        if not all(isinstance(text, str) for text in (*self.generator, *self.generator.values())):
+            yield "the generator must be described in texts"
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers in all tensors."""
+        return sum(tensor.size for tensor in self.tensors.values())
+
+    def to_bytes(self) -> bytes:
+        """The file's content; the same CNN gives the same bytes."""
+        header = {
+            "htgen": __version__,
+            "cnn": self.spec.to_dict(),
+            "classes": list(self.classes),
+            "preprocessing": self.preprocessing.to_dict(),
+            "generator": dict(self.generator),
+            "support": dict(self.support),
+        }
+        return encode(FORMAT, header, self.tensors)
+
+    def save(self, path: str | Path) -> int:
+        """Write the file and return its size in bytes.
+
+        Raises:
+            OutputError: it cannot be written; a file that was there is kept.
+        """
+        data = self.to_bytes()
+        write_bytes(path, data)
+        return len(data)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Bundle":
+        """Read the file.
+
+        Raises:
+            ModelError: it is missing, damaged, or no htgen CNN that this version reads.
+        """
+        remedy = "a file that `htgen generate` wrote"
+        header, tensors = decode(path, FORMAT, "a htgen CNN", remedy)
+        try:
+            return cls(
+                CnnSpec.from_dict(header["cnn"]),
+                tuple(header["classes"]),
+                Preprocessing.from_dict(header["preprocessing"]),
+                tensors,
+                header["generator"],
+                header["support"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error
+
+    def predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
+        """Classify images.
+
+        Args:
+            images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size. What Pillow
+                opened, and nobody changed, is read as its file would be: turned as its EXIF entry says.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        prepared = (prepare_images(batch, self.preprocessing) for batch in batches(images))
+        return [prediction for x in prepared for prediction in self.classify(x)]
+
+    def classify(self, x: Floats) -> list[Prediction]:
+        """Classify prepared images `[N, C, H, W]`."""
+        return to_predictions(softmax(self.logits(x)), self.classes)
+
+    def logits(self, x: Floats) -> Floats:
+        """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`."""
+        return run(self.spec, {name: tensor[None] for name, tensor in self.tensors.items()}, x[None])[0]
+
+
+def tensor_shapes(spec: CnnSpec, classes: int, bias: bool) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in an exported CNN."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for conv in spec.convs:
+        channels = (conv.out_channels,)
+        shapes[f"{conv.name}.weight"] = (conv.out_channels, conv.in_channels, conv.kernel, conv.kernel)
+        if bias:
+            shapes[f"{conv.name}.bias"] = channels
+        for part in ("weight", "bias", "mean", "var"):
+            shapes[f"{conv.name}.norm.{part}"] = channels
+    shapes["logits.weight"] = (classes, spec.feature_count)
+    shapes["logits.bias"] = (classes,)
+    return shapes
+
+
+def to_predictions(probabilities: Floats, classes: Sequence[str]) -> list[Prediction]:
+    """`[N, classes]` -> one `Prediction` per image."""
+    predictions = []
+    for row in probabilities:
+        order = np.argsort(-row, kind="stable")
+        ranked = {classes[i]: float(row[i]) for i in order}
+        predictions.append(Prediction(classes[order[0]], ranked))
+    return predictions

@@ -1,0 +1,164 @@
+"""The generator and the CNN that it writes: section `model` of the config. No torch here."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from htgen.cnn.shapes import CnnConfig, cnn_spec
+from htgen.schema import Count, Natural, Positive, Section
+
+
+class SharedFeaturesConfig(Section):
+    """The small conv net that reads support images once per episode."""
+
+    layers: Literal[0, 2, 3, 4] = 4
+    """0 = none."""
+    width: Count = 32
+    """Channels, and features per image."""
+    padding: Literal["same", "valid"] = "same"
+    """Of the convolutions."""
+    norm: bool = False
+    """Batch norm after each ReLU."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """On the features, in training."""
+
+
+class LocalFeaturesConfig(Section):
+    """Learned convs over the activations that enter each layer."""
+
+    width: Natural | None = None
+    """Features per conv; null = the larger of the layer's input and output channels; 0 = none."""
+    nonlinear: bool = False
+    """Pool after the ReLU instead of before it."""
+    logits: Literal["default", "passthrough", "mix"] = "default"
+    """For the logits layer: convs over the last activations, the inputs of the logits layer, or both."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """On the features, in training."""
+
+
+class TransformerConfig(Section):
+    """The transformer of each layer. Widths up to 3.0 are fractions of the token width."""
+
+    topology: Literal["joint", "encoder-decoder", "separate"] = "joint"
+    """One encoder over samples and weights together; the same to a decoder too; or samples to the encoder
+    and weights to the decoder."""
+    layers: Count = 3
+    """Of the encoder, and as many of the decoder if there is one."""
+    heads: Count = 2
+    """Of every attention."""
+    key_width: Positive = 1.0
+    """Of queries and keys, all heads together; rounded up to a multiple of the heads."""
+    value_width: Positive = 1.0
+    """Of values; likewise."""
+    inner_width: Annotated[float, Field(ge=0)] = 1.0
+    """Of the MLP; likewise; 0 = no MLP."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """After attention and MLP, in training."""
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    """Of the attention logits."""
+    nonlinearity: Literal["relu", "gelu", "lrelu"] = "relu"
+    """Of the MLP; lrelu has slope 0.1."""
+    skip_last_nonlinearity: bool = False
+    """Make the last layer's MLP linear."""
+
+    @model_validator(mode="after")
+    def _widths_are_not_lost(self) -> "TransformerConfig":
+        # Widths are rounded to six digits per head; tokens are at least 1 wide.
+        faults = [
+            f"{name}: {width} is too small to be a width; at least 0.01"
+            for name in ("key_width", "value_width", "inner_width")
+            if 0 < (width := getattr(self, name)) < 1e-6 * self.heads
+        ]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+class WeightsConfig(Section):
+    """How tokens become weights."""
+
+    allocation: Literal["output", "spatial"] = "output"
+    """One slice per output channel (the paper's), or per kernel position."""
+    generate_bias: bool = False
+    """Generate a bias for every convolution."""
+    generate_norm: bool = False
+    """Generate scale and shift of every norm; otherwise they are learned."""
+    base: bool = False
+    """Convolutions: add what is generated, times a learned scale, to learned task-independent kernels."""
+    base_scale: Positive = 0.1
+    """Initial value of that scale."""
+    prototypes: bool = False
+    """Start the logits layer from the class means of the support activations."""
+    refine_prototypes: Natural = 0
+    """Steps of soft k-means by which unlabelled support images move the class means; needs prototypes."""
+    plda: bool = False
+    """Correct the class means, and weigh features, by how classes and their samples vary in training
+    (probabilistic linear discriminant analysis, measured at each validation); needs prototypes."""
+    plda_floor: Positive = 1.0
+    """Noise that `plda` reckons with beside what was measured, relative to it: new classes are different."""
+    learned_layers: int = 0
+    """The first N convolutions (last N when negative) are learned, without bias, instead of generated."""
+
+
+class ModelConfig(Section):
+    """The generator and the CNN that it writes."""
+
+    max_way: Annotated[int, Field(ge=2)] = 20
+    """Most classes that a generated CNN can have."""
+    image_size: Annotated[int, Field(ge=8)] = 28
+    """Side of the images in pixels, as in the store."""
+    image_channels: Literal[1, 3] = 1
+    """1 = grey, 3 = colour, as in the store."""
+    views: Count = 1
+    """In use, not in training: with fewer support images per class, on average, turned and scaled copies of
+    all are shown too."""
+    embedding_dim: Count = 32
+    """Width of label and weight embeddings."""
+    cnn: CnnConfig = CnnConfig()
+    shared: SharedFeaturesConfig = SharedFeaturesConfig()
+    local: LocalFeaturesConfig = LocalFeaturesConfig()
+    transformer: TransformerConfig = TransformerConfig()
+    weights: WeightsConfig = WeightsConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ModelConfig":
+        faults = []
+        if self.weights.refine_prototypes and not self.weights.prototypes:
+            faults.append("weights.refine_prototypes: there are no class means without prototypes")
+        if self.weights.plda and not self.weights.prototypes:
+            faults.append("weights.plda: there are no class means without prototypes")
+        if self.weights.allocation == "spatial" and (
+            self.weights.generate_bias or self.weights.generate_norm
+        ):
+            faults.append(
+                "weights.allocation: spatial slices hold no per-channel numbers, so generate_bias and "
+                "generate_norm need allocation: output"
+            )
+        if self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default":
+            faults.append("local.width: 0 without shared features leaves tokens that see no image")
+        if self.cnn.separate_query_norm and self.weights.generate_norm:
+            faults.append("cnn.separate_query_norm: norm parameters are either learned or generated")
+        if (
+            self.shared.layers
+            and self.shared.padding == "valid"
+            and self.image_size < 2**self.shared.layers * 2 - 1
+        ):
+            faults.append(
+                f"shared.padding: {self.shared.layers} layers of valid convs need images of "
+                f"{2**self.shared.layers * 2 - 1} pixels or more"
+            )
+        try:
+            convs = cnn_spec(self).convs
+        except ValueError as error:
+            faults.append(str(error))
+        else:
+            if abs(self.weights.learned_layers) > len(convs):
+                faults.append(f"weights.learned_layers: the CNN has {len(convs)} convolutions")
+            if min(conv.out_size for conv in convs) < 1:
+                faults.append(
+                    f"image_size: {self.image_size} pixels do not survive {len(convs)} blocks of "
+                    f"{self.cnn.shape}"
+                )
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self

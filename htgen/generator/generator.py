@@ -1,0 +1,231 @@
+"""Using a trained generator: support images in, a CNN out.
+
+The public way to generate; the command line uses nothing else. NumPy does it: torch is loaded only by
+`Generator.generate`, whose result is a module of torch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from htgen.arrays import Floats, Integers
+from htgen.cnn.bundle import Bundle
+from htgen.cnn.executor_numpy import run, softmax
+from htgen.episodes.shape import UNLABELED
+from htgen.errors import DataError, ModelError
+from htgen.generator.file import GeneratorFile, check
+from htgen.generator.self_check import EPISODES_PER_BATCH, MOST_ALONE, LeaveOneOut, LookAlike, look_alikes
+from htgen.generator.shipped import DEFAULT_GENERATOR, generator_path
+from htgen.generator.support import Support
+from htgen.generator.temperature import Temperature
+from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
+from htgen.images.inputs import ImageLike, expect_list, prepare_images
+from htgen.images.preprocessing import Preprocessing
+from htgen.tensor_files import file_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from htgen.cnn.module import GeneratedCNN
+
+
+class Generator:
+    """A trained generator, ready to write CNNs.
+
+    Args:
+        file: the generator as stored.
+        sha256: the hash of its file, which exported CNNs carry.
+
+    Attributes:
+        name: e.g. `glyph-8`.
+        max_way: most classes that a CNN can have.
+        preprocessing: how images become its input, and that of its CNNs. For drawings it has all steps of
+            `htgen.images.drawings.DRAWING_STEPS`; assign `generator.preprocessing.without("crop")` to leave
+            one out.
+        model: what writes the CNNs. To train or evaluate it, `htgen.generator.network.build(generator.file)`
+        gives
+            the same as a module of torch.
+
+    Raises:
+        ModelError: the tensors do not fit the description.
+    """
+
+    def __init__(self, file: GeneratorFile, sha256: str) -> None:
+        self.file = file
+        self.name = file.name
+        self.sha256 = sha256
+        self.max_way = file.model.max_way
+        self.preprocessing: Preprocessing = file.preprocessing.for_real_images()
+        self.model = HyperTransformer(file.model, file.tensors)
+        check(file.tensors, self.model.shapes, f"generator '{file.name}'")
+
+    @property
+    def knows_unlabeled(self) -> bool:
+        """Whether support images without labels help it: it moves class means by them, or has seen such."""
+        seen = self.file.provenance.get("config", {}).get("episodes", {}).get("unlabeled", 0) != 0
+        return seen or self.file.model.weights.refine_prototypes > 0
+
+    @property
+    def temperature(self) -> Temperature:
+        """By which the logits of its CNNs are divided (`htgen calibrate`)."""
+        return Temperature.of(self.file.provenance)
+
+    def generate(
+        self,
+        support_images: Sequence[ImageLike],
+        labels: "Sequence[str | int] | np.ndarray | Tensor",
+        unlabeled_images: Sequence[ImageLike] = (),
+    ) -> "GeneratedCNN":
+        """Write a CNN for the classes of a support set.
+
+        Args:
+            support_images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size.
+            labels: the class name of each image, as text or numbers. The CNN's classes are the distinct
+                names as text, sorted.
+            unlabeled_images: further images of these classes whose class is not known; they help a
+                generator that was trained with such images.
+
+        Raises:
+            DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
+            ModelError: there are more classes than the generator knows.
+        """
+        from htgen.cnn.module import GeneratedCNN
+
+        support = self.prepare(support_images, labels, unlabeled_images)
+        return GeneratedCNN(self.generate_bundle(support))
+
+    def prepare(
+        self,
+        support_images: Sequence[ImageLike],
+        labels: "Sequence[str | int] | np.ndarray | Tensor",
+        unlabeled_images: Sequence[ImageLike] = (),
+    ) -> "Support":
+        """Read and preprocess a support set once, to use it several times. Arguments as in `generate`."""
+        expect_list(support_images)
+        expect_list(unlabeled_images)
+        names = self._class_names(labels)
+        if len(support_images) != len(names):
+            raise DataError(f"{len(support_images)} support images but {len(names)} labels")
+        pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
+        return self.support(pixels, names)
+
+    def support(self, images: Floats, labels: "Sequence[str | int] | np.ndarray | Tensor") -> "Support":
+        """A support set of images that are preprocessed already.
+
+        Args:
+            images: `[S, C, H, W]`, -1..1.
+            labels: as in `generate`, of the first images; the others are unlabelled.
+        """
+        names = self._class_names(labels)
+        spec = self.model.spec
+        expected = [spec.image_channels, spec.image_size, spec.image_size]
+        if list(images.shape[1:]) != expected:
+            raise ModelError(
+                f"the generator reads images of shape {expected} [C, H, W], got {list(images.shape[1:])}"
+            )
+        if len(names) > len(images):
+            raise DataError(f"{len(images)} images but {len(names)} labels")
+        classes = tuple(sorted(set(names)))
+        index = {name: i for i, name in enumerate(classes)}
+        ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
+        return Support(images, np.array(ids), classes)
+
+    def _class_names(self, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
+        """Labels as text, of as many classes as the generator can tell apart."""
+        try:
+            given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
+        except ValueError as error:  # lists of different lengths
+            raise DataError("labels that are lists themselves", "one label for each support image") from error
+        if given.ndim != 1:
+            raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
+        names = [str(label) for label in given.tolist()]
+        classes = len(set(names))
+        if classes < 2:
+            raise DataError(
+                f"the support set has {classes} classes; a classifier needs at least 2",
+                "images of a second class",
+            )
+        if classes > self.max_way:
+            raise ModelError(
+                f"the support set has {classes} classes; '{self.name}' knows {self.max_way} at most",
+                "fewer classes, or a generator trained with a larger model.max_way",
+            )
+        return names
+
+    def generate_bundle(self, support: "Support") -> Bundle:
+        """Write a CNN, as it is saved to a file."""
+        counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
+        tensors = self._write(support.images[None], support.labels[None], support)
+        return Bundle(
+            self.model.spec,
+            support.classes,
+            self.preprocessing,
+            {name: tensor[0].copy() for name, tensor in tensors.items()},
+            {"name": self.name, "sha256": self.sha256},
+            counts,
+        )
+
+    def leave_one_out(self, support: "Support") -> LeaveOneOut | None:
+        """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
+
+        Of more than `MOST_ALONE` images, one of every class is left out at a time: a CNN for each round, not
+        for each image; and several of classes that have more images than there are rounds.
+
+        Returns:
+            None when a class has a single image, which cannot be left out, and with norm `batch`, where an
+            image alone is not answered as it is among others.
+        """
+        labeled = np.flatnonzero(support.labels != UNLABELED)
+        if self.model.spec.norm == "batch" or np.bincount(support.labels[labeled]).min() < 2:
+            return None
+        labels = support.labels[labeled]
+        if len(labeled) <= MOST_ALONE:
+            batches = [
+                labeled[start : start + EPISODES_PER_BATCH, None]
+                for start in range(0, len(labeled), EPISODES_PER_BATCH)
+            ]
+        else:
+            rounds = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)]) % MOST_ALONE
+            batches = [labeled[rounds == number][None] for number in range(rounds.max() + 1)]
+        everything = np.arange(len(support.labels))
+        probabilities = np.zeros((len(everything), len(support.classes)), np.float32)
+        for left_out in batches:  # [E, images]
+            rest = np.stack([np.setdiff1d(everything, images) for images in left_out])
+            cnns = self._write(support.images[rest], support.labels[rest], support)
+            probabilities[left_out] = softmax(run(self.model.spec, cnns, support.images[left_out]))
+        return LeaveOneOut(labels, probabilities[labeled], support.classes)
+
+    def look_alikes(self, support: "Support", check: LeaveOneOut | None) -> list[LookAlike]:
+        """Classes that can hardly be told apart.
+
+        Args:
+            check: what `leave_one_out` returned. Without it, the CNN's answers for its own support images are
+                taken, which tell only classes that are almost the same.
+        """
+        if check is not None:
+            return look_alikes(check.labels, check.probabilities, check.classes)
+        labeled = support.labels != UNLABELED
+        logits = self.generate_bundle(support).logits(support.images[labeled])
+        return look_alikes(support.labels[labeled], softmax(logits), support.classes)
+
+    def _write(self, images: Floats, labels: Integers, support: "Support") -> dict[str, Floats]:
+        """CNNs of E choices of its images, `[E, S, C, H, W]` and `[E, S]`: tensors `[E, ...]`."""
+        slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
+        tensors = self.model.generate(images, labels, slots)
+        # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
+        temperature = self.temperature.at(support.shot)
+        for name in ("logits.weight", "logits.bias"):
+            tensors[name] /= temperature
+        return tensors
+
+
+def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:
+    """Load a generator: one that ships, by name; a generator file; or the best of a run folder.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    path = generator_path(name_or_path)
+    return Generator(GeneratorFile.read(path), file_hash(path.read_bytes()))

@@ -1,0 +1,289 @@
+"""Ink and paper: from a grey image of a drawing, of whatever kind, to bright ink on an empty ground.
+
+People bring photographs of paper, scans and exported drawings. The steps below bring them to what generators
+of drawings were trained on. Each can be left out; which were taken, and with which numbers, travels with
+every CNN (`htgen.images.preprocessing.Preprocessing.steps`), so that support and query images go through the
+same.
+
+All sizes in pixels are relative to the image or to what it becomes, so that a drawing of any resolution is
+treated alike. Nothing here depends on other images.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from htgen.arrays import Floats
+from htgen.images.paper import (
+    Polarity,
+    background_value,
+    detect_polarity,
+    find_levels,
+    find_shade,
+    paper_light,
+    side_of_ink,
+)
+from htgen.images.resampling import pad, quantile, resize, shrink, sweep
+
+WORKING_SIDE = 1024
+"""Larger images are scaled down first: what a CNN sees of them is much smaller still."""
+
+_LIGHT_SIDE = 32
+"""Resolution at which the light on the paper is estimated."""
+
+_SHADE_SIDE = 64
+"""Resolution at which the edges of shadows are found."""
+
+_BOX_SIDE = 128
+"""Resolution at which the ink is searched."""
+
+_STRAY = 0.005
+"""Share of the ink that may lie outside its box at each of the four sides: specks."""
+
+_FAINT = 0.04
+"""Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
+
+_UNEVEN = 0.1
+"""Paper that varies more, compared with the ink's distance from it, is none."""
+
+_MOST_STROKE_STEPS = 3
+"""Strokes become wider or narrower by at most twice as many pixels, on a canvas four times the result."""
+
+
+@dataclass(frozen=True)
+class InkSteps:
+    """How drawings are brought to one form, before they are scaled down. The order is that of the fields.
+
+    Args:
+        polarity: turn over what is dark on light where the other is wanted, and the reverse; otherwise
+            images are taken to be as wanted.
+        flatten: take away what is uneven in the paper's light: shadows, gradients, a grey ground.
+        crop: cut to the ink and a margin around it, so that the longer side of the ink's box is this share
+            of the result's side, 0.1 to 1. 0: the whole image.
+        contrast: stretch the ink to the full range, and clear the paper of noise.
+        stroke: make strokes about as wide as this share of the result's side, 0.01 to 0.2. 0: as they are.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+
+    polarity: bool = True
+    flatten: bool = False
+    crop: float = 0.0
+    contrast: bool = False
+    stroke: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key in ("polarity", "flatten", "contrast"):
+            if type(getattr(self, key)) is not bool:
+                raise ValueError(f"{key} must be true or false, not {getattr(self, key)!r}")
+        for key, low, high in (("crop", 0.1, 1.0), ("stroke", 0.01, 0.2)):
+            value = getattr(self, key)
+            if type(value) not in (int, float) or not (value == 0 or low <= value <= high):
+                raise ValueError(f"{key} must be 0 or from {low:g} to {high:g}, not {value!r}")
+
+    @property
+    def change_pixels(self) -> bool:
+        """Whether there is more to do than to turn images over."""
+        return bool(self.flatten or self.crop or self.contrast or self.stroke)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "InkSteps":
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: unknown keys, or a value outside its range.
+        """
+        unknown = set(record) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown step {', '.join(map(repr, sorted(unknown)))}")
+        return cls(**record)
+
+
+NO_STEPS = InkSteps()
+"""Drawings are turned over where they must be, and scaled."""
+
+DRAWING_STEPS = InkSteps(flatten=True, crop=0.9, contrast=True, stroke=0.058)
+"""What generators of drawings are used with: chosen on Omniglot's validation alphabets (docs/real-images.md).
+
+The stroke is the median of the training alphabets' strokes, enlarged as their ink is.
+"""
+
+
+# ----------------------------------------------------------------------------------------- one image's ink
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An image as an amount of ink.
+
+    Attributes:
+        ink: `[H, W]`, about 0 (`ground`) to 1; noise of the paper may be below.
+        ground: the amount at places without ink.
+        polarity: what the image was.
+    """
+
+    ink: Floats
+    ground: float
+    polarity: Polarity
+
+
+def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing:
+    """Tell ink from paper: the steps `polarity` and `flatten`.
+
+    Args:
+        grey: of mode `L`; at most `WORKING_SIDE` of it is kept.
+        as_wanted: the polarity that images are taken to have without the step `polarity`.
+    """
+    if max(grey.size) > WORKING_SIDE:
+        grey = grey.copy()
+        grey.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+    pixels = np.asarray(grey)
+    if not steps.flatten:
+        polarity = detect_polarity(pixels) if steps.polarity else as_wanted
+        ink = pixels if polarity == "light on dark" else 255 - pixels
+        return Drawing((ink / np.float32(255)).astype(np.float32), background_value(ink) / 255, polarity)
+    values = pixels.astype(np.float32)
+    light = paper_light(shrink(values, _LIGHT_SIDE))
+    coarse = shrink(values, _SHADE_SIDE)
+    difference = coarse - resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
+    polarity = side_of_ink(difference, float(light.mean())) if steps.polarity else as_wanted
+    if polarity == "light on dark":
+        values, coarse, light = 255 - values, 255 - coarse, 255 - light
+    # Ink takes the same share of the light in the shadow as beside it. Very dark paper says little.
+    light = np.maximum(light, 32)
+    share = 1 - coarse / resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
+    ink = 1 - values / resize(light, values.shape[::-1], Image.Resampling.BICUBIC)
+    shade = find_shade(share, quantile(np.sort(ink, axis=None), 0.999))
+    shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
+    return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
+
+
+def looks_drawn(drawing: Drawing) -> bool:
+    """Whether an image may be a drawing: the paper is even, compared with how far the ink is from it.
+
+    Photographs of other things are uneven everywhere; more than half of them are told by this, and next to no
+    scan, so that a folder of photographs stands out. Colours play no part: ink may have any.
+
+    Args:
+        drawing: read with the steps `polarity` and `flatten`.
+    """
+    ink = shrink(drawing.ink, _SHADE_SIDE)
+    levels = find_levels(np.sort(ink, axis=None))
+    is_ink = ink > levels.threshold
+    if not is_ink.any() or is_ink.all():
+        return True
+    return bool(levels.spread < _UNEVEN * (ink[is_ink].mean() - ink[~is_ink].mean()))
+
+
+def normalise(drawing: Drawing, steps: InkSteps, fit: str, size: int) -> Floats:
+    """Cut out, clear and bring to an even stroke: the steps `crop`, `contrast` and `stroke`.
+
+    Args:
+        fit: what becomes of another shape than a square, as in `Preprocessing.fit`; with `crop` it is the
+            ink's box that is stretched, or gets margins.
+        size: side of the image that the CNN sees.
+
+    Returns:
+        `[S, S]`, 0..1, bright ink; S is at most four times `size`.
+    """
+    canvas = _cut(drawing, *_window(drawing, steps.crop, fit), 4 * size)
+    if steps.contrast:
+        canvas = _stretch_contrast(canvas)
+    canvas = np.clip(canvas, 0, 1)
+    return _even_strokes(canvas, steps.stroke, size) if steps.stroke else canvas
+
+
+Span = tuple[float, float]
+"""Centre and length along one axis, in pixels."""
+
+
+def _window(drawing: Drawing, crop: float, fit: str) -> tuple[Span, Span]:
+    """What is cut out, (x, y); it may reach beyond the image."""
+    height, width = drawing.ink.shape
+    x, y = (width / 2, float(width)), (height / 2, float(height))
+    box = _ink_box(drawing) if crop else None
+    if box is not None:
+        x, y = ((centre, max(length / crop, 4.0)) for centre, length in box)
+    elif fit == "crop":
+        return (x[0], min(x[1], y[1])), (y[0], min(x[1], y[1]))
+    if fit == "stretch":
+        return x, y
+    side = max(x[1], y[1])
+    return (x[0], side), (y[0], side)
+
+
+def _ink_box(drawing: Drawing) -> tuple[Span, Span] | None:
+    """Where the ink is; None where there is none."""
+    ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
+    levels = find_levels(np.sort(ink, axis=None))
+    is_ink = ink > levels.threshold
+    if not is_ink.any() or ink[is_ink].mean() < levels.paper + _FAINT:
+        return None
+    spans = []
+    for axis, full in ((0, drawing.ink.shape[1]), (1, drawing.ink.shape[0])):
+        mass = np.cumsum(is_ink.sum(axis=axis))
+        first = int((mass <= _STRAY * mass[-1]).sum())
+        last = int((mass < (1 - _STRAY) * mass[-1]).sum()) + 1
+        scale = full / len(mass)
+        spans.append(((first + last) / 2 * scale, (last - first) * scale))
+    return spans[0], spans[1]
+
+
+def _cut(drawing: Drawing, x: Span, y: Span, limit: int) -> Floats:
+    """A window as a square of its own resolution, or of `limit` pixels where that is less."""
+    height, width = drawing.ink.shape
+    left, right = x[0] - x[1] / 2, x[0] + x[1] / 2
+    top, bottom = y[0] - y[1] / 2, y[0] + y[1] / 2
+    margins = [
+        (max(0, int(np.ceil(-low))), max(0, int(np.ceil(high - length))))
+        for low, high, length in ((top, bottom, height), (left, right, width))
+    ]
+    ink = pad(drawing.ink, margins, drawing.ground)
+    (above, _), (before, _) = margins
+    box = (
+        max(left + before, 0),
+        max(top + above, 0),
+        min(right + before, ink.shape[1]),
+        min(bottom + above, ink.shape[0]),
+    )
+    side = max(1, min(round(max(x[1], y[1])), limit))
+    return resize(ink, (side, side), box=box)
+
+
+def _stretch_contrast(ink: Floats) -> Floats:
+    """Map the paper, with three times its spread, to 0 and the ink's middle to 1."""
+    ordered = np.sort(ink, axis=None)
+    levels = find_levels(ordered)
+    values = ordered[np.searchsorted(ordered, np.float32(levels.threshold), "right") :]
+    if not values.size or (full := quantile(values, 0.6)) < levels.paper + _FAINT:
+        return ink
+    empty = min(levels.paper + 3 * levels.spread, (levels.paper + full) / 2)
+    return (ink - np.float32(empty)) / np.float32(full - empty)
+
+
+def _even_strokes(ink: Floats, stroke: float, size: int) -> Floats:
+    """Thin or thicken all strokes alike, pixel by pixel from both sides, towards the wanted width.
+
+    The width is twice the ink's area by its outline: a mean, of which thin parts of a thick drawing have
+    less, so only so much is taken away.
+    """
+    if len(ink) < 4 * size:  # too coarse for steps of two pixels
+        ink = np.clip(resize(ink, (4 * size, 4 * size), Image.Resampling.BICUBIC), 0, 1)
+    is_ink = pad(ink > 0.5, [(1, 1), (1, 1)], 0)
+    outline = sum(int(np.count_nonzero(np.diff(is_ink, axis=axis))) for axis in (0, 1))
+    excess = (2 * np.count_nonzero(is_ink) / outline if outline else 0) - stroke * len(ink)
+    steps = min(int(abs(excess) / 2), _MOST_STROKE_STEPS) if outline else 0
+    for _ in range(steps):
+        changed = sweep(ink, 1, np.minimum if excess > 0 else np.maximum)
+        if changed.max() < 0.5:
+            break
+        ink = changed
+    return ink

@@ -1,0 +1,25 @@
+"""HEIC images, as phones take them: read where the optional package `pillow-heif` is installed."""
+
+from functools import cache
+
+ENDINGS = frozenset({".heic", ".heif", ".hif"})
+
+INSTALL = "pip install 'htgen[heic]'"
+
+_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+
+
+@cache
+def teach_pillow() -> bool:
+    """Have Pillow read them from now on; whether it can."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def is_heic(head: bytes) -> bool:
+    """Whether a file that begins with these 12 bytes is one."""
+    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS

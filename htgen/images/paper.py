@@ -1,0 +1,171 @@
+"""Paper and its light: what is ink and what is not, and which is darker."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from htgen.arrays import Doubles, Floats, Pixels
+from htgen.images.resampling import medians, quantile, radius, sweep
+
+Polarity = Literal["dark on light", "light on dark"]
+
+WIDEST_STROKE = 11
+"""What is narrower at that resolution, a sixth of the image, may be a stroke; shadows are wider."""
+
+_BIN_EDGES = np.linspace(0, 1, 257, dtype=np.float32)
+"""Of the histogram in which ink is told from paper."""
+
+
+# ------------------------------------------------------------------------------------ paper and its light
+
+
+def background_value(grey: Pixels) -> int:
+    """The value of the paper, 0-255: a weighted median in which the border counts three tenths.
+
+    The whole image weighs seven tenths, the outermost rows and columns three: a thin letter that is cropped
+    tightly, even a frame along the whole border, leaves enough of the area to the paper; and a blob on a
+    clean border may cover up to 70 % of the area. Nothing in one image tells a thick frame (more than 28 % of
+    the area) from a bright rectangle on a dark ground; it is taken for the latter.
+
+    Args:
+        grey: `[H, W]`.
+    """
+    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    weight = np.bincount(border, minlength=256) * (0.3 / border.size)
+    weight += np.bincount(grey.reshape(-1), minlength=256) * (0.7 / grey.size)
+    return int(np.searchsorted(np.cumsum(weight), weight.sum() / 2))
+
+
+def detect_polarity(image: Pixels) -> Polarity:
+    """Say whether a drawing is darker or brighter than its background.
+
+    The ink's side is the sign of the third moment about `background_value`: the cube lets few pixels far from
+    the paper's value (ink) outweigh many near it (shading, noise). An image of one value counts as an empty
+    page, dark on light if that value is bright.
+
+    Args:
+        image: `[H, W]`, `[H, W, 1]` or `[H, W, 3]`.
+    """
+    if image.ndim == 3:
+        image = image[..., 0] if image.shape[2] == 1 else np.asarray(Image.fromarray(image).convert("L"))
+    background = background_value(image)
+    count = np.bincount(image.reshape(-1), minlength=256)
+    moment = int((count * (np.arange(256) - background) ** 3).sum())
+    if moment == 0:
+        return "dark on light" if background > 127 else "light on dark"
+    return "dark on light" if moment < 0 else "light on dark"
+
+
+def paper_light(grey: Floats) -> Floats:
+    """The value that the paper has, or would have under the ink, at every position: `[H, W]`, 0-255.
+
+    A quadratic surface, fitted by least absolute deviations, so that ink does not pull it: it follows the
+    light, and no shape of the drawing. Borders weigh as in `background_value`.
+
+    Args:
+        grey: `[H, W]`, 0-255, no larger than is needed: it takes up to 12 passes.
+    """
+    surfaces, weight = _quadratic_surfaces(*grey.shape)
+    values = grey.ravel().astype(np.float64)
+    light = np.full(grey.size, float(background_value(np.rint(grey).astype(np.uint8))))
+    for _ in range(12):
+        # Absolute deviations by weighted squares; within one grey level all count alike.
+        weighted = surfaces * (weight / np.maximum(np.abs(values - light), 1.0))
+        before, light = light, np.linalg.solve(weighted @ surfaces.T, weighted @ values) @ surfaces
+        if np.abs(light - before).max() < 1e-8:  # far less than float32 tells apart
+            break
+    return light.reshape(grey.shape).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _quadratic_surfaces(height: int, width: int) -> tuple[Doubles, Doubles]:
+    """What every image of one shape shares in `paper_light`.
+
+    Returns:
+        Orthonormal surfaces of which all quadratic ones are sums: `[6, H * W]`, fewer where an image is
+        narrower than 3 pixels. And what each position weighs, `[H * W]`.
+    """
+    y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j])
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
+    _, lengths, surfaces = np.linalg.svd(terms, full_matrices=False)
+    border = np.ones((height, width), dtype=bool)
+    border[1:-1, 1:-1] = False
+    weight = (0.7 / border.size + 0.3 / border.sum() * border).ravel()
+    return surfaces[lengths > 1e-9 * lengths[0]], weight
+
+
+def side_of_ink(difference: Floats, paper: float) -> Polarity:
+    """As in `detect_polarity`, from the differences to the paper's light.
+
+    They are looked at as they are, and without what medians over wide windows keep: shapes, and the edges of
+    shadows. Whichever says it more clearly decides; between thick strokes the gaps may be what is narrow, so
+    the former counts a little more.
+    """
+    clearest = _imbalance(difference)
+    if abs(clearest) < 0.9:  # otherwise strokes cannot say it more clearly
+        strokes = difference - medians(difference, WIDEST_STROKE)
+        clearest = max(clearest, 0.9 * _imbalance(strokes), key=abs)
+    if clearest == 0:
+        return "dark on light" if paper > 127 else "light on dark"
+    return "dark on light" if clearest < 0 else "light on dark"
+
+
+def _imbalance(difference: Floats) -> float:
+    """How much more there is above zero (1: all) than below (-1: all), by cubes."""
+    values = np.where(np.abs(difference) < 1, 0, difference).astype(np.float64)  # a grey level is noise
+    cubes = values * values * values
+    return float(cubes.sum()) / max(float(np.abs(cubes).sum()), 1.0)
+
+
+def find_shade(share: Floats, ink: float) -> Floats:
+    """Shadows with edges, which no smooth surface follows: `[H, W]`, the share of the light that they take.
+
+    They are what is left when all that is narrow is taken away, as long as it is clearly less dark than the
+    ink: a large spot as dark as the ink is a filled shape.
+
+    Args:
+        share: `[H, W]`, at `_SHADE_SIDE`, the share of the light that ink and shadows take.
+        ink: that of ink.
+    """
+    reach = WIDEST_STROKE // 2
+    wide = sweep(sweep(share, reach, np.minimum), reach, np.maximum)
+    return np.clip(np.where(wide < 0.75 * ink, wide, 0), -1, 0.9)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What separates ink from paper in one image: the paper's middle and spread, and a value between."""
+
+    paper: float
+    spread: float
+    threshold: float
+
+
+def find_levels(ordered: Floats) -> Levels:
+    """Otsu's threshold between two levels, raised above the paper's noise and, where there is so little ink
+    that it does not show in a histogram, to a third of the darkest.
+
+    Args:
+        ordered: all amounts of ink in one image, sorted, `[N]`.
+    """
+    edges = np.searchsorted(ordered, _BIN_EDGES)
+    edges[-1] = np.searchsorted(ordered, _BIN_EDGES[-1], "right")  # the last bin has its upper edge
+    counts = np.diff(edges)
+    bins = np.arange(256)
+    below, moment = np.cumsum(counts), np.cumsum(counts * bins)
+    pairs = below * (below[-1] - below)
+    between = (moment[-1] * (below / max(below[-1], 1)) - moment) ** 2 / np.maximum(pairs, 1)
+    between[pairs == 0] = 0
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))  # equal over the gap between two levels
+    threshold = (float(best.mean()) + 1) / 256
+    paper = ordered[: np.searchsorted(ordered, np.float32(threshold))]
+    if not paper.size:
+        return Levels(0.0, 0.0, threshold)
+    middle = quantile(paper, 0.5)
+    half = len(paper) // 2
+    spread = 1.4826 * (radius(paper, middle, len(paper) - half) + radius(paper, middle, half + 1)) / 2
+    darkest = quantile(ordered, 0.998)
+    return Levels(middle, spread, max(threshold, middle + 4 * spread, middle + (darkest - middle) / 3))

@@ -1,0 +1,230 @@
+"""Image file -> array: reading, and the preprocessing record that travels with stores, generators and CNNs.
+
+Support images, query images and training images all go through `Preprocessing.read`, so that a CNN never
+sees images prepared in another way than those it was made for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from htgen.arrays import Pixels as Pixels
+from htgen.errors import ModelError
+from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
+from htgen.images.paper import Polarity, background_value, detect_polarity
+from htgen.images.reading import Transparency, simplify, without_transparency
+
+Ink = Literal["bright", "dark", "none"]
+
+Fit = Literal["pad", "crop", "stretch"]
+
+Step = Literal["transparency", "polarity", "flatten", "crop", "aspect", "contrast", "stroke"]
+"""In the order in which they are done."""
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "channels": (1, 3),
+    "ink": get_args(Ink),
+    "fit": get_args(Fit),
+    "transparency": get_args(Transparency),
+}
+
+MAX_SIZE = 4096
+
+_VISIBLE = 10
+"""By how much values, of 255, must differ for something to be seen."""
+
+
+# ---------------------------------------------------------------------------------------------- preprocessing
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the array that a CNN sees.
+
+    Args:
+        size: side of the square, 1 to 4096 pixels.
+        channels: 1 (grey) or 3 (RGB).
+        ink: for drawings, the values ink shall have: `bright` (high) or `dark` (low), whatever the file has;
+            `none`: no drawings, values stay as they are.
+        fit: how an image that is not square becomes so: `pad` with its background, `crop` its centre,
+            `stretch`.
+        steps: what is done with grey drawings (`channels` 1, `ink` not `none`) before they are scaled down.
+        transparency: what is transparent is filled (`fill`) with white when the opaque part is dark on
+            average and with black when it is bright, so that ink on no background stays visible; or all is
+            taken as opaque (`ignore`), in the colours that lie beneath.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+
+    size: int
+    channels: int
+    ink: Ink
+    fit: Fit
+    steps: InkSteps = NO_STEPS
+    transparency: Transparency = "fill"
+
+    def __post_init__(self) -> None:
+        if type(self.size) is not int or not 1 <= self.size <= MAX_SIZE:
+            raise ValueError(f"size must be a whole number from 1 to {MAX_SIZE}, not {self.size!r}")
+        for key, choices in _CHOICES.items():
+            value = getattr(self, key)
+            if value not in choices or type(value) is not type(choices[0]):
+                raise ValueError(f"{key} must be {' or '.join(map(repr, choices))}, not {value!r}")
+        if self.steps.change_pixels and not self.is_for_drawings:
+            raise ValueError("steps are for grey drawings, with channels 1 and ink 'bright' or 'dark'")
+
+    @property
+    def is_for_drawings(self) -> bool:
+        """Whether these are grey drawings, of which ink and paper can be told apart."""
+        return self.channels == 1 and self.ink != "none"
+
+    @property
+    def possible(self) -> tuple[Step, ...]:
+        """The steps that there may be for such images, taken or not, in the order in which they are done."""
+        kept: dict[Step, bool] = {"transparency": True, "polarity": self.ink != "none", "aspect": True}
+        return tuple(step for step in get_args(Step) if kept.get(step, self.is_for_drawings))
+
+    def for_real_images(self) -> "Preprocessing":
+        """The same with the steps for drawings, unless it has steps already or is for other images."""
+        if not self.is_for_drawings or self.steps != NO_STEPS:
+            return self
+        return replace(self, steps=DRAWING_STEPS)
+
+    def without(self, *steps: Step) -> "Preprocessing":
+        """The same without some steps; without `aspect`, images are stretched to a square, and without
+        `transparency` they are taken as opaque.
+
+        Raises:
+            ValueError: there is no such step for such images.
+        """
+        changed = self
+        for step in steps:
+            if step not in self.possible:
+                raise ValueError(f"there is no step {step!r} for such images: {', '.join(self.possible)}")
+            if step == "aspect":
+                changed = replace(changed, fit="stretch")
+            elif step == "transparency":
+                changed = replace(changed, transparency="ignore")
+            else:
+                off: dict[str, Any] = {step: type(getattr(NO_STEPS, step))(0)}
+                changed = replace(changed, steps=replace(changed.steps, **off))
+        return changed
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values; what is as it was before there were such keys is left out."""
+        record: dict[str, Any] = {
+            "size": self.size,
+            "channels": self.channels,
+            "ink": self.ink,
+            "fit": self.fit,
+        }
+        if self.steps != NO_STEPS:
+            record["steps"] = self.steps.to_dict()
+        if self.transparency != "fill":
+            record["transparency"] = self.transparency
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
+        """Inverse of `to_dict`.
+
+        Raises:
+            ModelError: unknown or missing keys, or a value outside its range.
+        """
+        known = {field.name: field.default for field in fields(cls)}
+        faults = [f"unknown key {key!r}" for key in sorted(map(str, set(record) - known.keys()))]
+        needed = {key for key, default in known.items() if default is MISSING}
+        faults += [f"missing key {key!r}" for key in sorted(needed - set(record))]
+        if not faults:
+            try:
+                steps = InkSteps.from_dict(record.get("steps", {}))
+                return cls(**{**record, "steps": steps})
+            except (ValueError, TypeError) as error:
+                faults = [str(error)]
+        raise ModelError(
+            f"the preprocessing record does not fit this version: {'; '.join(faults)}",
+            "make the file again with this version of htgen, or use the version that wrote it",
+        )
+
+    def read(self, image: Image.Image) -> "Reading":
+        """Look at an image: what it is, and what a CNN sees of it."""
+        return Reading(without_transparency(simplify(image), self.transparency), self)
+
+    def apply(self, image: Image.Image) -> Pixels:
+        """Return the image as uint8 `[size, size, channels]`."""
+        return self.read(image).pixels
+
+    @property
+    def _wanted(self) -> Polarity:
+        return "dark on light" if self.ink == "dark" else "light on dark"
+
+    def _fit(self, image: Image.Image) -> Image.Image:
+        side = (self.size, self.size)
+        width, height = image.size
+        if self.fit == "stretch" or width == height:
+            return image.resize(side, Image.Resampling.LANCZOS)
+        if self.fit == "crop":
+            short = min(width, height)
+            left, top = (width - short) / 2, (height - short) / 2
+            return image.resize(side, Image.Resampling.LANCZOS, box=(left, top, left + short, top + short))
+        # Scaled first and padded then, so that a 1 x 50000 image never becomes 50000 x 50000.
+        long = max(width, height)
+        width, height = (max(1, round(length * self.size / long)) for length in (width, height))
+        background = tuple(background_value(np.asarray(channel)) for channel in image.split())
+        canvas = Image.new(image.mode, side, background if self.channels == 3 else background[0])
+        scaled = image.resize((width, height), Image.Resampling.LANCZOS)
+        canvas.paste(scaled, ((self.size - width) // 2, (self.size - height) // 2))
+        return canvas
+
+
+class Reading:
+    """One image, read with one `Preprocessing`; what is asked for is computed then, once, and so is its ink
+    (again for `looks_drawn` where a step that this needs is switched off).
+
+    Args:
+        image: of mode `L` or `RGB`.
+    """
+
+    def __init__(self, image: Image.Image, preprocessing: Preprocessing) -> None:
+        self._image, self._preprocessing = image, preprocessing
+
+    @cached_property
+    def _drawing(self) -> Drawing:
+        return read_ink(self._image.convert("L"), self._preprocessing.steps, self._preprocessing._wanted)
+
+    @property
+    def polarity(self) -> Polarity:
+        """What the image is taken to be."""
+        return self._drawing.polarity
+
+    @property
+    def looks_drawn(self) -> bool:
+        """Whether it may be a drawing; see `htgen.images.drawings.looks_drawn`."""
+        steps = self._preprocessing.steps
+        if steps.flatten and steps.polarity:
+            return looks_drawn(self._drawing)
+        return looks_drawn(read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark"))
+
+    @cached_property
+    def is_blank(self) -> bool:
+        """Whether nothing can be seen: what a CNN sees has hardly more than one value."""
+        return int(self.pixels.max()) - int(self.pixels.min()) < _VISIBLE
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """What a CNN sees: uint8 `[size, size, channels]`."""
+        wish = self._preprocessing
+        image = self._image.convert("L" if wish.channels == 1 else "RGB")
+        if wish.steps.change_pixels:
+            ink = np.rint(normalise(self._drawing, wish.steps, wish.fit, wish.size) * 255).astype(np.uint8)
+            image = Image.fromarray(255 - ink if wish.ink == "dark" else ink)
+        elif (
+            wish.ink != "none" and wish.steps.polarity and detect_polarity(np.asarray(image)) != wish._wanted
+        ):
+            image = ImageChops.invert(image)
+        return np.asarray(wish._fit(image)).reshape(wish.size, wish.size, wish.channels)

@@ -1,0 +1,61 @@
+"""What all sections of the config have in common: their base, and types of their values. No torch here."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+Positive = Annotated[float, Field(gt=0.0)]
+
+Count = Annotated[int, Field(ge=1)]
+
+Natural = Annotated[int, Field(ge=0)]
+
+
+def ascending(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if list(numbers) != sorted(set(numbers)):
+        raise PydanticCustomError("ascending", "input should be each number at most once, in ascending order")
+    return numbers
+
+
+def number_or_range(minimum: int) -> Any:
+    """Type of a whole number from `minimum` on, or of an inclusive range of such; YAML's is a list."""
+
+    def check(value: Any) -> Any:
+        pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+        if len(pair) != 2 or any(type(v) is not int or v < minimum for v in pair):
+            raise PydanticCustomError(
+                "range",
+                "input should be a whole number from {minimum} on, or a range [low, high] of two such",
+                {"minimum": minimum},
+            )
+        return pair if isinstance(value, list | tuple) else value
+
+    return BeforeValidator(check)
+
+
+CountOrRange = Annotated[int | tuple[int, int], number_or_range(1)]
+
+NaturalOrRange = Annotated[int | tuple[int, int], number_or_range(0)]
+
+
+def section_below(section: type[BaseModel], key: Any) -> type[BaseModel] | None:
+    """The section that is below a key, if it is one."""
+    field = section.model_fields.get(key)
+    inner = None if field is None else field.annotation
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections_are_their_defaults(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {k: v for k, v in values.items() if v is not None or section_below(cls, k) is None}
+        return values

@@ -1,0 +1,37 @@
+"""Parameter groups and the learning rate."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from htgen.config.run import OptimizerConfig
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels only: embeddings, norms, biases and scales are left alone."""
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        is_embedding = name.rpartition(".")[2] in ("labels", "placeholders")
+        (decayed if parameter.ndim >= 2 and not is_embedding else free).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int, time_spent: float | None = None) -> float:
+    """Learning rate of step 0..steps-1.
+
+    Args:
+        time_spent: the share of the time of a training that ends by the clock, 0..1; None = by steps.
+    """
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    if config.schedule == "cosine":
+        progress = time_spent
+        if progress is None:
+            progress = (step - config.warmup) / max(1, steps - config.warmup)
+        return config.lr * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress)))
+    if config.schedule == "exponential":
+        return config.lr * config.decay_rate ** (step / config.decay_steps)
+    return config.lr

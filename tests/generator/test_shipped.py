@@ -1,0 +1,128 @@
+"""The generators that ship, on drawings that nobody trained on."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import htgen
+from htgen.cli import main
+from htgen.cnn.bundle import Bundle
+from htgen.generator.network import build
+from htgen.generator.shipped import generator_path, shipped_generators
+from htgen.images.inputs import prepare_images
+
+SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
+
+
+OF_DRAWINGS = ["glyph-8", "glyph-16", "glyph-64"]
+
+
+@pytest.fixture(scope="module")
+def generator(request):
+    return htgen.load_generator(request.param)
+
+
+each_generator = pytest.mark.parametrize("generator", shipped_generators(), indirect=True)
+each_of_drawings = pytest.mark.parametrize("generator", OF_DRAWINGS, indirect=True)
+
+
+def test_these_ship():
+    assert sorted(shipped_generators()) == sorted([*OF_DRAWINGS, "photo-40"])
+    assert htgen.load_generator().name == "glyph-8"
+    for name in shipped_generators():
+        assert generator_path(name).stat().st_size < 5_000_000
+
+
+@pytest.fixture(scope="module")
+def support():
+    paths = sorted((SYMBOLS / "support").glob("*/*.png"))
+    return paths, [path.parent.name for path in paths]
+
+
+@each_generator
+@torch.no_grad()
+def test_file_module_and_generator_give_the_same_logits(generator, support, tmp_path):
+    prepared = generator.prepare(*support)
+    queries = torch.from_numpy(
+        prepare_images(sorted((SYMBOLS / "new").glob("*.png")), generator.preprocessing)
+    )
+    slots = torch.arange(len(prepared.classes))[None]
+    model = build(generator.file)
+    images, labels = (torch.from_numpy(array)[None] for array in (prepared.images, prepared.labels))
+    logits = model.execute(model.generate(images, labels, slots), queries[None])[0]
+    expected = logits / generator.temperature.at(prepared.shot)
+    generator.generate_bundle(prepared).save(tmp_path / "cnn.safetensors")
+    module, bundle = htgen.load_cnn(tmp_path / "cnn.safetensors"), Bundle.load(tmp_path / "cnn.safetensors")
+    # With NumPy, and one at a time, sums are taken in another order: float32 rounding of logits of size 20,
+    # which grows with the square root of their number.
+    terms = (bundle.spec.convs[-1].in_channels / 8) ** 0.5
+    tolerance = 1e-6 * max(10.0, expected.abs().max().item()) * terms
+    assert (module(queries) - expected).abs().max() <= tolerance
+    for i, query in enumerate(queries):
+        assert (module(query[None])[0] - expected[i]).abs().max() <= tolerance
+    assert np.abs(bundle.logits(queries.numpy()) - expected.numpy()).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("generator", "most"), [("glyph-8", 20_000), ("glyph-16", 50_000)], indirect=["generator"]
+)
+def test_a_cnn_of_20_classes_is_small(generator, most):
+    noise = np.random.default_rng(0)
+    images = [noise.integers(0, 256, (28, 28), dtype=np.uint8) for _ in range(20)]
+    cnn = generator.generate(images, [f"class {i:02}" for i in range(20)])
+    assert len(cnn.bundle.to_bytes()) <= most
+
+
+@each_of_drawings
+def test_at_least_30_classes(generator):
+    assert generator.max_way >= 30
+
+
+@each_of_drawings
+def test_one_drawing_of_each_class_is_enough_for_most(generator, support):
+    paths, labels = support
+    cnn = generator.generate(paths[::3], labels[::3])
+    found = [prediction.label for prediction in cnn.predict(paths)]
+    assert sum(a == b for a, b in zip(found, labels, strict=True)) >= 16  # of 18; chance is 3
+
+
+@each_of_drawings
+def test_renaming_the_classes_renames_the_answers(generator, support):
+    """Names are sorted, so that other names give the classes other label embeddings."""
+    paths, labels = support
+    classes = sorted(set(labels))
+    for shift in range(len(classes)):
+        renamed = dict(zip(classes, classes[shift:] + classes[:shift], strict=True))
+        cnn = generator.generate(paths[::3], [renamed[label] for label in labels[::3]])
+        found = [prediction.label for prediction in cnn.predict(paths)]
+        right = sum(a == renamed[b] for a, b in zip(found, labels, strict=True))
+        assert right >= 16, renamed  # of 18; chance is 3
+
+
+def test_swapped_examples_are_named_and_right_ones_are_not(tmp_path, capsys):
+    shutil.copytree(SYMBOLS / "support", tmp_path / "support")
+    command = ["generate", "--support", str(tmp_path / "support"), "-o", str(tmp_path / "cnn.safetensors")]
+    assert main(command) == 0
+    assert "warning" not in capsys.readouterr().err
+    anchor, key = tmp_path / "support" / "anchor" / "2.png", tmp_path / "support" / "key" / "2.png"
+    anchor.rename(tmp_path / "x.png")
+    key.rename(anchor)
+    (tmp_path / "x.png").rename(key)
+    assert main(command) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "disagree" in line]
+    assert f"{anchor} looks like key" in warning
+    assert f"{key} looks like anchor" in warning
+    assert "arrow" not in warning
+
+
+def test_one_class_in_two_folders_is_told(tmp_path, capsys):
+    shutil.copytree(SYMBOLS / "support", tmp_path / "support")
+    shutil.copytree(SYMBOLS / "support" / "flag", tmp_path / "support" / "banner")
+    command = ["generate", "--support", str(tmp_path / "support"), "-o", str(tmp_path / "cnn.safetensors")]
+    assert main(command) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "alike" in line]
+    assert "banner and flag" in warning
+    assert "house" not in warning
