@@ -15,7 +15,8 @@ HEAD = """# Command line
 
 For everyone who types commands: every command, argument and option.
 
-`python docs/writers/make_cli_reference.py` writes this page; do not edit it. Exit codes: [errors.md](errors.md).
+`python docs/writers/make_cli_reference.py` writes this page; do not edit it.
+Exit codes: [errors.md](errors.md).
 """
 
 

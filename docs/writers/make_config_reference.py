@@ -17,10 +17,11 @@ For people who train a generator: every key of a config, its values, default and
 
 `python docs/writers/make_config_reference.py` writes this page; do not edit it.
 
-A config is a YAML file with these keys, or a preset (`htgen configs`). A key that is left out has its default.
-`htgen configs show NAME --resolved` prints a preset with every value; `htgen configs copy NAME mine.yaml`
-makes a file to change; `htgen train --set optimizer.lr=3e-4` changes one value. Unknown keys, impossible
-values and combinations that cannot work are refused when the config is read, all of them at once.
+A config is a YAML file with these keys, or a preset (`htgen configs`). A key that is left out has its
+default. `htgen configs show NAME --resolved` prints a preset with every value.
+`htgen configs copy NAME mine.yaml` makes a file to change; `htgen train --set optimizer.lr=3e-4` changes one
+value. Unknown keys, impossible values and combinations that cannot work are refused when the config is read.
+All faults are reported at once.
 """
 COLUMNS = "| key | values | default | meaning |\n|---|---|---|---|"
 

@@ -1,4 +1,4 @@
-"""docs/reference/reference-options.md names every option of the reference system, and nothing that htgen has not."""
+"""docs/reference/reference-options.md names every option of the published system, and nothing htgen lacks."""
 
 import re
 from pathlib import Path

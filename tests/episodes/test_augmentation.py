@@ -744,9 +744,7 @@ def test_the_page_names_every_field_and_shows_every_picture():
     assert all((DOCS / name).stat().st_size < 30_000 for name in shown)
 
 
-@pytest.mark.parametrize(
-    "block", re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.S)
-)
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.S))
 def test_the_pages_examples_are_valid(block):
     values = parse_yaml(block, "example")[0] | {"model": {"image_channels": 3}}
     config = validate(Config, values, "example")
