@@ -104,3 +104,9 @@ def test_files_that_are_named_exist(page):
     )
     for path in named:
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", EVERYTHING, ids=name)
+def test_commits_stand_in_tables_only(page):
+    text = "\n".join(line for line in prose(page).splitlines() if not line.startswith("|"))
+    assert not re.findall(r"\b(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{7}\b", text)
