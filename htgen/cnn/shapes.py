@@ -1,7 +1,8 @@
 """The shapes of CNN that a generator can write, by name. No torch here.
 
 A shape is a function from the model section of a config to the description of a CNN. A new one is one
-function, entered in `SHAPES`; its name is then a value of `model.cnn.shape` (see docs/extending.md).
+function, entered in `SHAPES`; its name is then a value of `model.cnn.shape`
+(see docs/explanation/extending.md).
 """
 
 from collections.abc import Callable, Collection
