@@ -93,6 +93,7 @@ def test_a_run_goes_on_as_it_would_have(store_path, tmp_path):
         (line["event"], line["step"]) for line in expected
     ]
     for one, other in zip(found, expected, strict=True):
+        assert (one["event"], one["step"]) == (other["event"], other["step"])
         for key in ("loss", "accuracy", "lr"):
             if key in other:
                 assert one[key] == pytest.approx(other[key], rel=2e-3, abs=1e-6), (one, other)
