@@ -87,5 +87,6 @@ def toy_values(store_path: Path) -> dict:
 @pytest.fixture
 def episodes_apart(monkeypatch):
     """The layout and the operations that GPUs take, on the CPU."""
-    for module in ("cnn.layout", "cnn.executor", "cnn.batch_norm", "hypertransformer.encoder"):
-        monkeypatch.setattr(f"htgen.{module}.episodes_side_by_side", lambda device: False)
+    from htgen.cnn.layout import BY_EPISODE, LAYOUTS  # loads torch
+
+    monkeypatch.setitem(LAYOUTS, "cpu", BY_EPISODE)
