@@ -1,6 +1,9 @@
 """The writers of the CNN's layers with NumPy: `htgen.hypertransformer.layer_writers` without torch."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.executor_numpy import softmax
@@ -86,7 +89,7 @@ def conv_writer(plan: LearnedConvPlan | ConvWriterPlan, parameters: Parameters) 
     return ConvWriter(plan, parameters)
 
 
-class Plda(PldaCoordinates[Floats]):
+class Plda(PldaCoordinates[npt.NDArray[Any]]):
     """Coordinates in which class means are corrected (`htgen.hypertransformer.plda`)."""
 
     def __init__(self, parameters: Parameters) -> None:
