@@ -1,9 +1,9 @@
 """The generator with NumPy: `htgen.hypertransformer.hypertransformer` as it is used, without torch, dropout,
 gradients and queries.
 
-What `htgen.hypertransformer.hypertransformer` says of each part holds here; the parts have the same names
-and stand in the same order: first those of `htgen.hypertransformer.encoder`, then those of
-`htgen.hypertransformer.hypertransformer`. Tests compare both over all settings.
+What the modules of torch say of each part holds here: `encoder_numpy`, `transformer_numpy` and
+`layer_writers_numpy` have the names of their counterparts, in the same order. Tests compare both over all
+settings.
 
 Axis legend: E episodes, n ways, S support images, H x W pixels, C channels (last), F features,
 P placeholders, T tokens, D token width.

@@ -80,6 +80,20 @@ def test_every_parameter_is_read_once(settings):
     assert sorted(arrays.read) == sorted(arrays)
 
 
+def test_parameters_of_16_bits_are_those_widened_to_32():
+    config = model_config(SMALL)
+    model, batch = make_model(config, 0, torch.float32), make_batch(config, SMALL, 0)
+    halves = {name: array.astype(np.float16) for name, array in to_arrays(model.state_dict()).items()}
+    widened = {name: array.astype(np.float32) for name, array in halves.items()}
+    found, expected = (
+        NumpyHyperTransformer(config, arrays).generate(*as_arrays(batch, np.float32))
+        for arrays in (halves, widened)
+    )
+    for name, tensor in expected.items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name], tensor)
+
+
 def test_parameters_are_left_as_they_are():
     settings = SMALL | {"weights.base": True, "weights.generate_norm": True, "weights.generate_bias": True}
     config = model_config(settings)
