@@ -11,19 +11,14 @@ Shapes = dict[str, tuple[int, ...]]
 """Of parameters, by the names of `state_dict`."""
 
 
-def below(name: str, shapes: Shapes) -> Shapes:
-    """The same, as those of a part of this name."""
-    return {f"{name}.{key}": shape for key, shape in shapes.items()}
+def linear_shapes(name: str, inputs: int, outputs: int) -> Shapes:
+    """Of a linear layer of this name."""
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-def linear_shapes(inputs: int, outputs: int) -> Shapes:
-    """Of a linear layer."""
-    return {"weight": (outputs, inputs), "bias": (outputs,)}
-
-
-def norm_shapes(width: int) -> Shapes:
-    """Scale and shift of a norm."""
-    return {"weight": (width,), "bias": (width,)}
+def norm_shapes(name: str, width: int) -> Shapes:
+    """Scale and shift of a norm of this name."""
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A `GeneratorPlan` is read by the modules of torch (`htgen.hypertransformer.hypertransformer`), by those with
 NumPy (`htgen.hypertransformer.hypertransformer_numpy`) and by the count of the work (`htgen.bench.cost`).
 Its parts have the names and the order of the modules: sample encoder, transformer, writers of the layers.
-`shapes` of a part are those of its parameters, in the order of `state_dict` and by the names there.
+`shapes` of a part are those of its parameters, by the names and in the order of `state_dict`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from htgen.cnn.shapes import cnn_spec
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.config.model import ModelConfig
 from htgen.hypertransformer.decoder import ALLOCATIONS, ConvAllocation, LogitsAllocation
-from htgen.hypertransformer.parameters import Shapes, below, norm_shapes
+from htgen.hypertransformer.parameters import Shapes, norm_shapes
 from htgen.hypertransformer.transformer_plan import TransformerPlan, transformer_plan
 
 LOCAL_CONVS = 2
@@ -37,10 +37,10 @@ class ConvPlan:
     padding: int
     size: int
 
-    @property
-    def shapes(self) -> Shapes:
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
         weight = (self.out_channels, self.in_channels, self.kernel, self.kernel)
-        return {"weight": weight, "bias": (self.out_channels,)}
+        return {f"{name}.weight": weight, f"{name}.bias": (self.out_channels,)}
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class SharedPlan:
     norm: bool
     dropout: float
 
-    @property
-    def shapes(self) -> Shapes:
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
         shapes: Shapes = {}
         for index, conv in enumerate(self.convs):
-            shapes |= below(f"convs.{index}", conv.shapes)
+            shapes |= conv.shapes(f"{name}.convs.{index}")
         for index in range(len(self.convs) if self.norm else 0):
-            shapes |= below(f"norms.{index}", norm_shapes(self.width))
+            shapes |= norm_shapes(f"{name}.norms.{index}", self.width)
         return shapes
 
 
@@ -87,11 +87,11 @@ class LocalPlan:
     nonlinear: bool
     dropout: float
 
-    @property
-    def shapes(self) -> Shapes:
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
         shapes: Shapes = {}
         for index, conv in enumerate(self.convs):
-            shapes |= below(f"convs.{index}", conv.shapes)
+            shapes |= conv.shapes(f"{name}.convs.{index}")
         return shapes
 
 
@@ -142,13 +142,13 @@ class SlicesPlan:
     embedding: int
     transformer: TransformerPlan
 
-    @property
-    def shapes(self) -> Shapes:
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
         own: Shapes = {
-            "labels": (self.labels, self.embedding),
-            "placeholders": (self.placeholders, self.embedding),
+            f"{name}.labels": (self.labels, self.embedding),
+            f"{name}.placeholders": (self.placeholders, self.embedding),
         }
-        return own | below("transformer", self.transformer.shapes)
+        return own | self.transformer.shapes(f"{name}.transformer")
 
 
 def slices_plan(config: ModelConfig, feature_width: int, placeholders: int, slice_size: int) -> SlicesPlan:
@@ -174,9 +174,9 @@ class LearnedConvPlan:
         """Of the learned kernel, `[O, C, k, k]`."""
         return _kernel_shape(self.conv)
 
-    @property
-    def shapes(self) -> Shapes:
-        return _learned_shapes(self)
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        return _learned_shapes(name, self)
 
 
 @dataclass(frozen=True)
@@ -201,20 +201,22 @@ class ConvWriterPlan:
         """Of the learned kernel, `[O, C, k, k]`; None for none."""
         return None if self.base_scale is None else _kernel_shape(self.conv)
 
-    @property
-    def shapes(self) -> Shapes:
-        shapes = _learned_shapes(self)
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        shapes = _learned_shapes(name, self)
         if self.base_scale is not None:
-            shapes["scale"] = ()
+            shapes[f"{name}.scale"] = ()
         if self.local is not None:
-            shapes |= below("local", self.local.shapes)
-        return shapes | below("slices", self.slices.shapes)
+            shapes |= self.local.shapes(f"{name}.local")
+        return shapes | self.slices.shapes(f"{name}.slices")
 
 
-def _learned_shapes(plan: LearnedConvPlan | ConvWriterPlan) -> Shapes:
+def _learned_shapes(name: str, plan: LearnedConvPlan | ConvWriterPlan) -> Shapes:
     """Of the norm parameters and the kernel that are learned."""
-    shapes: Shapes = dict.fromkeys(plan.norm, (plan.conv.out_channels,))
-    return shapes if plan.kernel_shape is None else {**shapes, "base_kernel": plan.kernel_shape}
+    shapes: Shapes = {f"{name}.{norm}": (plan.conv.out_channels,) for norm in plan.norm}
+    if plan.kernel_shape is not None:
+        shapes[f"{name}.base_kernel"] = plan.kernel_shape
+    return shapes
 
 
 def _kernel_shape(conv: ConvSpec) -> tuple[int, ...]:
@@ -242,16 +244,21 @@ class LogitsPlan:
     local: LocalPlan | None
     slices: SlicesPlan
 
-    @property
-    def shapes(self) -> Shapes:
-        shapes: Shapes = {} if self.base_scale is None else {"log_sharpness": (), "scale": ()}
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        shapes: Shapes = {}
+        if self.base_scale is not None:
+            shapes |= {f"{name}.log_sharpness": (), f"{name}.scale": ()}
         if self.local is not None:
-            shapes |= below("local", self.local.shapes)
-        shapes |= below("slices", self.slices.shapes)
+            shapes |= self.local.shapes(f"{name}.local")
+        shapes |= self.slices.shapes(f"{name}.slices")
         if self.plda:
             count = self.feature_count
-            plda: Shapes = {"centre": (count,), "directions": (count, count), "prior_counts": (count,)}
-            shapes |= below("plda", plda)
+            shapes |= {
+                f"{name}.plda.centre": (count,),
+                f"{name}.plda.directions": (count, count),
+                f"{name}.plda.prior_counts": (count,),
+            }
         return shapes
 
 
@@ -318,10 +325,10 @@ class GeneratorPlan:
     @property
     def shapes(self) -> Shapes:
         """Shapes of all parameters and buffers of a generator, by name."""
-        shapes: Shapes = {} if self.shared is None else below("shared", self.shared.shapes)
+        shapes: Shapes = {} if self.shared is None else self.shared.shapes("shared")
         for index, conv in enumerate(self.convs):
-            shapes |= below(f"convs.{index}", conv.shapes)
-        return shapes | below("logits", self.logits.shapes)
+            shapes |= conv.shapes(f"convs.{index}")
+        return shapes | self.logits.shapes("logits")
 
 
 def generator_plan(config: ModelConfig) -> GeneratorPlan:

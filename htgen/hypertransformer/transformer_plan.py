@@ -8,7 +8,7 @@ from math import ceil
 from typing import Literal
 
 from htgen.config.model import TransformerConfig
-from htgen.hypertransformer.parameters import Shapes, below, linear_shapes, norm_shapes
+from htgen.hypertransformer.parameters import Shapes, linear_shapes, norm_shapes
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -51,13 +51,13 @@ class AttentionPlan:
     heads: int
     activation: Literal["softmax", "sigmoid"]
 
-    @property
-    def shapes(self) -> Shapes:
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
         return {
-            **below("query", linear_shapes(self.width, self.key_width)),
-            **below("key", linear_shapes(self.source_width, self.key_width)),
-            **below("value", linear_shapes(self.source_width, self.value_width)),
-            **below("output", linear_shapes(self.value_width, self.width)),
+            **linear_shapes(f"{name}.query", self.width, self.key_width),
+            **linear_shapes(f"{name}.key", self.source_width, self.key_width),
+            **linear_shapes(f"{name}.value", self.source_width, self.value_width),
+            **linear_shapes(f"{name}.output", self.value_width, self.width),
         }
 
 
@@ -69,13 +69,12 @@ class MlpPlan:
     inner_width: int
     nonlinearity: Literal["relu", "gelu", "lrelu"] | None
 
-    @property
-    def shapes(self) -> Shapes:
-        expand, contract = (
-            linear_shapes(self.width, self.inner_width),
-            linear_shapes(self.inner_width, self.width),
-        )
-        return {**below("expand", expand), **below("contract", contract)}
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        return {
+            **linear_shapes(f"{name}.expand", self.width, self.inner_width),
+            **linear_shapes(f"{name}.contract", self.inner_width, self.width),
+        }
 
 
 @dataclass(frozen=True)
@@ -96,12 +95,12 @@ class LayerPlan:
     dropout: float
     placeholders_only: bool
 
-    @property
-    def shapes(self) -> Shapes:
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
         shapes: Shapes = {}
-        for name, part in (("attention", self.attention), ("cross", self.cross), ("mlp", self.mlp)):
+        for key, part in (("attention", self.attention), ("cross", self.cross), ("mlp", self.mlp)):
             if part is not None:
-                shapes |= below(name, part.shapes) | below(f"{name}_norm", norm_shapes(self.width))
+                shapes |= part.shapes(f"{name}.{key}") | norm_shapes(f"{name}.{key}_norm", self.width)
         return shapes
 
 
@@ -115,12 +114,12 @@ class TransformerPlan:
     encoder: tuple[LayerPlan, ...]
     decoder: tuple[LayerPlan, ...]
 
-    @property
-    def shapes(self) -> Shapes:
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
         shapes: Shapes = {}
-        for name, layers in (("encoder", self.encoder), ("decoder", self.decoder)):
+        for stack, layers in (("encoder", self.encoder), ("decoder", self.decoder)):
             for index, layer in enumerate(layers):
-                shapes |= below(f"{name}.{index}", layer.shapes)
+                shapes |= layer.shapes(f"{name}.{stack}.{index}")
         return shapes
 
 

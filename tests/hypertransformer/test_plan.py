@@ -36,7 +36,8 @@ def test_shapes_of_a_logits_layer_after_any_block(settings):
     config = model_config(settings)
     for conv in generator_plan(config).spec.convs:
         plan = logits_plan(config, conv, conv.out_channels)
-        assert list(plan.shapes.items()) == shapes_of(LogitsWriter(plan))
+        expected = {f"head.{name}": shape for name, shape in shapes_of(LogitsWriter(plan))}
+        assert plan.shapes("head") == expected
 
 
 @pytest.mark.parametrize("settings", CASES, ids=describe)
