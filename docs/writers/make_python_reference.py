@@ -6,6 +6,7 @@ Every name that `htgen.__all__` lists has its place there. A test compares the f
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -128,7 +129,7 @@ def _class(name: str, value: Any) -> Iterator[str]:
     held = held + [
         (attribute, " ".join(parse(member.__doc__).text))
         for attribute, member in vars(value).items()
-        if isinstance(member, property) and not attribute.startswith("_") and attribute not in known
+        if isinstance(member, property | cached_property) and not attribute.startswith("_") and attribute not in known
     ]
     yield from _table("attribute", held)
     methods = [(m, f) for m, f in vars(value).items() if not m.startswith("_") and _is_method(f)]

@@ -1,6 +1,6 @@
 """How classes, and samples of a class, vary: measured on tasks of training classes, for the logits layer.
 
-What is made of it is in `htgen.hypertransformer.class_means`.
+What is made of it is in `htgen.hypertransformer.plda`.
 """
 
 from dataclasses import dataclass

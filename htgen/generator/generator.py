@@ -23,6 +23,7 @@ from htgen.generator.shipped import DEFAULT_GENERATOR, generator_path
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
+from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
 from htgen.images.preprocessing import Preprocessing
 from htgen.tensor_files import file_hash
@@ -60,8 +61,8 @@ class Generator:
         self.sha256 = sha256
         self.max_way = file.model.max_way
         self.preprocessing: Preprocessing = file.preprocessing.for_real_images()
+        check(file.tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
         self.model = HyperTransformer(file.model, file.tensors)
-        check(file.tensors, self.model.shapes, f"generator '{file.name}'")
 
     @property
     def knows_unlabeled(self) -> bool:
