@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from htgen.cnn.spec import Activation, CnnSpec, ConvSpec, Norm
-from htgen.schema import Count, Section, ascending
+from htgen.schema import Count, Faults, Section, ascending
 
 if TYPE_CHECKING:
     from htgen.config.model import ModelConfig
@@ -115,7 +115,7 @@ def strided_spec(
 
 
 Shape = Callable[["ModelConfig"], CnnSpec]
-"""Describes a CNN. Settings that it cannot follow are a ValueError `key: reason`, with the key in `model`."""
+"""Describes a CNN. Settings that it cannot follow are `Faults`, with their key paths in `model`."""
 
 
 def cnn_spec(config: "ModelConfig") -> CnnSpec:
@@ -127,7 +127,7 @@ def maxpool_4_layer(config: "ModelConfig") -> CnnSpec:
     """The paper's."""
     cnn = config.cnn
     if cnn.stride not in (None, 1):
-        raise ValueError("cnn.stride: maxpool-4-layer has stride 1; leave it out")
+        raise Faults(("cnn.stride", "maxpool-4-layer has stride 1; leave it out"))
     return maxpool_spec(
         image_size=config.image_size,
         image_channels=config.image_channels,
@@ -144,7 +144,7 @@ def strided(config: "ModelConfig", blocks: int) -> CnnSpec:
     """Strided convolutions and global average pooling."""
     cnn = config.cnn
     if cnn.pools != (1, 2, 3, 4):
-        raise ValueError("cnn.pools: only maxpool-4-layer has pools")
+        raise Faults(("cnn.pools", "only maxpool-4-layer has pools"))
     return strided_spec(
         image_size=config.image_size,
         image_channels=config.image_channels,
