@@ -114,8 +114,6 @@ class EpisodeSampler:
                 f"{name} of split '{pool.split}' has {smallest} images; an episode needs {needed} ({parts})",
                 "fewer shots or queries (--shot, --query; in a config episodes, validation), or more images",
             )
-        if shape.support_size is not None and shape.support_size < way:
-            raise DataError(f"{shape.support_size} support images cannot show {way} classes", "more of them")
 
     @property
     def most_images(self) -> int:

@@ -37,8 +37,8 @@ def train(
         stop: asked after each step; when it is true, the state is saved and the training ends.
 
     Yields:
-        `Progress`, `Validated` and `Saved` of `htgen.training.events`; training goes on with the next step when
-        the next event is asked for.
+        `Progress`, `Validated` and `Saved` of `htgen.training.events`; training goes on when the next event
+        is asked for.
 
     Raises:
         DataError: the store is missing or damaged, or does not fit the config.

@@ -128,7 +128,7 @@ class Trainer:
         train = self.config.train
         self._started = time.monotonic() - self.seconds
         if self._is_over() and self.best is None and not train.pretrain_shared:
-            yield self._validate()  # told to end where it had been stopped, before its first validation
+            yield self.validate()  # told to end where it had been stopped, before its first validation
             self.save()
             yield Saved(self.step)
         while not self._is_over():
@@ -141,7 +141,7 @@ class Trainer:
             if self.step % train.log_every == 0 or is_last:
                 yield self._log_progress()
             if (self.step % train.val_every == 0 or is_last) and not train.pretrain_shared:
-                yield self._validate()
+                yield self.validate()
             if self.processes.count == 1:
                 self.stopped = stop()  # several processes agree on it within the step
             if self.step % train.save_every == 0 or is_last or self.stopped:
@@ -215,7 +215,12 @@ class Trainer:
         self._log({"event": "train", **fields, **extra})
         return progress
 
-    def _validate(self) -> Validated:
+    def validate(self) -> Validated:
+        """Measure the accuracy on the validation episodes; write the generator if it is the best so far.
+
+        Raises:
+            RunError: the loss or the weights are no longer numbers.
+        """
         self._settle_sums()
         with self.average.in_place():
             if self.tasks.plda is not None:

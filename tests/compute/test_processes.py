@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import toy_values
+from helpers.toy import toy_values
 from safetensors.torch import load_file
 
 from htgen.cli import main
@@ -24,7 +24,7 @@ import os, signal, sys
 from htgen.cli import main
 from htgen.training.trainer import Trainer
 
-plain = Trainer._train_step
+plain = Trainer.train_step
 
 def train_step(self, *arguments):
     place = self.step, os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
@@ -32,7 +32,7 @@ def train_step(self, *arguments):
         os.kill(os.getpid(), signal.{signal})
     plain(self, *arguments)
 
-Trainer._train_step = train_step
+Trainer.train_step = train_step
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -4,9 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from htgen.config.data import EpisodeConfig
 from htgen.config.run import Config
-from htgen.episodes.sampler import EpisodeSampler, load_images
-from htgen.episodes.shape import UNLABELED, EpisodeShape
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
+from htgen.episodes.shape import UNLABELED
 from htgen.evaluation.accuracy import evaluate, half_width95, task_accuracies
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 
@@ -20,8 +22,8 @@ def model(config: Config) -> HyperTransformer:
 
 @pytest.fixture
 def sampler(store) -> EpisodeSampler:
-    shape = EpisodeShape(3, 1, 4, unlabeled=1)
-    return EpisodeSampler.from_store(store, "toy:val", shape, images=load_images(store), slot_count=6, seed=0)
+    shape = EpisodeConfig(way=3, shot=1, query=4, unlabeled=1)
+    return EpisodeSampler(ClassPool.of_split(store, "toy:val"), shape, EpisodeStream(seed=0), 6)
 
 
 @torch.no_grad()

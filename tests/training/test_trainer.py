@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import toy_values
+from helpers.toy import toy_values
 from safetensors.torch import load_file
 
 from htgen.config.files import dump_config
@@ -91,7 +91,7 @@ def test_averaged_weights_are_validated_but_not_trained(config, tmp_path):
         list(trainer.events())
         best = load_generator(tmp_path / "run").file.tensors
         name = "logits.slices.placeholders"
-        current, average = trainer.model.state_dict()[name], trainer.average[name]
+        current, average = trainer.model.state_dict()[name], trainer.average.tensors[name]
         assert not torch.equal(current, average)
         assert trainer.best is not None
         assert not torch.equal(torch.from_numpy(best[name]), current)
