@@ -158,7 +158,7 @@ def _print_end(trainer: "Trainer") -> None:
     assert trainer.best is not None
     typer.echo(f"best validation accuracy {100 * trainer.best:.2f} %\ngenerator {run.best_path}")
     has_test = unseen_part(trainer.tasks.store, config.data.train) is not None
-    typer.echo(f"next: htgen evaluate {run.best_path}{'' if has_test else ' --split CLASSES'}")
+    typer.echo(f"next: htgen evaluate {run.path}{'' if has_test else ' --split CLASSES'}")
 
 
 @contextmanager

@@ -58,15 +58,14 @@ def test_threads_train_as_one_does(store_path, tmp_path, two_threads, further):
 
 def test_large_tasks_are_evaluated_few_at_a_time_with_the_same_result(store_path, tmp_path, monkeypatch):
     made = trainer(store_path, tmp_path)
-    made.tasks.validation.shape = made.tasks.validation.shape.model_copy(
-        update={"shot": (1, 2)}
-    )  # drawn for 16 tasks at a time
-    size = 4 * made.tasks.validation.most_images * made.model.spec.largest_activation
+    sampler = made.tasks.validation
+    sampler.shape = sampler.shape.model_copy(update={"shot": (1, 2)})  # drawn for 16 tasks at a time
+    size = 4 * sampler.most_images * made.model.spec.largest_activation
     found = []
     for limit, expected in ((0, 1), (size, 1), (3 * size, 2), (9 * size, 8), (100 * size, 16)):
         monkeypatch.setattr("htgen.evaluation.accuracy._ACTIVATION_BYTES", limit)
-        assert tasks_at_once(made.model, made.tasks.validation) == expected
-        found.append(evaluate(made.model, made.tasks.validation, tasks=40).accuracy)
+        assert tasks_at_once(made.model, sampler) == expected
+        found.append(evaluate(made.model, sampler, tasks=40).accuracy)
     assert found == [pytest.approx(found[0], abs=0.01)] * 5
 
 
