@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.toy import CLASSES, GROUPS, IMAGES_PER_CLASS, SIZE, drawing, toy_values
 
 from htgen.config.run import Config
@@ -41,3 +42,11 @@ def episodes_apart(monkeypatch):
     """The layout and the operations that GPUs take, on the CPU."""
     for module in ("cnn.layout", "cnn.executor", "cnn.batch_norm", "hypertransformer.encoder"):
         monkeypatch.setattr(f"htgen.{module}.episodes_side_by_side", lambda device: False)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

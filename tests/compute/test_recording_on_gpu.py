@@ -1,4 +1,4 @@
-"""Training on a GPU, where steps are recorded and replayed; tests/test_recorded_steps.py needs none."""
+"""Training on a GPU, where steps are recorded and replayed; tests/compute/test_recording.py needs none."""
 
 import pytest
 import torch
