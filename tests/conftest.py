@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 from helpers.toy import CLASSES, GROUPS, IMAGES_PER_CLASS, SIZE, drawing, toy_values
 
 from htgen.config.run import Config
@@ -40,12 +39,16 @@ def config(store_path: Path) -> Config:
 @pytest.fixture
 def episodes_apart(monkeypatch):
     """The layout and the operations that GPUs take, on the CPU."""
-    for module in ("cnn.layout", "cnn.executor", "cnn.batch_norm", "hypertransformer.encoder"):
-        monkeypatch.setattr(f"htgen.{module}.episodes_side_by_side", lambda device: False)
+    from htgen.cnn.layout import BY_EPISODE, LAYOUTS  # loads torch
+
+    monkeypatch.setitem(LAYOUTS, "cpu", BY_EPISODE)
 
 
 @pytest.fixture
 def two_threads():
+    """Torch set to two threads; loads torch."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

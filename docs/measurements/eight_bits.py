@@ -7,13 +7,12 @@ its 95 % interval.
 """
 
 import argparse
-from dataclasses import replace
 
 import torch
 
 from htgen.cli.stores import open_store_of
-from htgen.cnn.eight_bits import what_8_bits_keep
-from htgen.cnn.weights import GeneratedWeights
+from htgen.cnn.eight_bits import rounded
+from htgen.cnn.weights import CnnWeights
 from htgen.config.data import EpisodeConfig
 from htgen.episodes.pool import ClassPool
 from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
@@ -22,15 +21,9 @@ from htgen.generator.generator import load_generator
 from htgen.generator.network import build
 
 
-def rounded(weights: torch.Tensor) -> torch.Tensor:
-    """Weights `[E, O, ...]`, each episode's by itself."""
-    return torch.stack([torch.from_numpy(what_8_bits_keep(one)) for one in weights.numpy()])
-
-
-def in_8_bits(cnns: GeneratedWeights) -> GeneratedWeights:
+def rounded_each(cnns: CnnWeights[torch.Tensor]) -> CnnWeights[torch.Tensor]:
     """CNNs whose kernels and logits weights are rounded, each CNN's by themselves."""
-    convs = [replace(conv, kernel=rounded(conv.kernel)) for conv in cnns.convs]
-    return replace(cnns, convs=convs, logits_weight=rounded(cnns.logits_weight))
+    return rounded(cnns.map(lambda tensor: tensor.numpy())).map(torch.from_numpy)
 
 
 def percent(values: torch.Tensor) -> str:
@@ -62,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
             cnns = model.generate(batch.support_images, batch.support_labels, batch.slots)
             answers = (
                 model.execute(weights, batch.query_images).argmax(dim=2)
-                for weights in (cnns, in_8_bits(cnns))
+                for weights in (cnns, rounded_each(cnns))
             )
             found.append(
                 torch.stack([(answer == batch.query_labels).double().mean(dim=1) for answer in answers])

@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from htgen.cnn.executor import conv_block, head_features, linear
-from htgen.cnn.layout import channels_last
-from htgen.cnn.weights import ConvWeights, GeneratedWeights, Moments
+from htgen.cnn.executor import after_norm, before_norm, head_features, linear
+from htgen.cnn.layout import layout_for
+from htgen.cnn.weights import Affine, BlockWeights, CnnWeights, WrittenBlock
 from htgen.config.data import EpisodeConfig
 from htgen.config.files import dump_config, load_config
 from htgen.config.model import ModelConfig
@@ -115,22 +115,23 @@ class Maml(HyperTransformer):
                 ]
         moved = [value + (new - value).detach() for value, new in zip(start, adapted, strict=True)]
         both = torch.cat([support_images, query_images], dim=1)
-        logits, stats = self.classify(moved, support_images.shape[1], both)
-        convs = [ConvWeights(k, None, g, b, g, b) for k, g, b in zip(*[iter(moved[:-1])] * 3, strict=True)]
-        weights = GeneratedWeights(convs, stats, moved[-1][..., :-1], moved[-1][..., -1])
+        logits, blocks = self.classify(moved, support_images.shape[1], both)
+        weights = CnnWeights(tuple(blocks), moved[-1][..., :-1], moved[-1][..., -1])
         view = SupportView(support_labels, slots, slots.gather(1, support_labels), None, [])
         return EpisodeOutput(weights, logits[:, support_images.shape[1] :], view, [])
 
     def classify(
         self, values: list[Tensor], support: int | None, images: Tensor
-    ) -> tuple[Tensor, list[Moments]]:
+    ) -> tuple[Tensor, list[BlockWeights[Tensor]]]:
         """Logits of images, normalised with the statistics of the first `support` of them (all if None)."""
-        x, stats = channels_last(images), []
-        for spec, k, g, b in zip(self.spec.convs, *(values[i:-1:3] for i in range(3)), strict=True):
-            weights = ConvWeights(k, None, g, b, g, b)
-            norm = partial(self._normalise, len(x) if support is None else support, None, weights, stats)
-            x = conv_block(x, weights, spec, self.spec, norm)
-        return linear(head_features(x, self.spec), values[-1][..., :-1], values[-1][..., -1]), stats
+        x, blocks = layout_for(images.device).channels_last(images), []
+        for conv, k, g, b in zip(self.spec.convs, *(values[i:-1:3] for i in range(3)), strict=True):
+            written = WrittenBlock(k, None, Affine(g, b))
+            x = before_norm(self.spec, conv, k, None, x)
+            x, stats = self._normalise(x, written, len(x) if support is None else support, None)
+            x = after_norm(self.spec, conv, x)
+            blocks.append(written.finished(stats))
+        return linear(head_features(x, self.spec), values[-1][..., :-1], values[-1][..., -1]), blocks
 
 
 def only_cnn(config: ModelConfig) -> ModelConfig:

@@ -1,4 +1,4 @@
-"""Figures of docs/scaling.md, measured on this machine with images of noise.
+"""Figures of docs/lab/scaling.md, measured on this machine with images of noise.
 
 python docs/measurements/scaling.py [preset]                                       one process
 torchrun --nproc-per-node 2 docs/measurements/scaling.py [preset]                  the message between

@@ -1,4 +1,4 @@
-"""Accuracy over the number of unlabelled support images: the table and the picture of docs/results.md.
+"""Accuracy over the number of unlabelled support images: the table and the picture of docs/lab/results.md.
 
     pip install 'htgen[plot]'
     python docs/measurements/unlabeled.py runs/omniglot_semi data/omniglot --tasks 400

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/augmentation.md: what each augmentation does to an image.
+"""Draw the pictures of docs/explanation/augmentation.md: what each augmentation does to an image.
 
     python docs/writers/make_augmentation_pictures.py
 

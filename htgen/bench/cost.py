@@ -18,9 +18,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from htgen.cnn.shapes import cnn_spec
 from htgen.cnn.spec import CnnSpec, ConvSpec
-from htgen.config.model import ModelConfig, TransformerConfig
+from htgen.config.model import ModelConfig, TransformerConfig, cnn_spec
 from htgen.episodes.shape import EpisodeSize
 from htgen.errors import ModelError
 from htgen.hypertransformer.plan import (
@@ -129,7 +128,7 @@ def prediction_cost(config: ModelConfig, way: int) -> Cost:
 
 def _cnn_parts(spec: CnnSpec, way: int) -> Iterator[Part]:
     for conv in spec.convs:
-        yield Part(conv.name, "cnn", "", _conv_products(conv), 0)
+        yield Part(conv.name, "cnn", "", conv.multiply_adds, 0)
     yield Part("logits", "cnn", "", way * spec.feature_count, 0)
 
 
@@ -155,7 +154,7 @@ def _episode_parts(config: ModelConfig, size: EpisodeSize) -> Iterator[Part]:
             yield from _transformer_parts(
                 config, conv.name, size.support, features + width * len(local), count, slice_size
             )
-        products_here = images * _conv_products(conv)
+        products_here = images * conv.multiply_adds
         yield Part(conv.name, "cnn", "", products_here, products_here * (1 if on_images else 2))
 
     last, mode = spec.convs[-1], config.local.logits
@@ -178,11 +177,6 @@ def _episode_parts(config: ModelConfig, size: EpisodeSize) -> Iterator[Part]:
 
 
 # ------------------------------------------------------------------------------------------- convolutions
-
-
-def _conv_products(conv: ConvSpec) -> int:
-    """Of one image."""
-    return conv.conv_size**2 * conv.kernel**2 * conv.in_channels * conv.out_channels
 
 
 def _products(convs: Iterable[ConvSize], width: int) -> list[int]:

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from htgen.cnn.layout import episodes_side_by_side
+from htgen.cnn.layout import SIDE_BY_SIDE, layout_for
 from htgen.cnn.spec import NORM_EPSILON
 from htgen.cnn.weights import Moments
 
 
 def batch_norm(
     x: Tensor, counted: int, gamma: Tensor, beta: Tensor, ignore: Tensor | None = None
-) -> tuple[Tensor, Moments]:
+) -> tuple[Tensor, Moments[Tensor]]:
     """Normalise images by the mean and variance of each channel over positions and the first images.
 
     Args:
-        x: `[N, E, C, H, W]`; fastest with channels last (see `htgen.cnn.layout.channels_last`).
+        x: `[N, E, C, H, W]`; fastest with channels last (see `htgen.cnn.layout`).
         counted: how many images, from the first, make the statistics.
         gamma, beta: `[E, C]` or `[C]`.
         ignore: `[E, counted]` bool, True for images that do not count.
@@ -40,7 +40,7 @@ def batch_norm(
     with torch.no_grad():
         stats = moments(x[:counted])
     apply: Any  # torch has no type for it
-    if not episodes_side_by_side(x.device):
+    if layout_for(x.device) is not SIDE_BY_SIDE:
         apply = _BatchNormBySums.apply
         return apply(x, counted, gamma, beta, stats.mean, stats.variance), stats
     channels = x.shape[1:3]  # a channel of each episode is a channel of its own
@@ -50,7 +50,7 @@ def batch_norm(
     return apply(x.flatten(1, 2), counted, *flat).unflatten(1, channels), stats
 
 
-def moments(x: Tensor, ignore: Tensor | None = None) -> Moments:
+def moments(x: Tensor, ignore: Tensor | None = None) -> Moments[Tensor]:
     """Per-channel mean and (biased) variance over images and positions: `[N, E, C, H, W] -> [E, C]`.
 
     Args:
@@ -69,7 +69,7 @@ def moments(x: Tensor, ignore: Tensor | None = None) -> Moments:
     return Moments(mean, centred.square().sum(dim=(0, 3, 4)) / total)
 
 
-def normalise(x: Tensor, stats: Moments, gamma: Tensor, beta: Tensor) -> Tensor:
+def normalise(x: Tensor, stats: Moments[Tensor], gamma: Tensor, beta: Tensor) -> Tensor:
     """Batch normalisation with given statistics; gamma and beta are `[E, C]` or `[C]`."""
     scale = gamma * torch.rsqrt(stats.variance + NORM_EPSILON)
     shift = beta - stats.mean * scale

@@ -4,8 +4,9 @@ This is the small deployment path: it imports neither torch nor any part of the 
 holds the weights under plain names, and in its metadata (one entry, `htgen`, sorted JSON) the CNN's
 description, the class names, the preprocessing, and which generator made it:
 
-    conv1.weight             [O, C, k, k]    and conv1.bias [O] when the generator writes biases
-    conv1.norm.weight, .bias [O]             scale and shift
+    conv1.weight             [O, C, k, k]    C divided by groups, if there are groups
+    conv1.bias               [O]             if the block has one
+    conv1.norm.weight, .bias [O]             scale and shift, if the block has a norm
     conv1.norm.mean, .var    [O]             statistics of the support set, frozen
     ...
     logits.weight            [classes, features]
@@ -14,6 +15,7 @@ description, the class names, the preprocessing, and which generator made it:
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ import numpy as np
 from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import run, softmax
 from htgen.cnn.spec import CnnSpec
+from htgen.cnn.weights import CnnWeights, tensor_names, tensor_shapes, with_biases
 from htgen.errors import ModelError
 from htgen.files import write_bytes
 from htgen.images.inputs import ImageLike, batches, prepare_images
@@ -82,7 +85,8 @@ class Bundle:
         image = (self.spec.image_size, self.spec.image_channels)
         if image != (self.preprocessing.size, self.preprocessing.channels):
             yield "the preprocessing makes other images than the CNN reads"
-        expected = tensor_shapes(self.spec, len(names), "conv1.bias" in self.tensors)
+        expected = tensor_shapes(self.spec, len(names))
+        variances = {block.norm.variance for block in tensor_names(self.spec).blocks if block.norm}
         found = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
         for name in sorted(expected.keys() | found):
             if expected.get(name) != found.get(name):
@@ -90,10 +94,15 @@ class Bundle:
                 yield f"{name} is {there}, expected {wanted}"
             elif self.tensors[name].dtype != np.float32 or not np.isfinite(self.tensors[name]).all():
                 yield f"{name} must hold finite float32 numbers"
-            elif name.endswith(".norm.var") and (self.tensors[name] < 0).any():
+            elif name in variances and (self.tensors[name] < 0).any():
                 yield f"{name} must hold variances, none below 0"
         if not all(isinstance(text, str) for text in (*self.generator, *self.generator.values())):
             yield "the generator must be described in texts"
+
+    @cached_property
+    def weights(self) -> CnnWeights[Floats]:
+        """The tensors by layer."""
+        return CnnWeights.from_tensors(self.spec, self.tensors)
 
     @property
     def parameter_count(self) -> int:
@@ -133,7 +142,7 @@ class Bundle:
         header, tensors = decode(path, FORMAT, "a htgen CNN", remedy)
         try:
             return cls(
-                CnnSpec.from_dict(header["cnn"]),
+                with_biases(CnnSpec.from_dict(header["cnn"]), tensors),
                 tuple(header["classes"]),
                 Preprocessing.from_dict(header["preprocessing"]),
                 tensors,
@@ -162,22 +171,12 @@ class Bundle:
 
     def logits(self, x: Floats) -> Floats:
         """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`."""
-        return run(self.spec, {name: tensor[None] for name, tensor in self.tensors.items()}, x[None])[0]
+        return run(self.spec, self._as_episode, x[None])[0]
 
-
-def tensor_shapes(spec: CnnSpec, classes: int, bias: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors in an exported CNN."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for conv in spec.convs:
-        channels = (conv.out_channels,)
-        shapes[f"{conv.name}.weight"] = (conv.out_channels, conv.in_channels, conv.kernel, conv.kernel)
-        if bias:
-            shapes[f"{conv.name}.bias"] = channels
-        for part in ("weight", "bias", "mean", "var"):
-            shapes[f"{conv.name}.norm.{part}"] = channels
-    shapes["logits.weight"] = (classes, spec.feature_count)
-    shapes["logits.bias"] = (classes,)
-    return shapes
+    @cached_property
+    def _as_episode(self) -> CnnWeights[Floats]:
+        """The tensors as those of one episode, with an axis in front."""
+        return self.weights.map(lambda tensor: tensor[None])
 
 
 def to_predictions(probabilities: Floats, classes: Sequence[str]) -> list[Prediction]:

@@ -7,6 +7,8 @@ its convolution goes on, so that only what is left after it needs memory.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
+from string import Template
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,17 @@ import numpy.typing as npt
 from htgen.arrays import Floats
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.eight_bits import round_to_8_bits
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, ConvSpec
+from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
 from htgen.errors import ModelError
+
+_AVERAGE = Template("""\
+    for (int c = 0; c < $features; c++) {
+        float sum = 0.0f;
+        for (int i = 0; i < $positions; i++)
+            sum += $last[c * $positions + i];
+        $last[c] = sum / $positions;
+    }
+""")
 
 
 @dataclass(frozen=True)
@@ -46,13 +57,32 @@ def c_code(bundle: Bundle, name: str, eight_bits: bool = False) -> CCode:
             channel or class: a quarter of the size. Arithmetic stays in float.
 
     Raises:
-        ModelError: the CNN has norm `batch`: it cannot answer for one image. Or its norms are no numbers.
+        ModelError: the CNN has norm `batch`: it cannot answer for one image. Or it has a part for which
+            there is no C yet, or its norms are no numbers.
     """
     if bundle.spec.norm == "batch":
         raise ModelError(
             "a CNN with norm batch cannot answer for one image alone", "a generator with norm support"
         )
+    for fault in _without_c(bundle.spec):
+        raise ModelError(f"there is no C for {fault}", "the CNN file itself, with `htgen predict`")
     return _Writer(bundle, _identifier(name), eight_bits).code()
+
+
+def _without_c(spec: CnnSpec) -> Iterator[str]:
+    """Parts of a CNN that the template has not."""
+    for conv in spec.convs:
+        activation = spec.activation_of(conv)
+        if conv.groups > 1:
+            yield f"the groups of {conv.name}"
+        if conv.add:
+            yield f"the sum of {conv.name} and {conv.add}"
+        if conv.pool and conv.pooling != "max":
+            yield f"the {conv.pooling} pool of {conv.name}"
+        if not conv.norm:
+            yield f"{conv.name}, which has no norm"
+        if activation != spec.activation or activation not in ("relu", "lrelu"):
+            yield f"the activation {activation} of {conv.name}"
 
 
 def _identifier(name: str) -> str:
@@ -67,64 +97,51 @@ class _Writer:
 
     def code(self) -> CCode:
         """The header, put together."""
-        layers = [*self._layers()]
         spec, way = self.spec, len(self.bundle.classes)
+        template = Template(files("htgen.cnn").joinpath("c_header.h.in").read_text(encoding="utf-8"))
+        constants = "\n".join(self._constants())
         sides = [(spec.image_channels, spec.image_size), *((c.out_channels, c.out_size) for c in spec.convs)]
         sizes = [channels * side * side for channels, side in sides]
-        buffers = max(sizes[0::2]), max(sizes[1::2])
-        products = spec.multiply_adds(way)
-        kind = "8-bit" if self.eight_bits else "float"
-        logits = [*self._logits()]
-        text = "\n".join(
-            [
-                f"/* A CNN of {way} classes, written by `htgen export`; its weights are by the generator "
-                f"{_comment(self.bundle.generator.get('name', '?'))}.",
-                f" * {kind} weights: {self.constants} bytes of constants, {4 * sum(buffers)} bytes of "
-                f"buffers, {products} multiply-adds an image.",
-                " * Include it in one source file, and link the mathematical library (-lm). */",
-                f"#ifndef {self.name.upper()}_CNN_H",
-                f"#define {self.name.upper()}_CNN_H",
-                "#include <math.h>",
-                "#include <stdint.h>",
-                "",
-                f"#define {self.name.upper()}_CLASSES {way}",
-                f"#define {self.name.upper()}_PIXELS {sizes[0]}",
-                "",
-                f"static const char *const {self.name}_class_names[{way}] = {{",
-                *(f"    {_text(label)}," for label in self.bundle.classes),
-                "};",
-                "",
-                *layers,
-                *logits,
-                *self._functions(sizes, buffers),
-                "#endif",
-                "",
-            ]
+        even, odd = max(sizes[0::2]), max(sizes[1::2])
+        last = ("even", "odd")[len(spec.convs) % 2]
+        text = template.substitute(
+            self._arithmetic(),
+            generator=_comment(self.bundle.generator.get("name", "?")),
+            precision="8-bit" if self.eight_bits else "float",
+            bytes=self.constants,
+            buffers=4 * (even + odd),
+            products=spec.multiply_adds(way),
+            name=self.name,
+            upper=self.name.upper(),
+            way=way,
+            pixels=sizes[0],
+            labels="\n".join(f"    {_text(label)}," for label in self.bundle.classes),
+            constants=constants,
+            even=even,
+            odd=odd,
+            calls="\n".join(self._call(index, conv) for index, conv in enumerate(spec.convs)),
+            average=self._average(last),
+            last=last,
+            features=spec.feature_count,
         )
-        return CCode(text, self.name, self.constants, 4 * sum(buffers), products)
+        return CCode(text, self.name, self.constants, 4 * (even + odd), spec.multiply_adds(way))
 
-    def _layers(self) -> Iterator[str]:
-        """Constants of the convolutions; a norm is one factor and one summand for each channel."""
-        tensors = self.bundle.tensors
-        for conv in self.spec.convs:
-            gamma, beta, mean, variance = (
-                tensors[f"{conv.name}.norm.{part}"].astype(np.float64)
-                for part in ("weight", "bias", "mean", "var")
-            )
+    def _constants(self) -> Iterator[str]:
+        """Of the layers; a norm is one factor and one summand for each channel."""
+        weights = self.bundle.weights
+        for conv, block in zip(self.spec.convs, weights.blocks, strict=True):
+            assert block.norm is not None
+            gamma, beta, mean, variance = (part.astype(np.float64) for part in block.norm.values())
             factor = gamma / np.sqrt(variance + NORM_EPSILON)
-            bias = tensors.get(f"{conv.name}.bias")
-            yield from self._weights(conv.name, tensors[f"{conv.name}.weight"])
+            yield from self._weights(conv.name, block.kernel)
             yield from self._floats(
-                f"{conv.name}_bias", np.zeros(conv.out_channels) if bias is None else bias
+                f"{conv.name}_bias", np.zeros(conv.out_channels) if block.bias is None else block.bias
             )
             yield from self._floats(f"{conv.name}_factor", factor)
             yield from self._floats(f"{conv.name}_summand", beta - mean * factor)
             yield ""
-
-    def _logits(self) -> Iterator[str]:
-        yield from self._weights("logits", self.bundle.tensors["logits.weight"])
-        yield from self._floats("logits_bias", self.bundle.tensors["logits.bias"])
-        yield ""
+        yield from self._weights("logits", weights.logits_weight)
+        yield from self._floats("logits_bias", weights.logits_bias)
 
     def _weights(self, layer: str, weights: Floats) -> Iterator[str]:
         if not self.eight_bits:
@@ -148,86 +165,23 @@ class _Writer:
             yield f"    {', '.join(numbers[start : start + 8])},"
         yield "};"
 
-    def _functions(self, sizes: list[int], buffers: tuple[int, int]) -> Iterator[str]:
-        spec, name, way = self.spec, self.name, len(self.bundle.classes)
-        kind, step = ("int8_t", ", const float *step") if self.eight_bits else ("float", "")
-        scaled = "sum * step[o] + bias[o]" if self.eight_bits else "sum + bias[o]"
-        slope = "0.0f" if spec.activation == "relu" else f"{_number(LEAKY_SLOPE)} * sum"
-        norm = "{0} = {0} * factor[o] + summand[o];"
-        before, after = norm.format("sum"), norm.format("best")
-        yield f"""/* One block: images [channels][side][side]; weights [outputs][channels][kernel][kernel]. */
-static void {name}_block(const float *in, int channels, int side, float *out, int outputs, int out_side,
-                         int kernel, int stride, int padding, int pool, const {kind} *weight{step},
-                         const float *bias, const float *factor, const float *summand)
-{{
-    const int size = channels * kernel * kernel;
-    for (int o = 0; o < outputs; o++, weight += size)
-    for (int y = 0; y < out_side; y++)
-    for (int x = 0; x < out_side; x++) {{
-        float best = -INFINITY;
-        for (int p = 0; p < pool * pool; p++) {{
-            const {kind} *w = weight;
-            int top = (y * pool + p / pool) * stride - padding;
-            int left = (x * pool + p % pool) * stride - padding;
-            float sum = 0.0f;
-            for (int c = 0; c < channels; c++)
-            for (int i = top; i < top + kernel; i++)
-            for (int j = left; j < left + kernel; j++, w++)
-                if (i >= 0 && i < side && j >= 0 && j < side)
-                    sum += in[(c * side + i) * side + j] * *w;
-            sum = {scaled};
-            {before if spec.norm_first else "/* the norm comes last */"}
-            sum = sum > 0.0f ? sum : {slope};
-            best = sum > best ? sum : best;
-        }}
-        {"/* the norm came first */" if spec.norm_first else after}
-        *out++ = best;
-    }}
-}}
-
-/* Logits of one image: pixels [channels][side][side], 0 to 255, prepared as those that the CNN was made
- * for. Not reentrant: the buffers are static. */
-static inline void {name}_logits(const uint8_t pixels[{sizes[0]}], float logits[{way}])
-{{
-    static float even[{buffers[0]}], odd[{buffers[1]}];
-    for (int i = 0; i < {sizes[0]}; i++)
-        even[i] = pixels[i] / 128.0f - 1.0f;"""
-        for index, conv in enumerate(spec.convs):
-            yield self._call(index, conv)
-        last = ("even", "odd")[len(spec.convs) % 2]
-        positions = spec.convs[-1].out_size ** 2
-        if spec.head == "average":
-            yield f"""    for (int c = 0; c < {spec.feature_count}; c++) {{
-        float sum = 0.0f;
-        for (int i = 0; i < {positions}; i++)
-            sum += {last}[c * {positions} + i];
-        {last}[c] = sum / {positions};
-    }}"""
-        product = "sum * {0}_logits_step[k]" if self.eight_bits else "sum"
-        yield f"""    const {kind} *w = {name}_logits_weight;
-    for (int k = 0; k < {way}; k++) {{
-        float sum = 0.0f;
-        for (int f = 0; f < {spec.feature_count}; f++)
-            sum += {last}[f] * *w++;
-        logits[k] = {product.format(name)} + {name}_logits_bias[k];
-    }}
-}}
-
-/* Index of the most probable class of one image, and its probability, 0 to 1. */
-static inline int {name}_classify(const uint8_t pixels[{sizes[0]}], float *probability)
-{{
-    float logits[{way}], sum = 0.0f;
-    int best = 0;
-    {name}_logits(pixels, logits);
-    for (int k = 1; k < {way}; k++)
-        if (logits[k] > logits[best])
-            best = k;
-    for (int k = 0; k < {way}; k++)
-        sum += expf(logits[k] - logits[best]);
-    *probability = 1.0f / sum;
-    return best;
-}}
-"""
+    def _arithmetic(self) -> dict[str, str]:
+        """What depends on how weights are kept, and on the order of a block's steps."""
+        order = self.spec.order
+        slope = "0.0f" if self.spec.activation == "relu" else f"{_number(LEAKY_SLOPE)} * sum"
+        normed = "{0} = {0} * factor[o] + summand[o];"
+        if order.index("norm") < order.index("pool"):
+            norms = {"before_pool": normed.format("sum"), "after_pool": "/* the norm came first */"}
+        else:
+            norms = {"before_pool": "/* the norm comes last */", "after_pool": normed.format("best")}
+        return {
+            **norms,
+            "slope": slope,
+            "kind": "int8_t" if self.eight_bits else "float",
+            "step": ", const float *step" if self.eight_bits else "",
+            "scaled": "sum * step[o] + bias[o]" if self.eight_bits else "sum + bias[o]",
+            "product": f"sum * {self.name}_logits_step[k]" if self.eight_bits else "sum",
+        }
 
     def _call(self, index: int, conv: ConvSpec) -> str:
         source, target = ("even", "odd") if index % 2 == 0 else ("odd", "even")
@@ -236,6 +190,13 @@ static inline int {name}_classify(const uint8_t pixels[{sizes[0]}], float *proba
         parts = ["weight", *(["step"] if self.eight_bits else []), "bias", "factor", "summand"]
         constants = ", ".join(f"{self.name}_{conv.name}_{part}" for part in parts)
         return f"    {self.name}_block({source}, {sizes}, {how},\n        {constants});"
+
+    def _average(self, last: str) -> str:
+        """Global average pooling of the last activations, in place, if the head has it."""
+        if self.spec.head != "average":
+            return ""
+        positions = self.spec.convs[-1].out_size ** 2
+        return _AVERAGE.substitute(features=self.spec.feature_count, positions=positions, last=last)
 
 
 def _number(value: float) -> str:

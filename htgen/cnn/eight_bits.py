@@ -1,26 +1,29 @@
 """Weights of 8 bits."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from htgen.arrays import Floats
-from htgen.cnn.bundle import Bundle
+from htgen.cnn.weights import CnnWeights
 
 
-def rounded(bundle: Bundle) -> Bundle:
-    """The CNN with its weights as `c_code` rounds them to 8 bits, to measure what that costs."""
-    weights = {name: t for name, t in bundle.tensors.items() if re.fullmatch(r"\w+\.weight", name)}
-    eight = {name: what_8_bits_keep(tensor) for name, tensor in weights.items()}
-    return replace(bundle, tensors={**bundle.tensors, **eight})
+def rounded(weights: CnnWeights[Floats]) -> CnnWeights[Floats]:
+    """CNNs with kernels and logits weights as `c_code` rounds them to 8 bits, to measure what that costs."""
+    blocks = tuple(replace(block, kernel=what_8_bits_keep(block.kernel, 3)) for block in weights.blocks)
+    return replace(weights, blocks=blocks, logits_weight=what_8_bits_keep(weights.logits_weight, 1))
 
 
-def what_8_bits_keep(weights: Floats) -> Floats:
-    """The weights `[O, ...]` that are left of others once these are rounded."""
-    steps, whole = round_to_8_bits(weights)
-    return (steps.reshape(-1, *[1] * (weights.ndim - 1)) * whole).astype(np.float32)
+def what_8_bits_keep(weights: Floats, inputs: int) -> Floats:
+    """The weights that are left of others once these are rounded.
+
+    Args:
+        inputs: how many of the last axes are the weights of one output, which have a step of their own.
+    """
+    steps, whole = round_to_8_bits(weights.reshape(-1, *weights.shape[weights.ndim - inputs :]))
+    kept = steps.reshape(-1, *[1] * inputs) * whole
+    return kept.astype(np.float32).reshape(weights.shape)
 
 
 def round_to_8_bits(weights: Floats) -> tuple[Floats, npt.NDArray[np.int8]]:

@@ -1,94 +1,106 @@
-"""The layers of the generated CNN, executed for many episodes at once.
+"""The layers of generated CNNs, executed for many episodes at once.
+
+Blocks do the steps of `CnnSpec.steps`, in that order or in one that gives the same with less work.
 
 Axis legend: E episodes (each with its own weights), N images per episode, C channels, H x W pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from htgen.cnn.layout import episodes_side_by_side
+from htgen.cnn.batch_norm import batch_norm, normalise
+from htgen.cnn.layout import layout_for
 from htgen.cnn.spec import LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
-from htgen.cnn.weights import ConvWeights
+from htgen.cnn.weights import BlockWeights, CnnWeights
 
 
-def conv_block(
-    x: Tensor, weights: ConvWeights, conv: ConvSpec, cnn: CnnSpec, norm: Callable[[Tensor], Tensor]
+def run(spec: CnnSpec, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
+    """Run each episode's CNN on its images, `[E, N, C, H, W]`, -1..1.
+
+    Returns:
+        Logits `[E, N, n]`.
+    """
+    x = last_activations(spec, weights.blocks, layout_for(images.device).channels_last(images))
+    return linear(head_features(x, spec), weights.logits_weight, weights.logits_bias)
+
+
+def last_activations(spec: CnnSpec, blocks: Sequence[BlockWeights[Tensor]], x: Tensor) -> Tensor:
+    """All blocks one after the other, `[N, E, C, H, W] -> [N, E, O, H', W']`."""
+    added = spec.added
+    outputs: dict[str, Tensor] = {}  # of the blocks that are added to later ones
+    for conv, block in zip(spec.convs, blocks, strict=True):
+        x = run_block(spec, conv, block, x, outputs.get(conv.add))
+        if conv.name in added:
+            outputs[conv.name] = x
+    return x
+
+
+def run_block(
+    spec: CnnSpec, conv: ConvSpec, weights: BlockWeights[Tensor], x: Tensor, addend: Tensor | None = None
 ) -> Tensor:
     """One block: `[N, E, C, H, W] -> [N, E, O, H', W']`.
 
     Args:
-        norm: normalises `[N, E, O, H, W]`; the caller knows with which statistics.
+        addend: the output of the earlier block that is added, if there is one.
     """
-    x = convolve(x, weights.kernel, conv)
-    if cnn.norm_first:
-        x = activate(norm(_add_bias(x, weights.bias)), cnn.activation)
-        return _pool(x) if conv.pool else x
-    # Pooling comes before bias and activation: both are monotone and the same for all positions, so the
-    # result is that of conv -> bias -> activation -> pool with a quarter of the work.
-    if conv.pool:
-        x = _pool(x)
-    return norm(activate(_add_bias(x, weights.bias), cnn.activation))
+    x = before_norm(spec, conv, weights.kernel, weights.bias, x, addend)
+    norm = weights.norm
+    if norm is not None and spec.norm == "batch":
+        x, _ = batch_norm(x, len(x), norm.gamma, norm.beta)
+    elif norm is not None:
+        x = normalise(x, norm.moments, norm.gamma, norm.beta)
+    return after_norm(spec, conv, x, addend)
 
 
-def _pool(x: Tensor) -> Tensor:
-    if episodes_side_by_side(x.device):
-        return F.max_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
-    samples = x.transpose(0, 1)
-    return F.max_pool2d(samples.flatten(0, 1), 2).unflatten(0, samples.shape[:2]).transpose(0, 1)
+def before_norm(
+    spec: CnnSpec,
+    conv: ConvSpec,
+    kernel: Tensor,
+    bias: Tensor | None,
+    x: Tensor,
+    addend: Tensor | None = None,
+) -> Tensor:
+    """What a block does up to its norm: `[N, E, C, H, W] -> [N, E, O, H', W']`."""
+    layout = layout_for(x.device)
+    x = layout.convolve(x, kernel, conv)
+    if spec.norm_first:
+        return _add_bias(x, bias)
+    # A max-pool comes before bias and activation: both are monotone and the same for all positions, so the
+    # result is that of conv -> bias -> activation -> pool with a quarter of the work. A sum is not the same
+    # for all positions, and an average is of what is active.
+    pools_early = conv.pool and conv.pooling == "max" and addend is None
+    if pools_early:
+        x = layout.pool(x, "max")
+    x = activate(_add(_add_bias(x, bias), addend), spec.activation_of(conv))
+    return layout.pool(x, conv.pooling) if conv.pool and not pools_early else x
+
+
+def after_norm(spec: CnnSpec, conv: ConvSpec, x: Tensor, addend: Tensor | None = None) -> Tensor:
+    """What a block does after its norm: `[N, E, O, H, W] -> [N, E, O, H', W']`."""
+    if not spec.norm_first:
+        return x
+    x = activate(_add(x, addend), spec.activation_of(conv))
+    return layout_for(x.device).pool(x, conv.pooling) if conv.pool else x
 
 
 def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias[:, :, None, None]
 
 
-def convolve(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
-    """Convolve each episode's images with its own kernel: `[N, E, C, H, W] * [E, O, C, k, k]`."""
-    if episodes_side_by_side(x.device):
-        return convolve_in_groups(x, kernel, spec)
-    if kernel.stride(0) == 0:  # one learned kernel, which all episodes share
-        return convolve_alike(x, kernel[0], spec)
-    return convolve_by_products(x, kernel, spec)
-
-
-def convolve_in_groups(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
-    """Groups = episodes: one convolution call runs all episodes. The fastest way on a CPU."""
-    out = F.conv2d(
-        x.flatten(1, 2), kernel.flatten(0, 1), padding=spec.padding, stride=spec.stride, groups=x.shape[1]
-    )
-    # Of a single channel no one can tell whether it is last, and what comes out of it may not be.
-    return out.contiguous(memory_format=torch.channels_last).unflatten(1, kernel.shape[:2])
-
-
-def convolve_alike(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
-    """All images by the same kernel `[O, C, k, k]`, in the layout of `by_episode`."""
-    samples = x.transpose(0, 1)
-    out = F.conv2d(samples.flatten(0, 1), kernel, padding=spec.padding, stride=spec.stride)
-    out = out.contiguous(memory_format=torch.channels_last)
-    return out.unflatten(0, samples.shape[:2]).transpose(0, 1)
-
-
-def convolve_by_products(x: Tensor, kernel: Tensor, spec: ConvSpec) -> Tensor:
-    """Patches gathered, and one matrix product per episode, in the layout of `by_episode`.
-
-    With hundreds of episodes a GPU does this faster than a convolution in as many small groups.
-    """
-    images = x.permute(1, 0, 3, 4, 2)  # [E, N, H, W, C]
-    if spec.padding:
-        images = F.pad(images, (0, 0, *[spec.padding] * 4))
-    patches = images.unfold(2, spec.kernel, spec.stride).unfold(3, spec.kernel, spec.stride)
-    patches = patches.permute(0, 1, 2, 3, 5, 6, 4)  # [E, N, H', W', k, k, C]
-    rows = patches.reshape(len(patches), -1, patches[0, 0, 0, 0].numel())
-    columns = kernel.permute(0, 3, 4, 2, 1).flatten(1, 3)  # [E, k * k * C, O]
-    out = torch.bmm(rows, columns).view(*patches.shape[:4], -1)
-    return out.permute(1, 0, 4, 2, 3)
+def _add(x: Tensor, addend: Tensor | None) -> Tensor:
+    return x if addend is None else x + addend
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
     """The CNN's nonlinearity."""
-    return F.relu(x) if activation == "relu" else F.leaky_relu(x, LEAKY_SLOPE)
+    if activation == "none":
+        return x
+    if activation == "relu":
+        return F.relu(x)
+    return F.relu6(x) if activation == "relu6" else F.leaky_relu(x, LEAKY_SLOPE)
 
 
 def head_features(x: Tensor, spec: CnnSpec) -> Tensor:

@@ -1,48 +1,35 @@
-"""The layers of the generated CNN with NumPy: `htgen.cnn.executor` without torch and without gradients.
+"""The layers of generated CNNs with NumPy: `htgen.cnn.executor` without torch and without gradients.
 
 Axis legend: E episodes (each with its own weights), N images per episode, H x W pixels, C or O channels,
 k kernel size. Channels come last, so that convolutions are products of long rows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from htgen.arrays import Floats
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec
-
-Moments = tuple[Floats, Floats]
-"""Mean and variance `[E, C]` of a block's output, before normalisation."""
+from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec, Pooling
+from htgen.cnn.weights import BlockWeights, CnnWeights, Moments
 
 CACHED_NUMBERS = 100_000
 """How many numbers are gathered at a time: few enough to stay in the processor's cache."""
 
 
-def run(spec: CnnSpec, tensors: Mapping[str, Floats], images: Floats) -> Floats:
-    """Run each episode's CNN on its images.
-
-    Args:
-        tensors: by the names of exported files (`htgen.cnn.bundle`), each with E in front.
-        images: `[E, N, C, H, W]`, -1..1.
+def run(spec: CnnSpec, weights: CnnWeights[Floats], images: Floats) -> Floats:
+    """Run each episode's CNN on its images, `[E, N, C, H, W]`, -1..1.
 
     Returns:
         Logits `[E, N, n]`.
     """
     x = channels_last(images)
-    for conv in spec.convs:
-        gamma, beta, mean, variance = (
-            tensors[f"{conv.name}.norm.{part}"] for part in ("weight", "bias", "mean", "var")
-        )
-
-        def norm(
-            y: Floats, stats: Moments = (mean, variance), gamma: Floats = gamma, beta: Floats = beta
-        ) -> Floats:
-            return normalise(y, stats if spec.norm == "support" else moments(y), gamma, beta)
-
-        kernel, bias = tensors[f"{conv.name}.weight"], tensors.get(f"{conv.name}.bias")
-        x = conv_block(x, kernel, bias, conv, spec, norm)
-    weight, bias = tensors["logits.weight"], tensors["logits.bias"]
-    return head_features(x, spec) @ weight.swapaxes(1, 2) + bias[:, None]
+    added = spec.added
+    outputs: dict[str, Floats] = {}  # of the blocks that are added to later ones
+    for conv, block in zip(spec.convs, weights.blocks, strict=True):
+        x = run_block(spec, conv, block, x, outputs.get(conv.add))
+        if conv.name in added:
+            outputs[conv.name] = x
+    return head_features(x, spec) @ weights.logits_weight.swapaxes(1, 2) + weights.logits_bias[:, None]
 
 
 def channels_last(images: Floats) -> Floats:
@@ -50,57 +37,93 @@ def channels_last(images: Floats) -> Floats:
     return np.ascontiguousarray(images.transpose(0, 1, 3, 4, 2))
 
 
-def conv_block(
-    x: Floats,
-    kernel: Floats,
-    bias: Floats | None,
-    conv: ConvSpec,
-    cnn: CnnSpec,
-    norm: Callable[[Floats], Floats],
+def run_block(
+    spec: CnnSpec, conv: ConvSpec, weights: BlockWeights[Floats], x: Floats, addend: Floats | None = None
 ) -> Floats:
     """One block: `[E, N, H, W, C] -> [E, N, H', W', O]`.
 
     Args:
-        kernel, bias: `[E, O, C, k, k]` and `[E, O]`.
-        norm: normalises `[E, N, H, W, O]`; the caller knows with which statistics.
+        addend: the output of the earlier block that is added, if there is one.
     """
-    kernel = kernel.transpose(0, 3, 4, 2, 1)
+    x = before_norm(spec, conv, weights.kernel, weights.bias, x, addend)
+    norm = weights.norm
+    if norm is not None:
+        stats = norm.moments if spec.norm == "support" else moments(x)
+        x = normalise(x, stats, norm.gamma, norm.beta)
+    return after_norm(spec, conv, x, addend)
 
-    def before_norm(part: Floats) -> Floats:
-        part = convolve(part, kernel, conv.stride, conv.padding)
-        if conv.pool and not cnn.norm_first:  # before bias and activation, as in `htgen.cnn.executor`
-            part = _pool(part)
+
+def before_norm(
+    spec: CnnSpec,
+    conv: ConvSpec,
+    kernel: Floats,
+    bias: Floats | None,
+    x: Floats,
+    addend: Floats | None = None,
+) -> Floats:
+    """What a block does up to its norm: `[E, N, H, W, C] -> [E, N, H', W', O]`.
+
+    Args:
+        kernel, bias: `[E, O, C / groups, k, k]` and `[E, O]`.
+    """
+    kernel = kernel.transpose(0, 3, 4, 2, 1)  # [E, k, k, C / groups, O]
+    # Before bias and activation, as in `htgen.cnn.executor`.
+    pools_early = conv.pool and conv.pooling == "max" and addend is None
+
+    def steps(part: Floats, addend: Floats | None = None) -> Floats:
+        part = convolve(part, kernel, conv.stride, conv.padding, conv.groups)
+        if pools_early and not spec.norm_first:
+            part = _pool(part, "max")
         if bias is not None:
             add(part, bias)
-        return part if cnn.norm_first else activate(part, cnn.activation)
+        if spec.norm_first:
+            return part
+        if addend is not None:
+            part += addend
+        part = activate(part, spec.activation_of(conv))
+        return _pool(part, conv.pooling) if conv.pool and not pools_early else part
 
-    x = by_images(before_norm, x, len(x) * conv.conv_size**2 * conv.kernel**2 * conv.in_channels)
-    x = norm(x)
-    if cnn.norm_first:
-        x = activate(x, cnn.activation)
-        return _pool(x) if conv.pool else x
-    return x
+    gathered = len(x) * conv.conv_size**2 * conv.kernel**2 * conv.in_channels
+    return by_images(steps, x, gathered, *([] if addend is None else [addend]))
 
 
-def by_images(run: Callable[[Floats], Floats], x: Floats, numbers: int) -> Floats:
+def after_norm(spec: CnnSpec, conv: ConvSpec, x: Floats, addend: Floats | None = None) -> Floats:
+    """What a block does after its norm: `[E, N, H, W, O] -> [E, N, H', W', O]`."""
+    if not spec.norm_first:
+        return x
+    x = activate(x if addend is None else x + addend, spec.activation_of(conv))
+    return _pool(x, conv.pooling) if conv.pool else x
+
+
+def by_images(run: Callable[..., Floats], x: Floats, numbers: int, *others: Floats) -> Floats:
     """Run some images of `[E, N, ...]` at a time, where each image by itself is as among others.
 
     Args:
         numbers: that are gathered for one image of each episode.
+        others: further arguments `[E, N, ...]`.
     """
     step = max(1, CACHED_NUMBERS // numbers)
-    parts = [run(x[:, start : start + step]) for start in range(0, x.shape[1], step)]
+    slices = (slice(start, start + step) for start in range(0, x.shape[1], step))
+    parts = [run(*(array[:, part] for array in (x, *others))) for part in slices]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def convolve(x: Floats, kernel: Floats, stride: int, padding: int) -> Floats:
-    """`[E, N, H, W, C] * [E, k, k, C, O] -> [E, N, H', W', O]`, as one matrix product per episode."""
+def convolve(x: Floats, kernel: Floats, stride: int, padding: int, groups: int = 1) -> Floats:
+    """`[E, N, H, W, C] * [E, k, k, C / groups, O] -> [E, N, H', W', O]`.
+
+    As one matrix product per episode and group; a depthwise one as a sum over the places of the kernel.
+    """
     episodes, count, height, width, channels = x.shape
     k = kernel.shape[1]
     if padding:
         padded = np.zeros((episodes, count, height + 2 * padding, width + 2 * padding, channels), x.dtype)
         padded[:, :, padding:-padding, padding:-padding] = x
         x = padded
+    if groups > 1 and groups == channels == kernel.shape[4]:
+        return _convolve_depthwise(x, kernel, stride)
+    if groups > 1:
+        parts = zip(np.split(x, groups, axis=4), np.split(kernel, groups, axis=4), strict=True)
+        return np.concatenate([convolve(part, own, stride, 0) for part, own in parts], axis=4)
     x = np.ascontiguousarray(x)
     rows, columns = (x.shape[2] - k) // stride + 1, (x.shape[3] - k) // stride + 1
     episode, image, row, column, channel = x.strides
@@ -120,8 +143,24 @@ def convolve(x: Floats, kernel: Floats, stride: int, padding: int) -> Floats:
     return out.reshape(episodes, count, rows, columns, -1)
 
 
+def _convolve_depthwise(x: Floats, kernel: Floats, stride: int) -> Floats:
+    """`[E, N, H, W, C] * [E, k, k, 1, C] -> [E, N, H', W', C]`, without padding."""
+    k = kernel.shape[1]
+    rows, columns = (x.shape[2] - k) // stride + 1, (x.shape[3] - k) // stride + 1
+    out = np.zeros((*x.shape[:2], rows, columns, x.shape[4]), x.dtype)
+    for i in range(k):
+        for j in range(k):
+            window = x[:, :, i : i + stride * rows : stride, j : j + stride * columns : stride]
+            out += window * kernel[:, None, None, i, j]
+    return out
+
+
 def activate(x: Floats, activation: Activation) -> Floats:
     """The CNN's nonlinearity."""
+    if activation == "none":
+        return x
+    if activation == "relu6":
+        return np.clip(x, 0, 6)
     return np.maximum(x, 0 if activation == "relu" else x * LEAKY_SLOPE)
 
 
@@ -132,20 +171,19 @@ def add(x: Floats, bias: Floats) -> Floats:
     return x
 
 
-def moments(x: Floats) -> Moments:
+def moments(x: Floats) -> Moments[Floats]:
     """Per-channel mean and (biased) variance over images and positions: `[E, N, H, W, C] -> [E, C]`."""
     mean = global_average(x).mean(axis=1)
     centred = _rows(x) - _spread(mean, x)
     centred *= centred
-    return mean, global_average(centred.reshape(x.shape)).mean(axis=1)
+    return Moments(mean, global_average(centred.reshape(x.shape)).mean(axis=1))
 
 
-def normalise(x: Floats, stats: Moments, gamma: Floats, beta: Floats) -> Floats:
+def normalise(x: Floats, stats: Moments[Floats], gamma: Floats, beta: Floats) -> Floats:
     """Batch normalisation with given statistics; gamma and beta are `[E, C]`."""
-    mean, variance = stats
-    scale = gamma / np.sqrt(variance + NORM_EPSILON)
+    scale = gamma / np.sqrt(stats.variance + NORM_EPSILON)
     out = _rows(x) * _spread(scale, x)
-    out += _spread(beta - mean * scale, x)
+    out += _spread(beta - stats.mean * scale, x)
     return out.reshape(x.shape)
 
 
@@ -173,9 +211,13 @@ def softmax(logits: Floats) -> Floats:
     return exponentials
 
 
-def _pool(x: Floats) -> Floats:
-    """2x2 max-pool; an odd last row or column is dropped."""
+def _pool(x: Floats, pooling: Pooling) -> Floats:
+    """2x2 pool; an odd last row or column is dropped."""
     rows, columns = (side // 2 * 2 for side in x.shape[2:4])
+    if pooling == "average":
+        x = x[:, :, 0:rows:2, :columns] + x[:, :, 1:rows:2, :columns]
+        x = x[:, :, :, 0::2] + x[:, :, :, 1::2]
+        return x * np.float32(0.25)
     x = np.maximum(x[:, :, 0:rows:2, :columns], x[:, :, 1:rows:2, :columns])
     return np.maximum(x[:, :, :, 0::2], x[:, :, :, 1::2])
 

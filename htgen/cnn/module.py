@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from htgen.arrays import Floats
-from htgen.cnn.batch_norm import moments, normalise
 from htgen.cnn.bundle import Bundle, Prediction, to_predictions
-from htgen.cnn.executor import conv_block, head_features
+from htgen.cnn.executor import head_features, last_activations
 from htgen.cnn.executor_numpy import softmax
-from htgen.cnn.spec import ConvSpec
-from htgen.cnn.weights import ConvWeights, Moments
+from htgen.cnn.weights import BlockWeights, CnnWeights
 from htgen.images.inputs import ImageLike, batches, prepare_images
 
 
@@ -32,13 +30,14 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    """Weights of one convolutional block: kernel `[O, C, k, k]`, bias `[O]` or none, norm."""
+    """Weights of one convolutional block: kernel `[O, C / groups, k, k]`, bias `[O]` if any, norm if any."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, norm: Norm) -> None:
+    def __init__(self, weights: BlockWeights[Tensor]) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight)
-        self.bias = None if bias is None else nn.Parameter(bias)
-        self.norm = norm
+        norm = weights.norm
+        self.weight = nn.Parameter(weights.kernel)
+        self.bias = None if weights.bias is None else nn.Parameter(weights.bias)
+        self.norm = None if norm is None else Norm(*norm.values())
 
 
 class GeneratedCNN(nn.Module):
@@ -63,36 +62,20 @@ class GeneratedCNN(nn.Module):
         self.spec = bundle.spec
         self.classes = bundle.classes
         self.preprocessing = bundle.preprocessing
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in bundle.tensors.items()}
-        for conv in bundle.spec.convs:
-            norm = Norm(*(tensors[f"{conv.name}.norm.{part}"] for part in ("weight", "bias", "mean", "var")))
-            block = Block(tensors[f"{conv.name}.weight"], tensors.get(f"{conv.name}.bias"), norm)
-            self.add_module(conv.name, block)
+        weights = bundle.weights.map(lambda array: torch.from_numpy(array.copy()))
+        for conv, block in zip(bundle.spec.convs, weights.blocks, strict=True):
+            self.add_module(conv.name, Block(block))
         self.logits = nn.Linear(bundle.spec.feature_count, len(bundle.classes))
-        self.logits.weight = nn.Parameter(tensors["logits.weight"])
-        self.logits.bias = nn.Parameter(tensors["logits.bias"])
+        self.logits.weight = nn.Parameter(weights.logits_weight)
+        self.logits.bias = nn.Parameter(weights.logits_bias)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         """Prepared images `[N, C, H, W]`, -1..1 -> logits `[N, classes]`."""
-        x = x[:, None]  # [N, E = 1, C, H, W]
-        for conv in self.spec.convs:
-            x = self._block(x, conv)
+        tensors = dict(self.named_parameters()) | dict(self.named_buffers())
+        weights = CnnWeights.from_tensors(self.spec, tensors).map(lambda tensor: tensor[None])
+        x = last_activations(self.spec, weights.blocks, x[:, None])  # [N, E = 1, C, H, W]
         return self.logits(head_features(x, self.spec)[0])
-
-    def _block(self, x: Tensor, conv: ConvSpec) -> Tensor:
-        block = self.get_submodule(conv.name)
-        assert isinstance(block, Block)
-        norm = block.norm
-        bias = None if block.bias is None else block.bias[None]
-        gamma, beta = norm.weight[None], norm.bias[None]
-        weights = ConvWeights(block.weight[None], bias, gamma, beta, gamma, beta)
-        frozen = Moments(norm.mean[None], norm.var[None])
-
-        def normalise_with_its_statistics(y: Tensor) -> Tensor:
-            return normalise(y, frozen if self.spec.norm == "support" else moments(y), gamma, beta)
-
-        return conv_block(x, weights, conv, self.spec, normalise_with_its_statistics)
 
     @torch.no_grad()
     def predict(self, images: Sequence[ImageLike]) -> list[Prediction]:

@@ -1,20 +1,19 @@
 """The shapes of CNN that a generator can write, by name. No torch here.
 
-A shape is a function from the model section of a config to the description of a CNN. A new one is one
-function, entered in `SHAPES`; its name is then a value of `model.cnn.shape` (see docs/extending.md).
+A shape is a function from the section `model.cnn` and the size of images to the description of a CNN. A new
+one is one function, entered in `SHAPES`; its name is then a value of `model.cnn.shape`
+(see docs/explanation/extending.md).
 """
 
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from htgen.cnn.spec import Activation, CnnSpec, ConvSpec, Norm
+from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.schema import Count, Faults, Section, ascending
-
-if TYPE_CHECKING:
-    from htgen.config.model import ModelConfig
 
 
 def _known_shape(name: str) -> str:
@@ -60,106 +59,64 @@ class CnnConfig(Section):
         return {"pools": (1, 2, 3, 4) if values.pop("last_pool") else (1, 2, 3), **values}
 
 
-def maxpool_spec(
-    *,
-    image_size: int,
-    image_channels: int,
-    channels: int,
-    activation: Activation,
-    norm: Norm,
-    pools: Collection[int] = (1, 2, 3, 4),
-    kernel: int = 3,
-    blocks: int = 4,
-    norm_first: bool = False,
-) -> CnnSpec:
-    """The paper's CNN: blocks of `same` conv, activation, 2x2 max-pool and norm; flattened features.
+Shape = Callable[[CnnConfig, int, int], CnnSpec]
+"""Describes a CNN, given the section `model.cnn`, the side of its images in pixels and their channels.
+Settings that it cannot follow are `Faults`, with their key paths in `model`."""
 
-    Args:
-        pools: which blocks pool, from 1. Without the last pool a 28x28 image keeps 3x3 positions for the
-            logits layer instead of 1x1: more weights there, no more work in the convolutions.
+
+def maxpool_4_layer(cnn: CnnConfig, image_size: int, image_channels: int) -> CnnSpec:
+    """The paper's: blocks of `same` conv, activation, 2x2 max-pool and norm; flattened features.
+
+    Without the last pool a 28x28 image keeps 3x3 positions for the logits layer instead of 1x1: more weights
+    there, no more work in the convolutions.
     """
-    convs = []
-    size, in_channels = image_size, image_channels
-    for index in range(blocks):
-        pool = index + 1 in pools
-        out_size = size // 2 if pool else size
-        convs.append(
-            ConvSpec(f"conv{index + 1}", in_channels, channels, kernel, 1, True, pool, size, out_size)
-        )
-        size, in_channels = out_size, channels
-    return CnnSpec(image_size, image_channels, tuple(convs), activation, norm, "flatten", norm_first)
-
-
-def strided_spec(
-    *,
-    image_size: int,
-    image_channels: int,
-    channels: int,
-    activation: Activation,
-    norm: Norm,
-    blocks: int,
-    kernel: int = 3,
-    stride: int = 2,
-    norm_first: bool = False,
-) -> CnnSpec:
-    """The reference's `3-layer` and `4-layer` CNNs: strided `valid` convs, global average pooling."""
-    convs = []
-    size, in_channels = image_size, image_channels
-    for index in range(blocks):
-        out_size = (size - kernel) // stride + 1
-        convs.append(
-            ConvSpec(f"conv{index + 1}", in_channels, channels, kernel, stride, False, False, size, out_size)
-        )
-        size, in_channels = out_size, channels
-    return CnnSpec(image_size, image_channels, tuple(convs), activation, norm, "average", norm_first)
-
-
-Shape = Callable[["ModelConfig"], CnnSpec]
-"""Describes a CNN. Settings that it cannot follow are `Faults`, with their key paths in `model`."""
-
-
-def cnn_spec(config: "ModelConfig") -> CnnSpec:
-    """The description of the CNN that a generator of this config writes."""
-    return SHAPES[config.cnn.shape](config)
-
-
-def maxpool_4_layer(config: "ModelConfig") -> CnnSpec:
-    """The paper's."""
-    cnn = config.cnn
     if cnn.stride not in (None, 1):
         raise Faults(("cnn.stride", "maxpool-4-layer has stride 1; leave it out"))
-    return maxpool_spec(
-        image_size=config.image_size,
-        image_channels=config.image_channels,
-        channels=cnn.channels,
-        activation=cnn.activation,
-        norm=cnn.norm,
-        pools=cnn.pools,
-        kernel=cnn.kernel,
-        norm_first=cnn.norm_first,
-    )
+    convs = _chain(cnn, image_size, image_channels, 4, stride=1, same_padding=True, pools=cnn.pools)
+    return CnnSpec(image_size, image_channels, convs, cnn.activation, cnn.norm, "flatten", cnn.norm_first)
 
 
-def strided(config: "ModelConfig", blocks: int) -> CnnSpec:
-    """Strided convolutions and global average pooling."""
-    cnn = config.cnn
+def strided(cnn: CnnConfig, image_size: int, image_channels: int, blocks: int) -> CnnSpec:
+    """The reference's `3-layer` and `4-layer` CNNs: strided `valid` convs, global average pooling."""
     if cnn.pools != (1, 2, 3, 4):
         raise Faults(("cnn.pools", "only maxpool-4-layer has pools"))
-    return strided_spec(
-        image_size=config.image_size,
-        image_channels=config.image_channels,
-        channels=cnn.channels,
-        activation=cnn.activation,
-        norm=cnn.norm,
-        blocks=blocks,
-        kernel=cnn.kernel,
-        stride=cnn.stride or 2,
-        norm_first=cnn.norm_first,
-    )
+    stride = cnn.stride or 2
+    convs = _chain(cnn, image_size, image_channels, blocks, stride=stride, same_padding=False, pools=())
+    return CnnSpec(image_size, image_channels, convs, cnn.activation, cnn.norm, "average", cnn.norm_first)
+
+
+def _chain(
+    cnn: CnnConfig,
+    image_size: int,
+    image_channels: int,
+    blocks: int,
+    *,
+    stride: int,
+    same_padding: bool,
+    pools: tuple[int, ...],
+) -> tuple[ConvSpec, ...]:
+    """Blocks of the same channels and kernels, `conv1` and on; those in `pools` pool."""
+    convs: list[ConvSpec] = []
+    size, channels = image_size, image_channels
+    for number in range(1, blocks + 1):
+        conv = ConvSpec(
+            name=f"conv{number}",
+            in_channels=channels,
+            out_channels=cnn.channels,
+            kernel=cnn.kernel,
+            stride=stride,
+            same_padding=same_padding,
+            pool=number in pools,
+            in_size=size,
+            out_size=0,  # follows from the others
+        )
+        convs.append(conv.at_size(size))
+        size, channels = convs[-1].out_size, cnn.channels
+    return tuple(convs)
 
 
 SHAPES: dict[str, Shape] = {
     "maxpool-4-layer": maxpool_4_layer,
-    "3-layer": lambda config: strided(config, 3),
-    "4-layer": lambda config: strided(config, 4),
+    "3-layer": partial(strided, blocks=3),
+    "4-layer": partial(strided, blocks=4),
 }

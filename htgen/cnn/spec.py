@@ -1,18 +1,29 @@
-"""What a generated CNN looks like: the names and shapes of its layers. No torch here.
+"""What a CNN looks like: the names and shapes of its layers. No torch here.
 
-This description is the contract between the weight decoder, the executor and the exported file.
+This description is the contract between the weight decoder, the executors and the exported file. Fields with
+a default are left out of files that do not use them.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from htgen.errors import ModelError
 
-Activation = Literal["relu", "lrelu"]
+Activation = Literal["none", "relu", "relu6", "lrelu"]
 
 Norm = Literal["support", "batch"]
+
+Pooling = Literal["max", "average"]
+
+Step = Literal["conv", "bias", "add", "activation", "pool", "norm"]
+
+ORDER: tuple[Step, ...] = ("conv", "bias", "add", "activation", "pool", "norm")
+"""What a block does, unless its CNN has `norm_first`."""
+
+NORM_FIRST: tuple[Step, ...] = ("conv", "bias", "norm", "add", "activation", "pool")
+"""What a block does in a CNN with `norm_first`."""
 
 LEAKY_SLOPE = 0.01
 """Slope of the CNN's leaky ReLU in the reference system."""
@@ -20,18 +31,26 @@ LEAKY_SLOPE = 0.01
 NORM_EPSILON = 1e-3
 """Added to variances. Large enough that a channel that is silent on the support set stays quiet."""
 
+_ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One convolutional block: conv, activation, 2x2 max-pool (if any) and norm.
+    """One convolutional block: a convolution and what follows it; `CnnSpec.order` says in which order.
 
     Attributes:
         name: prefix of its tensors in files, e.g. `conv1`.
-        pool: whether a 2x2 max-pool follows the activation.
-        same_padding: zero padding that keeps the size at stride 1; otherwise none.
-        out_size: side of its output in pixels.
+        pool: whether there is a 2x2 pool; an odd last row or column is dropped.
+        same_padding: zero padding of half the kernel on each side; otherwise none.
+        in_size, out_size: sides of its input and output in pixels.
+        bias: whether the convolution has a bias. Files say so by their tensors.
+        groups: of input channels; each has its own output channels. As many as channels: depthwise.
+        activation: None for the CNN's.
+        norm: whether there is a norm. Without one its scale and shift are part of kernel and bias.
+        pooling: what the pool takes of four pixels.
+        add: name of the earlier block whose output is added (a residual connection); empty for none.
     """
 
     name: str
@@ -43,6 +62,12 @@ class ConvSpec:
     pool: bool
     in_size: int
     out_size: int
+    bias: bool = False
+    groups: int = 1
+    activation: Activation | None = None
+    norm: bool = True
+    pooling: Pooling = "max"
+    add: str = ""
 
     @property
     def padding(self) -> int:
@@ -54,6 +79,30 @@ class ConvSpec:
         """Side of the convolution's output, before pooling."""
         return (self.in_size + 2 * self.padding - self.kernel) // self.stride + 1
 
+    @property
+    def pooled_size(self) -> int:
+        """Side of the block's output, as it follows from the other sizes."""
+        return self.conv_size // 2 if self.pool else self.conv_size
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int]:
+        """`[O, C / groups, k, k]`."""
+        return self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the convolution, for one image."""
+        outputs, inputs, *_ = self.kernel_shape
+        return self.conv_size**2 * self.kernel**2 * inputs * outputs
+
+    def at_size(self, in_size: int) -> "ConvSpec":
+        """The same block for images of another side in pixels."""
+        conv = replace(self, in_size=in_size)
+        return replace(conv, out_size=conv.pooled_size)
+
+
+_DEFAULTS = {field.name: field.default for field in fields(ConvSpec)[9:]}
+
 
 @dataclass(frozen=True)
 class CnnSpec:
@@ -62,7 +111,7 @@ class CnnSpec:
     Attributes:
         image_size, image_channels: the input `[image_channels, image_size, image_size]`.
         convs: the convolutional blocks in order.
-        activation: `relu`, or `lrelu` with slope 0.01.
+        activation: `none`, `relu`, `relu6` (at most 6), or `lrelu` with slope 0.01.
         norm: `support` = mean and variance of the support set, also for queries and kept in exported
             files; `batch` = those of the batch at hand, always (the reference; transductive).
         head: `flatten` or `average` (global average pooling) before the logits layer.
@@ -83,42 +132,91 @@ class CnnSpec:
         last = self.convs[-1]
         return last.out_channels * (last.out_size**2 if self.head == "flatten" else 1)
 
-    def parameter_count(self, way: int) -> int:
-        """Numbers in the generated CNN, norm scale and shift included, norm statistics not."""
-        convs = sum(c.out_channels * (c.in_channels * c.kernel**2 + 2) for c in self.convs)
-        return convs + way * (self.feature_count + 1)
-
     @property
     def largest_activation(self) -> int:
         """Numbers in the largest output of a convolution, for one image."""
         return max(conv.conv_size**2 * conv.out_channels for conv in self.convs)
 
+    @property
+    def order(self) -> tuple[Step, ...]:
+        """All that a block can do, in order. The sum of a residual connection is taken before the
+        activation, and so before any pool."""
+        return NORM_FIRST if self.norm_first else ORDER
+
+    def steps(self, conv: ConvSpec) -> tuple[Step, ...]:
+        """What one of its blocks does, in order."""
+        left_out = {
+            "bias": not conv.bias,
+            "add": not conv.add,
+            "activation": self.activation_of(conv) == "none",
+            "pool": not conv.pool,
+            "norm": not conv.norm,
+        }
+        return tuple(step for step in self.order if not left_out.get(step))
+
+    def activation_of(self, conv: ConvSpec) -> Activation:
+        """A block's own activation, or the CNN's."""
+        return self.activation if conv.activation is None else conv.activation
+
+    @property
+    def added(self) -> frozenset[str]:
+        """Names of the blocks whose output is added to that of a later one."""
+        return frozenset(conv.add for conv in self.convs if conv.add)
+
     def multiply_adds(self, way: int) -> int:
         """Multiply-adds of convolutions and logits layer for one image."""
-        convs = sum(c.conv_size**2 * c.kernel**2 * c.in_channels * c.out_channels for c in self.convs)
-        return convs + way * self.feature_count
+        return sum(conv.multiply_adds for conv in self.convs) + way * self.feature_count
+
+    def at_size(self, image_size: int) -> "CnnSpec":
+        """The CNN of the same weights for images of another side in pixels.
+
+        Raises:
+            ModelError: images of that size do not survive it, or its logits layer reads another number of
+                features then.
+        """
+        convs, size = [], image_size
+        for conv in self.convs:
+            convs.append(conv.at_size(size))
+            size = convs[-1].out_size
+        spec = replace(self, image_size=image_size, convs=tuple(convs))
+        if [*spec.faults()] or spec.feature_count != self.feature_count:
+            raise ModelError(
+                f"this CNN's weights are not for images of {image_size} x {image_size} pixels",
+                f"images of {self.image_size} x {self.image_size} pixels",
+            )
+        return spec
 
     def faults(self) -> Iterator[str]:
         """What is impossible in the description, one sentence each; it may come from a foreign file."""
         if not self.convs:
             yield "there are no convolutions"
-        if self.activation not in get_args(Activation) or self.norm not in get_args(Norm):
+        if self.activation not in _ACTIVATIONS or self.norm not in get_args(Norm):
             yield f"unknown activation '{self.activation}' or norm '{self.norm}'"
         if self.head not in ("flatten", "average"):
             yield f"unknown head '{self.head}'"
+        if type(self.norm_first) is not bool or not type(self.image_size) is type(self.image_channels) is int:
+            yield "norm_first must be true or false, and sizes of images whole numbers"
         names = [conv.name for conv in self.convs]
         if len({*names, "logits"}) <= len(names) or not all(map(_NAME.fullmatch, names)):
             yield "names of layers must be different words, and none 'logits'"
         size, channels = self.image_size, self.image_channels
+        outputs: dict[str, tuple[int, int]] = {}  # side and channels of each block's output
         for conv in self.convs:
-            out = (conv.conv_size // 2 if conv.pool else conv.conv_size) if conv.stride > 0 else 0
-            if (conv.in_size, conv.in_channels, conv.out_size) != (size, channels, out) or out < 1:
-                yield f"{conv.name} does not fit the layer before it, or its own sizes"
-            size, channels = conv.out_size, conv.out_channels
+            yield from _faults_of(conv, size, channels, outputs)
+            size, channels = outputs[conv.name] = conv.out_size, conv.out_channels
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers, for metadata of files."""
-        return asdict(self)
+        """Plain containers, for metadata of files. Biases are left to the tensors
+        (`htgen.cnn.weights.with_biases`)."""
+        convs = [
+            {
+                key: value
+                for key, value in asdict(conv).items()
+                if key != "bias" and (key not in _DEFAULTS or value != _DEFAULTS[key])
+            }
+            for conv in self.convs
+        ]
+        return {**asdict(self), "convs": convs}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "CnnSpec":
@@ -131,3 +229,29 @@ class CnnSpec:
             return cls(**{**fields, "convs": tuple(ConvSpec(**conv) for conv in fields["convs"])})
         except (KeyError, TypeError) as error:
             raise ModelError(f"the CNN description is not one that this version reads ({error})") from error
+
+
+def _faults_of(
+    conv: ConvSpec, size: int, channels: int, earlier: dict[str, tuple[int, int]]
+) -> Iterator[str]:
+    """What is impossible in one block.
+
+    Args:
+        size, channels: of what it reads.
+        earlier: side and channels of the outputs of the blocks before it, by name.
+    """
+    sizes = (conv.in_channels, conv.out_channels, conv.kernel, conv.stride, conv.out_size, conv.groups)
+    if any(type(number) is not int or number < 1 for number in sizes):
+        yield f"{conv.name} does not fit the layer before it, or its own sizes"
+        return
+    if any(type(switch) is not bool for switch in (conv.same_padding, conv.pool, conv.bias, conv.norm)):
+        yield f"same_padding, pool, bias and norm of {conv.name} must be true or false"
+        return
+    if (conv.in_size, conv.in_channels, conv.out_size) != (size, channels, conv.pooled_size):
+        yield f"{conv.name} does not fit the layer before it, or its own sizes"
+    if conv.in_channels % conv.groups or conv.out_channels % conv.groups:
+        yield f"{conv.name} has channels that {conv.groups} groups cannot share"
+    if conv.activation not in (None, *_ACTIVATIONS) or conv.pooling not in get_args(Pooling):
+        yield f"unknown activation '{conv.activation}' or pooling '{conv.pooling}' of {conv.name}"
+    if conv.add != "" and earlier.get(conv.add) != (conv.conv_size, conv.out_channels):
+        yield f"{conv.name} adds '{conv.add}', which is no earlier block with an output of its size"

@@ -1,45 +1,156 @@
-"""The weights of generated CNNs, by layer."""
+"""The weights of CNNs by layer, and their names in files. For tensors and arrays. No torch here.
 
-from dataclasses import dataclass
+Shapes are those of E CNNs, one for each episode. Those of a single CNN, as in files, are the same without E.
+"""
 
-from torch import Tensor
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
+from htgen.cnn.spec import CnnSpec, ConvSpec
 
-@dataclass(frozen=True)
-class ConvWeights:
-    """Weights of one block for E episodes: kernel `[E, O, C, k, k]`; bias, gamma, beta `[E, O]`.
-
-    Support and query images have norm parameters of their own only if the config says so.
-    """
-
-    kernel: Tensor
-    bias: Tensor | None
-    gamma: Tensor
-    beta: Tensor
-    query_gamma: Tensor
-    query_beta: Tensor
+Array = TypeVar("Array")
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(Generic[Array]):
     """Mean and variance `[E, C]` of a block's output, before normalisation."""
 
-    mean: Tensor
-    variance: Tensor
+    mean: Array
+    variance: Array
 
 
 @dataclass(frozen=True)
-class GeneratedWeights:
-    """The CNNs of E episodes.
+class Affine(Generic[Array]):
+    """Scale and shift `[E, C]` of a norm."""
+
+    gamma: Array
+    beta: Array
+
+
+@dataclass(frozen=True)
+class Norm(Generic[Array]):
+    """A norm: scale, shift, and the support set's mean and variance, `[E, C]` each."""
+
+    gamma: Array
+    beta: Array
+    mean: Array
+    variance: Array
+
+    @property
+    def moments(self) -> Moments[Array]:
+        """Mean and variance alone."""
+        return Moments(self.mean, self.variance)
+
+    def values(self) -> Iterator[Array]:
+        """All four."""
+        yield from (self.gamma, self.beta, self.mean, self.variance)
+
+
+@dataclass(frozen=True)
+class BlockWeights(Generic[Array]):
+    """Weights of a block: kernel `[E, O, C / groups, k, k]`, bias `[E, O]` if any, norm if any."""
+
+    kernel: Array
+    bias: Array | None
+    norm: Norm[Array] | None
+
+    def map(self, change: Callable[[Array], Other]) -> "BlockWeights[Other]":
+        """The same with every tensor changed."""
+        bias = None if self.bias is None else change(self.bias)
+        norm = None if self.norm is None else Norm(*map(change, self.norm.values()))
+        return BlockWeights(change(self.kernel), bias, norm)
+
+    def values(self) -> Iterator[Array]:
+        """All that there are."""
+        yield self.kernel
+        if self.bias is not None:
+            yield self.bias
+        if self.norm is not None:
+            yield from self.norm.values()
+
+
+@dataclass(frozen=True)
+class WrittenBlock(Generic[Array]):
+    """Weights of a block before the statistics of its support set are known.
 
     Attributes:
-        convs: weights of each block.
-        stats: support-set statistics of each block, for `normalise`.
-        logits_weight: `[E, n, F]`.
-        logits_bias: `[E, n]`.
+        kernel, bias: as in `BlockWeights`.
+        support: of the norm of support images.
+        query: of the norm of query images, if that is another one. It is the finished CNN's.
     """
 
-    convs: list[ConvWeights]
-    stats: list[Moments]
-    logits_weight: Tensor
-    logits_bias: Tensor
+    kernel: Array
+    bias: Array | None
+    support: Affine[Array]
+    query: Affine[Array] | None = None
+
+    def finished(self, stats: Moments[Array]) -> BlockWeights[Array]:
+        """The block as it is executed and saved."""
+        affine = self.support if self.query is None else self.query
+        norm = Norm(affine.gamma, affine.beta, stats.mean, stats.variance)
+        return BlockWeights(self.kernel, self.bias, norm)
+
+
+@dataclass(frozen=True)
+class CnnWeights(Generic[Array]):
+    """Whole CNNs: blocks in the order of `CnnSpec.convs`, logits weight `[E, n, F]` and bias `[E, n]`."""
+
+    blocks: tuple[BlockWeights[Array], ...]
+    logits_weight: Array
+    logits_bias: Array
+
+    def map(self, change: Callable[[Array], Other]) -> "CnnWeights[Other]":
+        """The same with every tensor changed."""
+        blocks = tuple(block.map(change) for block in self.blocks)
+        return CnnWeights(blocks, change(self.logits_weight), change(self.logits_bias))
+
+    def values(self) -> Iterator[Array]:
+        """All tensors."""
+        for block in self.blocks:
+            yield from block.values()
+        yield from (self.logits_weight, self.logits_bias)
+
+    def to_tensors(self, spec: CnnSpec) -> dict[str, Array]:
+        """The tensors by their names in files."""
+        return dict(zip(tensor_names(spec).values(), self.values(), strict=True))
+
+    @staticmethod
+    def from_tensors(spec: CnnSpec, tensors: Mapping[str, Array]) -> "CnnWeights[Array]":
+        """The inverse of `to_tensors`.
+
+        Raises:
+            KeyError: a tensor is missing.
+        """
+        return tensor_names(spec).map(lambda name: tensors[name])
+
+
+def tensor_names(spec: CnnSpec) -> CnnWeights[str]:
+    """The names that tensors have in files, each in its place."""
+    return CnnWeights(tuple(map(_names_of, spec.convs)), "logits.weight", "logits.bias")
+
+
+def _names_of(conv: ConvSpec) -> BlockWeights[str]:
+    norm = Norm(*(f"{conv.name}.norm.{part}" for part in ("weight", "bias", "mean", "var")))
+    bias = f"{conv.name}.bias" if conv.bias else None
+    return BlockWeights(f"{conv.name}.weight", bias, norm if conv.norm else None)
+
+
+def tensor_shapes(spec: CnnSpec, classes: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of one CNN."""
+    logits = (classes, spec.feature_count)
+    return CnnWeights(tuple(map(_shapes_of, spec.convs)), logits, (classes,)).to_tensors(spec)
+
+
+def _shapes_of(conv: ConvSpec) -> BlockWeights[tuple[int, ...]]:
+    outputs: tuple[int, ...] = (conv.out_channels,)
+    bias = outputs if conv.bias else None
+    return BlockWeights(conv.kernel_shape, bias, Norm(*[outputs] * 4) if conv.norm else None)
+
+
+def with_biases(spec: CnnSpec, tensors: Collection[str]) -> CnnSpec:
+    """The description with the biases that tensors of these names have."""
+    names = (_names_of(replace(conv, bias=True)).bias for conv in spec.convs)
+    convs = (replace(conv, bias=name in tensors) for conv, name in zip(spec.convs, names, strict=True))
+    return replace(spec, convs=tuple(convs))

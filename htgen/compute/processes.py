@@ -191,7 +191,8 @@ def join(device: str) -> tuple[Processes, str]:
         store, _, _ = next(rendezvous("env://", timeout=TIMEOUT))
         if environment.get("GROUP_WORLD_SIZE") == "1":
             # torchrun keeps its store over restarts, and with it the addresses of processes that are
-            # gone. On several machines the counts may differ: docs/scaling.md says what helps there.
+            # gone. On several machines the counts may differ; docs/explanation/several-processes.md says what
+            # helps there.
             start = f"start {environment.get('TORCHELASTIC_RESTART_COUNT')}"
             store = dist.PrefixStore(start, store)  # type: ignore[attr-defined]
         dist.init_process_group(

@@ -1,10 +1,12 @@
 """The generator and the CNN that it writes: section `model` of the config. No torch here."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from htgen.cnn.shapes import CnnConfig, cnn_spec
+from htgen.cnn.shapes import SHAPES, CnnConfig
+from htgen.cnn.spec import CnnSpec
 from htgen.schema import Count, Faults, Natural, Positive, Section, refuse
 
 
@@ -98,6 +100,11 @@ class WeightsConfig(Section):
     learned_layers: int = 0
     """The first N convolutions (last N when negative) are learned, without bias, instead of generated."""
 
+    def learns(self, index: int, count: int) -> bool:
+        """Whether block `index` of `count` is learned instead of generated."""
+        learned = self.learned_layers
+        return index < learned or index >= count - max(0, -learned)
+
 
 class ModelConfig(Section):
     """The generator and the CNN that it writes."""
@@ -151,6 +158,13 @@ class ModelConfig(Section):
         except Faults as found:
             faults += found.pairs
         else:
+            for conv in convs:
+                if conv.groups > 1 or conv.add or not conv.norm:
+                    reason = (
+                        f"{conv.name} of {self.cnn.shape} has groups, adds a block or has no norm, which no "
+                        "generator writes"
+                    )
+                    faults.append(("cnn.shape", reason))
             if abs(self.weights.learned_layers) > len(convs):
                 faults.append(("weights.learned_layers", f"the CNN has {len(convs)} convolutions"))
             if min(conv.out_size for conv in convs) < 1:
@@ -158,3 +172,13 @@ class ModelConfig(Section):
                 faults.append(("image_size", f"{self.image_size} pixels do not survive {blocks}"))
         refuse(faults)
         return self
+
+
+def cnn_spec(config: ModelConfig) -> CnnSpec:
+    """The description of the CNN that a generator of this config writes."""
+    spec = SHAPES[config.cnn.shape](config.cnn, config.image_size, config.image_channels)
+    if not config.weights.generate_bias:
+        return spec
+    biases = (not config.weights.learns(index, len(spec.convs)) for index in range(len(spec.convs)))
+    convs = (replace(conv, bias=bias) for conv, bias in zip(spec.convs, biases, strict=True))
+    return replace(spec, convs=tuple(convs))

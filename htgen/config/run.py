@@ -10,9 +10,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from htgen.cnn.shapes import cnn_spec
 from htgen.config.data import AugmentConfig, DataConfig, EpisodeConfig, ValidationAugmentConfig
-from htgen.config.model import ModelConfig
+from htgen.config.model import ModelConfig, cnn_spec
 from htgen.schema import Count, Fraction, Natural, Positive, Section, refuse
 
 

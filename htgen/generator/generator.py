@@ -5,6 +5,7 @@ The public way to generate; the command line uses nothing else. NumPy does it: t
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.executor_numpy import run, softmax
+from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.errors import DataError, ModelError
 from htgen.generator.file import GeneratorFile, check
@@ -157,12 +159,12 @@ class Generator:
     def generate_bundle(self, support: "Support") -> Bundle:
         """Write a CNN, as it is saved to a file."""
         counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
-        tensors = self._write(support.images[None], support.labels[None], support)
+        weights = self._write(support.images[None], support.labels[None], support)
         return Bundle(
             self.model.spec,
             support.classes,
             self.preprocessing,
-            {name: tensor[0].copy() for name, tensor in tensors.items()},
+            weights.map(lambda tensor: tensor[0].copy()).to_tensors(self.model.spec),
             {"name": self.name, "sha256": self.sha256},
             counts,
         )
@@ -210,15 +212,14 @@ class Generator:
         logits = self.generate_bundle(support).logits(support.images[labeled])
         return look_alikes(support.labels[labeled], softmax(logits), support.classes)
 
-    def _write(self, images: Floats, labels: Integers, support: "Support") -> dict[str, Floats]:
-        """CNNs of E choices of its images, `[E, S, C, H, W]` and `[E, S]`: tensors `[E, ...]`."""
+    def _write(self, images: Floats, labels: Integers, support: "Support") -> CnnWeights[Floats]:
+        """CNNs of E choices of its images, `[E, S, C, H, W]` and `[E, S]`."""
         slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
-        tensors = self.model.generate(images, labels, slots)
+        weights = self.model.generate(images, labels, slots)
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)
-        for name in ("logits.weight", "logits.bias"):
-            tensors[name] /= temperature
-        return tensors
+        weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
+        return replace(weights, logits_weight=weight, logits_bias=bias)
 
 
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:

@@ -2,7 +2,7 @@
 
 An allocation says how many slices a layer is written in, how long a slice is, and how the slices
 become weights: by methods and indices that tensors and NumPy arrays share. A new one is one class here,
-entered in `ALLOCATIONS`, and its name in the config (see docs/extending.md).
+entered in `ALLOCATIONS`, and its name in the config (see docs/explanation/extending.md).
 """
 
 from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.cnn.batch_norm import batch_norm
-from htgen.cnn.layout import as_batch, episodes_side_by_side
+from htgen.cnn.layout import layout_for
 from htgen.config.model import ModelConfig
 from htgen.hypertransformer.plan import ConvSize, local_convs, local_width
 
@@ -47,13 +47,12 @@ class SharedFeatures(nn.Module):
 
     def forward(self, images: Tensor, ignore: Tensor | None) -> Tensor:
         """`ignore` `[E, S]` is True for images that do not count in norms."""
-        counts = images.shape[:2]
-        x = as_batch(images)
+        counts, layout = images.shape[:2], layout_for(images.device)
+        x = layout.as_batch(images)
         for index, conv in enumerate(self.convs):
             x = F.relu(conv(x))
-            if index == 0 and not episodes_side_by_side(x.device):
-                # Of a single channel no one can tell whether it is last; what comes after wants to know.
-                x = x.contiguous(memory_format=torch.channels_last)
+            if index == 0:
+                x = layout.convolved_batch(x)
             if self.norms:
                 x = self.norms[index](x.unflatten(0, counts), ignore).flatten(0, 1)
         return global_average(x).unflatten(0, counts).transpose(0, 1)
@@ -123,5 +122,5 @@ def local_features(
 
 def per_sample(features: nn.Module, support: Tensor) -> Tensor:
     """Apply a feature extractor to activations `[S, E, C, H, W]` -> `[E, S, F]`."""
-    out: Tensor = features(as_batch(support))
+    out: Tensor = features(layout_for(support.device).as_batch(support))
     return out.unflatten(0, support.shape[:2]).transpose(0, 1)

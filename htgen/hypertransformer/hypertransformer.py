@@ -8,17 +8,16 @@ F features, P placeholders, D token width.
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from htgen.cnn.batch_norm import batch_norm, moments, normalise
-from htgen.cnn.executor import conv_block, head_features, linear
-from htgen.cnn.layout import channels_last, join
-from htgen.cnn.shapes import cnn_spec
-from htgen.cnn.weights import ConvWeights, GeneratedWeights, Moments
-from htgen.config.model import ModelConfig
+from htgen.cnn.executor import after_norm, before_norm, head_features, linear
+from htgen.cnn.executor import run as run_cnns
+from htgen.cnn.layout import layout_for
+from htgen.cnn.weights import CnnWeights, Moments, WrittenBlock
+from htgen.config.model import ModelConfig, cnn_spec
 from htgen.errors import ModelError
 from htgen.hypertransformer.encoder import SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers import ConvWriter, LogitsWriter
@@ -37,7 +36,7 @@ class EpisodeOutput:
         activations: after each block, `[S + Q, E, C, H, W]`, support images first.
     """
 
-    weights: GeneratedWeights
+    weights: CnnWeights[Tensor]
     logits: Tensor
     view: SupportView
     activations: list[Tensor]
@@ -83,17 +82,13 @@ class HyperTransformer(nn.Module):
 
     def generate(
         self, support_images: Tensor, support_labels: Tensor, slots: Tensor, ignore: Tensor | None = None
-    ) -> GeneratedWeights:
+    ) -> CnnWeights[Tensor]:
         """The CNNs alone; see `run` for the arguments."""
         return self.run(support_images, support_labels, support_images[:, :0], slots, ignore).weights
 
-    def execute(self, weights: GeneratedWeights, images: Tensor) -> Tensor:
+    def execute(self, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
-        x = channels_last(images)
-        for conv, stats, spec in zip(weights.convs, weights.stats, self.spec.convs, strict=True):
-            x = conv_block(x, conv, spec, self.spec, partial(self._normalise_queries, conv, stats))
-        features = head_features(x, self.spec)
-        return linear(features, weights.logits_weight, weights.logits_bias)
+        return run_cnns(self.spec, weights, images)
 
     def run(
         self,
@@ -120,7 +115,8 @@ class HyperTransformer(nn.Module):
             )
         support = support_images.shape[1]
         # Support and query images pass each layer together: its weights are the same for both.
-        x = channels_last(torch.cat([support_images, query_images], dim=1))
+        layout = layout_for(support_images.device)
+        x = layout.channels_last(torch.cat([support_images, query_images], dim=1))
         label_ids = slots.gather(1, support_labels.clamp(min=0))
         label_ids = label_ids.masked_fill(support_labels < 0, self.config.max_way)
         view = SupportView(
@@ -132,51 +128,47 @@ class HyperTransformer(nn.Module):
             support // without_views,
         )
 
-        conv_weights, activations = [], []
-        conv_stats: list[Moments] = []
-        for generator, spec in zip(self.convs, self.spec.convs, strict=True):
-            weights = generator(x[:support], view)
-            norm = partial(self._normalise, support, ignore, weights, conv_stats)
-            x = conv_block(x, weights, spec, self.spec, norm)
-            conv_weights.append(weights)
+        blocks, activations = [], []
+        for writer, conv in zip(self.convs, self.spec.convs, strict=True):
+            written = writer(x[:support], view)
+            x = before_norm(self.spec, conv, written.kernel, written.bias, x)
+            x, stats = self._normalise(x, written, support, ignore)
+            x = after_norm(self.spec, conv, x)
+            blocks.append(written.finished(stats))
             activations.append(x)
 
         features = head_features(x, self.spec)  # [E, N, F]
         weight, bias = self.logits(x[:support], features[:, :support], view)
         logits = linear(self.cnn_dropout(features[:, support:]), weight, bias)
-        return EpisodeOutput(
-            GeneratedWeights(conv_weights, conv_stats, weight, bias), logits, view, activations
-        )
+        return EpisodeOutput(CnnWeights(tuple(blocks), weight, bias), logits, view, activations)
 
     def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:
         """Shared features of support images `[S, E, C, H, W]` as a list of one `[E, S, F]`, or none."""
         return [] if self.shared is None else [self.shared_dropout(self.shared(images, ignore))]
 
     def _normalise(
-        self, support: int, ignore: Tensor | None, weights: ConvWeights, collected: list[Moments], x: Tensor
-    ) -> Tensor:
+        self, x: Tensor, written: WrittenBlock[Tensor], support: int, ignore: Tensor | None
+    ) -> tuple[Tensor, Moments[Tensor]]:
         """Norm of support and query activations `[N, E, C, H, W]`, in one step where both are alike.
 
-        The support set's statistics are appended to `collected`.
+        Returns:
+            The activations, and the support set's statistics.
         """
-        by_support, separate = self.spec.norm == "support", weights.query_gamma is not weights.gamma
-        if by_support and separate:  # the queries' gradient reaches the support images through the statistics
-            stats = moments(x[:support], ignore)
-            normed = normalise(x[:support], stats, weights.gamma, weights.beta)
-        else:
-            together = x if by_support else x[:support]
-            normed, stats = batch_norm(together, support, weights.gamma, weights.beta, ignore)
-        collected.append(stats)
-        if len(normed) == len(x):
-            return normed
-        queries = self._normalise_queries(weights, stats, x[support:])
-        return join(normed, queries)
-
-    def _normalise_queries(self, weights: ConvWeights, stats: Moments, x: Tensor) -> Tensor:
-        """Norm of query activations alone, given the support set's statistics."""
+        own, of_queries = written.support, written.query or written.support
         if self.spec.norm == "batch":
-            return batch_norm(x, len(x), weights.query_gamma, weights.query_beta)[0]
-        return normalise(x, stats, weights.query_gamma, weights.query_beta)
+            normed, stats = batch_norm(x[:support], support, own.gamma, own.beta, ignore)
+            if support == len(x):
+                return normed, stats
+            queries, _ = batch_norm(x[support:], len(x) - support, of_queries.gamma, of_queries.beta)
+        elif written.query is None:
+            return batch_norm(x, support, own.gamma, own.beta, ignore)
+        else:  # the queries' gradient reaches the support images through the statistics
+            stats = moments(x[:support], ignore)
+            normed = normalise(x[:support], stats, own.gamma, own.beta)
+            if support == len(x):
+                return normed, stats
+            queries = normalise(x[support:], stats, of_queries.gamma, of_queries.beta)
+        return layout_for(x.device).join(normed, queries), stats
 
     def _check(self, support_images: Tensor, slots: Tensor) -> None:
         expected = (self.spec.image_channels, self.spec.image_size, self.spec.image_size)

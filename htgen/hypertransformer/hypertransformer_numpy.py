@@ -10,14 +10,20 @@ P placeholders, T tokens, D token width.
 """
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
 from htgen.arrays import Floats, Integers
-from htgen.cnn.executor_numpy import channels_last, conv_block, head_features, moments, normalise
-from htgen.cnn.shapes import cnn_spec
-from htgen.config.model import ModelConfig
+from htgen.cnn.executor_numpy import (
+    after_norm,
+    before_norm,
+    channels_last,
+    head_features,
+    moments,
+    normalise,
+)
+from htgen.cnn.weights import CnnWeights
+from htgen.config.model import ModelConfig, cnn_spec
 from htgen.hypertransformer.encoder_numpy import SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers_numpy import ConvWriter, LogitsWriter
 from htgen.hypertransformer.parameters import Parameters
@@ -53,16 +59,13 @@ class HyperTransformer:
         count = self.spec.feature_count
         self.logits = LogitsWriter(parameters.below("logits"), config, convs[-1], count, width)
 
-    def generate(self, images: Floats, labels: Integers, slots: Integers) -> dict[str, Floats]:
+    def generate(self, images: Floats, labels: Integers, slots: Integers) -> CnnWeights[Floats]:
         """The CNNs of E support sets.
 
         Args:
             images: `[E, S, C, H, W]`, -1..1.
             labels: `[E, S]`, 0..n-1; negative = unlabelled.
             slots: `[E, n]`, which of the generator's label slots stands for each class.
-
-        Returns:
-            Tensors `[E, ...]` by the names of exported files (`htgen.cnn.bundle`).
         """
         without_views = images.shape[1]
         images, labels, _ = add_views(images, labels, None, self.config.views, slots.shape[1])
@@ -71,23 +74,13 @@ class HyperTransformer:
         label_ids = np.where(labels < 0, self.config.max_way, label_ids)
         shared = [] if self.shared is None else [self.shared(x)]
         view = SupportView(labels, slots, label_ids, shared, images.shape[1] // without_views)
-        tensors: dict[str, Floats] = {}
-        for generator, conv in zip(self.convs, self.spec.convs, strict=True):
-            weights = generator(x, view)
-            tensors[f"{conv.name}.weight"] = weights["kernel"]
-            if "bias" in weights:
-                tensors[f"{conv.name}.bias"] = weights["bias"]
-            tensors[f"{conv.name}.norm.weight"] = weights["query_gamma"]
-            tensors[f"{conv.name}.norm.bias"] = weights["query_beta"]
-            norm = partial(self._normalise, conv.name, weights, tensors)
-            x = conv_block(x, weights["kernel"], weights.get("bias"), conv, self.spec, norm)
-        features = head_features(x, self.spec)
-        tensors["logits.weight"], tensors["logits.bias"] = self.logits(x, features, view)
-        return tensors
-
-    def _normalise(
-        self, name: str, weights: dict[str, Floats], tensors: dict[str, Floats], x: Floats
-    ) -> Floats:
-        """Norm of support activations `[E, S, H, W, C]`; their statistics are entered in `tensors`."""
-        stats = tensors[f"{name}.norm.mean"], tensors[f"{name}.norm.var"] = moments(x)
-        return normalise(x, stats, weights["gamma"], weights["beta"])
+        blocks = []
+        for writer, conv in zip(self.convs, self.spec.convs, strict=True):
+            written = writer(x, view)
+            x = before_norm(self.spec, conv, written.kernel, written.bias, x)
+            stats = moments(x)
+            x = normalise(x, stats, written.support.gamma, written.support.beta)
+            x = after_norm(self.spec, conv, x)
+            blocks.append(written.finished(stats))
+        weight, bias = self.logits(x, head_features(x, self.spec), view)
+        return CnnWeights(tuple(blocks), weight, bias)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from htgen.cnn.executor import linear
 from htgen.cnn.spec import ConvSpec
-from htgen.cnn.weights import ConvWeights
+from htgen.cnn.weights import Affine, WrittenBlock
 from htgen.config.model import ModelConfig
 from htgen.hypertransformer.class_means import membership, nearest_mean, refine_means, weighted_means
 from htgen.hypertransformer.decoder import ALLOCATIONS, LogitsAllocation
@@ -101,7 +101,7 @@ class ConvWriter(nn.Module):
         width = shared_width + (self.local.width if self.local is not None else 0)
         self.slices = SliceWriter(config, width, self.allocation.slices, self.allocation.slice_size)
 
-    def forward(self, support: Tensor, view: SupportView) -> ConvWeights:
+    def forward(self, support: Tensor, view: SupportView) -> WrittenBlock[Tensor]:
         """Weights of this block for E episodes.
 
         Args:
@@ -127,11 +127,10 @@ class ConvWriter(nn.Module):
             gamma, beta = self.gamma.expand(episodes, -1), self.beta.expand(episodes, -1)
         assert gamma is not None
         assert beta is not None
-        query_gamma, query_beta = gamma, beta
+        query = None
         if self.query_gamma is not None and self.query_beta is not None:
-            query_gamma = self.query_gamma.expand(episodes, -1)
-            query_beta = self.query_beta.expand(episodes, -1)
-        return ConvWeights(parts["kernel"], parts.get("bias"), gamma, beta, query_gamma, query_beta)
+            query = Affine(self.query_gamma.expand(episodes, -1), self.query_beta.expand(episodes, -1))
+        return WrittenBlock(parts["kernel"], parts.get("bias"), Affine(gamma, beta), query)
 
 
 class Plda(nn.Module):

@@ -5,6 +5,7 @@ import numpy as np
 from htgen.arrays import Floats, Integers
 from htgen.cnn.executor_numpy import softmax
 from htgen.cnn.spec import ConvSpec
+from htgen.cnn.weights import Affine, WrittenBlock
 from htgen.config.model import ModelConfig
 from htgen.hypertransformer.class_means import membership, nearest_mean, refine_means, weighted_means
 from htgen.hypertransformer.decoder import ALLOCATIONS, LogitsAllocation
@@ -83,8 +84,8 @@ class ConvWriter:
             self.allocation.slice_size,
         )
 
-    def __call__(self, support: Floats, view: SupportView) -> dict[str, Floats]:
-        """Weights as in `htgen.cnn.weights`, by name, in view of activations `[E, S, H, W, C]`."""
+    def __call__(self, support: Floats, view: SupportView) -> WrittenBlock[Floats]:
+        """Weights of this block in view of activations `[E, S, H, W, C]`."""
         parts: dict[str, Floats] = {}
         if self.slices is not None:
             parts = self.allocation.decode(self.slices([*self.local(support), *view.shared], view))
@@ -96,7 +97,9 @@ class ConvWriter:
             none = np.zeros((len(support), 1, 1, 1, 1), support.dtype)
             parts["kernel"] = self.base_kernel + parts.get("kernel", none)
         parts |= {name: p[None].repeat(len(support), axis=0) for name, p in self.norm.items()}
-        return {"query_gamma": parts["gamma"], "query_beta": parts["beta"], **parts}
+        query = Affine(parts["query_gamma"], parts["query_beta"]) if "query_gamma" in parts else None
+        own = Affine(parts["gamma"], parts["beta"])
+        return WrittenBlock(parts["kernel"], parts.get("bias"), own, query)
 
 
 class Plda:

@@ -46,8 +46,7 @@ def token_widths(topology: str, sample_width: int, weight_width: int) -> tuple[i
 
 def is_learned(config: "ModelConfig", index: int, count: int) -> bool:
     """Whether block `index` of `count` is learned instead of generated."""
-    learned = config.weights.learned_layers
-    return index < learned or index >= count - max(0, -learned)
+    return config.weights.learns(index, count)
 
 
 def shared_padding(config: "ModelConfig") -> int:

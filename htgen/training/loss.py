@@ -34,14 +34,14 @@ def head_weights(step: int, heads: int, head_steps: int) -> tuple[list[float], f
 
 def l2_penalty(output: EpisodeOutput) -> Tensor:
     """Half the sum of squares of conv kernels and logits weights, mean over episodes."""
-    tensors = [conv.kernel for conv in output.weights.convs] + [output.weights.logits_weight]
+    tensors = [conv.kernel for conv in output.weights.blocks] + [output.weights.logits_weight]
     return torch.stack([t.square().sum() / (2 * len(t)) for t in tensors]).sum()
 
 
 def variation_penalty(model: HyperTransformer, output: EpisodeOutput) -> Tensor:
     """`sum(generated^2) / (1e-8 + sum(base^2))`, summed over blocks that have both, mean over episodes."""
     terms = []
-    for generator, conv in zip(model.convs, output.weights.convs, strict=True):
+    for generator, conv in zip(model.convs, output.weights.blocks, strict=True):
         assert isinstance(generator, ConvWriter)
         base = generator.base_kernel
         if generator.slices is not None and base is not None:

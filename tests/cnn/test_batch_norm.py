@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from htgen.cnn.batch_norm import batch_norm, moments, normalise
-from htgen.cnn.layout import channels_last
+from htgen.cnn.layout import SIDE_BY_SIDE
 from htgen.cnn.spec import NORM_EPSILON
 from htgen.cnn.weights import Moments
 
@@ -15,7 +15,7 @@ def random(*shape: int) -> torch.Tensor:
 
 
 def activations() -> torch.Tensor:
-    return channels_last(random(EPISODES, IMAGES, CHANNELS, 6, 6) * 3 + 1)
+    return SIDE_BY_SIDE.channels_last(random(EPISODES, IMAGES, CHANNELS, 6, 6) * 3 + 1)
 
 
 def test_norm_is_batch_norm_per_episode():
@@ -39,7 +39,7 @@ def test_both_ways_agree_in_results_statistics_and_gradients(counted, shared):
     assert torch.allclose(found.mean, stats.mean)
     assert torch.allclose(found.variance, stats.variance)
     assert not found.mean.requires_grad
-    weights = channels_last(random(EPISODES, IMAGES, CHANNELS, 6, 6))
+    weights = SIDE_BY_SIDE.channels_last(random(EPISODES, IMAGES, CHANNELS, 6, 6))
     by_autograd = torch.autograd.grad((expected * weights).sum(), values)
     for gradient, slow in zip(
         torch.autograd.grad((result * weights).sum(), values), by_autograd, strict=True
@@ -51,7 +51,7 @@ def test_both_ways_agree_in_results_statistics_and_gradients(counted, shared):
 def test_scales_may_be_a_column_of_generated_weights(counted):
     x, slices = activations().requires_grad_(), random(EPISODES * CHANNELS, 7)
     column = slices[:, 5].view(EPISODES, CHANNELS)
-    weights = channels_last(random(EPISODES, IMAGES, CHANNELS, 6, 6))
+    weights = SIDE_BY_SIDE.channels_last(random(EPISODES, IMAGES, CHANNELS, 6, 6))
     assert not column.is_contiguous()
     gradients = [
         torch.autograd.grad((batch_norm(x, counted, gamma, gamma)[0] * weights).sum(), x)[0]

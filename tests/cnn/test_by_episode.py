@@ -3,12 +3,8 @@
 import pytest
 import torch
 
-import htgen.cnn.batch_norm
-import htgen.cnn.executor
-import htgen.hypertransformer.encoder
 from htgen.cnn.batch_norm import batch_norm, moments, normalise
-from htgen.cnn.executor import convolve_alike, convolve_by_products, convolve_in_groups
-from htgen.cnn.layout import by_episode, channels_last
+from htgen.cnn.layout import BY_EPISODE, LAYOUTS, SIDE_BY_SIDE
 from htgen.cnn.spec import ConvSpec
 from htgen.config.files import dump_config
 from htgen.config.model import ModelConfig
@@ -33,8 +29,8 @@ def test_products_of_patches_are_the_convolution(kernel, same, stride):
     spec = conv_spec(kernel, stride, same)
     images = torch.randn(2, 5, 3, 6, 6, dtype=torch.float64, requires_grad=True)  # [E, N, C, H, W]
     weight = torch.randn(2, 4, 3, kernel, kernel, dtype=torch.float64, requires_grad=True)
-    want = convolve_in_groups(channels_last(images), weight, spec)
-    got = convolve_by_products(by_episode(images), weight, spec)
+    want = SIDE_BY_SIDE.convolve(SIDE_BY_SIDE.channels_last(images), weight, spec)
+    got = BY_EPISODE.convolve_by_products(BY_EPISODE.channels_last(images), weight, spec)
     torch.testing.assert_close(got, want)
     for mine, theirs in zip(gradients(got, images, weight), gradients(want, images, weight), strict=True):
         torch.testing.assert_close(mine, theirs)
@@ -44,8 +40,9 @@ def test_a_kernel_that_all_share_is_the_same_kernel_in_every_group():
     images = torch.randn(3, 5, 3, 6, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
     spec = conv_spec()
-    want = convolve_in_groups(channels_last(images), weight.expand(3, -1, -1, -1, -1), spec)
-    got = convolve_alike(by_episode(images), weight, spec)
+    kernels = weight.expand(3, -1, -1, -1, -1)
+    want = SIDE_BY_SIDE.convolve(SIDE_BY_SIDE.channels_last(images), kernels, spec)
+    got = BY_EPISODE.convolve(BY_EPISODE.channels_last(images), kernels, spec)
     torch.testing.assert_close(got, want)
     for mine, theirs in zip(gradients(got, images, weight), gradients(want, images, weight), strict=True):
         torch.testing.assert_close(mine, theirs)
@@ -54,7 +51,7 @@ def test_a_kernel_that_all_share_is_the_same_kernel_in_every_group():
 @pytest.mark.parametrize("counted", [2, 5])
 @pytest.mark.parametrize("shared", [False, True], ids=["of_each_episode", "of_all"])
 def test_norm_by_sums_is_the_plain_one(episodes_apart, counted, shared):
-    x = by_episode(3 + 2 * torch.randn(3, 5, 4, 6, 6, dtype=torch.float64)).requires_grad_()
+    x = BY_EPISODE.channels_last(3 + 2 * torch.randn(3, 5, 4, 6, 6, dtype=torch.float64)).requires_grad_()
     shape = (4,) if shared else (3, 4)
     gamma, beta = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(2))
     got, _ = batch_norm(x, counted, gamma, beta)
@@ -82,9 +79,8 @@ def test_a_generator_does_the_same_in_both_layouts(monkeypatch, learned, norm, s
     labels = torch.arange(4).repeat(2).expand(3, -1)
     slots = torch.stack([torch.randperm(4) for _ in range(3)])
     results = []
-    for apart in (False, True):
-        for module in (htgen.cnn.executor, htgen.cnn.batch_norm, htgen.hypertransformer.encoder):
-            monkeypatch.setattr(module, "episodes_side_by_side", lambda device, apart=apart: not apart)
+    for layout in (SIDE_BY_SIDE, BY_EPISODE):
+        monkeypatch.setitem(LAYOUTS, "cpu", layout)
         logits = model(support, labels, query, slots)
         found = torch.autograd.grad(logits.square().mean(), [*model.parameters()], allow_unused=True)
         results.append([logits, *(g for g in found if g is not None)])

@@ -16,10 +16,11 @@ from helpers.toy import toy_values
 from PIL import Image
 
 from htgen.cli import main
-from htgen.cnn.bundle import Bundle, tensor_shapes
+from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_header import c_code
 from htgen.cnn.eight_bits import round_to_8_bits, rounded
 from htgen.cnn.spec import CnnSpec, ConvSpec
+from htgen.cnn.weights import tensor_shapes
 from htgen.errors import ModelError
 from htgen.generator.generator import load_generator
 from htgen.generator.network import build
@@ -73,12 +74,16 @@ def test_the_c_answers_as_the_cnn(variant, eight_bits, tmp_path):
     prepared = [bundle.preprocessing.apply(Image.fromarray(p)) for p in pictures(8, seed=3)]
     pixels = np.stack([p.transpose(2, 0, 1) for p in prepared])
     rows = run_c(tmp_path, "cnn", pixels)
-    same = rounded(bundle) if eight_bits else bundle
+    same = in_8_bits(bundle) if eight_bits else bundle
     x = as_input(prepared, bundle.preprocessing)
     for row, answer, wanted in zip(rows, same.classify(x), same.logits(x), strict=True):
         assert row[0] == answer.label
         assert float(row[1]) == pytest.approx(answer.probability, abs=1e-4)
         np.testing.assert_allclose([float(x) for x in row[2:]], wanted, rtol=1e-3, atol=1e-3)
+
+
+def in_8_bits(bundle: Bundle) -> Bundle:
+    return replace(bundle, tensors=rounded(bundle.weights).to_tensors(bundle.spec))
 
 
 def any_bundle(random: np.random.Generator) -> Bundle | None:
@@ -92,7 +97,8 @@ def any_bundle(random: np.random.Generator) -> Bundle | None:
             int(random.integers(1, 5)),
         )
         same, pool = bool(random.integers(2)), bool(random.integers(2))
-        conv = ConvSpec(f"conv{index + 1}", inputs, outputs, kernel, stride, same, pool, side, 0)
+        bias = bool(random.integers(2))
+        conv = ConvSpec(f"conv{index + 1}", inputs, outputs, kernel, stride, same, pool, side, 0, bias)
         out = conv.conv_size // 2 if pool else conv.conv_size
         if side + 2 * conv.padding < kernel or out < 1:
             return None
@@ -103,7 +109,7 @@ def any_bundle(random: np.random.Generator) -> Bundle | None:
     classes = tuple(f"class {i}" for i in range(random.integers(2, 6)))
     tensors = {
         name: np.abs(x) + np.float32(0.01) if name.endswith("var") else x
-        for name, shape in tensor_shapes(spec, len(classes), bool(random.integers(2))).items()
+        for name, shape in tensor_shapes(spec, len(classes)).items()
         for x in [random.normal(0, 0.5, shape).astype(np.float32)]
     }
     return Bundle(spec, classes, Preprocessing(size, channels, "none", "pad"), tensors)
@@ -124,7 +130,7 @@ def test_any_cnn_can_be_written_and_many_go_into_one_program(tmp_path):
             0, 256, bundle.spec.image_channels * bundle.spec.image_size**2, dtype=np.uint8
         )
         side = (bundle.spec.image_channels, bundle.spec.image_size, bundle.spec.image_size)
-        same = rounded(bundle) if eight_bits else bundle
+        same = in_8_bits(bundle) if eight_bits else bundle
         expected.append(same.logits(scale_pixels(pixels.astype(np.float32)).reshape(1, *side))[0])
         numbers = ", ".join(map(str, pixels))
         calls.append(
@@ -192,8 +198,8 @@ def test_weights_are_rounded_to_the_nearest_of_255_values():
 
 def test_the_benchmark_measures_the_cnns_that_are_written(store_path, tmp_path, capsys):
     """In floats as `htgen evaluate` does; each CNN rounded by itself."""
-    from eight_bits import in_8_bits
     from eight_bits import main as eight_bits_main
+    from eight_bits import rounded_each
 
     values = toy_values(store_path)
     run = tmp_path / "run"
@@ -213,10 +219,10 @@ def test_the_benchmark_measures_the_cnns_that_are_written(store_path, tmp_path, 
     images = torch.from_numpy(np.stack([support.images for support in supports]))
     labels = torch.from_numpy(np.stack([support.labels for support in supports]))
     with torch.no_grad():
-        cnns = in_8_bits(model.generate(images, labels, torch.arange(2).tile(2, 1)))
+        cnns = rounded_each(model.generate(images, labels, torch.arange(2).tile(2, 1)))
     for index, support in enumerate(supports):
-        wanted = rounded(generator.generate_bundle(support)).tensors
-        np.testing.assert_allclose(cnns.convs[1].kernel[index], wanted["conv2.weight"], atol=0.01)
+        wanted = in_8_bits(generator.generate_bundle(support)).tensors
+        np.testing.assert_allclose(cnns.blocks[1].kernel[index], wanted["conv2.weight"], atol=0.01)
         np.testing.assert_allclose(cnns.logits_weight[index], wanted["logits.weight"], atol=0.1)
 
 
@@ -267,9 +273,9 @@ def test_what_is_no_cnn_is_refused(tmp_path, capsys):
 
 @needs_a_compiler
 def test_the_example_of_the_documents_runs(tmp_path, monkeypatch, capsys):
-    """Both blocks of docs/devices.md, in a folder with the examples."""
+    """Both blocks of docs/guide/devices.md, in a folder with the examples."""
     root = Path(__file__).parents[2]
-    page = (root / "docs" / "devices.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "guide" / "devices.md").read_text(encoding="utf-8")
     (c_block,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
     (python_block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "examples").symlink_to(root / "examples")

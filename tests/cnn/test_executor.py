@@ -1,11 +1,14 @@
+from math import prod
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from htgen.cnn.executor import conv_block, convolve, head_features
-from htgen.cnn.shapes import maxpool_spec, strided_spec
+from htgen.cnn.executor import after_norm, before_norm, head_features
+from htgen.cnn.layout import SIDE_BY_SIDE
+from htgen.cnn.shapes import SHAPES, CnnConfig
 from htgen.cnn.spec import CnnSpec, ConvSpec
-from htgen.cnn.weights import ConvWeights
+from htgen.cnn.weights import tensor_shapes
 from htgen.errors import ModelError
 
 EPISODES, IMAGES = 3, 5
@@ -16,8 +19,7 @@ def random(*shape: int) -> torch.Tensor:
 
 
 def paper_spec(**changes) -> CnnSpec:
-    settings = {"image_size": 28, "image_channels": 1, "channels": 8, "activation": "relu", "norm": "support"}
-    return maxpool_spec(**(settings | changes))
+    return SHAPES["maxpool-4-layer"](CnnConfig(**changes), 28, 1)
 
 
 @pytest.mark.parametrize("in_channels", [1, 3, 8])
@@ -32,7 +34,7 @@ def test_each_episode_is_convolved_with_its_own_kernel(in_channels, kernel, stri
         random(IMAGES, EPISODES, in_channels, size, size),
         random(EPISODES, 4, in_channels, kernel, kernel),
     )
-    result = convolve(x, kernels, spec)
+    result = SIDE_BY_SIDE.convolve(x, kernels, spec)
     for e in range(EPISODES):
         expected = F.conv2d(x[:, e], kernels[e], stride=stride, padding=spec.padding)
         assert torch.allclose(result[:, e], expected, atol=1e-4)
@@ -49,12 +51,11 @@ def test_a_block_is_conv_bias_activation_pool_norm_in_either_order(norm_first, a
         random(EPISODES, 4, 1, 3, 3),
         random(EPISODES, 4),
     )
-    ones = torch.ones(EPISODES, 4)
 
     def norm(y):
         return -2 * y + 0.3  # any affine map; a negative scale tells the orders apart
 
-    result = conv_block(x, ConvWeights(kernels, bias, ones, ones, ones, ones), spec, cnn, norm)
+    result = after_norm(cnn, spec, norm(before_norm(cnn, spec, kernels, bias, x)))
     for e in range(EPISODES):
         y = F.conv2d(x[:, e], kernels[e], bias[e], padding=1)
         y = norm(y) if norm_first else y
@@ -68,20 +69,16 @@ def test_features_are_flattened_or_averaged():
     flat = head_features(x, paper_spec(channels=4, pools=(1, 2, 3)))
     assert flat.shape == (EPISODES, IMAGES, 36)
     assert torch.equal(flat[1, 2], x[2, 1].flatten())
-    average = head_features(
-        x,
-        strided_spec(
-            image_size=28, image_channels=1, channels=4, activation="relu", norm="support", blocks=3
-        ),
-    )
+    average = head_features(x, SHAPES["3-layer"](CnnConfig(channels=4), 28, 1))
     assert torch.allclose(average[1, 2], x[2, 1].mean((1, 2)))
 
 
 def test_sizes_of_the_papers_cnn():
     spec = paper_spec()
     assert [c.out_size for c in spec.convs] == [14, 7, 3, 1]
-    # 9*8 + 3 * 9*8*8 + 4 * 2*8 + 20 * (8 + 1), the figure given for 20 ways.
-    assert spec.parameter_count(20) == 2044
+    # 9*8 + 3 * 9*8*8 + 4 * 2*8 + 20 * (8 + 1), the figure given for 20 ways, without statistics.
+    shapes = tensor_shapes(spec, 20)
+    assert sum(prod(s) for name, s in shapes.items() if not name.endswith(("mean", "var"))) == 2044
     assert spec.feature_count == 8
     # 28^2*9*8 + 14^2*9*64 + 7^2*9*64 + 3^2*9*64 + 20*8
     assert spec.multiply_adds(20) == 56448 + 112896 + 28224 + 5184 + 160

@@ -1,4 +1,4 @@
-"""The worked example of docs/extending.md does what the text says."""
+"""The worked example of docs/explanation/extending.md does what the text says."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ from htgen.hypertransformer.decoder import ALLOCATIONS
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer as NumpyHyperTransformer
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "extending.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "extending.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 SHAPE, USE, ALLOCATION = (text for language, text in BLOCKS if language == "python")
 (YAML,) = (text for language, text in BLOCKS if language == "yaml")
@@ -102,7 +102,7 @@ def test_the_allocation_writes_kernels(base):
     model = HyperTransformer(config)
     support, labels, slots = torch.randn(2, 3, 1, 16, 16), torch.arange(3).expand(2, -1), torch.arange(3)
     output = model.run(support, labels, support, slots.expand(2, -1))
-    assert [tuple(conv.kernel.shape) for conv in output.weights.convs] == [
+    assert [tuple(conv.kernel.shape) for conv in output.weights.blocks] == [
         (2, 2, 1, 3, 3),
         (2, 4, 2, 3, 3),
         (2, 8, 4, 3, 3),
@@ -111,10 +111,10 @@ def test_the_allocation_writes_kernels(base):
     assert all(conv.slices.placeholders.grad.abs().sum() > 0 for conv in model.convs)
 
     writer = NumpyHyperTransformer(config, to_arrays(model.state_dict()))
-    tensors = writer.generate(support.numpy(), labels.numpy(), slots.expand(2, -1).numpy())
-    for conv, weights in zip(model.spec.convs, output.weights.convs, strict=True):
+    found = writer.generate(support.numpy(), labels.numpy(), slots.expand(2, -1).numpy())
+    for written, weights in zip(found.blocks, output.weights.blocks, strict=True):
         expected = weights.kernel.detach().numpy()
-        np.testing.assert_allclose(tensors[f"{conv.name}.weight"], expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(written.kernel, expected, rtol=1e-4, atol=1e-4)
 
     # Slice c holds the weights of input channel c.
     allocation = names["InputAllocation"](model.spec.convs[2])

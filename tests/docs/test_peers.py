@@ -141,7 +141,7 @@ def test_maml_takes_gradient_steps_of_each_episode_by_itself(config, tmp_path):
         steps = torch.autograd.grad(loss, values)
         values = [(v - INNER_RATE * g).detach() for v, g in zip(values, steps, strict=True)]
     torch.testing.assert_close(found.weights.logits_weight[1], values[-1][0, :, :-1], rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(found.weights.convs[0].kernel[1], values[0][0], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found.weights.blocks[0].kernel[1], values[0][0], rtol=1e-3, atol=1e-5)
 
 
 def test_maml_learns_where_to_start_by_the_gradient_at_the_end(config, tmp_path):

@@ -742,21 +742,20 @@ def test_validation_episodes_have_their_own_augmentation(section, expected, conf
 # --------------------------------------------------------------------------------------------------- the docs
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "explanation" / "augmentation.md"
 
 
 def test_the_page_names_every_field_and_shows_every_picture():
-    page = (DOCS / "augmentation.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     for path in [*FIELDS, "augment_validation", "as_training"]:
         assert f"`{path}`" in page or f"{path}:" in page, path
-    shown = set(re.findall(r"\]\((images/[^)]+)\)", page))
+    shown = set(re.findall(r"\]\(\.\./(images/[^)]+)\)", page))
     assert shown == {f"images/{path.name}" for path in (DOCS / "images").glob("augmentation-*.png")}
     assert len(shown) == 17
     assert all((DOCS / name).stat().st_size < 30_000 for name in shown)
 
 
-@pytest.mark.parametrize(
-    "block", re.findall(r"```yaml\n(.*?)```", (DOCS / "augmentation.md").read_text("utf-8"), re.S)
-)
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.S))
 def test_the_pages_examples_are_valid(block):
     values = parse_yaml(block, "example")[0] | {"model": {"image_channels": 3}}
     config = validate(Config, values, "example")

@@ -255,5 +255,5 @@ def test_half_precision_halves_the_file_and_hardly_changes_the_answers(store_pat
     images, labels = (torch.from_numpy(array)[None] for array in (support.images, support.labels))
     with torch.no_grad():
         built = build(half.file).generate(images, labels, torch.arange(len(support.classes))[None])
-    kernel = built.convs[-1].kernel[0].numpy()
+    kernel = built.blocks[-1].kernel[0].numpy()
     np.testing.assert_allclose(weights[1]["conv4.weight"], kernel, rtol=1e-3, atol=1e-5)

@@ -36,9 +36,9 @@ def both_logits(settings: Settings, seed: int, dtype: torch.dtype) -> tuple[torc
     model, batch = make_model(config, seed, dtype), make_batch(config, settings, seed)
     writer = with_numpy(model)
     support, labels, slots = as_arrays(batch, np.float32 if dtype is torch.float32 else np.float64)
-    tensors = writer.generate(support, labels, slots)
-    assert {tensor.dtype for tensor in tensors.values()} == {support.dtype}
-    found = run(writer.spec, tensors, batch.query.numpy().astype(support.dtype))
+    written = writer.generate(support, labels, slots)
+    assert {tensor.dtype for tensor in written.values()} == {support.dtype}
+    found = run(writer.spec, written, batch.query.numpy().astype(support.dtype))
     weights = model.generate(batch.support.to(dtype), batch.labels, batch.slots)
     return torch.from_numpy(found), model.execute(weights, batch.query.to(dtype))
 
@@ -77,8 +77,8 @@ def test_parameters_are_left_as_they_are():
     for tensor in first.values():
         tensor += 1
     second, third = (generator.generate(*as_arrays(batch, np.float32)) for generator in (writer, again))
-    for name, tensor in third.items():
-        np.testing.assert_array_equal(second[name], tensor)
-        assert not np.array_equal(first[name], tensor)
+    for changed, again_written, tensor in zip(*(w.values() for w in (first, second, third)), strict=True):
+        np.testing.assert_array_equal(again_written, tensor)
+        assert not np.array_equal(changed, tensor)
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(arrays[name], tensor)

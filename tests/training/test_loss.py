@@ -65,7 +65,7 @@ def test_l2_and_variation_by_hand(store):
     l2 = variation = 0.0
     for e in range(2):
         l2 += weights.logits_weight[e].square().sum() / 2
-        for i, conv in enumerate(weights.convs):
+        for i, conv in enumerate(weights.blocks):
             base = model.convs[i].base_kernel
             l2 += conv.kernel[e].square().sum() / 2
             variation += (conv.kernel[e] - base).square().sum() / (1e-8 + base.square().sum())
