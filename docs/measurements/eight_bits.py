@@ -13,8 +13,9 @@ import torch
 from htgen.cli.stores import open_store_of
 from htgen.cnn.eight_bits import rounded
 from htgen.cnn.weights import CnnWeights
-from htgen.episodes.sampler import EpisodeSampler, load_images
-from htgen.episodes.shape import EpisodeShape
+from htgen.config.data import EpisodeConfig
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, half_width95
 from htgen.generator.generator import load_generator
 from htgen.generator.network import build
@@ -43,18 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     loaded = load_generator(options.generator)
     store = open_store_of(loaded.file.provenance, None)
-    model, images = build(loaded.file), load_images(store)
+    model, pool = build(loaded.file), ClassPool.of_split(store, options.split)
+    stream = EpisodeStream(0, "evaluation", period=TASKS_PER_BATCH)
     for shot in options.shot:
-        sampler = EpisodeSampler.from_store(
-            store,
-            options.split,
-            EpisodeShape(options.way, shot, options.query),
-            images=images,
-            slot_count=loaded.max_way,
-            seed=0,
-            stream="evaluation",
-            period=TASKS_PER_BATCH,
-        )
+        shape = EpisodeConfig(way=options.way, shot=shot, query=options.query)
+        sampler = EpisodeSampler(pool, shape, stream, loaded.max_way)
         found = []  # of each batch, `[2, tasks]`
         for start in range(0, options.tasks, TASKS_PER_BATCH):
             batch = sampler.batch(start, min(TASKS_PER_BATCH, options.tasks - start))

@@ -62,7 +62,7 @@ def main() -> None:
             return Trainer(config, RunFolder(folder), device, processes)
 
         first = trainer(1)
-        first._train_step()
+        first.train_step()
         gradients = [p.grad for p in first.trained.parameters() if p.grad is not None]
         numbers = sum(g.numel() for g in gradients)
         state = sum(t.nbytes for t in first.trained.state_dict().values())
@@ -76,7 +76,7 @@ def main() -> None:
                 print(f"message between {processes.count} processes: {told}")
         for share in (1, 2, 3, 6, 12):
             one = trainer(share)
-            told = seconds(one._train_step, 20)
+            told = seconds(one.train_step, 20)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             if processes.is_main:
                 print(f"step of {share:2} episodes a process: {told}   peak memory {peak:6.0f} MB")

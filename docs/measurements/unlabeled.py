@@ -10,8 +10,9 @@ images with labels instead. Test classes of Lake's split, 20-way, one labelled i
 import argparse
 from pathlib import Path
 
-from htgen.episodes.sampler import EpisodeSampler, load_images, open_store
-from htgen.episodes.shape import EpisodeShape
+from htgen.config.data import EpisodeConfig
+from htgen.episodes.pool import ClassPool, open_store
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, Evaluation, evaluate
 from htgen.generator.generator import load_generator
 from htgen.generator.network import build
@@ -31,19 +32,12 @@ def main() -> None:
     options = parser.parse_args()
 
     generator, store = load_generator(options.generator), open_store(options.store)
-    model, images = build(generator.file), load_images(store)
+    model, pool = build(generator.file), ClassPool.of_split(store, options.split)
+    stream = EpisodeStream(0, "evaluation", period=TASKS_PER_BATCH)
 
     def measure(shot: int, unlabeled: int) -> Evaluation:
-        sampler = EpisodeSampler.from_store(
-            store,
-            options.split,
-            EpisodeShape(WAY, shot, QUERY, unlabeled),
-            images=images,
-            slot_count=generator.max_way,
-            seed=0,
-            stream="evaluation",
-            period=TASKS_PER_BATCH,
-        )
+        shape = EpisodeConfig(way=WAY, shot=shot, query=QUERY, unlabeled=unlabeled)
+        sampler = EpisodeSampler(pool, shape, stream, generator.max_way)
         return evaluate(model, sampler, options.tasks)
 
     print("| further images per class | without their labels | with their labels |")

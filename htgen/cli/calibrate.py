@@ -81,9 +81,10 @@ def calibrate(
 
     from htgen.cli.console import progress
     from htgen.cli.stores import check_store, open_store_of, seen_classes, tell_seen
+    from htgen.config.data import EpisodeConfig
     from htgen.datasets.splits import resolve_split
-    from htgen.episodes.sampler import EpisodeSampler, load_images
-    from htgen.episodes.shape import EpisodeShape
+    from htgen.episodes.pool import ClassPool, load_images
+    from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
     from htgen.errors import DataError, ModelError
     from htgen.evaluation.after_training import with_settings
     from htgen.evaluation.calibration import Outputs, collect, describe, fit
@@ -121,13 +122,13 @@ def calibrate(
         file = file.in_half_precision()
     model = build(file)
 
-    shapes = [EpisodeShape(w, s, QUERY) for w, s in product(ways, shot or SHOTS)]
+    shapes = [EpisodeConfig(way=w, shot=s, query=QUERY) for w, s in product(ways, shot or SHOTS)]
 
-    def make_sampler(stream: str, shape: EpisodeShape) -> EpisodeSampler:
+    pool = ClassPool.of_split(store, split, images)
+
+    def make_sampler(stream: str, shape: EpisodeConfig) -> EpisodeSampler:
         slots = max(ways) + FOREIGN_CLASSES
-        return EpisodeSampler.from_store(
-            store, split, shape, images=images, slot_count=slots, seed=seed, stream=stream
-        )
+        return EpisodeSampler(pool, shape, EpisodeStream(seed, stream), slots)
 
     streams = ("calibration", "calibration check")
     outputs: dict[str, list[Outputs]] = {stream: [] for stream in streams}

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from htgen.config.data import AugmentConfig, EpisodeConfig
     from htgen.datasets.store import Store
-    from htgen.episodes.augmentation import Augmentation
-    from htgen.episodes.shape import EpisodeShape
     from htgen.generator.generator import Generator
 
 DEFAULT_TASKS = 1000
@@ -128,10 +127,12 @@ def evaluate(
 
     from htgen.cli.device import resolve_device
     from htgen.cli.stores import check_store, open_store_of, seen_classes, tell_seen
-    from htgen.episodes.shape import EpisodeShape
+    from htgen.config.data import EpisodeConfig
 
     target = resolve_device(device)
-    shape = EpisodeShape(way, shot, DEFAULT_QUERIES if query is None else query, unlabeled)
+    shape = EpisodeConfig(
+        way=way, shot=shot, query=DEFAULT_QUERIES if query is None else query, unlabeled=unlabeled
+    )
     count = DEFAULT_TASKS if tasks is None else tasks
     settings = Settings(shape, count, rounds, seed, augment, target, transductive)
     if watch:
@@ -164,7 +165,7 @@ def evaluate(
 class Settings:
     """How to measure: what each task looks like, and how many there are."""
 
-    shape: "EpisodeShape"
+    shape: "EpisodeConfig"
     tasks: int
     rounds: int
     seed: int
@@ -270,12 +271,13 @@ def _accuracies(
     store: "Store",
     split: str,
     settings: Settings,
-    augmentation: "Augmentation | None",
+    augmentation: "AugmentConfig | None",
 ) -> "Tensor":
     """Of each task, `[tasks]`; which tasks these are does not depend on the generator."""
     from htgen.cli.console import progress
     from htgen.datasets.splits import resolve_split
-    from htgen.episodes.sampler import EpisodeSampler, load_images
+    from htgen.episodes.pool import ClassPool
+    from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
     from htgen.errors import ModelError
     from htgen.evaluation.accuracy import TASKS_PER_BATCH, task_accuracies
     from htgen.generator.network import build
@@ -288,18 +290,9 @@ def _accuracies(
             f"--way {min(loaded.max_way, len(resolve_split(store, split)))}",
         )
     model = build(loaded.file).to(settings.device)
-    sampler = EpisodeSampler.from_store(
-        store,
-        split,
-        shape,
-        images=load_images(store, settings.device),
-        slot_count=loaded.max_way,
-        seed=settings.seed,
-        stream="evaluation",
-        period=TASKS_PER_BATCH,
-        augmentation=augmentation,
-        device=settings.device,
-    )
+    pool = ClassPool.of_split(store, split, device=settings.device)
+    stream = EpisodeStream(settings.seed, "evaluation", period=TASKS_PER_BATCH)
+    sampler = EpisodeSampler(pool, shape, stream, loaded.max_way, augmentation)
     with progress() as report:
         return task_accuracies(
             model,
@@ -333,21 +326,20 @@ def _describe(document: dict[str, Any]) -> str:
     )
 
 
-def _augmentation(provenance: dict[str, Any], choice: AugmentedAs) -> "Augmentation | None":
+def _augmentation(provenance: dict[str, Any], choice: AugmentedAs) -> "AugmentConfig | None":
     """The augmentation that a generator was trained or validated with, from what its file says."""
     if choice is AugmentedAs.none:
         return None
     from htgen.config.data import AugmentConfig, ValidationAugmentConfig
     from htgen.config.faults import validate
-    from htgen.episodes.augmentation import augmentation
 
     config = provenance.get("config")
     if config is None:
         raise typer.BadParameter("the generator does not say how it was trained", param_hint="--augment")
     training = validate(AugmentConfig, config.get("augment", {}), "the generator's config: augment")
     if choice is AugmentedAs.training:
-        return augmentation(training)
+        return training
     # Generators from before there was such a section were validated on images as they are.
     section = config.get("augment_validation", {})
     origin = "the generator's config: augment_validation"
-    return augmentation(validate(ValidationAugmentConfig, section, origin).resolve(training))
+    return validate(ValidationAugmentConfig, section, origin).resolve(training)

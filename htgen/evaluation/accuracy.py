@@ -10,7 +10,7 @@ from torch import Tensor
 
 from htgen.compute.precision import product_precision
 from htgen.compute.processes import ALONE, Processes
-from htgen.compute.threads import Crew
+from htgen.compute.threads import EpisodeThreads
 from htgen.episodes.sampler import EpisodeSampler
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 
@@ -137,7 +137,7 @@ def task_accuracies(
     starts = range(0, tasks, step)[processes.rank :: processes.count]
     try:
         with product_precision("float32", sampler.device):
-            results = Crew.for_device(sampler.device).map(correct, starts)
+            results = EpisodeThreads.for_device(sampler.device).map(correct, starts)
             for start, result in zip(starts, results, strict=True):
                 accuracies[start : start + len(result)] = result
                 progress(start + len(result))

@@ -5,7 +5,7 @@ trained on, of several ways, so that of all answers given with 80 % about 80 % a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import torch
 
 from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import softmax
+from htgen.config.data import EpisodeConfig
 from htgen.episodes.sampler import EpisodeSampler
-from htgen.episodes.shape import EpisodeShape
 from htgen.evaluation.accuracy import tasks_at_once
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer import HyperTransformer
@@ -48,8 +48,8 @@ class Outputs:
 @torch.no_grad()
 def collect(
     model: HyperTransformer,
-    make_sampler: Callable[[EpisodeShape], EpisodeSampler],
-    shape: EpisodeShape,
+    make_sampler: Callable[[EpisodeConfig], EpisodeSampler],
+    shape: EpisodeConfig,
     foreign: int,
     tasks: int,
 ) -> Outputs:
@@ -63,7 +63,7 @@ def collect(
     assert isinstance(shape.way, int)
     assert isinstance(shape.shot, int)
     way = shape.way
-    sampler = make_sampler(replace(shape, way=way + foreign))
+    sampler = make_sampler(shape.model_copy(update={"way": way + foreign}))
     own, labels, others = [], [], []
     step = tasks_at_once(model, sampler)
     for start in range(0, tasks, step):

@@ -1,18 +1,18 @@
 """Following a training run from another process: each new checkpoint as a generator, until training ends."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 from htgen.datasets.store import Store
-from htgen.episodes.sampler import load_images
+from htgen.episodes.pool import load_images
 from htgen.errors import RunError
 from htgen.evaluation.plda import measure_plda, plda_sampler
 from htgen.generator.file import GeneratorFile
 from htgen.generator.network import build, to_arrays
+from htgen.training.checkpoint import generator_file
 from htgen.training.run_folder import RunFolder, find_run_config
-from htgen.training.state import read_state, shipped_weights
+from htgen.training.state import read_state, shipped_weights, state_config
 
 
 def checkpoints(run: RunFolder, store: Store, poll: float = 2.0) -> Iterator[GeneratorFile]:
@@ -33,9 +33,9 @@ def checkpoints(run: RunFolder, store: Store, poll: float = 2.0) -> Iterator[Gen
         # Looked at before the state: what is written until training ends is still seen.
         is_running = run.is_in_use()
         if run.state_path.exists():
-            file = _generator(run, store)
-            if file.provenance["step"] > seen:
-                seen = file.provenance["step"]
+            step, file = _generator(run, store)
+            if step > seen:
+                seen = step
                 yield file
         if not is_running:
             break
@@ -46,14 +46,13 @@ def checkpoints(run: RunFolder, store: Store, poll: float = 2.0) -> Iterator[Gen
         )
 
 
-def _generator(run: RunFolder, store: Store) -> GeneratorFile:
+def _generator(run: RunFolder, store: Store) -> tuple[int, GeneratorFile]:
     header, tensors = read_state(run.state_path)
-    config = find_run_config(run)
-    weights = shipped_weights(header, tensors)
-    provenance = {"config": json.loads(header["config"]), "step": header["step"]}
-    file = GeneratorFile(config.name, config.model, weights, store.preprocessing, provenance)
+    config, step = state_config(header, run.state_path), int(header["step"])
+    trained_on = store if store.fingerprint == header["data"] else None
+    file = generator_file(config, shipped_weights(header, tensors), store.preprocessing, step, trained_on)
     if not config.model.weights.plda:
-        return file
+        return step, file
     model = build(file)
     measure_plda(model, plda_sampler(config, store, load_images(store)))
-    return replace(file, tensors=to_arrays(model.state_dict()))
+    return step, replace(file, tensors=to_arrays(model.state_dict()))

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import drawing, toy_values
+from helpers.toy import drawing, toy_values
 from PIL import Image
 from rich.cells import cell_len
 from safetensors.numpy import save

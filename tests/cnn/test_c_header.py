@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import toy_values
 from helpers.generators import LABELS, SHAPES, make_generator, pictures
+from helpers.toy import toy_values
 from PIL import Image
 
 from htgen.cli import main

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SIZE, toy_values
+from helpers.toy import SIZE, toy_values
 from pydantic import BaseModel
 from safetensors.torch import load_file
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import drawing
+from helpers.toy import drawing
 from PIL import Image
 
 from htgen.cli import main

@@ -11,10 +11,10 @@ from helpers.generators import LABELS, make_generator, pictures
 
 from htgen.cli import main
 from htgen.cnn.executor_numpy import softmax
-from htgen.datasets.splits import resolve_split
+from htgen.config.data import EpisodeConfig
 from htgen.datasets.store import Store
-from htgen.episodes.sampler import EpisodeSampler, load_images
-from htgen.episodes.shape import EpisodeShape
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.evaluation.calibration import (
     Outputs,
     answers,
@@ -76,8 +76,7 @@ def test_the_cost_of_rejecting_by_hand():
 @torch.no_grad()
 def test_foreign_images_are_of_classes_without_support(store):
     """Each image is answered by a stand-in for a generator, which knows support images by their pixels."""
-    images = load_images(store)
-    ids = resolve_split(store, "all")
+    pool = ClassPool.of_split(store, "all")
     seen: list[tuple[set[int], list[int]]] = []
     rows = {store.images[row].tobytes(): row for row in range(len(store.images))}
 
@@ -101,11 +100,9 @@ def test_foreign_images_are_of_classes_without_support(store):
     )  # so large that two tasks are classified at once
 
     def make_sampler(shape):
-        return EpisodeSampler(
-            images, store.offsets, ids, shape, slot_count=shape.way, seed=0, split="all", stream="x"
-        )
+        return EpisodeSampler(pool, shape, EpisodeStream(0, "x"), slot_count=shape.way)
 
-    outputs = collect(model, make_sampler, EpisodeShape(4, 2, 3), foreign=2, tasks=5)
+    outputs = collect(model, make_sampler, EpisodeConfig(way=4, shot=2, query=3), foreign=2, tasks=5)
     assert all(len(known) == 4 for known, _ in seen)
     assert (outputs.logits.argmax(axis=1) == outputs.labels).all()
     assert outputs.logits.shape == (5 * 4 * 3, 4)

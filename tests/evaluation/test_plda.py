@@ -14,7 +14,7 @@ from htgen.cnn.executor import head_features, linear
 from htgen.compute.processes import Processes
 from htgen.config.files import dump_config
 from htgen.config.run import Config
-from htgen.episodes.sampler import load_images
+from htgen.episodes.pool import load_images
 from htgen.errors import ConfigError, DataError, ModelError, RunError
 from htgen.evaluation.accuracy import evaluate
 from htgen.evaluation.after_training import with_settings
@@ -183,7 +183,7 @@ def test_training_is_the_same_with_it_and_its_best_generator_is_measured(config,
     }
     assert (file.tensors["logits.plda.prior_counts"] > 0).all()
     # What its validation says is what it scores.
-    found = evaluate(build(file), trainer.val_sampler, config.train.val_tasks)
+    found = evaluate(build(file), trainer.tasks.validation, config.train.val_tasks)
     assert found.accuracy == pytest.approx(file.provenance["validation"]["accuracy"], abs=1e-9)
 
 
@@ -335,9 +335,9 @@ def test_weights_that_are_no_numbers_are_told_before_they_are_measured(config, t
         trainer = Trainer(with_plda(config), run)
         run.start(dump_config(trainer.config), overwrite=False)
         with torch.no_grad():
-            trainer.average["logits.log_sharpness"].fill_(float("nan"))
+            trainer.average.tensors["logits.log_sharpness"].fill_(float("nan"))
         with pytest.raises(RunError, match="no longer numbers"):
-            trainer._validate()
+            trainer.validate()
 
 
 def test_calibrate_writes_the_changed_generator(config, tmp_path, capsys):

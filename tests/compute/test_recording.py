@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import toy_values
+from helpers.toy import toy_values
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from htgen.compute.recording import MOST_RECORDINGS, Replay
-from htgen.compute.threads import Crew
+from htgen.compute.recording import MOST_RECORDINGS, RecordedSteps
+from htgen.compute.threads import EpisodeThreads
 from htgen.config.files import dump_config
 from htgen.config.run import Config
 from htgen.training.events import Progress, Validated
@@ -95,9 +95,9 @@ def train(values: dict, path, recorded: bool, resume: bool = False) -> tuple[Tra
     config = Config.model_validate(values)
     with RunFolder(path) as run:
         trainer = Trainer(config, run, resuming=resume)
-        trainer.crew = Crew(1)
+        trainer.gradients.threads = EpisodeThreads(1)
         if recorded:
-            trainer._replay = Replay(OperationRecorder())
+            trainer.gradients.recorded = RecordedSteps(OperationRecorder())
         if resume:
             trainer.resume()
         else:
@@ -125,8 +125,8 @@ def test_recorded_steps_are_the_steps_themselves(store_path, tmp_path, request, 
     values = values_of(store_path, 16, **SETTINGS[name])
     plain, want = train(values, tmp_path / "plain", recorded=False)
     trainer, got = train(values, tmp_path / "recorded", recorded=True)
-    assert trainer._replay is not None
-    assert len(trainer._replay._recorded) >= 2  # of two ways by two shots
+    assert trainer.gradients.recorded is not None
+    assert len(trainer.gradients.recorded.recordings) >= 2  # of two ways by two shots
     assert got == want
     state = trainer.trained.state_dict()
     for key, tensor in plain.trained.state_dict().items():
@@ -156,9 +156,9 @@ def test_a_trainer_is_freed_with_its_last_reference(store_path, tmp_path):
     gc.collect()
     gc.disable()
     try:
-        replay = weakref.ref(trainer._replay)
+        recorded_steps = weakref.ref(trainer.gradients.recorded)
         del trainer
-        assert replay() is None
+        assert recorded_steps() is None
     finally:
         gc.enable()
 
@@ -166,7 +166,7 @@ def test_a_trainer_is_freed_with_its_last_reference(store_path, tmp_path):
 def test_only_so_many_kinds_are_recorded(monkeypatch):
     monkeypatch.setattr("htgen.compute.recording.MOST_RECORDINGS", 2)
     assert MOST_RECORDINGS > 2
-    replay = Replay(OperationRecorder())
+    recorded_steps = RecordedSteps(OperationRecorder())
     calls: list[int] = []
 
     def work(kind: int, number: Tensor) -> Tensor:
@@ -175,13 +175,13 @@ def test_only_so_many_kinds_are_recorded(monkeypatch):
 
     for number in range(4):
         for kind in (3, 5, 7):
-            assert replay(work, kind, number).item() == number * kind
+            assert recorded_steps(work, kind, number).item() == number * kind
     assert [calls.count(kind) for kind in (3, 5, 7)] == [2, 2, 4]  # once as it is, once to record it
 
 
 @pytest.mark.parametrize("wrong", [lambda t: t.item(), lambda t: t[t > 0], lambda t: bool(t)])
 def test_the_recorder_of_these_tests_refuses_what_waits(wrong):
-    replay = Replay(OperationRecorder())
-    replay(lambda kind, number: wrong(number[None]), 0, 1)
+    recorded_steps = RecordedSteps(OperationRecorder())
+    recorded_steps(lambda kind, number: wrong(number[None]), 0, 1)
     with pytest.raises(AssertionError, match="waits for the GPU"):
-        replay(lambda kind, number: wrong(number[None]), 0, 1)
+        recorded_steps(lambda kind, number: wrong(number[None]), 0, 1)
