@@ -10,8 +10,8 @@ import argparse
 from dataclasses import replace
 
 import torch
-
 from htgen.cli.stores import open_store_of
+
 from htgen.cnn.eight_bits import what_8_bits_keep
 from htgen.cnn.weights import GeneratedWeights
 from htgen.episodes.sampler import EpisodeSampler, load_images

@@ -32,6 +32,7 @@ from htgen.evaluation.plda import measure_plda, plda_sampler
 from htgen.files import write_bytes
 from htgen.generator.file import GeneratorFile
 from htgen.generator.network import load_tensors, to_arrays
+from htgen.generator.provenance import Provenance
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.training.averaging import Swapped
 from htgen.training.events import Event, Means, Progress, Saved, Validated
@@ -402,7 +403,7 @@ class Trainer:
             self.config.model,
             to_arrays(self.model.state_dict()),
             self.store.preprocessing,
-            provenance,
+            Provenance.from_json(provenance),
         )
 
     # -------------------------------------------------------------------------------- saving and resuming

@@ -26,11 +26,12 @@ from rich.cells import cell_len
 from safetensors.numpy import save
 
 from htgen.cli import main
-from htgen.cli.stores import Seen, seen_classes
 from htgen.config.files import dump_config, load_config
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
+from htgen.evaluation.known_classes import Seen, seen_classes
 from htgen.generator.generator import load_generator
+from htgen.generator.provenance import Provenance
 from htgen.images import heic
 from htgen.training.events import Validated
 from htgen.training.follow import checkpoints
@@ -781,7 +782,7 @@ def test_a_run_that_is_told_to_end_where_it_was_stopped_is_validated(config_path
     said = capsys.readouterr()
     assert "best validation accuracy" in said.out
     assert "shared features" not in said.out
-    assert load_generator(folder).file.provenance["step"] == 4
+    assert load_generator(folder).file.provenance.step == 4
     before = (folder / "metrics.jsonl").read_text()
     assert main(["train", "--run", str(folder), "--resume"]) == 0  # once
     assert (folder / "metrics.jsonl").read_text() == before
@@ -1005,16 +1006,19 @@ def test_classes_that_were_seen_are_told(run_path, store_path, tmp_path, capsys)
         ("all:0-3", "toy"),
     ):
         found = seen_classes(
-            store, {"data": {"name": name}, "config": {"data": {"train": split, "val": split}}}
+            store,
+            Provenance.from_json(
+                {"data": {"name": name}, "config": {"data": {"train": split, "val": split}}}
+            ),
         )
         assert found.trained == set(resolve_split(store, split.replace("toy-drawings", "toy")))
     stranger = {"data": {"name": "others", "sha256": "0"}, "config": {"data": {"train": "toy:train"}}}
-    assert seen_classes(store, stranger) == Seen(frozenset(), frozenset())
+    assert seen_classes(store, Provenance.from_json(stranger)) == Seen(frozenset(), frozenset())
     namesake = {
         "data": {"name": "toy", "sha256": "0"},
         "config": {"data": {"train": "gone:train", "val": "all"}},
     }
-    assert seen_classes(store, namesake) == Seen(frozenset(), frozenset(range(16)))
+    assert seen_classes(store, Provenance.from_json(namesake)) == Seen(frozenset(), frozenset(range(16)))
 
 
 def test_a_generator_against_another_on_the_same_tasks(run_path, config_path, tmp_path, capsys):

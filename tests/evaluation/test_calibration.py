@@ -26,6 +26,7 @@ from htgen.evaluation.calibration import (
 )
 from htgen.generator.generator import Generator, load_generator
 from htgen.generator.network import build
+from htgen.generator.provenance import Provenance
 from htgen.generator.temperature import Temperature
 
 
@@ -118,7 +119,11 @@ def test_the_temperature_scales_the_logits_of_every_cnn():
     plain = make_generator()
     file = plain.file
     calibrated = Generator(
-        replace(file, provenance={"calibration": {"temperatures": [[1, 9.0], [2, 2.5]]}}), plain.sha256
+        replace(
+            file,
+            provenance=Provenance.from_json({"calibration": {"temperatures": [[1, 9.0], [2, 2.5]]}}),
+        ),
+        plain.sha256,
     )
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 1, 20, 20)).astype(np.float32))
     before, after = (g.generate(pictures(), LABELS) for g in (plain, calibrated))
@@ -199,7 +204,7 @@ def test_calibrating_on_classes_that_were_trained_on_is_told(store_path, tmp_pat
         "data": {"name": "toy", "sha256": store.checksum},
         "config": {"data": {"train": "toy:0-7", "val": "toy:8-15"}},
     }
-    path.write_bytes(replace(file, provenance=provenance).to_bytes())
+    path.write_bytes(replace(file, provenance=Provenance.from_json(provenance)).to_bytes())
     command = ["calibrate", str(path), "--data", str(store_path), "--shot", "1", "--tasks", "2"]
     assert main([*command, "--split", "toy:0-9"]) == 0
     told = "warning: 8 classes of toy:0-9 are among those that it was trained on"
@@ -224,7 +229,7 @@ def test_temperatures_between_those_measured_lie_between(shot, expected):
     ],
 )
 def test_a_temperature_is_for_every_shot_where_there_is_but_one(record, expected):
-    assert [Temperature.of(record).at(shot) for shot in (1, 2, 7)] == [expected] * 3
+    assert [Provenance.from_json(record).temperature.at(shot) for shot in (1, 2, 7)] == [expected] * 3
 
 
 def test_each_shot_gets_its_own_temperature():

@@ -174,7 +174,7 @@ def test_with_batch_norm_nothing_is_estimated():
 )
 def test_of_many_images_one_of_each_class_is_left_out_at_a_time(most, rounds, monkeypatch):
     """The same as generating by hand without the first of each class, without the second, and so on."""
-    monkeypatch.setattr("htgen.generator.generator.MOST_ALONE", most)
+    monkeypatch.setattr("htgen.generator.self_check.MOST_ALONE", most)
     generator, images = make_generator(), pictures(7)
     labels = ["a", "b", "a", "b", "a", "c", "c"]
     support = generator.prepare(images, labels)

@@ -1,0 +1,254 @@
+"""Measuring trained generators over thousands of unseen tasks: `htgen evaluate` from Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from htgen.config.data import AugmentConfig, ValidationAugmentConfig
+from htgen.config.faults import validate
+from htgen.datasets.splits import resolve_split
+from htgen.datasets.store import Store
+from htgen.episodes.augmentation import Augmentation, augmentation
+from htgen.episodes.sampler import EpisodeSampler, load_images
+from htgen.errors import ModelError, SettingError
+from htgen.evaluation.accuracy import TASKS_PER_BATCH, Evaluation, half_width95, task_accuracies
+from htgen.evaluation.known_classes import check_store, open_store_of, seen_classes, splits_to_measure
+from htgen.evaluation.protocol import (
+    AugmentedAs,
+    Comparison,
+    EvaluationProtocol,
+    EvaluationResult,
+    Report,
+    no_report,
+)
+from htgen.generator.file import StoredGenerator, read_generator, unlabeled_are_new_to
+from htgen.generator.generator import Generator
+from htgen.generator.network import build
+from htgen.generator.provenance import Provenance
+
+
+class Measurement:
+    """Tasks of some splits of a store, on which any number of generators are measured.
+
+    The images are read once, to the device.
+
+    Args:
+        store: the store.
+        splits: its splits.
+        protocol: what the tasks are.
+        device: where to measure.
+        augmentation: changes the images; None: none.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        splits: Sequence[str],
+        protocol: EvaluationProtocol,
+        device: torch.device | str = "cpu",
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self.store, self.splits, self.protocol = store, list(splits), protocol
+        self.device = torch.device(device)
+        self._augmentation = augmentation
+        self._images = load_images(store, self.device)
+
+    def accuracies(self, generator: StoredGenerator, report: Report = no_report) -> list[Tensor]:
+        """The accuracy on each task of each split, `[tasks]`, 0..1; the tasks do not depend on the generator.
+
+        Raises:
+            DataError: no such task can be drawn from a split.
+            ModelError: the tasks have more classes than the generator knows.
+        """
+        self._check_way(generator)
+        name, max_way, protocol = generator.file.name, generator.file.model.max_way, self.protocol
+        model = build(generator.file).to(self.device)
+        return [
+            task_accuracies(
+                model,
+                self._sampler(split, max_way),
+                protocol.tasks,
+                protocol.queries,
+                partial(_report_tasks, report, f"evaluating {name} on {split}", protocol.tasks),
+            )
+            for split in self.splits
+        ]
+
+    def run(
+        self,
+        generator: StoredGenerator,
+        against: StoredGenerator | None = None,
+        report: Report = no_report,
+        warnings: Sequence[str] = (),
+    ) -> list[EvaluationResult]:
+        """Measure a generator, and how far it is ahead of another, on each split. Raises as `accuracies`."""
+        if against is not None:
+            self._check_way(against)  # before the first is measured
+        own = self.accuracies(generator, report)
+        theirs = None if against is None else self.accuracies(against, report)
+        protocol, file = self.protocol, generator.file
+        is_transductive = protocol.transductive or file.model.cnn.norm == "batch"
+        return [
+            EvaluationResult(
+                evaluation=Evaluation.of(accuracies, is_transductive),
+                generator=file.name,
+                sha256=generator.sha256,
+                split=split,
+                protocol=protocol,
+                data=(self.store.name, self.store.checksum),
+                against=None
+                if against is None or theirs is None
+                else _compare(against, accuracies - theirs[number]),
+                warnings=tuple(warnings),
+            )
+            for number, (split, accuracies) in enumerate(zip(self.splits, own, strict=True))
+        ]
+
+    def _check_way(self, generator: StoredGenerator) -> None:
+        way, max_way = self.protocol.way, generator.file.model.max_way
+        if way > max_way:
+            classes = len(resolve_split(self.store, self.splits[0]))
+            raise ModelError(
+                f"{way}-way tasks, but generator '{generator.file.name}' knows at most {max_way} classes",
+                f"--way {min(max_way, classes)}",
+            )
+
+    def _sampler(self, split: str, slot_count: int) -> EpisodeSampler:
+        return EpisodeSampler.from_store(
+            self.store,
+            split,
+            self.protocol.shape,
+            images=self._images,
+            slot_count=slot_count,
+            seed=self.protocol.seed,
+            stream="evaluation",
+            period=TASKS_PER_BATCH,
+            augmentation=self._augmentation,
+            device=self.device,
+        )
+
+
+@dataclass(frozen=True)
+class PreparedEvaluation:
+    """An evaluation of which everything is checked, and nothing measured yet.
+
+    Attributes:
+        generator, against: what is measured, and against what.
+        store, splits: on which classes.
+        protocol: in which tasks.
+        warnings: sentences that say why the accuracy may mislead.
+    """
+
+    generator: StoredGenerator
+    against: StoredGenerator | None
+    store: Store
+    splits: tuple[str, ...]
+    protocol: EvaluationProtocol
+    warnings: tuple[str, ...]
+
+    def run(self, device: torch.device | str = "cpu", report: Report = no_report) -> list[EvaluationResult]:
+        """Measure. Raises as `evaluate`."""
+        changes = augmentation_of(self.generator.file.provenance, self.protocol.augment)
+        measurement = Measurement(self.store, self.splits, self.protocol, device, changes)
+        return measurement.run(self.generator, self.against, report, self.warnings)
+
+
+def prepare(
+    generator: str | Path | Generator,
+    protocol: EvaluationProtocol,
+    data: str | Path | None = None,
+    splits: Sequence[str] = (),
+    against: str | Path | Generator | None = None,
+) -> PreparedEvaluation:
+    """Find and check everything that `evaluate` needs. Arguments and errors are those of `evaluate`."""
+    first = stored(generator)
+    other = None if against is None else stored(against)
+    store = open_store_of(first.file.provenance, data)
+    chosen, warnings = splits_to_measure(store, first.file.provenance, splits)
+    if other is not None:
+        seen = seen_classes(store, other.file.provenance)
+        warnings += [text for split in chosen for text in seen.warnings(store, split, other.file.name)]
+    for file in (first.file,) if other is None else (first.file, other.file):
+        if (protocol.transductive or protocol.unlabeled) and not file.knows_unlabeled:
+            warnings.append(unlabeled_are_new_to(file.name))
+        warnings += check_store(store, file)
+    return PreparedEvaluation(first, other, store, tuple(chosen), protocol, tuple(warnings))
+
+
+def evaluate(
+    generator: str | Path | Generator,
+    protocol: EvaluationProtocol | None = None,
+    *,
+    data: str | Path | None = None,
+    splits: Sequence[str] = (),
+    against: str | Path | Generator | None = None,
+    device: torch.device | str = "cpu",
+    report: Report = no_report,
+) -> list[EvaluationResult]:
+    """Measure a generator on tasks of unseen classes, with the 95 % interval of the mean.
+
+    Example:
+        >>> protocol = htgen.EvaluationProtocol(way=5, shot=1, tasks=400)
+        >>> (result,) = htgen.evaluate("runs/mine", protocol, data="data/omniglot", splits=["lake:test"])
+        >>> print(f"{100 * result.accuracy:.1f} ± {100 * result.interval95:.1f} %")
+
+    Args:
+        generator: a run folder, a generator file, the name of one that ships, or a loaded one. Images are
+            taken as the store has them; the preprocessing of a loaded generator plays no part.
+        protocol: what the tasks are; 1000 tasks of 20 ways and 1 shot by default.
+        data: the folder of a store; None: the one that the generator was trained on.
+        splits: classes to draw from, as scheme:part or scheme:ranges; none: the test part of the scheme that
+            it was trained on.
+        against: another generator that reads the same images: also how far the first is ahead of it.
+        device: where to measure, as torch names it.
+        report: called with what is done, how many tasks of it, and of how many.
+
+    Returns:
+        One result for each split, in order.
+
+    Raises:
+        ConfigError: the augmentation that the generator's file tells is wrong.
+        DataError: the store is missing or damaged, has other images or no such split or task.
+        ModelError: there is no such generator, it is damaged, or knows fewer classes.
+        SettingError: data, split or augment must be given, or cannot be had of this generator.
+    """
+    prepared = prepare(generator, protocol or EvaluationProtocol(), data, splits, against)
+    return prepared.run(device, report)
+
+
+def stored(generator: str | Path | Generator) -> StoredGenerator:
+    """The file of a generator that is loaded or named."""
+    if isinstance(generator, Generator):
+        return StoredGenerator(generator.file, generator.sha256)
+    return read_generator(generator)
+
+
+def augmentation_of(provenance: Provenance, choice: AugmentedAs) -> Augmentation | None:
+    """The augmentation that a generator was trained or validated with, from what its file says.
+
+    Raises:
+        ConfigError: what it says is wrong.
+        SettingError: it says nothing.
+    """
+    if choice is AugmentedAs.none:
+        return None
+    if not provenance.says_how_trained:
+        raise SettingError("the generator does not say how it was trained", "augment")
+    training = validate(AugmentConfig, provenance.config.augment, "the generator's config: augment")
+    if choice is AugmentedAs.training:
+        return augmentation(training)
+    # Generators from before there was such a section were validated on images as they are.
+    section, origin = provenance.config.augment_validation, "the generator's config: augment_validation"
+    return augmentation(validate(ValidationAugmentConfig, section, origin).resolve(training))
+
+
+def _compare(other: StoredGenerator, ahead: Tensor) -> Comparison:
+    return Comparison(other.file.name, other.sha256, ahead.mean().item(), half_width95(ahead))
+
+
+def _report_tasks(report: Report, what: str, tasks: int, done: int) -> None:
+    report(what, done, tasks)
