@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,6 +28,7 @@ from htgen.generator.file import StoredGenerator, read_generator, unlabeled_are_
 from htgen.generator.generator import Generator
 from htgen.generator.network import build
 from htgen.generator.provenance import Provenance
+from htgen.hypertransformer.hypertransformer import HyperTransformer
 
 
 class Measurement:
@@ -57,27 +57,6 @@ class Measurement:
         self._augmentation = augmentation
         self._images = load_images(store, self.device)
 
-    def accuracies(self, generator: StoredGenerator, report: Report = no_report) -> list[Tensor]:
-        """The accuracy on each task of each split, `[tasks]`, 0..1; the tasks do not depend on the generator.
-
-        Raises:
-            DataError: no such task can be drawn from a split.
-            ModelError: the tasks have more classes than the generator knows.
-        """
-        self._check_way(generator)
-        name, max_way, protocol = generator.file.name, generator.file.model.max_way, self.protocol
-        model = build(generator.file).to(self.device)
-        return [
-            task_accuracies(
-                model,
-                self._sampler(split, max_way),
-                protocol.tasks,
-                protocol.queries,
-                partial(_report_tasks, report, f"evaluating {name} on {split}", protocol.tasks),
-            )
-            for split in self.splits
-        ]
-
     def run(
         self,
         generator: StoredGenerator,
@@ -85,28 +64,52 @@ class Measurement:
         report: Report = no_report,
         warnings: Sequence[str] = (),
     ) -> list[EvaluationResult]:
-        """Measure a generator, and how far it is ahead of another, on each split. Raises as `accuracies`."""
-        if against is not None:
-            self._check_way(against)  # before the first is measured
-        own = self.accuracies(generator, report)
-        theirs = None if against is None else self.accuracies(against, report)
+        """Measure a generator, and how far it is ahead of another, on each split.
+
+        Args:
+            generator, against: these.
+            report: called with what is done, how many tasks of it, and of how many.
+            warnings: what the results shall tell.
+
+        Raises:
+            DataError: no such task can be drawn from a split.
+            ModelError: the tasks have more classes than a generator knows.
+        """
+        generators = (generator,) if against is None else (generator, against)
+        for one in generators:
+            self._check_way(one)
+        models = [build(one.file).to(self.device) for one in generators]
         protocol, file = self.protocol, generator.file
         is_transductive = protocol.transductive or file.model.cnn.norm == "batch"
-        return [
-            EvaluationResult(
-                evaluation=Evaluation.of(accuracies, is_transductive),
-                generator=file.name,
-                sha256=generator.sha256,
-                split=split,
-                protocol=protocol,
-                data=(self.store.name, self.store.checksum),
-                against=None
-                if against is None or theirs is None
-                else _compare(against, accuracies - theirs[number]),
-                warnings=tuple(warnings),
+        results = []
+        for split in self.splits:
+            own, *others = [
+                self._accuracies(model, one.file.name, split, report)
+                for model, one in zip(models, generators, strict=True)
+            ]
+            results.append(
+                EvaluationResult(
+                    evaluation=Evaluation.of(own, is_transductive),
+                    generator=file.name,
+                    sha256=generator.sha256,
+                    split=split,
+                    protocol=protocol,
+                    data=(self.store.name, self.store.checksum),
+                    against=None if against is None else _compare(against, own - others[0]),
+                    warnings=tuple(warnings),
+                )
             )
-            for number, (split, accuracies) in enumerate(zip(self.splits, own, strict=True))
-        ]
+        return results
+
+    def _accuracies(self, model: HyperTransformer, name: str, split: str, report: Report) -> Tensor:
+        """The accuracy on each task of a split, `[tasks]`, 0..1."""
+        what, tasks = f"evaluating {name} on {split}", self.protocol.tasks
+
+        def progress(done: int) -> None:
+            report(what, done, tasks)
+
+        sampler = self.sampler(split, model.config.max_way)
+        return task_accuracies(model, sampler, tasks, self.protocol.queries, progress)
 
     def _check_way(self, generator: StoredGenerator) -> None:
         way, max_way = self.protocol.way, generator.file.model.max_way
@@ -117,7 +120,8 @@ class Measurement:
                 f"--way {min(max_way, classes)}",
             )
 
-    def _sampler(self, split: str, slot_count: int) -> EpisodeSampler:
+    def sampler(self, split: str, slot_count: int) -> EpisodeSampler:
+        """What draws the tasks of a split; which these are does not depend on the number of label slots."""
         return EpisodeSampler.from_store(
             self.store,
             split,
@@ -248,7 +252,3 @@ def augmentation_of(provenance: Provenance, choice: AugmentedAs) -> Augmentation
 
 def _compare(other: StoredGenerator, ahead: Tensor) -> Comparison:
     return Comparison(other.file.name, other.sha256, ahead.mean().item(), half_width95(ahead))
-
-
-def _report_tasks(report: Report, what: str, tasks: int, done: int) -> None:
-    report(what, done, tasks)
