@@ -21,7 +21,9 @@ Bin = Annotated[tuple[Number, Number, Number], Field(strict=False)]
 class Record(BaseModel):
     """Base of the records: values have exactly their type, further keys are kept."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="allow", frozen=True, strict=True, allow_inf_nan=False, ser_json_inf_nan="constants"
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values of the keys that were given."""

@@ -9,12 +9,14 @@ import pytest
 import torch
 from helpers.generators import LABELS, make_generator, pictures
 
+import htgen
 from htgen.cli import main
 from htgen.cnn.executor_numpy import softmax
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.episodes.sampler import EpisodeSampler, load_images
 from htgen.episodes.shape import EpisodeShape
+from htgen.errors import SettingError
 from htgen.evaluation.calibration import (
     Outputs,
     answers,
@@ -265,3 +267,31 @@ def test_half_precision_halves_the_file_and_hardly_changes_the_answers(store_pat
         built = build(half.file).generate(images, labels, torch.arange(len(support.classes))[None])
     kernel = built.convs[-1].kernel[0].numpy()
     np.testing.assert_allclose(weights[1]["conv4.weight"], kernel, rtol=1e-3, atol=1e-5)
+
+
+def test_from_python_it_is_what_the_command_writes(store_path, tmp_path):
+    path, output = tmp_path / "toy.safetensors", tmp_path / "calibrated.safetensors"
+    generator = make_generator(image_size=16)
+    path.write_bytes(generator.file.to_bytes())
+    command = ["calibrate", str(path), "--data", str(store_path), "--split", "all", "--tasks", "4"]
+    assert main([*command, "--way", "3", "--shot", "2", "--half", "-o", str(output)]) == 0
+    told = []
+    file = htgen.calibrate(
+        generator,
+        htgen.CalibrationTasks(ways=(3,), shots=(2,), tasks=4),
+        data=store_path,
+        split="all",
+        half=True,
+        report=lambda *of: told.append(of),
+    )
+    assert file.to_bytes() == output.read_bytes()
+    assert told == [("calibrating", 0, 2), ("calibrating", 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("values", "setting"), [({"ways": (5, 1)}, "way"), ({"shots": (0,)}, "shot"), ({"tasks": 1}, "tasks")]
+)
+def test_tasks_that_cannot_be_are_named(values, setting):
+    with pytest.raises(SettingError) as caught:
+        htgen.CalibrationTasks(**values)
+    assert caught.value.setting == setting
