@@ -10,15 +10,16 @@ import argparse
 
 import torch
 
-from htgen.cli.stores import open_store_of
 from htgen.cnn.eight_bits import rounded
 from htgen.cnn.weights import CnnWeights
-from htgen.config.data import EpisodeConfig
-from htgen.episodes.pool import ClassPool
-from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
+from htgen.episodes.sampler import EpisodeSampler
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, half_width95
-from htgen.generator.generator import load_generator
+from htgen.evaluation.known_classes import open_store_of
+from htgen.evaluation.measurement import Measurement
+from htgen.evaluation.protocol import EvaluationProtocol
+from htgen.generator.file import read_generator
 from htgen.generator.network import build
+from htgen.hypertransformer.hypertransformer import HyperTransformer
 
 
 def rounded_each(cnns: CnnWeights[torch.Tensor]) -> CnnWeights[torch.Tensor]:
@@ -31,7 +32,6 @@ def percent(values: torch.Tensor) -> str:
     return f"{100 * values.mean().item():.2f} ± {100 * half_width95(values):.2f}"
 
 
-@torch.no_grad()
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("generator")
@@ -42,30 +42,31 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tasks", type=int, default=1000)
     options = parser.parse_args(arguments)
 
-    loaded = load_generator(options.generator)
-    store = open_store_of(loaded.file.provenance, None)
-    model, pool = build(loaded.file), ClassPool.of_split(store, options.split)
-    stream = EpisodeStream(0, "evaluation", period=TASKS_PER_BATCH)
+    file = read_generator(options.generator).file
+    store, model = open_store_of(file.provenance), build(file)
     for shot in options.shot:
-        shape = EpisodeConfig(way=options.way, shot=shot, query=options.query)
-        sampler = EpisodeSampler(pool, shape, stream, loaded.max_way)
-        found = []  # of each batch, `[2, tasks]`
-        for start in range(0, options.tasks, TASKS_PER_BATCH):
-            batch = sampler.batch(start, min(TASKS_PER_BATCH, options.tasks - start))
-            cnns = model.generate(batch.support_images, batch.support_labels, batch.slots)
-            answers = (
-                model.execute(weights, batch.query_images).argmax(dim=2)
-                for weights in (cnns, rounded_each(cnns))
-            )
-            found.append(
-                torch.stack([(answer == batch.query_labels).double().mean(dim=1) for answer in answers])
-            )
-        floats, eight = torch.cat(found, dim=1)
+        protocol = EvaluationProtocol(options.way, shot, options.query, tasks=options.tasks)
+        sampler = Measurement(store, [options.split], protocol).sampler(options.split, file.model.max_way)
+        floats, eight = accuracies(model, sampler, options.tasks)
         print(
             f"{options.generator} {options.split} {options.way}-way {shot}-shot: {percent(floats)} %, "
             f"in 8 bits {percent(eight)} %, difference {percent(eight - floats)}",
             flush=True,
         )
+
+
+@torch.no_grad()
+def accuracies(model: HyperTransformer, sampler: EpisodeSampler, tasks: int) -> torch.Tensor:
+    """`[2, tasks]`, 0..1: of CNNs as they are, and rounded."""
+    found = []
+    for start in range(0, tasks, TASKS_PER_BATCH):
+        batch = sampler.batch(start, min(TASKS_PER_BATCH, tasks - start))
+        cnns = model.generate(batch.support_images, batch.support_labels, batch.slots)
+        answers = (
+            model.execute(weights, batch.query_images).argmax(dim=2) for weights in (cnns, rounded_each(cnns))
+        )
+        found.append(torch.stack([(answer == batch.query_labels).double().mean(dim=1) for answer in answers]))
+    return torch.cat(found, dim=1)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,9 @@ def _class(name: str, value: Any) -> Iterator[str]:
     held = held + [
         (attribute, " ".join(parse(member.__doc__).text))
         for attribute, member in vars(value).items()
-        if isinstance(member, property | cached_property) and not attribute.startswith("_") and attribute not in known
+        if isinstance(member, property | cached_property)
+        and not attribute.startswith("_")
+        and attribute not in known
     ]
     yield from _table("attribute", held)
     methods = [(m, f) for m, f in vars(value).items() if not m.startswith("_") and _is_method(f)]

@@ -84,8 +84,14 @@ def warn(what: str, cases: list[str], limit: int = 10) -> None:
 
 def note_unlabeled_are_new_to(generator: str) -> None:
     """Say on stderr what unlabelled images may do to a generator that never saw any."""
-    text = f"note: {generator} was trained without unlabelled images; they may do more harm than good"
-    stderr().print(printable(text), markup=False)
+    from htgen.generator.file import unlabeled_are_new_to
+
+    tell(unlabeled_are_new_to(generator))
+
+
+def tell(sentence: str) -> None:
+    """Say one sentence on stderr."""
+    stderr().print(printable(sentence), markup=False)
 
 
 def print_error(error: HtgenError) -> None:
@@ -104,7 +110,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
         def report_lines(what: str, done: int, total: int) -> None:
             tenth = done * 10 // total if total else 0
-            if tenth > told.get(what, -1):
+            if tenth != told.get(what):
                 told[what] = tenth
                 stderr().print(printable(f"{what}: {tenth * 10} %" if total else what))
 

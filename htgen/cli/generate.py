@@ -107,7 +107,7 @@ def generate(
                 f"generator '{loaded.name}' is not for drawings, and takes no such step",
                 param_hint=f"--no-{step}",
             )
-    loaded.preprocessing = loaded.preprocessing.without(*(s for s, out in left_out_steps.items() if out))
+    loaded = loaded.without_steps(*(step for step, out in left_out_steps.items() if out))
 
     paths: list[Path] = []
     labels: list[str] = []

@@ -334,9 +334,7 @@ class Store:
         offsets = np.cumsum([0, *(entry.count for entry in manifest.classes)], dtype=np.int64)
         shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, preprocessing.channels)
         images = _map_images(path, shape)
-        if verify and _sha256(path / IMAGES) != manifest.sha256:
-            raise DataError(f"store {path}: {IMAGES} was changed after it was written (checksum)", _REMEDY)
-        return cls(
+        store = cls(
             path=path,
             name=manifest.name,
             images=images,
@@ -347,6 +345,20 @@ class Store:
             preprocessing=preprocessing,
             checksum=manifest.sha256,
         )
+        if verify:
+            store.verify()
+        return store
+
+    def verify(self) -> None:
+        """Read all of `images.npy` and compare its checksum.
+
+        Raises:
+            DataError: the file was changed.
+        """
+        if _sha256(self.path / IMAGES) != self.checksum:
+            raise DataError(
+                f"store {self.path}: {IMAGES} was changed after it was written (checksum)", _REMEDY
+            )
 
 
 def how_to_make(path: Path) -> str:

@@ -27,7 +27,9 @@ def open_store(path: str | Path) -> Store:
         DataError: no store, or an incomplete or changed one.
     """
     store = Store.open(path)
-    return Store.open(path, verify=True) if store.images.nbytes <= IN_MEMORY_LIMIT else store
+    if store.images.nbytes <= IN_MEMORY_LIMIT:
+        store.verify()
+    return store
 
 
 def load_images(store: Store, device: torch.device | str = "cpu") -> Images:

@@ -6,6 +6,7 @@ from htgen.config.run import Config
 from htgen.datasets.store import Store
 from htgen.evaluation.accuracy import Evaluation
 from htgen.generator.file import GeneratorFile
+from htgen.generator.provenance import Provenance
 from htgen.images.preprocessing import Preprocessing
 from htgen.tensor_files import Arrays
 from htgen.version import __version__
@@ -38,4 +39,4 @@ def generator_file(
     }
     if store is not None:
         provenance["data"] = {"name": store.name, "sha256": store.checksum}
-    return GeneratorFile(config.name, config.model, tensors, preprocessing, provenance)
+    return GeneratorFile(config.name, config.model, tensors, preprocessing, Provenance.from_json(provenance))

@@ -27,9 +27,9 @@ def test_a_run_reports_and_leaves_what_it_should(config, tmp_path):
     generator = load_generator(tmp_path / "run")
     best = max(validated, key=lambda e: e.result.accuracy)
     provenance = generator.file.provenance
-    assert provenance["validation"]["accuracy"] == best.result.accuracy
-    assert provenance["data"]["sha256"] == Store.open(config.data.store).checksum
-    assert provenance["config"]["seed"] == 0
+    assert provenance.validation.accuracy == best.result.accuracy
+    assert provenance.data.sha256 == Store.open(config.data.store).checksum
+    assert provenance.config.to_json()["seed"] == 0
 
 
 def test_training_learns_the_toy_task(store_path, tmp_path):
