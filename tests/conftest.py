@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from htgen.config.run import Config
-from htgen.datasets.store import Scheme, Store, StoreWriter
+from htgen.datasets.store import Store, StoreWriter
+from htgen.datasets.store_format import Scheme
 from htgen.images.preprocessing import Preprocessing
 
 CLASSES = 16

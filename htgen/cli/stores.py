@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def open_store_of(provenance: dict[str, Any], data: Path | None) -> "Store":
     """The store that is named, or the one trained on: where it was then, or else in its usual place."""
-    from htgen.datasets.store import how_to_make
+    from htgen.datasets.recipes import how_to_make
     from htgen.episodes.sampler import open_store
     from htgen.errors import DataError
     from htgen.files import kind_at

@@ -13,8 +13,8 @@ from htgen.datasets.splits import default_schemes
 from htgen.datasets.store import Progress, StoreWriter, check_target, store_name
 from htgen.errors import DataError
 from htgen.images.folders import class_folders
+from htgen.images.inputs import read_images
 from htgen.images.preprocessing import Fit, Ink, Preprocessing
-from htgen.images.reading import load_image
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,11 @@ def prepare_folder(
 
     def read(paths: list[Path]) -> Iterator[Pixels]:
         nonlocal done
-        for path in paths:
-            try:
-                image = load_image(path)
-            except DataError as error:
-                unreadable.append(Unreadable(path, error.message))
+        for path, image in read_images(paths, preprocessing, judge=False):
+            if isinstance(image, DataError):
+                unreadable.append(Unreadable(path, image.message))
             else:
-                yield preprocessing.apply(image)
+                yield image.pixels
             done += 1
             if progress is not None:
                 progress("images", done, total)

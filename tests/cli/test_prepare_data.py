@@ -17,10 +17,10 @@ from rich.console import Console
 
 import htgen
 from htgen.cli import console, main
-from htgen.cli.prepare_data import RECIPES
 from htgen.datasets import emnist, fashion_mnist, kmnist, miniimagenet, tieredimagenet
+from htgen.datasets.recipes import RECIPES
 from htgen.datasets.splits import resolve_split
-from htgen.datasets.store import DATA_SETS, Store
+from htgen.datasets.store import Store
 from htgen.errors import DataError
 from htgen.images.drawings import DRAWING_STEPS
 from htgen.images.preprocessing import Preprocessing
@@ -58,10 +58,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_store_that_is_not_there_is_told_with_how_to_make_it(store, command):
     with pytest.raises(DataError, match=re.escape(f"`htgen prepare-data {command}`")):
         Store.open(store)
-
-
-def test_what_is_known_by_name_can_be_prepared():
-    assert {*DATA_SETS, "folder"} == set(RECIPES)
 
 
 def test_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:

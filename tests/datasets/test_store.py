@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htgen.datasets.store import Scheme, Store, StoreWriter, check_target, store_name
+from htgen.datasets.store import Store, StoreWriter, check_target, store_name
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError, OutputError
 from htgen.images.preprocessing import Preprocessing
 
