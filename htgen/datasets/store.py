@@ -113,10 +113,14 @@ class StoreWriter:
     def __enter__(self) -> Self:
         check_target(self._path, self._overwrite)
         self._temporary = self._path.parent / f".{self._path.name}.{uuid.uuid4().hex[:8]}.tmp"
-        with self._writing():
-            self._temporary.mkdir(parents=True)
-            self._file: BinaryIO = (self._temporary / IMAGES).open("wb", buffering=_BLOCK_BYTES)
-            self._file.write(bytes(HEADER_BYTES))  # the header is known at the end
+        try:
+            with self._writing():
+                self._temporary.mkdir(parents=True)
+                self._file: BinaryIO = (self._temporary / IMAGES).open("wb", buffering=_BLOCK_BYTES)
+                self._file.write(bytes(HEADER_BYTES))  # the header is known at the end
+        except BaseException:  # also Ctrl-C: a body that has not begun calls no __exit__
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            raise
         return self
 
     def __exit__(

@@ -319,3 +319,16 @@ def test_manifest_that_is_no_manifest(tmp_path: Path, content: bytes) -> None:
     path = write_store(tmp_path / "s", [2])
     (path / "manifest.json").write_bytes(content)
     refusal(path)
+
+
+def test_an_interruption_before_the_first_class_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_store(tmp_path / "s", [1])
+    assert entries(tmp_path) == []
