@@ -6,7 +6,8 @@ import pytest
 from helpers.toy import CLASSES, GROUPS, IMAGES_PER_CLASS, SIZE, drawing, toy_values
 
 from htgen.config.run import Config
-from htgen.datasets.store import Scheme, Store, StoreWriter
+from htgen.datasets.store import Store, StoreWriter
+from htgen.datasets.store_format import Scheme
 from htgen.images.preprocessing import Preprocessing
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from htgen.compute.processes import join
 from htgen.config.files import load_config
 from htgen.config.run import Config
-from htgen.datasets.store import Scheme, StoreWriter
+from htgen.datasets.store import StoreWriter
+from htgen.datasets.store_format import Scheme
 from htgen.images.preprocessing import Preprocessing
 from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer

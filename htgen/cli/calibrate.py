@@ -84,8 +84,7 @@ def calibrate(
     wanted = CalibrationTasks(tuple(way or ()), tuple(shot or SHOTS), tasks, seed)
     with options_are_named():
         prepared = prepare(generator, wanted, data, split)
-    for sentence in prepared.warnings:
-        tell(sentence)
+    tell(prepared.warnings)
     if output is not None:
         check_writable(output)
     with progress() as report:

@@ -149,8 +149,7 @@ def _measure(
     from htgen.evaluation.measurement import prepare
 
     prepared = prepare(generator, settings, data, splits, against)
-    for sentence in prepared.warnings:
-        tell(sentence)
+    tell(prepared.warnings)
     with progress() as report:
         results = prepared.run(device, report)
     if as_json:
@@ -170,13 +169,11 @@ def _watch(
     from htgen.training.run_folder import RunFolder
 
     watched = Watched.prepare(RunFolder(path), settings, data, splits)
-    for sentence in watched.warnings:
-        tell(sentence)
+    tell(watched.warnings)
     told = set(watched.warnings)
     with progress() as report:
         for step, results in watched.evaluations(device, report):
             for result in results:
-                for sentence in set(result.warnings) - told:
-                    tell(sentence)
+                tell(sorted(set(result.warnings) - told))
                 told |= {*result.warnings}
                 typer.echo(f"step {step}: {result}")

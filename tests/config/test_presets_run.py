@@ -17,7 +17,7 @@ from PIL import Image
 from htgen.cli import main
 from htgen.config.files import load_config, preset_names, preset_text
 from htgen.datasets import miniimagenet, omniglot, tieredimagenet
-from htgen.datasets.store import Scheme
+from htgen.datasets.store_format import Scheme
 from htgen.evaluation import protocol
 
 PHOTO_CLASSES = {"train": 8, "val": 6, "test": 6}

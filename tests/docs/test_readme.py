@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from htgen.cli import main
-from htgen.cli.console import FOR_PHOTOGRAPHS
 from htgen.generator.shipped import DEFAULT_GENERATOR, generator_path, shipped_generators
+from htgen.images.notices import FOR_PHOTOGRAPHS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
