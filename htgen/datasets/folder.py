@@ -49,9 +49,8 @@ def prepare_folder(
         fit: how images that are not square become so.
         overwrite: replace a store at `out`.
         progress: see `htgen.datasets.store.Progress`.
-        as_drawings: bring every drawing to one form, as `htgen generate` does
-        (`htgen.images.drawings.DRAWING_STEPS`);
-            for grey images whose `ink` is bright or dark.
+        as_drawings: bring every drawing to one form (`htgen.images.drawings.DRAWING_STEPS`), as `htgen
+            generate` does; for grey images whose `ink` is bright or dark.
 
     Returns:
         The images that could not be read, which were left out.
