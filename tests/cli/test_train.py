@@ -1,4 +1,4 @@
-"""The commands as a user runs them, with a toy generator that is trained for a second."""
+"""`htgen train` as a user runs it."""
 
 import json
 import os
