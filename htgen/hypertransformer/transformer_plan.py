@@ -1,6 +1,6 @@
 """Every width and layer of a transformer, decided from its config and its token widths. No torch here.
 
-A new topology is a row of `TOPOLOGIES`, and its name in the config (see docs/extending.md).
+A new topology is a row of `TOPOLOGIES`, and its name in the config (see docs/explanation/extending.md).
 """
 
 from dataclasses import dataclass
