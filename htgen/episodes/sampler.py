@@ -1,6 +1,6 @@
 """Episodes: n-way k-shot tasks drawn from the classes of one split, many at a time.
 
-An episode is a function of (seed, split, index) and of the sampler's settings alone: it does not
+An episode is a function of (seed, stream, split, index) and of the settings alone: it does not
 depend on the batch it is drawn in, on the number of workers, or on what was drawn before. All
 drawing is vectorised integer arithmetic on the device that holds the images (`htgen.episodes.randomness`).
 """

@@ -1,7 +1,6 @@
 """The weight decoder, part 5: output tokens -> weights of one CNN layer (as in the reference system).
 
-Each output token holds a slice of the weights (`SliceWriter` in `htgen.hypertransformer.layer_writers` cuts it
-out).
+Each output token holds a slice of the weights; `SliceWriter` in `layer_writers.py` cuts it out.
 
 An allocation says how many slices a layer is written in, how long a slice is, and how the slices
 become weights: by methods and indices that tensors and NumPy arrays share. A new one is one class here,

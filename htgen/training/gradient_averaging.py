@@ -1,5 +1,7 @@
 """The gradients of a step, averaged over the processes that share out its episodes."""
 
+from typing import NamedTuple
+
 import torch
 
 from htgen.compute.processes import Processes
