@@ -122,11 +122,12 @@ class HyperTransformer(nn.Module):
             support // without_views,
         )
 
+        counted_out = None if self.config.cnn.count_ignored else ignore
         blocks, activations = [], []
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             written = writer(x[:support], view)
             x = before_norm(self.spec, conv, written.kernel, written.bias, x)
-            x, stats = self._normalise(x, written, support, ignore)
+            x, stats = self._normalise(x, written, support, counted_out)
             x = after_norm(self.spec, conv, x)
             blocks.append(written.finished(stats))
             activations.append(x)
