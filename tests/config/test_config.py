@@ -221,10 +221,6 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
             for name in ("head_steps", "l2")
         ),
         (
-            "train: {pretrain_shared: true, label_smoothing: 0.1}",
-            "train.label_smoothing: pretrain_shared trains",
-        ),
-        (
             "{model: {weights: {base: true}}, train: {pretrain_shared: true, variation_penalty: 1.0}}",
             "train.variation_penalty: pretrain_shared trains no CNN",
         ),
