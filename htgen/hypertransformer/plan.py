@@ -275,6 +275,9 @@ class LogitsPlan:
         shapes: Shapes = {}
         if self.base_scale is not None:
             shapes |= {f"{name}.log_sharpness": (), f"{name}.scale": ()}
+        if self.base:
+            rows = self.slices.placeholders
+            shapes |= {f"{name}.base_weight": (rows, self.feature_count), f"{name}.base_bias": (rows,)}
         if self.local is not None:
             shapes |= self.local.shapes(f"{name}.local")
         shapes |= self.slices.shapes(f"{name}.slices")

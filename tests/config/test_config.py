@@ -73,6 +73,7 @@ def test_the_references_presets_have_the_references_values(name):
                 "max_way": way,
                 "image_size": 28 if drawings else 84,
                 "image_channels": 1 if drawings else 3,
+                "conventions": "reference",
                 "embedding_dim": 32,
                 "cnn": {
                     "shape": "maxpool-4-layer",
