@@ -65,7 +65,7 @@ def test_the_references_presets_have_the_references_values(name):
             "description": load_config(name).description,
             "seed": 0,
             "data": {"store": f"data/{data_set}", "train": "reference:train", "val": "reference:val"},
-            "episodes": {"way": way, "shot": support // way, "query": query // way, "balanced": True},
+            "episodes": {"way": way, "shot": support // way, "query": query // way, "disjoint": False},
             "validation": {"way": way, "shot": support // way, "query": 100 // way},
             "augment": REFERENCE_AUGMENTATION[augmentation],
             "augment_validation": {},
