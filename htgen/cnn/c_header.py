@@ -168,15 +168,19 @@ class _Writer:
     def _arithmetic(self) -> dict[str, str]:
         """What depends on how weights are kept, and on the order of a block's steps."""
         order = self.spec.order
-        slope = "0.0f" if self.spec.activation == "relu" else f"{_number(CNN_LEAKY_SLOPE)} * sum"
-        normed = "{0} = {0} * factor[o] + summand[o];"
-        if order.index("norm") < order.index("pool"):
-            norms = {"before_pool": normed.format("sum"), "after_pool": "/* the norm came first */"}
-        else:
-            norms = {"before_pool": "/* the norm comes last */", "after_pool": normed.format("best")}
+        slope = "0.0f" if self.spec.activation == "relu" else f"{_number(CNN_LEAKY_SLOPE)} * {{0}}"
+        steps = {
+            "norm": "{0} = {0} * factor[o] + summand[o];",
+            "activation": f"{{0}} = {{0}} > 0.0f ? {{0}} : {slope};",
+        }
+        pool = order.index("pool")
+        before = [steps[step].format("sum") for step in order[:pool] if step in steps]
+        if "norm" not in order[:pool]:
+            before.insert(0, "/* the norm comes last */")
+        after = [steps[step].format("best") for step in order[pool:] if step in steps]
         return {
-            **norms,
-            "slope": slope,
+            "before_pool": "\n            ".join(before),
+            "after_pool": "\n        ".join(after or ["/* the norm came first */"]),
             "kind": "int8_t" if self.eight_bits else "float",
             "step": ", const float *step" if self.eight_bits else "",
             "scaled": "sum * step[o] + bias[o]" if self.eight_bits else "sum + bias[o]",

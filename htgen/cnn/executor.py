@@ -67,7 +67,8 @@ def before_norm(
     layout = layout_for(x.device)
     x = layout.convolve(x, kernel, conv)
     if spec.norm_first:
-        return _add_bias(x, bias)
+        pools_before_norm = conv.pool and spec.norm_first == "after-pool"
+        return _add_bias(layout.pool(x, conv.pooling) if pools_before_norm else x, bias)
     # A max-pool comes before bias and activation: both are monotone and the same for all positions, so the
     # result is that of conv -> bias -> activation -> pool with a quarter of the work. A sum is not the same
     # for all positions, and an average is of what is active.
@@ -83,7 +84,8 @@ def after_norm(spec: CnnSpec, conv: ConvSpec, x: Tensor, addend: Tensor | None =
     if not spec.norm_first:
         return x
     x = activate(_add(x, addend), spec.activation_of(conv))
-    return layout_for(x.device).pool(x, conv.pooling) if conv.pool else x
+    pools_last = conv.pool and spec.norm_first is True
+    return layout_for(x.device).pool(x, conv.pooling) if pools_last else x
 
 
 def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:

@@ -74,6 +74,8 @@ def before_norm(
         part = convolve(part, kernel, conv.stride, conv.padding, conv.groups)
         if pools_early and not spec.norm_first:
             part = _pool(part, "max")
+        if conv.pool and spec.norm_first == "after-pool":
+            part = _pool(part, conv.pooling)
         if bias is not None:
             add(part, bias)
         if spec.norm_first:
@@ -92,7 +94,7 @@ def after_norm(spec: CnnSpec, conv: ConvSpec, x: Floats, addend: Floats | None =
     if not spec.norm_first:
         return x
     x = activate(x if addend is None else x + addend, spec.activation_of(conv))
-    return _pool(x, conv.pooling) if conv.pool else x
+    return _pool(x, conv.pooling) if conv.pool and spec.norm_first is True else x
 
 
 def by_images(run: Callable[..., Floats], x: Floats, numbers: int, *others: Floats) -> Floats:
