@@ -10,13 +10,15 @@ treated alike. Nothing here depends on other images.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from htgen.arrays import Floats
+from htgen.arrays import Floats, Pixels
+from htgen.images.beside import FAINT, Parts, find_parts
+from htgen.images.ground import find_ground
 from htgen.images.paper import (
     Polarity,
     background_value,
@@ -27,6 +29,8 @@ from htgen.images.paper import (
     side_of_ink,
 )
 from htgen.images.resampling import pad, quantile, resize, shrink, sweep
+from htgen.images.specks import without_specks
+from htgen.images.surroundings import sure_places, without_surroundings
 
 WORKING_SIDE = 1024
 """Larger images are scaled down first: what a CNN sees of them is much smaller still."""
@@ -42,9 +46,6 @@ _BOX_SIDE = 128
 
 _STRAY = 0.005
 """Share of the ink that may lie outside its box at each of the four sides: specks."""
-
-_FAINT = 0.04
-"""Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
 
 _UNEVEN = 0.1
 """Paper that varies more, compared with the ink's distance from it, is none."""
@@ -65,6 +66,9 @@ class InkSteps:
             of the result's side, 0.1 to 1. 0: the whole image.
         contrast: stretch the ink to the full range, and clear the paper of noise.
         stroke: make strokes about as wide as this share of the result's side, 0.01 to 0.2. 0: as they are.
+        clean: leave out what is not the drawing: what lies around the paper, single pixels, dust, and small
+            things near the border; paper is what is beside a drawing that reaches the border; an empty page
+            becomes empty. This changes nothing in an image of a drawing alone. It is done first.
 
     Raises:
         ValueError: a value outside its range.
@@ -75,9 +79,10 @@ class InkSteps:
     crop: float = 0.0
     contrast: bool = False
     stroke: float = 0.0
+    clean: bool = False
 
     def __post_init__(self) -> None:
-        for key in ("polarity", "flatten", "contrast"):
+        for key in ("polarity", "flatten", "contrast", "clean"):
             if type(getattr(self, key)) is not bool:
                 raise ValueError(f"{key} must be true or false, not {getattr(self, key)!r}")
         for key, low, high in (("crop", 0.1, 1.0), ("stroke", 0.01, 0.2)):
@@ -88,11 +93,14 @@ class InkSteps:
     @property
     def change_pixels(self) -> bool:
         """Whether there is more to do than to turn images over."""
-        return bool(self.flatten or self.crop or self.contrast or self.stroke)
+        return bool(self.flatten or self.crop or self.contrast or self.stroke or self.clean)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values; `clean` is left out where it is not done, as before there was this step."""
+        record = asdict(self)
+        if not self.clean:
+            del record["clean"]
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "InkSteps":
@@ -110,7 +118,7 @@ class InkSteps:
 NO_STEPS = InkSteps()
 """Drawings are turned over where they must be, and scaled."""
 
-DRAWING_STEPS = InkSteps(flatten=True, crop=0.9, contrast=True, stroke=0.058)
+DRAWING_STEPS = InkSteps(flatten=True, crop=0.9, contrast=True, stroke=0.058, clean=True)
 """What generators of drawings are used with: chosen on Omniglot's validation alphabets (docs/real-images.md).
 
 The stroke is the median of the training alphabets' strokes, enlarged as their ink is.
@@ -128,15 +136,17 @@ class Drawing:
         ink: `[H, W]`, about 0 (`ground`) to 1; noise of the paper may be below.
         ground: the amount at places without ink.
         polarity: what the image was.
+        parts: what the ink is made of, at `_BOX_SIDE`; None without the step `clean`.
     """
 
     ink: Floats
     ground: float
     polarity: Polarity
+    parts: Parts | None = None
 
 
 def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing:
-    """Tell ink from paper: the steps `polarity` and `flatten`.
+    """Tell ink from paper: the steps `clean`, `polarity` and `flatten`.
 
     Args:
         grey: of mode `L`; at most `WORKING_SIDE` of it is kept.
@@ -146,15 +156,33 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
         grey = grey.copy()
         grey.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     pixels = np.asarray(grey)
+    if not steps.clean:
+        return _read_ink(pixels, steps, as_wanted)
+    drawing = _read_ink(without_surroundings(without_specks(pixels)), steps, as_wanted)
+    parts = find_parts(shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE))
+    if parts.others is None:
+        return replace(drawing, parts=parts)
+    size = drawing.ink.shape[::-1]
+    others = np.asarray(Image.fromarray(parts.others).resize(size, Image.Resampling.NEAREST))
+    return replace(drawing, ink=np.where(others, np.float32(drawing.ground), drawing.ink), parts=parts)
+
+
+def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
+    """The same for an image `[H, W]` that is cleaned, or shall not be."""
+    values = pixels.astype(np.float32)
+    coarse = shrink(values, _SHADE_SIDE)
+    ground = find_ground(np.rint(coarse).astype(np.uint8)) if steps.clean else None
+    told = ground.polarity if ground is not None else None
     if not steps.flatten:
-        polarity = detect_polarity(pixels) if steps.polarity else as_wanted
+        polarity = (told or detect_polarity(pixels)) if steps.polarity else as_wanted
         ink = pixels if polarity == "light on dark" else 255 - pixels
         return Drawing((ink / np.float32(255)).astype(np.float32), background_value(ink) / 255, polarity)
-    values = pixels.astype(np.float32)
-    light = paper_light(shrink(values, _LIGHT_SIDE))
-    coarse = shrink(values, _SHADE_SIDE)
+    small = shrink(values, _LIGHT_SIDE)
+    light = paper_light(small)
     difference = coarse - resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
-    polarity = side_of_ink(difference, float(light.mean())) if steps.polarity else as_wanted
+    polarity = (told or side_of_ink(difference, float(light.mean()))) if steps.polarity else as_wanted
+    if ground is not None:
+        light = paper_light(small, sure_places(ground.paper(polarity), small.shape))
     if polarity == "light on dark":
         values, coarse, light = 255 - values, 255 - coarse, 255 - light
     # Ink takes the same share of the light in the shadow as beside it. Very dark paper says little.
@@ -166,6 +194,12 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
 
 
+def is_blank(drawing: Drawing) -> bool:
+    """Whether nothing is drawn: no ink stands out from the noise and the shadows of the paper."""
+    parts = drawing.parts or find_parts(shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE))
+    return parts.is_blank
+
+
 def looks_drawn(drawing: Drawing) -> bool:
     """Whether an image may be a drawing: the paper is even, compared with how far the ink is from it.
 
@@ -175,6 +209,8 @@ def looks_drawn(drawing: Drawing) -> bool:
     Args:
         drawing: read with the steps `polarity` and `flatten`.
     """
+    if drawing.parts is not None and drawing.parts.is_blank:
+        return True
     ink = shrink(drawing.ink, _SHADE_SIDE)
     levels = find_levels(np.sort(ink, axis=None))
     is_ink = ink > levels.threshold
@@ -194,6 +230,8 @@ def normalise(drawing: Drawing, steps: InkSteps, fit: str, size: int) -> Floats:
     Returns:
         `[S, S]`, 0..1, bright ink; S is at most four times `size`.
     """
+    if drawing.parts is not None and drawing.parts.is_blank:
+        return np.zeros((size, size), np.float32)
     canvas = _cut(drawing, *_window(drawing, steps.crop, fit), 4 * size)
     if steps.contrast:
         canvas = _stretch_contrast(canvas)
@@ -222,11 +260,14 @@ def _window(drawing: Drawing, crop: float, fit: str) -> tuple[Span, Span]:
 
 def _ink_box(drawing: Drawing) -> tuple[Span, Span] | None:
     """Where the ink is; None where there is none."""
-    ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
-    levels = find_levels(np.sort(ink, axis=None))
-    is_ink = ink > levels.threshold
-    if not is_ink.any() or ink[is_ink].mean() < levels.paper + _FAINT:
-        return None
+    if drawing.parts is not None:
+        is_ink = drawing.parts.drawing
+    else:
+        ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
+        levels = find_levels(np.sort(ink, axis=None))
+        is_ink = ink > levels.threshold
+        if not is_ink.any() or ink[is_ink].mean() < levels.paper + FAINT:
+            return None
     spans = []
     for axis, full in ((0, drawing.ink.shape[1]), (1, drawing.ink.shape[0])):
         mass = np.cumsum(is_ink.sum(axis=axis))
@@ -263,7 +304,7 @@ def _stretch_contrast(ink: Floats) -> Floats:
     ordered = np.sort(ink, axis=None)
     levels = find_levels(ordered)
     values = ordered[np.searchsorted(ordered, np.float32(levels.threshold), "right") :]
-    if not values.size or (full := quantile(values, 0.6)) < levels.paper + _FAINT:
+    if not values.size or (full := quantile(values, 0.6)) < levels.paper + FAINT:
         return ink
     empty = min(levels.paper + 3 * levels.spread, (levels.paper + full) / 2)
     return (ink - np.float32(empty)) / np.float32(full - empty)

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 
 from htgen.arrays import Pixels as Pixels
 from htgen.errors import ModelError
-from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
+from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, is_blank, looks_drawn, normalise, read_ink
 from htgen.images.paper import Polarity, background_value, detect_polarity
 from htgen.images.reading import Transparency, simplify, without_transparency
 
@@ -22,7 +22,7 @@ Ink = Literal["bright", "dark", "none"]
 
 Fit = Literal["pad", "crop", "stretch"]
 
-Step = Literal["transparency", "polarity", "flatten", "crop", "aspect", "contrast", "stroke"]
+Step = Literal["transparency", "clean", "polarity", "flatten", "crop", "aspect", "contrast", "stroke"]
 """In the order in which they are done."""
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -90,8 +90,12 @@ class Preprocessing:
         return tuple(step for step in get_args(Step) if kept.get(step, self.is_for_drawings))
 
     def for_real_images(self) -> "Preprocessing":
-        """The same with the steps for drawings, unless it has steps already or is for other images."""
-        if not self.is_for_drawings or self.steps != NO_STEPS:
+        """The same with the steps for drawings, unless it has steps already or is for other images.
+
+        Generators from before there was the step `clean` get it: it changes nothing in the drawings that they
+        were trained on.
+        """
+        if not self.is_for_drawings or self.steps not in (NO_STEPS, replace(DRAWING_STEPS, clean=False)):
             return self
         return replace(self, steps=DRAWING_STEPS)
 
@@ -210,9 +214,17 @@ class Reading:
             return looks_drawn(self._drawing)
         return looks_drawn(read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark"))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may be read otherwise than it was meant, a sentence each without a full stop."""
+        parts = self._drawing.parts if self._preprocessing.is_for_drawings else None
+        return () if parts is None else parts.warnings
+
     @cached_property
     def is_blank(self) -> bool:
-        """Whether nothing can be seen: what a CNN sees has hardly more than one value."""
+        """Whether there is nothing to be seen: no ink, or hardly more than one value in what a CNN sees."""
+        if self._preprocessing.is_for_drawings and is_blank(self._drawing):
+            return True
         return int(self.pixels.max()) - int(self.pixels.min()) < _VISIBLE
 
     @cached_property

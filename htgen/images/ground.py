@@ -1,0 +1,60 @@
+"""Images of two values, ink and paper: which is the paper, where most of the image is ink or ink is cut off."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from htgen.arrays import Mask, Pixels
+from htgen.images.paper import Polarity
+from htgen.images.surroundings import otsu
+
+_TWO_VALUES = 0.8
+"""Share of the variance that two values must explain."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The paper of an image.
+
+    Attributes:
+        polarity: what the image is; None where it does not say.
+        dark: where it is darker than the value between, `[H, W]`.
+        covers: whether ink covers so much, or so much of the border, that it must not be taken for paper.
+    """
+
+    polarity: Polarity | None
+    dark: Mask
+    covers: bool
+
+    def paper(self, polarity: Polarity) -> Mask:
+        """Where there is paper, `[H, W]`, in an image of this polarity."""
+        return self.dark if polarity == "light on dark" else ~self.dark
+
+
+def find_ground(values: Pixels) -> Ground | None:
+    """Tell the paper by the border of an image; None where it has more than two values, such as light.
+
+    Args:
+        values: `[H, W]`.
+    """
+    counts = np.bincount(values.reshape(-1), minlength=256)
+    threshold = otsu(counts)
+    dark = values <= threshold
+    share = float(dark.mean())
+    if not 0 < share < 1:
+        return None
+    border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
+    edge = float(border.mean())
+    if edge in (0, 1) and abs(share - edge) < 0.3:
+        return None  # a clean border and little ink: nothing to decide
+    grey = np.arange(256)
+    mean = counts @ grey / values.size
+    variance = counts @ (grey - mean) ** 2 / values.size
+    lower = counts[: threshold + 1] @ grey[: threshold + 1] / (share * values.size)
+    between = share / (1 - share) * (mean - lower) ** 2
+    if between < _TWO_VALUES * variance:
+        return None
+    polarity: Polarity | None = None
+    if not 0.25 < edge < 0.75:
+        polarity = "light on dark" if edge > 0.5 else "dark on light"
+    return Ground(polarity, dark, True)

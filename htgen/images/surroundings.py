@@ -1,0 +1,184 @@
+"""What lies around the paper: black bars, frames along the border, scanner edges, a table.
+
+Paper is a region with straight sides, of one brightness, that ends in an edge where it does not reach the
+border of the image, and on which there is something. All else is left out.
+"""
+
+import numpy as np
+from PIL import Image
+
+from htgen.arrays import Floats, Mask, Pixels
+from htgen.images.components import fill_holes, find_components, hull_area
+from htgen.images.paper import paper_light
+from htgen.images.resampling import resize, shrink, sweep
+
+_SIDE = 128
+"""Resolution at which the paper is searched."""
+
+_LIGHT_SIDE = 32
+"""Resolution at which its light is estimated."""
+
+_EDGE = 20
+"""Grey levels by which the paper's edge stands out."""
+
+_GAP = 0.03
+"""Share of the side that may lie outside a frame."""
+
+_PLAIN = 0.85
+"""Share of an image that is paper beyond doubt, where the whole border is."""
+
+
+def without_surroundings(grey: Pixels) -> Pixels:
+    """The part of an image that is paper, `[H, W]`; the same array where all of it is.
+
+    Args:
+        grey: `[H, W]`.
+    """
+    for _ in range(3):  # a frame on a page on a table
+        coarse = shrink(grey.astype(np.float32), _SIDE) if max(grey.shape) > _SIDE else grey
+        values = np.rint(coarse).astype(np.uint8)
+        paper = _find_paper(values)
+        if paper is None:
+            return grey
+        grey = cut_to(grey, _without_edge(paper))
+    return grey
+
+
+def cut_to(grey: Pixels, paper: Mask) -> Pixels:
+    """The box of the paper, `[H', W']`; what lies in it beside the paper is filled as the paper is.
+
+    Args:
+        grey: `[H, W]`.
+        paper: where it is, of the same shape or coarser, not empty.
+    """
+    height, width = grey.shape
+    light = resize(_light_of(grey, paper), (width, height), Image.Resampling.BICUBIC)
+    is_paper = np.asarray(Image.fromarray(paper).resize((width, height), Image.Resampling.NEAREST))
+    rows, columns = np.flatnonzero(is_paper.any(axis=1)), np.flatnonzero(is_paper.any(axis=0))
+    filled = np.where(is_paper, grey, np.clip(np.rint(light), 0, 255).astype(np.uint8))
+    return filled[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _light_of(grey: Pixels, paper: Mask) -> Floats:
+    """The light on the paper, continued beyond it, at `_LIGHT_SIDE`: `[h, w]`."""
+    values = shrink(grey.astype(np.float32), _LIGHT_SIDE)
+    return paper_light(values, sure_places(paper, values.shape))
+
+
+def sure_places(paper: Mask, shape: tuple[int, int]) -> Mask:
+    """Where there is nothing but paper, in a coarser image: `shape`; where most is paper, if that is little.
+
+    Args:
+        paper: where it is, `[H, W]`.
+    """
+    share = resize(np.where(paper, np.float32(1), np.float32(0)), shape[::-1], Image.Resampling.BOX)
+    sure = share > 0.99
+    return sure if sure.mean() > 0.05 else share >= min(0.5, float(share.max()))
+
+
+def _without_edge(mask: Mask) -> Mask:
+    """A mask `[H, W]` without what is nearer than two pixels to its edge; the image's border is no edge."""
+    return sweep(mask.astype(np.float32), 2, np.minimum) > 0
+
+
+def _find_paper(values: Pixels) -> Mask | None:
+    """Where the paper is, `[H, W]`; None where it is everywhere, or nothing tells.
+
+    Args:
+        values: at `_SIDE`.
+    """
+    if min(values.shape) < 16:
+        return None
+    counts = np.bincount(values.reshape(-1), minlength=256)
+    first = otsu(counts)
+    dark = values <= first
+    border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
+    is_dark = border.mean() > 0.5
+    if (border == is_dark).all() and (dark == is_dark).mean() > _PLAIN and not _has_frame(dark != is_dark):
+        return None
+    low, high = np.flatnonzero(counts)[[0, -1]]
+    if high - low < 2 * _EDGE:
+        return None
+    for threshold in (first, *np.linspace(low, high, 8)[1:-1]):
+        for region in (values > threshold, values <= threshold):
+            paper = _paper_of(values, region)
+            if paper is not None:
+                return paper
+    return None
+
+
+def _has_frame(ink: Mask) -> bool:
+    """Whether there is a line along a side, not far from it."""
+    height, width = ink.shape
+    for lines, length in ((ink, height), (ink.T, width)):
+        near = 1 + int(_GAP * length)
+        share = lines.mean(axis=1)
+        if max(share[:near].max(), share[-near:].max()) > 0.8:
+            return True
+    return False
+
+
+def _paper_of(values: Pixels, region: Mask) -> Mask | None:
+    """The paper, if it is the largest part of a region, `[H, W]`."""
+    size = region.size
+    if region.sum() < 0.1 * size:
+        return None
+    parts = find_components(region)
+    largest = parts.mask(np.arange(parts.count) == parts.area.argmax())
+    paper = fill_holes(largest)
+    area = int(paper.sum())
+    if not 0.12 * size <= area < size or largest.sum() < 0.6 * area:
+        return None
+    if not _lies_within(region & ~paper):
+        return None
+    hull, rectangle = hull_area(paper)
+    if area < 0.95 * hull or area < 0.87 * rectangle:
+        return None
+    if not _ends_in_an_edge(values, paper, largest):
+        return None
+    return paper if _has_content(values, paper) else None
+
+
+def _lies_within(others: Mask) -> bool:
+    """Whether what is as bright as the paper and outside it lies along the border alone, beyond a frame."""
+    height, width = others.shape
+    rows, columns = 1 + int(_GAP * height), 1 + int(_GAP * width)
+    touching = find_components(others)
+    outer = touching.mask(touching.touches_border)
+    return not outer[rows:-rows, columns:-columns].any()
+
+
+def _ends_in_an_edge(values: Pixels, paper: Mask, largest: Mask) -> bool:
+    """Whether the paper stands out from what is beside it, nearly everywhere."""
+    middle = float(np.median(values[largest]))
+    sign = 1 if middle > np.median(values[~paper]) else -1
+    signed = sign * values.astype(np.float32)
+    outside = np.where(paper, np.float32(np.inf), signed)
+    edge = paper & (sweep(paper.astype(np.float32), 1, np.minimum) == 0)
+    beside = sweep(outside, 2, np.minimum)
+    within = sweep(np.where(paper, signed, -np.inf).astype(np.float32), 2, np.maximum)
+    return bool((within - beside > _EDGE)[edge].mean() > 0.9)
+
+
+def _has_content(values: Pixels, paper: Mask) -> bool:
+    """Whether there is something on the paper, not at its edge."""
+    inner = sweep(paper.astype(np.float32), 3, np.minimum) > 0
+    if not inner.any():
+        return False
+    grey = values.astype(np.float32)
+    steps = sweep(grey, 1, np.maximum) - sweep(grey, 1, np.minimum)
+    return bool((steps > _EDGE)[inner].mean() > 0.003)
+
+
+def otsu(counts: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> int:
+    """The last value of the lower of two classes of values, after Otsu.
+
+    Args:
+        counts: how often each value occurs, `[256]`.
+    """
+    values = np.arange(256)
+    below, moment = np.cumsum(counts), np.cumsum(counts * values)
+    pairs = below * (below[-1] - below)
+    between = (moment[-1] * (below / below[-1]) - moment) ** 2 / np.maximum(pairs, 1)
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
+    return int(best.mean())
