@@ -158,13 +158,20 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     pixels = np.asarray(grey)
     if not steps.clean:
         return _read_ink(pixels, steps, as_wanted)
-    drawing = _read_ink(without_surroundings(without_specks(pixels)), steps, as_wanted)
-    parts = find_parts(shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE))
-    if parts.others is None:
-        return replace(drawing, parts=parts)
-    size = drawing.ink.shape[::-1]
-    others = np.asarray(Image.fromarray(parts.others).resize(size, Image.Resampling.NEAREST))
-    return replace(drawing, ink=np.where(others, np.float32(drawing.ground), drawing.ink), parts=parts)
+    pixels = without_surroundings(without_specks(pixels))
+    drawing = _read_ink(pixels, steps, as_wanted)
+    parts = _parts(drawing, pixels)
+    ink = drawing.ink if parts.limit is None else np.minimum(drawing.ink, drawing.ground + parts.limit)
+    if parts.others is not None:
+        size = ink.shape[::-1]
+        others = np.asarray(Image.fromarray(parts.others).resize(size, Image.Resampling.NEAREST))
+        ink = np.where(others, np.float32(drawing.ground), ink)
+    return replace(drawing, ink=ink, parts=parts)
+
+
+def _parts(drawing: Drawing, pixels: Pixels) -> Parts:
+    ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
+    return find_parts(ink, shrink(pixels.astype(np.float32), _BOX_SIDE))
 
 
 def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
@@ -192,12 +199,6 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     shade = find_shade(share, quantile(np.sort(ink, axis=None), 0.999))
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
     return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
-
-
-def is_blank(drawing: Drawing) -> bool:
-    """Whether nothing is drawn: no ink stands out from the noise and the shadows of the paper."""
-    parts = drawing.parts or find_parts(shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE))
-    return parts.is_blank
 
 
 def looks_drawn(drawing: Drawing) -> bool:

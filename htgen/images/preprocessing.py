@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 
 from htgen.arrays import Pixels as Pixels
 from htgen.errors import ModelError
-from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, is_blank, looks_drawn, normalise, read_ink
+from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
 from htgen.images.paper import Polarity, background_value, detect_polarity
 from htgen.images.reading import Transparency, simplify, without_transparency
 
@@ -209,21 +209,27 @@ class Reading:
     @property
     def looks_drawn(self) -> bool:
         """Whether it may be a drawing; see `htgen.images.drawings.looks_drawn`."""
+        return looks_drawn(self._sure_drawing)
+
+    @cached_property
+    def _sure_drawing(self) -> Drawing:
+        """The drawing, read with all that it takes to say what it is."""
         steps = self._preprocessing.steps
-        if steps.flatten and steps.polarity:
-            return looks_drawn(self._drawing)
-        return looks_drawn(read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark"))
+        if steps.flatten and steps.polarity and steps.clean:
+            return self._drawing
+        return read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark")
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What may be read otherwise than it was meant, a sentence each without a full stop."""
-        parts = self._drawing.parts if self._preprocessing.is_for_drawings else None
+        parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
         return () if parts is None else parts.warnings
 
     @cached_property
     def is_blank(self) -> bool:
         """Whether there is nothing to be seen: no ink, or hardly more than one value in what a CNN sees."""
-        if self._preprocessing.is_for_drawings and is_blank(self._drawing):
+        parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
+        if parts is not None and parts.is_blank:
             return True
         return int(self.pixels.max()) - int(self.pixels.min()) < _VISIBLE
 

@@ -69,8 +69,9 @@ def _has_thin_lines(ink: Mask) -> bool:
 
 
 def _small_parts(mask: Mask) -> Mask:
+    """Pairs and triples; with a large drawing, a little more."""
     parts = find_components(mask)
-    return parts.mask(parts.area <= 3)
+    return parts.mask(parts.area <= min(max(3, 0.01 * parts.area.max(initial=0)), 8))
 
 
 def _around(grey: Pixels, specks: Mask) -> Pixels:

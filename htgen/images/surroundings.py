@@ -10,7 +10,7 @@ from PIL import Image
 from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import fill_holes, find_components, hull_area
 from htgen.images.paper import paper_light
-from htgen.images.resampling import resize, shrink, sweep
+from htgen.images.resampling import pad, resize, shrink, sweep
 
 _SIDE = 128
 """Resolution at which the paper is searched."""
@@ -162,7 +162,7 @@ def _ends_in_an_edge(values: Pixels, paper: Mask, largest: Mask) -> bool:
 
 def _has_content(values: Pixels, paper: Mask) -> bool:
     """Whether there is something on the paper, not at its edge."""
-    inner = sweep(paper.astype(np.float32), 3, np.minimum) > 0
+    inner = sweep(pad(paper[2:-2, 2:-2].astype(np.float32), [(2, 2)] * 2, 0), 3, np.minimum) > 0
     if not inner.any():
         return False
     grey = values.astype(np.float32)
