@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from htgen.arrays import Floats, Mask
+from htgen.arrays import Floats, Integers, Mask
 from htgen.images.components import Components, find_components
 from htgen.images.paper import Levels, find_levels
-from htgen.images.resampling import sweep
+from htgen.images.resampling import pad, sweep
 
 FAINT = 0.04
 """Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
@@ -20,6 +20,11 @@ _EDGE = 15
 
 _SPECK = 0.024
 """Share of the side; noise makes no larger spots."""
+
+_NEAR = 0.025
+"""Share of the side; what is twice as far apart belongs to different things."""
+
+_UNSURE = "something small lies beside the drawing; it is taken as part of it"
 
 _DUST = 0.08
 """Share of the side; grains of dust are no larger."""
@@ -114,34 +119,54 @@ def _dust(ink: Floats, is_ink: Mask, parts: Components, middle: float) -> tuple[
 
 
 def _things_beside(is_ink: Mask, parts: Components) -> tuple[Mask | None, tuple[str, ...]]:
-    """Small things near the border and far from the drawing: `[H, W]`, or None; and what is not plain."""
-    height, width = is_ink.shape
-    side = max(height, width)
-    reach = max(1, round(0.025 * side))
+    """Things of another kind near the border and far from the drawing, `[H, W]`; and what is not plain."""
+    side = max(is_ink.shape)
+    reach = max(1, round(_NEAR * side))
     groups = find_components(sweep(is_ink.astype(np.float32), reach, np.maximum) > 0)
     if groups.count == 1:
         return None, ()
-    top, bottom = groups.top + reach, groups.bottom - reach
-    left, right = groups.left + reach, groups.right - reach
-    top[groups.top == 0], left[groups.left == 0] = 0, 0
-    bottom[groups.bottom == height], right[groups.right == width] = height, width
-    tall, wide = bottom - top, right - left
-    longer, shorter = np.maximum(tall, wide), np.minimum(tall, wide)
+    top, bottom, left, right = _boxes(groups, reach)
+    height, width = is_ink.shape
+    longer, shorter = np.maximum(bottom - top, right - left), np.minimum(bottom - top, right - left)
     off = np.maximum(np.abs((left + right) / width - 1), np.abs((top + bottom) / height - 1))
     main = int(np.argmax(longer * (longer + shorter) * (1 - 0.7 * off)))
     size = longer[main]
-    gap = np.maximum(
-        np.maximum(left - right[main], left[main] - right), np.maximum(top - bottom[main], top[main] - bottom)
-    )
+    gaps = np.stack([left - right[main], left[main] - right, top - bottom[main], top[main] - bottom])
     margins = np.stack([top, height - bottom, left, width - right])  # [4, groups]
     distance = margins.min(axis=0)
     is_small = ((longer <= 0.5 * size) & (shorter <= 0.35 * size)) | (shorter <= 0.25 * size)
-    is_apart = (gap >= 0.1 * size) & is_small & (distance <= 0.1 * side)
+    is_apart = (gaps.max(axis=0) >= 0.1 * size) & is_small & (distance <= 0.1 * side)
     is_apart[main] = False
     if not is_apart.any():
         return None, ()
-    clear = int(margins[:, ~is_apart].min())
-    is_plain = is_apart & (distance <= 0.5 * clear)
-    unsure = is_apart & ~is_plain
-    warnings = ("something small lies beside the drawing; it is taken as part of it",) if unsure.any() else ()
-    return (groups.mask(is_plain) if is_plain.any() else None), warnings
+    is_far = distance <= 0.5 * int(margins[:, ~is_apart].min())
+    is_other = _are_of_another_kind(parts, groups, main)
+    is_lone = (gaps.max(axis=0) >= 0.4 * size) | ((gaps >= 0.15 * size).sum(axis=0) > 1)
+    is_plain = is_apart & is_far & is_other
+    told = is_apart & ~is_plain & (is_other | (is_far & is_lone))
+    return groups.mask(is_plain) if is_plain.any() else None, (_UNSURE,) if told.any() else ()
+
+
+def _boxes(groups: Components, reach: int) -> tuple[Integers, Integers, Integers, Integers]:
+    """Top, bottom, left and right of groups of parts that were widened: `[groups]` each."""
+    height, width = groups.shape
+    top, left = (np.where(low > 0, low + reach, 0) for low in (groups.top, groups.left))
+    bottom = np.where(groups.bottom < height, groups.bottom - reach, height)
+    right = np.where(groups.right < width, groups.right - reach, width)
+    return top, bottom, left, right
+
+
+def _are_of_another_kind(parts: Components, groups: Components, main: int) -> Mask:
+    """Whether groups of parts are no strokes as the drawing's: rows of three and more, or solid and thick."""
+    names = groups.name_at(parts)
+    tall, wide = parts.bottom - parts.top, parts.right - parts.left
+    drawing = pad(parts.mask(names == main), [(1, 1), (1, 1)], 0)
+    outline = sum(int(np.count_nonzero(np.diff(drawing, axis=axis))) for axis in (0, 1))
+    width = 2 * np.count_nonzero(drawing) / outline
+    shorter = np.minimum(tall, wide)
+    is_solid = (parts.area >= 0.7 * tall * wide) & (shorter >= max(2.5 * width, 3))
+    solid = np.bincount(names, is_solid, groups.count)
+    many = np.bincount(names, minlength=groups.count)
+    high, broad = groups.bottom - groups.top, groups.right - groups.left
+    is_row = np.maximum(high, broad) >= 2 * np.minimum(high, broad)
+    return (solid > 0.5 * many) | ((many >= 3) & is_row)

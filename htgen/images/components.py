@@ -60,6 +60,16 @@ class Components:
         """The longer side of each part's box, `[count]`."""
         return np.maximum(self.bottom - self.top, self.right - self.left)
 
+    def name_at(self, other: "Components") -> Integers:
+        """For each part of another mask that lies within this one, the part that it lies in: `[other.count]`."""
+        height, width = self.shape
+        named = np.zeros(height * (width + 1) + 1, np.int64)
+        named[self.row * (width + 1) + self.start] += self.part + 1
+        named[self.row * (width + 1) + self.end] -= self.part + 1
+        names = np.cumsum(named)
+        _, first = np.unique(other.part, return_index=True)
+        return names[other.row[first] * (width + 1) + other.start[first]] - 1
+
     @property
     def touches_border(self) -> Mask:
         """Whether each part reaches the border of the mask, `[count]`."""

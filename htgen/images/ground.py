@@ -11,6 +11,9 @@ from htgen.images.surroundings import otsu
 _TWO_VALUES = 0.8
 """Share of the variance that two values must explain."""
 
+_LITTLE = 0.06
+"""Share of the border that ink may touch and harm nothing."""
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -45,7 +48,7 @@ def find_ground(values: Pixels) -> Ground | None:
         return None
     border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
     edge = float(border.mean())
-    if edge in (0, 1) and abs(share - edge) < 0.3:
+    if min(edge, 1 - edge) < _LITTLE and abs(share - edge) < 0.3:
         return None  # a clean border and little ink: nothing to decide
     grey = np.arange(256)
     mean = counts @ grey / values.size

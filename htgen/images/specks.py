@@ -13,7 +13,10 @@ _SMALLEST = 32
 _LARGEST = 640
 """Above, what a CNN sees is so much smaller that single pixels are averaged away."""
 
-_MANY = 4
+_FEW = 3
+"""Fewer may be drawn, or do no harm."""
+
+_MANY = 8
 """So many are noise, and then pairs and triples of pixels are noise too."""
 
 
@@ -31,17 +34,16 @@ def without_specks(grey: Pixels) -> Pixels:
     step = max(32, int(np.ptp(grey)) // 4)
     dark = grey < lowest.clip(step) - step
     bright = grey > highest.clip(max=255 - step) + step
-    count = int(np.count_nonzero(dark)) + int(np.count_nonzero(bright))
-    if not count:
+    if max(np.count_nonzero(dark), np.count_nonzero(bright)) < _FEW:
         return grey
     is_ink = grey <= otsu(np.bincount(grey.reshape(-1), minlength=256))
     if is_ink.mean() > 0.5:
         is_ink, dark, bright = ~is_ink, bright, dark
-    ink = int(np.count_nonzero(is_ink))
-    if np.count_nonzero(dark) > 0.4 * ink and ink > 0.02 * grey.size:
-        return _blurred(grey)
-    if count < _MANY and _has_thin_lines(is_ink & ~dark):
+    ink, count = np.count_nonzero(is_ink), np.count_nonzero(dark)
+    if count < _FEW or (count < _MANY and _has_thin_lines(is_ink & ~dark)):
         return grey
+    if count > 0.4 * ink and ink > 0.02 * grey.size:
+        return _blurred(grey)
     specks = dark | bright
     if count >= _MANY:
         specks |= _small_parts(is_ink) | _small_parts(~is_ink)

@@ -125,7 +125,7 @@ def _paper_of(values: Pixels, region: Mask) -> Mask | None:
         return None
     parts = find_components(region)
     largest = parts.mask(np.arange(parts.count) == parts.area.argmax())
-    paper = fill_holes(largest)
+    paper = _without_ink(fill_holes(largest))
     area = int(paper.sum())
     if not 0.12 * size <= area < size or largest.sum() < 0.6 * area:
         return None
@@ -137,6 +137,23 @@ def _paper_of(values: Pixels, region: Mask) -> Mask | None:
     if not _ends_in_an_edge(values, paper, largest):
         return None
     return paper if _has_content(values, paper) else None
+
+
+def _without_ink(paper: Mask) -> Mask:
+    """The paper, and the ink that reaches the border: what is around runs along a side, or fills a corner."""
+    height, width = paper.shape
+    beside = find_components(~paper)
+    outside = np.zeros_like(paper)
+    for number in np.flatnonzero(beside.area > 0.001 * paper.size):
+        part = beside.mask(np.arange(beside.count) == number)
+        along = [part[0].mean(), part[-1].mean(), part[:, 0].mean(), part[:, -1].mean()]
+        tall = (beside.bottom[number] - beside.top[number]) / height
+        wide = (beside.right[number] - beside.left[number]) / width
+        touched = [share > 0.7 * size for share, size in zip(along, (wide, wide, tall, tall), strict=True)]
+        in_corner = (touched[0] or touched[1]) and (touched[2] or touched[3])
+        if in_corner or max(along) > 0.9:
+            outside |= part
+    return ~outside
 
 
 def _lies_within(others: Mask) -> bool:
