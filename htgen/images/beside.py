@@ -125,11 +125,12 @@ def _things_beside(is_ink: Mask, parts: Components) -> tuple[Mask | None, tuple[
     groups = find_components(sweep(is_ink.astype(np.float32), reach, np.maximum) > 0)
     if groups.count == 1:
         return None, ()
-    top, bottom, left, right = _boxes(groups, reach)
+    names = groups.name_at(parts)
+    top, bottom, left, right = _boxes(names, parts, groups.count)
     height, width = is_ink.shape
     longer, shorter = np.maximum(bottom - top, right - left), np.minimum(bottom - top, right - left)
     off = np.maximum(np.abs((left + right) / width - 1), np.abs((top + bottom) / height - 1))
-    main = int(np.argmax(longer * (longer + shorter) * (1 - 0.7 * off)))
+    main = int(np.argmax(longer * (longer + shorter) * (1 - off) ** 2))
     size = longer[main]
     gaps = np.stack([left - right[main], left[main] - right, top - bottom[main], top[main] - bottom])
     margins = np.stack([top, height - bottom, left, width - right])  # [4, groups]
@@ -140,25 +141,28 @@ def _things_beside(is_ink: Mask, parts: Components) -> tuple[Mask | None, tuple[
     if not is_apart.any():
         return None, ()
     is_far = distance <= 0.5 * int(margins[:, ~is_apart].min())
-    is_other = _are_of_another_kind(parts, groups, main)
+    is_cut = (distance == 0) & (gaps.max(axis=0) >= 0.2 * size) & (distance[main] > 0.08 * side)
+    is_other = is_cut | _are_of_another_kind(parts, names, groups, main)
     is_lone = (gaps.max(axis=0) >= 0.4 * size) | ((gaps >= 0.15 * size).sum(axis=0) > 1)
     is_plain = is_apart & is_far & is_other
     told = is_apart & ~is_plain & (is_other | (is_far & is_lone))
     return groups.mask(is_plain) if is_plain.any() else None, (_UNSURE,) if told.any() else ()
 
 
-def _boxes(groups: Components, reach: int) -> tuple[Integers, Integers, Integers, Integers]:
-    """Top, bottom, left and right of groups of parts that were widened: `[groups]` each."""
-    height, width = groups.shape
-    top, left = (np.where(low > 0, low + reach, 0) for low in (groups.top, groups.left))
-    bottom = np.where(groups.bottom < height, groups.bottom - reach, height)
-    right = np.where(groups.right < width, groups.right - reach, width)
-    return top, bottom, left, right
+def _boxes(names: Integers, parts: Components, count: int) -> tuple[Integers, Integers, Integers, Integers]:
+    """Top, bottom, left and right of groups of parts: `[count]` each.
+
+    Args:
+        names: the group of each part.
+    """
+    least = [np.full(count, np.iinfo(np.int64).max) for _ in range(4)]
+    for found, values in zip(least, (parts.top, -parts.bottom, parts.left, -parts.right), strict=True):
+        np.minimum.at(found, names, values)
+    return least[0], -least[1], least[2], -least[3]
 
 
-def _are_of_another_kind(parts: Components, groups: Components, main: int) -> Mask:
+def _are_of_another_kind(parts: Components, names: Integers, groups: Components, main: int) -> Mask:
     """Whether groups of parts are no strokes as the drawing's: rows of three and more, or solid and thick."""
-    names = groups.name_at(parts)
     tall, wide = parts.bottom - parts.top, parts.right - parts.left
     drawing = pad(parts.mask(names == main), [(1, 1), (1, 1)], 0)
     outline = sum(int(np.count_nonzero(np.diff(drawing, axis=axis))) for axis in (0, 1))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from htgen.arrays import Mask, Pixels
+from htgen.images.components import find_components
 from htgen.images.paper import Polarity
 from htgen.images.surroundings import otsu
 
@@ -60,4 +61,18 @@ def find_ground(values: Pixels) -> Ground | None:
     polarity: Polarity | None = None
     if not 0.25 < edge < 0.75:
         polarity = "light on dark" if edge > 0.5 else "dark on light"
+    elif _is_around(dark):
+        polarity = "light on dark"
+    elif _is_around(~dark):
+        polarity = "dark on light"
     return Ground(polarity, dark, True)
+
+
+def _is_around(mask: Mask) -> bool:
+    """Whether a mask is what is left beside one filled shape that reaches the border: a band along it."""
+    height, width = mask.shape
+    rows, columns = 1 + height // 8, 1 + width // 8
+    if mask[rows:-rows, columns:-columns].any():
+        return False
+    area = find_components(~mask).area
+    return bool(area.max() > 0.98 * area.sum())

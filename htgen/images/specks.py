@@ -13,10 +13,7 @@ _SMALLEST = 32
 _LARGEST = 640
 """Above, what a CNN sees is so much smaller that single pixels are averaged away."""
 
-_FEW = 3
-"""Fewer may be drawn, or do no harm."""
-
-_MANY = 8
+_MANY = 4
 """So many are noise, and then pairs and triples of pixels are noise too."""
 
 
@@ -34,19 +31,19 @@ def without_specks(grey: Pixels) -> Pixels:
     step = max(32, int(np.ptp(grey)) // 4)
     dark = grey < lowest.clip(step) - step
     bright = grey > highest.clip(max=255 - step) + step
-    if max(np.count_nonzero(dark), np.count_nonzero(bright)) < _FEW:
+    if not dark.any() and not bright.any():
         return grey
     is_ink = grey <= otsu(np.bincount(grey.reshape(-1), minlength=256))
     if is_ink.mean() > 0.5:
         is_ink, dark, bright = ~is_ink, bright, dark
     ink, count = np.count_nonzero(is_ink), np.count_nonzero(dark)
-    if count < _FEW or (count < _MANY and _has_thin_lines(is_ink & ~dark)):
+    if not count or (count < _MANY and _has_thin_lines(is_ink & ~dark)):
         return grey
     if count > 0.4 * ink and ink > 0.02 * grey.size:
         return _blurred(grey)
-    specks = dark | bright
+    specks = dark
     if count >= _MANY:
-        specks |= _small_parts(is_ink) | _small_parts(~is_ink)
+        specks = dark | bright | _small_parts(is_ink) | _small_parts(~is_ink)
     cleaned = grey.copy()
     cleaned[specks] = _around(grey, specks)
     return cleaned

@@ -100,8 +100,8 @@ def _find_paper(values: Pixels) -> Mask | None:
     if high - low < 2 * _EDGE:
         return None
     for threshold in (first, *np.linspace(low, high, 8)[1:-1]):
-        for region in (values > threshold, values <= threshold):
-            paper = _paper_of(values, region)
+        for signed in (values, 255 - values):
+            paper = _paper_of(signed, signed > (threshold if signed is values else 254 - threshold))
             if paper is not None:
                 return paper
     return None
@@ -119,7 +119,7 @@ def _has_frame(ink: Mask) -> bool:
 
 
 def _paper_of(values: Pixels, region: Mask) -> Mask | None:
-    """The paper, if it is the largest part of a region, `[H, W]`."""
+    """The paper, if it is the largest part of a region that is brighter than all else, `[H, W]`."""
     size = region.size
     if region.sum() < 0.1 * size:
         return None
@@ -134,7 +134,7 @@ def _paper_of(values: Pixels, region: Mask) -> Mask | None:
     hull, rectangle = hull_area(paper)
     if area < 0.95 * hull or area < 0.87 * rectangle:
         return None
-    if not _ends_in_an_edge(values, paper, largest):
+    if not _ends_in_an_edge(values, paper):
         return None
     return paper if _has_content(values, paper) else None
 
@@ -165,15 +165,12 @@ def _lies_within(others: Mask) -> bool:
     return not outer[rows:-rows, columns:-columns].any()
 
 
-def _ends_in_an_edge(values: Pixels, paper: Mask, largest: Mask) -> bool:
-    """Whether the paper stands out from what is beside it, nearly everywhere."""
-    middle = float(np.median(values[largest]))
-    sign = 1 if middle > np.median(values[~paper]) else -1
-    signed = sign * values.astype(np.float32)
-    outside = np.where(paper, np.float32(np.inf), signed)
+def _ends_in_an_edge(values: Pixels, paper: Mask) -> bool:
+    """Whether the paper is brighter than what is beside it, nearly everywhere."""
+    grey = values.astype(np.float32)
     edge = paper & (sweep(paper.astype(np.float32), 1, np.minimum) == 0)
-    beside = sweep(outside, 2, np.minimum)
-    within = sweep(np.where(paper, signed, -np.inf).astype(np.float32), 2, np.maximum)
+    beside = sweep(np.where(paper, np.float32(np.inf), grey), 2, np.minimum)
+    within = sweep(np.where(paper, grey, np.float32(-np.inf)), 2, np.maximum)
     return bool((within - beside > _EDGE)[edge].mean() > 0.9)
 
 
