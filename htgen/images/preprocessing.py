@@ -16,7 +16,8 @@ from htgen.arrays import Pixels as Pixels
 from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
 from htgen.images.paper import Polarity, background_value, detect_polarity
-from htgen.images.reading import Transparency, simplify, without_transparency
+from htgen.images.reading import NOTES, simplify
+from htgen.images.transparency import NOTHING_OPAQUE, Transparency, is_hidden, without_transparency
 
 Ink = Literal["bright", "dark", "none"]
 
@@ -157,7 +158,11 @@ class Preprocessing:
 
     def read(self, image: Image.Image) -> "Reading":
         """Look at an image: what it is, and what a CNN sees of it."""
-        return Reading(without_transparency(simplify(image), self.transparency), self)
+        notes = tuple(image.info.get(NOTES, ()))
+        image = simplify(image)
+        if self.transparency == "fill" and is_hidden(image):
+            notes += (NOTHING_OPAQUE,)
+        return Reading(without_transparency(image, self.transparency, self.steps.clean), self, notes)
 
     def apply(self, image: Image.Image) -> Pixels:
         """Return the image as uint8 `[size, size, channels]`."""
@@ -192,10 +197,11 @@ class Reading:
 
     Args:
         image: of mode `L` or `RGB`.
+        notes: what is to be said about how it was read.
     """
 
-    def __init__(self, image: Image.Image, preprocessing: Preprocessing) -> None:
-        self._image, self._preprocessing = image, preprocessing
+    def __init__(self, image: Image.Image, preprocessing: Preprocessing, notes: tuple[str, ...] = ()) -> None:
+        self._image, self._preprocessing, self._notes = image, preprocessing, notes
 
     @cached_property
     def _drawing(self) -> Drawing:
@@ -223,7 +229,7 @@ class Reading:
     def warnings(self) -> tuple[str, ...]:
         """What may be read otherwise than it was meant, a sentence each without a full stop."""
         parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
-        return () if parts is None else parts.warnings
+        return self._notes if parts is None else self._notes + parts.warnings
 
     @cached_property
     def is_blank(self) -> bool:

@@ -40,7 +40,7 @@ def without_surroundings(grey: Pixels) -> Pixels:
         paper = _find_paper(values)
         if paper is None:
             return grey
-        grey = cut_to(grey, _without_edge(paper))
+        grey = cut_to(grey, without_edge(paper))
     return grey
 
 
@@ -76,7 +76,7 @@ def sure_places(paper: Mask, shape: tuple[int, int]) -> Mask:
     return sure if sure.mean() > 0.05 else share >= min(0.5, float(share.max()))
 
 
-def _without_edge(mask: Mask) -> Mask:
+def without_edge(mask: Mask) -> Mask:
     """A mask `[H, W]` without what is nearer than two pixels to its edge; the image's border is no edge."""
     return sweep(mask.astype(np.float32), 2, np.minimum) > 0
 
@@ -136,7 +136,7 @@ def _paper_of(values: Pixels, region: Mask) -> Mask | None:
         return None
     if not _ends_in_an_edge(values, paper):
         return None
-    return paper if _has_content(values, paper) else None
+    return paper if has_content(values, paper) else None
 
 
 def _without_ink(paper: Mask) -> Mask:
@@ -174,7 +174,7 @@ def _ends_in_an_edge(values: Pixels, paper: Mask) -> bool:
     return bool((within - beside > _EDGE)[edge].mean() > 0.9)
 
 
-def _has_content(values: Pixels, paper: Mask) -> bool:
+def has_content(values: Pixels, paper: Mask) -> bool:
     """Whether there is something on the paper, not at its edge."""
     inner = sweep(pad(paper[2:-2, 2:-2].astype(np.float32), [(2, 2)] * 2, 0), 3, np.minimum) > 0
     if not inner.any():

@@ -16,7 +16,8 @@ from htgen.errors import DataError, ModelError
 from htgen.images.folders import class_folders, find_images
 from htgen.images.paper import background_value, detect_polarity
 from htgen.images.preprocessing import Preprocessing
-from htgen.images.reading import Transparency, decode_image, load_image
+from htgen.images.reading import decode_image, load_image
+from htgen.images.transparency import Transparency
 
 
 def drawing(width: int = 40, height: int = 40, ink: int = 20, paper: int = 230) -> Image.Image:
