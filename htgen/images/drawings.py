@@ -68,7 +68,8 @@ class InkSteps:
         stroke: make strokes about as wide as this share of the result's side, 0.01 to 0.2. 0: as they are.
         clean: leave out what is not the drawing: what lies around the paper, single pixels, dust, and small
             things near the border; paper is what is beside a drawing that reaches the border; an empty page
-            becomes empty. This changes nothing in an image of a drawing alone. It is done first.
+            becomes empty. This changes nothing in an image of a drawing alone. It is done first,
+            and only with one of the four steps before: images that are scaled alone are read as they are.
 
     Raises:
         ValueError: a value outside its range.
@@ -93,7 +94,12 @@ class InkSteps:
     @property
     def change_pixels(self) -> bool:
         """Whether there is more to do than to turn images over."""
-        return bool(self.flatten or self.crop or self.contrast or self.stroke or self.clean)
+        return bool(self.flatten or self.crop or self.contrast or self.stroke)
+
+    @property
+    def cleans(self) -> bool:
+        """Whether the step `clean` is done."""
+        return self.clean and self.change_pixels
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `clean` is left out where it is not done, as before there was this step."""
@@ -156,7 +162,7 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
         grey = grey.copy()
         grey.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     pixels = np.asarray(grey)
-    if not steps.clean:
+    if not steps.cleans:
         return _read_ink(pixels, steps, as_wanted)
     pixels = without_surroundings(without_specks(pixels))
     drawing = _read_ink(pixels, steps, as_wanted)
@@ -178,7 +184,7 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     """The same for an image `[H, W]` that is cleaned, or shall not be."""
     values = pixels.astype(np.float32)
     coarse = shrink(values, _SHADE_SIDE)
-    ground = find_ground(np.rint(coarse).astype(np.uint8)) if steps.clean else None
+    ground = find_ground(np.rint(coarse).astype(np.uint8)) if steps.cleans else None
     told = ground.polarity if ground is not None else None
     if not steps.flatten:
         polarity = (told or detect_polarity(pixels)) if steps.polarity else as_wanted

@@ -162,7 +162,7 @@ class Preprocessing:
         image = simplify(image)
         if self.transparency == "fill" and is_hidden(image):
             notes += (NOTHING_OPAQUE,)
-        return Reading(without_transparency(image, self.transparency, self.steps.clean), self, notes)
+        return Reading(without_transparency(image, self.transparency, self.steps.cleans), self, notes)
 
     def apply(self, image: Image.Image) -> Pixels:
         """Return the image as uint8 `[size, size, channels]`."""

@@ -406,7 +406,8 @@ def test_steps_are_for_grey_drawings() -> None:
 
 
 def test_any_step_can_be_left_out() -> None:
-    assert FULL.without("polarity", "flatten", "crop", "contrast", "stroke").steps == InkSteps(polarity=False)
+    bare = FULL.without("clean", "polarity", "flatten", "crop", "contrast", "stroke")
+    assert bare.steps == InkSteps(polarity=False)
     assert FULL.without("aspect").fit == "stretch"
     assert FULL.without("transparency").transparency == "ignore"
     assert FULL.without() == FULL
