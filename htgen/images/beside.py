@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from htgen.arrays import Floats, Integers, Mask
+from htgen.arrays import Floats, Integers, Mask, Pixels
 from htgen.images.components import Components, find_components
 from htgen.images.paper import Levels, find_levels
-from htgen.images.resampling import pad, sweep
+from htgen.images.resampling import mean_width, shrink, sweep
 
 FAINT = 0.04
 """Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
@@ -49,12 +49,12 @@ class Parts:
     warnings: tuple[str, ...] = ()
 
 
-def find_parts(ink: Floats, grey: Floats) -> Parts:
+def find_parts(ink: Floats, grey: Pixels) -> Parts:
     """Tell a drawing from what is beside it.
 
     Args:
         ink: amounts of ink, `[H, W]`, the paper about 0.
-        grey: what they were found in, `[H, W]`, 0-255.
+        grey: what they were found in, of the same shape or larger.
     """
     levels = find_levels(np.sort(ink, axis=None))
     is_ink = ink > levels.threshold
@@ -72,7 +72,8 @@ def find_parts(ink: Floats, grey: Floats) -> Parts:
     if contrast < _SURE and not _is_drawn(is_ink, grey):
         return Parts(is_ink, is_blank=True)
     limit, dust = None, None
-    if ink.max() > 2 * (middle := float(np.median(ink[is_ink]))):
+    highest = float(ink.max())
+    if highest > contrast + levels.paper and highest > 2 * (middle := float(np.median(ink[is_ink]))):
         limit, dust = _dust(ink, is_ink, parts, middle)
     others, warnings = _things_beside(is_ink, parts) if parts.count > 1 else (None, ())
     if dust is not None:
@@ -80,17 +81,19 @@ def find_parts(ink: Floats, grey: Floats) -> Parts:
     return Parts(is_ink if others is None else is_ink & ~others, others, limit, False, warnings)
 
 
-def _is_drawn(is_ink: Mask, grey: Floats) -> bool:
+def _is_drawn(is_ink: Mask, grey: Pixels) -> bool:
     """Whether ink of little contrast is drawn: noise has no large parts, and shadows have no edges."""
     if not is_ink.any():
         return False
     parts = find_components(is_ink)
     side = max(is_ink.shape)
-    steps = sweep(grey, 2, np.maximum) - sweep(grey, 2, np.minimum)
+    values = shrink(grey.astype(np.float32), side)
+    steps = sweep(values, 2, np.maximum) - sweep(values, 2, np.minimum)
     usual = float(np.median(steps))
 
     def share(limit: float) -> Floats:
-        return parts.total((is_ink & (steps > max(_EDGE, limit))).astype(np.float32)) / parts.area
+        shown = parts.total((is_ink & (steps > max(_EDGE, limit))).astype(np.float32))
+        return (shown / parts.area).astype(np.float32)
 
     large = (parts.extent > 0.1 * side) & (share(1.2 * usual) > 0.5)
     small = (parts.extent > _SPECK * side) & (share(2.5 * usual) > 0.5)
@@ -103,11 +106,12 @@ def _beside_dust(ink: Floats, dust: Mask, levels: Levels) -> Mask:
     rest = np.where(near, np.float32(levels.paper), ink)
     pale = find_levels(np.sort(rest, axis=None))
     is_ink = rest > max(pale.threshold, pale.paper + FAINT)
-    return is_ink if find_components(is_ink).extent.max(initial=0) > 0.2 * max(ink.shape) else is_ink & False
+    is_large = find_components(is_ink).extent.max(initial=0) > 0.2 * max(ink.shape)
+    return is_ink if is_large else np.zeros_like(is_ink)
 
 
 def _dust(ink: Floats, is_ink: Mask, parts: Components, middle: float) -> tuple[float | None, Mask | None]:
-    """Grains that are much darker than the drawing: what ink counts as at most, and where grains are apart."""
+    """Grains much darker than the drawing: the most that ink counts as, and where grains lie apart."""
     heavy = ink > 2 * middle
     grains = find_components(heavy)
     if grains.extent.max() > _DUST * max(ink.shape) or grains.area.sum() > 0.1 * parts.area.sum():
@@ -164,9 +168,7 @@ def _boxes(names: Integers, parts: Components, count: int) -> tuple[Integers, In
 def _are_of_another_kind(parts: Components, names: Integers, groups: Components, main: int) -> Mask:
     """Whether groups of parts are no strokes as the drawing's: rows of three and more, or solid and thick."""
     tall, wide = parts.bottom - parts.top, parts.right - parts.left
-    drawing = pad(parts.mask(names == main), [(1, 1), (1, 1)], 0)
-    outline = sum(int(np.count_nonzero(np.diff(drawing, axis=axis))) for axis in (0, 1))
-    width = 2 * np.count_nonzero(drawing) / outline
+    width = mean_width(parts.mask(names == main))
     shorter = np.minimum(tall, wide)
     is_solid = (parts.area >= 0.7 * tall * wide) & (shorter >= max(2.5 * width, 3))
     solid = np.bincount(names, is_solid, groups.count)

@@ -16,7 +16,7 @@ class Components:
 
     Attributes:
         shape: of the mask.
-        row: the row of each run.
+        row: the row of each run, in order.
         start: its first column.
         end: the column after its last.
         part: the number of the part that it belongs to.
@@ -38,12 +38,16 @@ class Components:
     @cached_property
     def top(self) -> Integers:
         """First row of each part, `[count]`."""
-        return self._least(self.row)
+        top = np.empty(self.count, np.int64)
+        top[self.part[::-1]] = self.row[::-1]  # the first run of each part stays
+        return top
 
     @cached_property
     def bottom(self) -> Integers:
         """The row after the last of each part, `[count]`."""
-        return 1 - self._least(-self.row)
+        bottom = np.empty(self.count, np.int64)
+        bottom[self.part] = self.row + 1
+        return bottom
 
     @cached_property
     def left(self) -> Integers:
@@ -61,7 +65,7 @@ class Components:
         return np.maximum(self.bottom - self.top, self.right - self.left)
 
     def name_at(self, other: "Components") -> Integers:
-        """For each part of another mask that lies within this one, the part that it lies in: `[other.count]`."""
+        """For each part of another mask, which lies within this one, the part it lies in: `[other.count]`."""
         height, width = self.shape
         named = np.zeros(height * (width + 1) + 1, np.int64)
         named[self.row * (width + 1) + self.start] += self.part + 1
@@ -116,10 +120,11 @@ def find_components(mask: Mask) -> Components:
     counts = np.maximum(np.searchsorted(starts, ends + stride, "right") - first, 0)
     upper = np.repeat(np.arange(len(starts)), counts)
     lower = np.arange(len(upper)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
-    part = _joined(len(starts), upper, lower)
-    names, part = np.unique(part, return_inverse=True)
+    root = _joined(len(starts), upper, lower)
+    names = np.cumsum(root == np.arange(len(root))) - 1
     row = starts // stride
-    return Components((height, width), row, starts - row * stride, ends - row * stride, part, len(names))
+    count = int(names[-1]) + 1 if len(names) else 0
+    return Components((height, width), row, starts - row * stride, ends - row * stride, names[root], count)
 
 
 def _joined(count: int, first: Integers, second: Integers) -> Integers:

@@ -82,8 +82,8 @@ def find_scale(image: Image.Image) -> Scale:
         no_data = (*told, *_NO_DATA)
     has_gaps = bool(no_data) or finite < total
     if image.mode == "F":
-        black, white = (0.0, 1.0) if 0 <= low and high <= 1 else (low, high)
-    elif 0 <= low and high <= 65535:
+        black, white = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+    elif low >= 0 and high <= 65535:
         bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits) if low < high else 16
         black, white = 0.0, float((1 << bits) - 1)
     else:

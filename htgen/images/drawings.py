@@ -28,7 +28,7 @@ from htgen.images.paper import (
     paper_light,
     side_of_ink,
 )
-from htgen.images.resampling import pad, quantile, resize, shrink, sweep
+from htgen.images.resampling import mean_width, pad, quantile, resize, shrink, sweep
 from htgen.images.specks import without_specks
 from htgen.images.surroundings import sure_places, without_surroundings
 
@@ -176,8 +176,7 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
 
 
 def _parts(drawing: Drawing, pixels: Pixels) -> Parts:
-    ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
-    return find_parts(ink, shrink(pixels.astype(np.float32), _BOX_SIDE))
+    return find_parts(shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE), pixels)
 
 
 def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
@@ -188,8 +187,10 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     told = ground.polarity if ground is not None else None
     if not steps.flatten:
         polarity = (told or detect_polarity(pixels)) if steps.polarity else as_wanted
-        ink = pixels if polarity == "light on dark" else 255 - pixels
-        return Drawing((ink / np.float32(255)).astype(np.float32), background_value(ink) / 255, polarity)
+        bright = pixels if polarity == "light on dark" else 255 - pixels
+        return Drawing(
+            (bright / np.float32(255)).astype(np.float32), background_value(bright) / 255, polarity
+        )
     small = shrink(values, _LIGHT_SIDE)
     light = paper_light(small)
     difference = coarse - resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
@@ -325,10 +326,9 @@ def _even_strokes(ink: Floats, stroke: float, size: int) -> Floats:
     """
     if len(ink) < 4 * size:  # too coarse for steps of two pixels
         ink = np.clip(resize(ink, (4 * size, 4 * size), Image.Resampling.BICUBIC), 0, 1)
-    is_ink = pad(ink > 0.5, [(1, 1), (1, 1)], 0)
-    outline = sum(int(np.count_nonzero(np.diff(is_ink, axis=axis))) for axis in (0, 1))
-    excess = (2 * np.count_nonzero(is_ink) / outline if outline else 0) - stroke * len(ink)
-    steps = min(int(abs(excess) / 2), _MOST_STROKE_STEPS) if outline else 0
+    width = mean_width(ink > 0.5)
+    excess = width - stroke * len(ink)
+    steps = min(int(abs(excess) / 2), _MOST_STROKE_STEPS) if width else 0
     for _ in range(steps):
         changed = sweep(ink, 1, np.minimum if excess > 0 else np.maximum)
         if changed.max() < 0.5:

@@ -178,10 +178,8 @@ def _refuse_parts_of_data(folder: Path, found: list[Path]) -> None:
 
 def _refuse_too_deep(folder: Path, found: list[Path]) -> None:
     if len(found) == 1 and not find_images(found[0]) and len(inner := find_folders(found[0])) > 1:
-        raise DataError(
-            f"{folder} holds one folder, {found[0].name!r}, and the classes seem to be in it: {_list(inner)}",
-            f"{found[0]}",
-        )
+        what = f"one folder, {found[0].name!r}, and the classes seem to be in it: {_list(inner)}"
+        raise DataError(f"{folder} holds {what}", f"{found[0]}")
 
 
 def _refuse_look_alikes(folder: Path, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Images of two values, ink and paper: which is the paper, where most of the image is ink or ink is cut off."""
+"""Images of two values: which is the paper, where ink covers most of the image or reaches its border."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""PNG files without what an image does not need: long texts, colour profiles, and side chunks that are damaged.
+"""PNG files without what an image does not need: long texts, colour profiles, damaged side chunks.
 
 Pillow refuses a PNG whose texts or profile are large once decompressed, or one of whose chunks is damaged. So
 these chunks are passed over; what is needed is left to Pillow and its limits.
@@ -44,7 +44,7 @@ def _kept_parts(file: BinaryIO) -> list[tuple[int, int]] | None:
 
 
 def _is_needed(file: BinaryIO, name: bytes, length: int) -> bool:
-    """Whether a chunk, after whose head the file stands, is needed, and is not damaged if it is a side chunk."""
+    """Whether a chunk is needed, and not damaged if it is a side chunk; the file stands after its head."""
     if name in _PASSED_OVER:
         return False
     if not name[0] & 0x20 or name == b"fdAT":  # the image itself

@@ -100,9 +100,9 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
     if heic.is_heic(head):
         heic.teach_pillow()
     try:
-        with _as_data_errors(f"image {name}"), Image.open(open_png(file), formats=readable()) as image:
-            note = turn_to(image, page)
-            image = _upright(image)
+        with _as_data_errors(f"image {name}"), Image.open(open_png(file), formats=readable()) as opened:
+            note = turn_to(opened, page)
+            image = _upright(opened)
             if note is not None:
                 image.info[NOTES] = (note,)
             return image

@@ -4,7 +4,7 @@ import numpy as np
 
 from htgen.arrays import Mask, Pixels
 from htgen.images.components import find_components
-from htgen.images.resampling import pad
+from htgen.images.resampling import mean_width, pad
 from htgen.images.surroundings import otsu
 
 _SMALLEST = 32
@@ -12,6 +12,9 @@ _SMALLEST = 32
 
 _LARGEST = 640
 """Above, what a CNN sees is so much smaller that single pixels are averaged away."""
+
+_THIN = 1.6
+"""Pixels. Where lines are narrower, a single pixel may be a dot that was drawn."""
 
 _MANY = 4
 """So many are noise, and then pairs and triples of pixels are noise too."""
@@ -37,7 +40,7 @@ def without_specks(grey: Pixels) -> Pixels:
     if is_ink.mean() > 0.5:
         is_ink, dark, bright = ~is_ink, bright, dark
     ink, count = np.count_nonzero(is_ink), np.count_nonzero(dark)
-    if not count or (count < _MANY and _has_thin_lines(is_ink & ~dark)):
+    if not count or (count < _MANY and mean_width(is_ink & ~dark) < _THIN):
         return grey
     if count > 0.4 * ink and ink > 0.02 * grey.size:
         return _blurred(grey)
@@ -58,13 +61,6 @@ def _neighbours(grey: Pixels) -> tuple[Pixels, Pixels]:
         full = extreme(rows, around[:, 1:-1])
         extremes.append(extreme(extreme(full[:-2], full[2:]), rows[1:-1]))
     return extremes[0], extremes[1]
-
-
-def _has_thin_lines(ink: Mask) -> bool:
-    """Whether lines are one pixel wide, so that a single pixel may be a dot."""
-    padded = pad(ink, [(1, 1), (1, 1)], 0)
-    outline = sum(int(np.count_nonzero(np.diff(padded, axis=axis))) for axis in (0, 1))
-    return 2 * np.count_nonzero(ink) < 1.6 * outline
 
 
 def _small_parts(mask: Mask) -> Mask:

@@ -35,8 +35,8 @@ def without_surroundings(grey: Pixels) -> Pixels:
         grey: `[H, W]`.
     """
     for _ in range(3):  # a frame on a page on a table
-        coarse = shrink(grey.astype(np.float32), _SIDE) if max(grey.shape) > _SIDE else grey
-        values = np.rint(coarse).astype(np.uint8)
+        is_coarse = max(grey.shape) <= _SIDE
+        values = grey if is_coarse else np.rint(shrink(grey.astype(np.float32), _SIDE)).astype(np.uint8)
         paper = _find_paper(values)
         if paper is None:
             return grey
@@ -93,9 +93,11 @@ def _find_paper(values: Pixels) -> Mask | None:
     first = otsu(counts)
     dark = values <= first
     border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
-    is_dark = border.mean() > 0.5
-    if (border == is_dark).all() and (dark == is_dark).mean() > _PLAIN and not _has_frame(dark != is_dark):
-        return None
+    edge, area = np.count_nonzero(border), np.count_nonzero(dark)
+    if edge in (0, len(border)):
+        ink = area if edge == 0 else dark.size - area
+        if ink < (1 - _PLAIN) * dark.size and not _has_frame(dark if edge == 0 else ~dark):
+            return None
     low, high = np.flatnonzero(counts)[[0, -1]]
     if high - low < 2 * _EDGE:
         return None
@@ -110,12 +112,12 @@ def _find_paper(values: Pixels) -> Mask | None:
 def _has_frame(ink: Mask) -> bool:
     """Whether there is a line along a side, not far from it."""
     height, width = ink.shape
-    for lines, length in ((ink, height), (ink.T, width)):
-        near = 1 + int(_GAP * length)
-        share = lines.mean(axis=1)
-        if max(share[:near].max(), share[-near:].max()) > 0.8:
-            return True
-    return False
+    rows, columns = 1 + int(_GAP * height), 1 + int(_GAP * width)
+    return any(
+        np.count_nonzero(line) > 0.8 * len(line)
+        for lines in (ink[:rows], ink[-rows:], ink[:, :columns].T, ink[:, -columns:].T)
+        for line in lines
+    )
 
 
 def _paper_of(values: Pixels, region: Mask) -> Mask | None:

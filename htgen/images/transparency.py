@@ -33,7 +33,7 @@ def without_transparency(image: Image.Image, transparency: Transparency, paper: 
     if image.mode in ("L", "RGB"):
         return image
     mode = "L" if image.mode == "LA" else "RGB"
-    lowest, highest = image.getchannel("A").getextrema()
+    lowest, highest = _extremes(image.getchannel("A"))
     if transparency == "ignore" or lowest == 255 or (highest == 0 and is_hidden(image)):
         return image.convert(mode)
     if paper and (page := _page(image)) is not None:
@@ -44,10 +44,16 @@ def without_transparency(image: Image.Image, transparency: Transparency, paper: 
 
 def is_hidden(image: Image.Image) -> bool:
     """Whether nothing of an image is opaque, and something lies beneath."""
-    if "A" not in image.getbands() or image.getchannel("A").getextrema()[1] > 0:
+    if "A" not in image.getbands() or _extremes(image.getchannel("A"))[1] > 0:
         return False
-    low, high = image.convert("L" if image.mode == "LA" else "RGB").convert("L").getextrema()
-    return bool(high - low >= _VISIBLE)
+    low, high = _extremes(image.convert("L" if image.mode == "LA" else "RGB").convert("L"))
+    return high - low >= _VISIBLE
+
+
+def _extremes(grey: Image.Image) -> tuple[int, int]:
+    """The least and the greatest value of an image of mode `L`."""
+    values = np.flatnonzero(grey.histogram())
+    return int(values[0]), int(values[-1])
 
 
 def _is_dark(image: Image.Image) -> bool:
