@@ -102,7 +102,7 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
     """The images of a folder that has one sub-folder per class: class name -> image files.
 
     The classes are in natural order (`natural_order`), and this is the order of a CNN's outputs: 2 is before
-    10, `Zebra` before `ant`, on every system alike. So are the files of a class. Folders whose names differ by
+    10, `Zebra` before `ant`, on every system. So are the files of a class. Folders whose names differ by
     their Unicode form alone (NFC and NFD) are one class. A class whose images lie in sub-folders, and none
     beside them, has all of these.
 
