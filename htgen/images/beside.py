@@ -12,11 +12,17 @@ from htgen.images.resampling import mean_width, shrink, sweep
 FAINT = 0.04
 """Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
 
-_SURE = 0.3
+_SURE = 0.5
 """Ink that stands out so much is no noise."""
 
-_EDGE = 15
+_EDGE = 6
 """Grey levels by which ink stands out from what is near it; shadows are smooth."""
+
+_FINE = 32
+"""Pixels; in a smaller image a drawing is not told from noise by its size."""
+
+_SHARP = 0.35
+"""Share of its contrast that ink has at its edge, from one place to the next, at this resolution."""
 
 _SPECK = 0.024
 """Share of the side; noise makes no larger spots."""
@@ -65,11 +71,11 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
     side = max(ink.shape)
     if contrast > FAINT and parts.extent.max() < _DUST * side:
         pale = _beside_dust(ink, is_ink, levels)
-        if _is_drawn(pale, grey):
+        if _is_drawn(pale, grey, 0):
             is_ink, parts = pale, find_components(pale)
     if contrast < FAINT or parts.extent.max() <= _SPECK * side:
         return Parts(is_ink, is_blank=True)
-    if contrast < _SURE and not _is_drawn(is_ink, grey):
+    if contrast < (_SURE if side >= _FINE else _SURE / 4) and not _is_drawn(is_ink, grey, contrast):
         return Parts(is_ink, is_blank=True)
     limit, dust = None, None
     highest = float(ink.max())
@@ -81,22 +87,24 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
     return Parts(is_ink if others is None else is_ink & ~others, others, limit, False, warnings)
 
 
-def _is_drawn(is_ink: Mask, grey: Pixels) -> bool:
-    """Whether ink of little contrast is drawn: noise has no large parts, and shadows have no edges."""
+def _is_drawn(is_ink: Mask, grey: Pixels, contrast: float) -> bool:
+    """Whether ink of little contrast is drawn: noise has no large parts, and shadows have no sharp edges."""
     if not is_ink.any():
         return False
     parts = find_components(is_ink)
     side = max(is_ink.shape)
     values = shrink(grey.astype(np.float32), side)
-    steps = sweep(values, 2, np.maximum) - sweep(values, 2, np.minimum)
+    steps = sweep(values, 1, np.maximum) - sweep(values, 1, np.minimum)
     usual = float(np.median(steps))
+    edge = is_ink & (sweep(is_ink.astype(np.float32), 1, np.minimum) == 0)
+    length = np.maximum(parts.total(edge.astype(np.float32)), 1)
+    sharp = max(_EDGE, _SHARP * contrast * float(np.median(values)))
 
     def share(limit: float) -> Floats:
-        shown = parts.total((is_ink & (steps > max(_EDGE, limit))).astype(np.float32))
-        return (shown / parts.area).astype(np.float32)
+        return (parts.total((edge & (steps > limit)).astype(np.float32)) / length).astype(np.float32)
 
-    large = (parts.extent > 0.1 * side) & (share(1.2 * usual) > 0.5)
-    small = (parts.extent > _SPECK * side) & (share(2.5 * usual) > 0.5)
+    large = (parts.extent > max(0.1 * side, 5)) & (share(max(sharp, 1.2 * usual)) > 0.5)
+    small = (parts.extent > _SPECK * side) & (share(max(sharp, 2.5 * usual)) > 0.5)
     return bool((large | small).any())
 
 

@@ -170,8 +170,10 @@ def _refuse_parts_of_data(folder: Path, found: list[Path]) -> None:
     if inner:
         train = next((path for path in inner if path.name.lower().startswith("train")), inner[0])
         raise DataError(f"{folder} holds {parts}; the classes are folders in them", f"{train}")
+    images = find_images(found[0])
+    what = f"; are the names of the files labels, as {images[0].name!r}?" if images else ""
     raise DataError(
-        f"{folder} holds {parts}; there is no folder per class",
+        f"{folder} holds {parts}; there is no folder per class{what}",
         f"make one sub-folder per class in {folder}, with the images of the class in it",
     )
 

@@ -37,6 +37,11 @@ def split_page(path: str | Path) -> tuple[Path, int | None]:
     return path.with_name(found[1]), int(found[2])
 
 
+def count_pages(image: Image.Image) -> int:
+    """How many pages or frames an open file has; 1 where what it has more is no picture of its own."""
+    return getattr(image, "n_frames", 1) if image.format in _PAGED | _ANIMATED else 1
+
+
 def turn_to(image: Image.Image, page: int | None) -> str | None:
     """Turn an open file to the page or frame that is read; a sentence about the choice where there is one.
 
@@ -48,14 +53,14 @@ def turn_to(image: Image.Image, page: int | None) -> str | None:
     Raises:
         EOFError: there is no such page.
     """
-    count = getattr(image, "n_frames", 1)
+    count = count_pages(image)
     kind = "page" if image.format in _PAGED else "frame"
     if page is not None:
         if page > count:
             raise EOFError(f"it has {count} {kind}{'s' * (count != 1)}, and no {kind} {page}")
         image.seek(page - 1)
         return None
-    if count == 1 or image.format not in _PAGED | _ANIMATED:
+    if count == 1:
         return None
     chosen = _choose_page(image, count) if image.format in _PAGED else _choose_frame(image, count)
     image.seek(chosen)

@@ -16,7 +16,7 @@ from htgen.arrays import Pixels as Pixels
 from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
 from htgen.images.paper import Polarity, background_value, detect_polarity
-from htgen.images.reading import NOTES, simplify
+from htgen.images.reading import NOTES, enough_memory, simplify
 from htgen.images.transparency import NOTHING_OPAQUE, Transparency, is_hidden, without_transparency
 
 Ink = Literal["bright", "dark", "none"]
@@ -156,8 +156,13 @@ class Preprocessing:
             "make the file again with this version of htgen, or use the version that wrote it",
         )
 
+    @enough_memory()
     def read(self, image: Image.Image) -> "Reading":
-        """Look at an image: what it is, and what a CNN sees of it."""
+        """Look at an image: what it is, and what a CNN sees of it.
+
+        Raises:
+            DataError: it has values that are not finite, or there is not enough memory, here or later.
+        """
         notes = tuple(image.info.get(NOTES, ()))
         image = simplify(image)
         if self.transparency == "fill" and is_hidden(image):
@@ -204,6 +209,7 @@ class Reading:
         self._image, self._preprocessing, self._notes = image, preprocessing, notes
 
     @cached_property
+    @enough_memory()
     def _drawing(self) -> Drawing:
         return read_ink(self._image.convert("L"), self._preprocessing.steps, self._preprocessing._wanted)
 
@@ -218,6 +224,7 @@ class Reading:
         return looks_drawn(self._sure_drawing)
 
     @cached_property
+    @enough_memory()
     def _sure_drawing(self) -> Drawing:
         """The drawing, read with all that it takes to say what it is."""
         steps = self._preprocessing.steps
@@ -240,6 +247,7 @@ class Reading:
         return int(self.pixels.max()) - int(self.pixels.min()) < _VISIBLE
 
     @cached_property
+    @enough_memory()
     def pixels(self) -> Pixels:
         """What a CNN sees: uint8 `[size, size, channels]`."""
         wish = self._preprocessing

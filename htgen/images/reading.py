@@ -16,7 +16,7 @@ from htgen.files import kind_at
 from htgen.images import heic
 from htgen.images.depth import find_scale, has_more_bits
 from htgen.images.formats import describe_unread, readable
-from htgen.images.pages import split_page, turn_to
+from htgen.images.pages import count_pages, split_page, turn_to
 from htgen.images.png import open_png
 
 NOTES = "htgen notes"
@@ -143,21 +143,48 @@ def load_pillow_image(image: Image.Image) -> Image.Image:
         return simplify(image) if image.format is None else _upright(image)
 
 
+def list_pages(path: str | Path) -> list[Path]:
+    """Names for all pages or frames of a file, as `load_image` takes them: `scan.tif#1`, `scan.tif#2`, ...
+
+    Returns:
+        The path itself where there is one page.
+
+    Raises:
+        DataError: as `load_image`.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file, _as_data_errors(f"image {path}"):
+            with Image.open(open_png(file), formats=readable()) as image:
+                count = count_pages(image)
+    except (OSError, ValueError):  # with a better error
+        load_image(path)
+        return [path]
+    return [path.with_name(f"{path.name}#{number + 1}") for number in range(count)] if count > 1 else [path]
+
+
+@contextmanager
+def enough_memory(what: str = "an image") -> Iterator[None]:
+    """Memory that runs out, as an error of the image that is read."""
+    try:
+        yield
+    except MemoryError:
+        raise DataError(f"cannot read {what}: there is not enough memory", "scale it down") from None
+
+
 @contextmanager
 def _as_data_errors(what: str) -> Iterator[None]:
     """What Pillow raises while it decodes an image, as errors that name it; but for an unknown format."""
     try:
         # Pillow warns about harmless oddities (a broken EXIF entry, more than 89 million pixels); beyond 179
         # million pixels it raises, and that limit is ours too.
-        with warnings.catch_warnings():
+        with enough_memory(what), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, DataError):
         raise
     except Image.DecompressionBombError:
         raise DataError(f"{what} has too many pixels", "scale it down, or remove it") from None
-    except MemoryError:
-        raise DataError(f"cannot read {what}: there is not enough memory", "scale it down") from None
     except EOFError as error:
         if not re.match("it has .* and no ", str(error)):
             raise _damaged(what, error) from error
