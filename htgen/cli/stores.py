@@ -106,7 +106,7 @@ def check_store(store: "Store", loaded: "Generator") -> None:
             f"generator '{loaded.name}' reads {spec.image_size}x{spec.image_size} and {spec.image_channels}",
             "a store prepared for this generator",
         )
-    if store.preprocessing != loaded.file.preprocessing:
+    if not store.preprocessing.prepares_as(loaded.file.preprocessing):
         text = (
             f"warning: store {store.path} was not prepared as the one that '{loaded.name}' was trained "
             "on, so this is not how good it is on images that are"

@@ -147,7 +147,7 @@ def _things_beside(is_ink: Mask, parts: Components) -> tuple[Mask | None, tuple[
     gaps = np.stack([left - right[main], left[main] - right, top - bottom[main], top[main] - bottom])
     margins = np.stack([top, height - bottom, left, width - right])  # [4, groups]
     distance = margins.min(axis=0)
-    is_small = ((longer <= 0.5 * size) & (shorter <= 0.35 * size)) | (shorter <= 0.25 * size)
+    is_small = (longer <= 0.6 * size) | (shorter <= 0.25 * size)
     is_apart = (gaps.max(axis=0) >= 0.1 * size) & is_small & (distance <= 0.1 * side)
     is_apart[main] = False
     if not is_apart.any():

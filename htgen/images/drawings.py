@@ -30,7 +30,7 @@ from htgen.images.paper import (
 )
 from htgen.images.resampling import mean_width, pad, quantile, resize, shrink, sweep
 from htgen.images.specks import without_specks
-from htgen.images.surroundings import sure_places, without_surroundings
+from htgen.images.surroundings import without_surroundings
 
 WORKING_SIDE = 1024
 """Larger images are scaled down first: what a CNN sees of them is much smaller still."""
@@ -196,13 +196,15 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     difference = coarse - resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
     polarity = (told or side_of_ink(difference, float(light.mean()))) if steps.polarity else as_wanted
     if ground is not None:
-        light = paper_light(small, sure_places(ground.paper(polarity), small.shape))
+        light = ground.light(pixels, small, polarity)
     if polarity == "light on dark":
         values, coarse, light = 255 - values, 255 - coarse, 255 - light
     # Ink takes the same share of the light in the shadow as beside it. Very dark paper says little.
     light = np.maximum(light, 32)
-    share = 1 - coarse / resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
     ink = 1 - values / resize(light, values.shape[::-1], Image.Resampling.BICUBIC)
+    if ground is not None:  # two values: there are no shadows
+        return Drawing(ink, 0.0, polarity)
+    share = 1 - coarse / resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
     shade = find_shade(share, quantile(np.sort(ink, axis=None), 0.999))
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
     return Drawing((ink - shade) / (1 - shade), 0.0, polarity)

@@ -4,13 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from htgen.arrays import Mask, Pixels
+from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import find_components
-from htgen.images.paper import Polarity
-from htgen.images.surroundings import otsu
+from htgen.images.paper import Polarity, paper_light
+from htgen.images.surroundings import otsu, sure_places
 
 _TWO_VALUES = 0.8
 """Share of the variance that two values must explain."""
+
+_TINY = 16
+"""Pixels; a smaller image is even, and its ink blurred."""
+
+_ENOUGH = 0.05
+"""Share of an image that must be paper for its light to be told by place."""
 
 _LITTLE = 0.06
 """Share of the border that ink may touch and harm nothing."""
@@ -23,16 +29,25 @@ class Ground:
     Attributes:
         polarity: what the image is; None where it does not say.
         dark: where it is darker than the value between, `[H, W]`.
-        covers: whether ink covers so much, or so much of the border, that it must not be taken for paper.
     """
 
     polarity: Polarity | None
     dark: Mask
-    covers: bool
 
-    def paper(self, polarity: Polarity) -> Mask:
-        """Where there is paper, `[H, W]`, in an image of this polarity."""
-        return self.dark if polarity == "light on dark" else ~self.dark
+    def light(self, grey: Pixels, small: Floats, polarity: Polarity) -> Floats:
+        """The light on the paper, `[h, w]`: a surface, or one value where little paper is left to tell.
+
+        Args:
+            grey: the image, `[H, W]`.
+            small: the same, coarser, `[h, w]`.
+            polarity: what the image is.
+        """
+        paper = self.dark if polarity == "light on dark" else ~self.dark
+        sure = sure_places(paper, small.shape)
+        if max(grey.shape) > _TINY and sure.mean() > _ENOUGH:
+            return paper_light(small, sure)
+        dark = grey <= otsu(np.bincount(grey.reshape(-1), minlength=256))
+        return np.full_like(small, np.median(grey[dark if polarity == "light on dark" else ~dark]))
 
 
 def find_ground(values: Pixels) -> Ground | None:
@@ -56,7 +71,7 @@ def find_ground(values: Pixels) -> Ground | None:
     variance = counts @ (grey - mean) ** 2 / values.size
     lower = counts[: threshold + 1] @ grey[: threshold + 1] / (share * values.size)
     between = share / (1 - share) * (mean - lower) ** 2
-    if between < _TWO_VALUES * variance:
+    if between < (_TWO_VALUES if max(values.shape) > _TINY else _TWO_VALUES - 0.2) * variance:
         return None
     polarity: Polarity | None = None
     if not 0.25 < edge < 0.75:
@@ -65,7 +80,7 @@ def find_ground(values: Pixels) -> Ground | None:
         polarity = "light on dark"
     elif _is_around(~dark):
         polarity = "dark on light"
-    return Ground(polarity, dark, True)
+    return Ground(polarity, dark)
 
 
 def _is_around(mask: Mask) -> bool:

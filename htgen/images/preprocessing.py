@@ -100,6 +100,13 @@ class Preprocessing:
             return self
         return replace(self, steps=DRAWING_STEPS)
 
+    def prepares_as(self, other: "Preprocessing") -> bool:
+        """Whether another one makes the same of drawings alone, which the step `clean` leaves as they are."""
+        first, second = (
+            replace(record, steps=replace(record.steps, clean=False)) for record in (self, other)
+        )
+        return first == second
+
     def without(self, *steps: Step) -> "Preprocessing":
         """The same without some steps; without `aspect`, images are stretched to a square, and without
         `transparency` they are taken as opaque.

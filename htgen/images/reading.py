@@ -154,9 +154,12 @@ def list_pages(path: str | Path) -> list[Path]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file, _as_data_errors(f"image {path}"):
-            with Image.open(open_png(file), formats=readable()) as image:
-                count = count_pages(image)
+        with (
+            path.open("rb") as file,
+            _as_data_errors(f"image {path}"),
+            Image.open(open_png(file), formats=readable()) as image,
+        ):
+            count = count_pages(image)
     except (OSError, ValueError):  # with a better error
         load_image(path)
         return [path]

@@ -62,18 +62,17 @@ def cut_to(grey: Pixels, paper: Mask) -> Pixels:
 def _light_of(grey: Pixels, paper: Mask) -> Floats:
     """The light on the paper, continued beyond it, at `_LIGHT_SIDE`: `[h, w]`."""
     values = shrink(grey.astype(np.float32), _LIGHT_SIDE)
-    return paper_light(values, sure_places(paper, values.shape))
+    sure = sure_places(paper, values.shape)
+    return paper_light(values, sure if sure.any() else None)
 
 
 def sure_places(paper: Mask, shape: tuple[int, int]) -> Mask:
-    """Where there is nothing but paper, in a coarser image: `shape`; where most is paper, if that is little.
+    """Where there is nothing but paper, in a coarser image: `shape`.
 
     Args:
         paper: where it is, `[H, W]`.
     """
-    share = resize(np.where(paper, np.float32(1), np.float32(0)), shape[::-1], Image.Resampling.BOX)
-    sure = share > 0.99
-    return sure if sure.mean() > 0.05 else share >= min(0.5, float(share.max()))
+    return resize(np.where(paper, np.float32(1), np.float32(0)), shape[::-1], Image.Resampling.BOX) > 0.99
 
 
 def without_edge(mask: Mask) -> Mask:
