@@ -86,6 +86,6 @@ def test_hulls() -> None:
     hull, rectangle = hull_area(mask)
     assert hull == pytest.approx(mask.sum(), rel=0.04)
     assert rectangle == pytest.approx(4000, rel=0.08)  # a square of sides of 63.2, turned by 18 degrees
-    mask[:50, 50:] = False
+    mask[:70, 40:] = False
     assert hull_area(mask)[0] > 1.2 * mask.sum()
     assert hull_area(np.ones((3, 5), bool)) == (15.0, 15.0)
