@@ -300,8 +300,6 @@ def test_postscript_starts_no_other_program(tmp_path: Path, monkeypatch: pytest.
         (b"<svg xmlns=...", "an SVG drawing"),
         (b"\xd7\xcd\xc6\x9a\0\0\0\0\0\0", "a Windows metafile"),
         (b"II*\0" + b"\0" * 60, "a TIFF of a kind that is not read"),
-            None,
-        ),
     ],
 )
 def test_what_is_known_and_not_read_is_called_by_its_name(content: bytes, what: str) -> None:
