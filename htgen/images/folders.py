@@ -65,15 +65,16 @@ def find_folders(folder: str | Path) -> list[Path]:
     ]
 
 
-def natural_order(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+def natural_order(name: str) -> tuple[tuple[tuple[int, int, str], ...], str, str]:
     """The key by which names are sorted, on every system alike.
 
     Digits count as the number that they are, so that `2` is before `10`, and come before letters; letters
     count by their code points once composed (NFC), so that `Z` is before `a`.
     """
-    name = unicodedata.normalize("NFC", name)
-    parts = re.findall(r"[0-9]+|[^0-9]", name)
-    return tuple((0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts), name
+    composed = unicodedata.normalize("NFC", name)
+    parts = re.findall(r"[0-9]+|[^0-9]", composed)
+    numbered = ((0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts)
+    return tuple(numbered), composed, name
 
 
 def _is_readable(path: Path) -> bool:
@@ -132,9 +133,7 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
         names = ", ".join(map(repr, classes))
         count = "one class" if len(classes) == 1 else f"{len(classes)} classes"
         raise DataError(f"{folder} has only {count} ({names}); at least {minimum} are needed", remedy)
-    result = {
-        name: [image for path in paths for image in _images_of(path)] for name, paths in classes.items()
-    }
+    result = {name: _images_of_all(paths) for name, paths in classes.items()}
     empty = [name for name, images in result.items() if not images]
     if empty:
         raise _no_images(folder / empty[0], len(empty) - 1)
@@ -145,6 +144,11 @@ def _class_name(path: Path, others: list[Path]) -> str:
     """The name of a class: composed (NFC), where a folder is called so."""
     composed = unicodedata.normalize("NFC", path.name)
     return composed if any(other.name == composed for other in others) else path.name
+
+
+def _images_of_all(folders: list[Path]) -> list[Path]:
+    images = [image for folder in folders for image in _images_of(folder)]
+    return images if len(folders) == 1 else sorted(images, key=lambda path: natural_order(path.name))
 
 
 def _images_of(folder: Path, depth: int = 0) -> list[Path]:

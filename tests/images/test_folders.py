@@ -152,12 +152,10 @@ def test_classes_are_in_natural_order(make: Make) -> None:
 
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=6))
 def test_the_order_is_total_and_knows_no_unicode_form(names: list[str]) -> None:
-    ordered = sorted(names, key=natural_order)
-    assert ordered == sorted(reversed(names), key=natural_order) or len(set(map(natural_order, names))) < len(
-        names
-    )
+    backwards = names[::-1]
+    assert sorted(names, key=natural_order) == sorted(backwards, key=natural_order)
     for name in names:
-        assert natural_order(name) == natural_order(unicodedata.normalize("NFD", name))
+        assert natural_order(name)[:2] == natural_order(unicodedata.normalize("NFD", name))[:2]
 
 
 # ---------------------------------------------------------------------------------------------------- layouts
