@@ -18,6 +18,15 @@ _SURE = 0.5
 _EDGE = 6
 """Grey levels by which ink stands out from what is near it; shadows are smooth."""
 
+_FAINT_LIGHT = 0.15
+"""Ink that stands out more is no uneven light where the rest of the image is uneven too."""
+
+_SMOOTH = 32
+"""Resolution at which noise is averaged away."""
+
+_EVEN = 0.1
+"""Share of that by which an even paper varies."""
+
 _FINE = 32
 """Pixels; in a smaller image a drawing is not told from noise by its size."""
 
@@ -75,7 +84,8 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
             is_ink, parts = pale, find_components(pale)
     if contrast < FAINT or parts.extent.max() <= _SPECK * side:
         return Parts(is_ink, is_blank=True)
-    if contrast < (_SURE if side >= _FINE else _SURE / 4) and not _is_drawn(is_ink, grey, contrast):
+    sure = _SURE if side >= _FINE else _SURE / 4
+    if contrast < sure and _may_be_light(ink, contrast) and not _is_drawn(is_ink, grey, contrast):
         return Parts(is_ink, is_blank=True)
     limit, dust = None, None
     highest = float(ink.max())
@@ -85,6 +95,14 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
     if dust is not None:
         others = dust if others is None else others | dust
     return Parts(is_ink if others is None else is_ink & ~others, others, limit, False, warnings)
+
+
+def _may_be_light(ink: Floats, contrast: float) -> bool:
+    """Whether what seems ink may be uneven light: there is little of it, or the rest of the image is even."""
+    if contrast < _FAINT_LIGHT:
+        return True
+    rest = find_levels(np.sort(shrink(ink, _SMOOTH), axis=None))  # without the noise
+    return rest.spread < _EVEN * contrast
 
 
 def _is_drawn(is_ink: Mask, grey: Pixels, contrast: float) -> bool:

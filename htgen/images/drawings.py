@@ -144,12 +144,14 @@ class Drawing:
         ground: the amount at places without ink.
         polarity: what the image was.
         parts: what the ink is made of, at `_BOX_SIDE`; None without the step `clean`.
+        page: the paper as it was, `[H, W]`, where ink was found in another way than on even paper.
     """
 
     ink: Floats
     ground: float
     polarity: Polarity
     parts: Parts | None = None
+    page: Pixels | None = None
 
 
 def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing:
@@ -173,7 +175,8 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
         size = ink.shape[::-1]
         others = np.asarray(Image.fromarray(parts.others).resize(size, Image.Resampling.NEAREST))
         ink = np.where(others, np.float32(drawing.ground), ink)
-    return replace(drawing, ink=ink, parts=parts)
+    page = pixels if drawing.page is not None or parts.others is not None else None
+    return replace(drawing, ink=ink, parts=parts, page=page)
 
 
 def _parts(drawing: Drawing, pixels: Pixels) -> Parts:
@@ -204,7 +207,7 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     light = np.maximum(light, 32)
     ink = 1 - values / resize(light, values.shape[::-1], Image.Resampling.BICUBIC)
     if ground is not None:  # two values: there are no shadows
-        return Drawing(ink, 0.0, polarity)
+        return Drawing(ink, 0.0, polarity, page=pixels)
     share = 1 - coarse / resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
     shade = find_shade(share, quantile(np.sort(ink, axis=None), 0.999))
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
@@ -222,6 +225,8 @@ def looks_drawn(drawing: Drawing) -> bool:
     """
     if drawing.parts is not None and drawing.parts.is_blank:
         return True
+    if drawing.page is not None:
+        drawing = _read_ink(drawing.page, replace(DRAWING_STEPS, clean=False), drawing.polarity)
     ink = shrink(drawing.ink, _SHADE_SIDE)
     levels = find_levels(np.sort(ink, axis=None))
     is_ink = ink > levels.threshold

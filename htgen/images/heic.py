@@ -6,7 +6,10 @@ ENDINGS = frozenset({".heic", ".heif", ".hif"})
 
 INSTALL = "pip install 'htgen[heic]'"
 
-_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+
+_SHARED_BRANDS = frozenset({b"mif1", b"msf1"})
+"""Which AVIF files may begin with too, and then they name theirs after it."""
 
 
 @cache
@@ -21,5 +24,11 @@ def teach_pillow() -> bool:
 
 
 def is_heic(head: bytes) -> bool:
-    """Whether a file that begins with these 12 bytes is one."""
-    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
+    """Whether a file is one.
+
+    Args:
+        head: its first 32 bytes.
+    """
+    if head[4:8] != b"ftyp":
+        return False
+    return head[8:12] in _BRANDS or (head[8:12] in _SHARED_BRANDS and b"avi" not in head[12:])

@@ -97,8 +97,11 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
     file.seek(0)
     if not head:
         raise DataError(f"cannot read image {name}: it is empty", "replace it, or remove it")
-    if heic.is_heic(head):
-        heic.teach_pillow()
+    if heic.is_heic(head) and not heic.teach_pillow():
+        raise DataError(
+            f"cannot read image {name}: it is HEIC, which needs a package that is not installed",
+            f"{heic.INSTALL}, or convert it to PNG or JPEG",
+        )
     try:
         with _as_data_errors(f"image {name}"), Image.open(open_png(file), formats=readable()) as opened:
             note = turn_to(opened, page)
@@ -112,11 +115,6 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
 
 def _unidentified(head: bytes, name: str) -> DataError:
     """The error for a file that is of no format that is read."""
-    if heic.is_heic(head) and not heic.teach_pillow():
-        return DataError(
-            f"cannot read image {name}: it is HEIC, which needs a package that is not installed",
-            f"{heic.INSTALL}, or convert it to PNG or JPEG",
-        )
     what = describe_unread(head)
     if what is None:
         return DataError(

@@ -21,6 +21,9 @@ _LIGHT_SIDE = 32
 _EDGE = 20
 """Grey levels by which the paper's edge stands out."""
 
+_EVEN = 0.27
+"""Share of that by which paper varies, in the light that falls on it."""
+
 _GAP = 0.03
 """Share of the side that may lie outside a frame."""
 
@@ -137,7 +140,7 @@ def _paper_of(values: Pixels, region: Mask) -> Mask | None:
         return None
     if not _ends_in_an_edge(values, paper):
         return None
-    return paper if has_content(values, paper) else None
+    return paper if _is_even(values, paper) and has_content(values, paper) else None
 
 
 def _without_ink(paper: Mask) -> Mask:
@@ -173,6 +176,13 @@ def _ends_in_an_edge(values: Pixels, paper: Mask) -> bool:
     beside = sweep(np.where(paper, np.float32(np.inf), grey), 2, np.minimum)
     within = sweep(np.where(paper, grey, np.float32(-np.inf)), 2, np.maximum)
     return bool((within - beside > _EDGE)[edge].mean() > 0.9)
+
+
+def _is_even(values: Pixels, paper: Mask) -> bool:
+    """Whether the paper varies little, compared with how far it is from what is beside it."""
+    inside, outside = values[paper].astype(np.float32), values[~paper]
+    middle = float(np.median(inside))
+    return float(np.median(np.abs(inside - middle))) < _EVEN * (middle - float(np.quantile(outside, 0.25)))
 
 
 def has_content(values: Pixels, paper: Mask) -> bool:
