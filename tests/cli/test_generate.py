@@ -59,12 +59,13 @@ def test_steps_are_recorded_in_the_file_and_each_can_be_left_out(run_path, suppo
 
 
 def test_without_transparency_hidden_colours_count(run_path, support, tmp_path, capsys):
-    """All images are transparent from edge to edge, so there is nothing to see but what lies beneath."""
+    """All images are transparent but for a corner, so there is nothing else to see but what lies beneath."""
     hidden = tmp_path / "hidden"
     for path in support.glob("*/*.png"):
         (hidden / path.parent.name).mkdir(parents=True, exist_ok=True)
         image = Image.open(path).convert("LA")
         image.putalpha(0)
+        image.putpixel((0, 0), (0, 255))
         image.save(hidden / path.parent.name / path.name)
     output = tmp_path / "cnn.safetensors"
     command = ["generate", "--support", str(hidden), "-o", str(output), "--generator", str(run_path)]
