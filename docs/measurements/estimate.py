@@ -1,11 +1,12 @@
 """How far the estimate of `htgen generate` is from the truth: the table in the cards of the generators.
 
     htgen prepare-data omniglot --as-drawings
-    python docs/measurements/estimate.py data/omniglot-drawings --generator glyph-8 --tasks 400
+    python docs/measurements/estimate.py data/omniglot-drawings --generator glyph-8
 
 Each task is a support set of characters of the validation alphabets, and 10 further images of each class. The
-truth is the accuracy of the CNN of the whole support set on these. Estimates are made of the support set alone:
-each image left out once ("one"), or a part of the images of all classes at a time ("2" to "5"). One thread.
+truth is the accuracy of the CNN of the whole support set on these. Estimates are made of the support set
+alone: each image is left out once ("one"), or a part of the images of all classes at a time ("2 parts" to
+"5 parts"). Each cell holds the mean error of the estimate, and the root of the mean of its square, in points.
 """
 
 import argparse
@@ -71,13 +72,11 @@ def measure(generator: Generator, tasks: Tasks, way: int, shot: int, count: int)
         images, query = tasks.draw(way, shot, QUERY)
         support = labeled(images, way)
         truths.append(right(generator, support, query, way))
-        place = np.arange(len(images)) % shot  # of each image within its class
-        found = [
-            leave_one_out(generator.model.spec, generator.writer(support), support, np.arange(len(images)))
-        ]
-        for folds in range(2, min(shot, 5) + 1):
-            parts = place % folds
-            found.append(leave_one_out(generator.model.spec, generator.writer(support), support, parts))
+        alone = np.arange(len(images))
+        # What is left out together is what counts as copies; a part has every so-many-th image of each class.
+        parts = [alone, *(alone % shot % folds for folds in range(2, min(shot, 5) + 1))]
+        write, spec = generator.writer(support), generator.model.spec
+        found = [leave_one_out(spec, write, support, together) for together in parts]
         estimates.append([check.accuracy for check in found if check is not None])
     truth = np.array(truths)[:, None]
     errors = 100 * (np.array(estimates) - truth)  # [tasks, methods]

@@ -3,10 +3,11 @@
     htgen prepare-data omniglot --as-drawings
     python docs/measurements/foreign.py data/omniglot-drawings --generator glyph-8 --tasks 200
 
-Tasks are those of docs/measurements/estimate.py, on validation alphabets. Beside the labelled images there are
-five without labels for each class: of the classes, of as many other characters, both, or the first and as many empty or noisy
-ones. Columns: all of them count, or those that are not so many times as far from the nearest class as from the
-centre of all (`htgen.generator.foreign.FARTHEST`).
+Tasks are those of docs/measurements/estimate.py, on validation alphabets. Beside the labelled images there
+are five without labels for each class: of the classes, of as many other characters, both, or the first and as
+many empty or noisy ones. Columns: accuracy in % where all of them count, and where those count that are at
+most so many times as far from the nearest class as from the centre of all
+(`htgen.generator.foreign.FARTHEST`).
 """
 
 import argparse
