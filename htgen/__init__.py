@@ -10,7 +10,9 @@ from htgen.version import __version__
 
 if TYPE_CHECKING:
     from htgen.cnn.bundle import Bundle, Prediction
+    from htgen.cnn.labelled_folder import TestedImage, TestResult, test_cnn
     from htgen.cnn.module import GeneratedCNN, load_cnn
+    from htgen.cnn.score import Score
     from htgen.errors import (
         ConfigError,
         DataError,
@@ -41,11 +43,15 @@ _HOMES = {
     "OutputError": "errors",
     "Prediction": "cnn.bundle",
     "RunError": "errors",
+    "Score": "cnn.score",
     "SettingError": "errors",
+    "TestResult": "cnn.labelled_folder",
+    "TestedImage": "cnn.labelled_folder",
     "calibrate": "evaluation.calibration",
     "evaluate": "evaluation.measurement",
     "load_cnn": "cnn.module",
     "load_generator": "generator.generator",
+    "test_cnn": "cnn.labelled_folder",
 }
 
 __all__ = [
@@ -63,12 +69,16 @@ __all__ = [
     "OutputError",
     "Prediction",
     "RunError",
+    "Score",
     "SettingError",
+    "TestResult",
+    "TestedImage",
     "__version__",
     "calibrate",
     "evaluate",
     "load_cnn",
     "load_generator",
+    "test_cnn",
 ]
 
 

@@ -50,11 +50,13 @@ def _register() -> None:
         plot,
         predict,
         prepare_data,
+        test,
         train,
     )
 
     app.command("generate")(generate.generate)
     app.command("predict")(predict.predict)
+    app.command("test")(test.test)
     app.command("export")(export.export)
     app.command("inspect")(inspect.inspect)
     app.command("prepare-data")(prepare_data.prepare_data)

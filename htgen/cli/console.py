@@ -55,11 +55,17 @@ def print_error(error: HtgenError) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
+def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """Yield `report(what, done, total)`: one bar per `what` on a terminal, else a line at every tenth.
 
     `total` is 0 where it is not known; nothing done of such a total is a line, whatever stderr is.
+
+    Args:
+        lines: whether there are lines where stderr is no terminal, for what takes minutes.
     """
+    if not stderr().is_terminal and not lines:
+        yield lambda what, done, total: None
+        return
     if not stderr().is_terminal:
         told: dict[str, int] = {}
 
@@ -75,7 +81,12 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn())
-    bars = Progress(*columns, TaskProgressColumn(), TimeRemainingColumn(), console=stderr(), transient=True)
+    bars = Progress(
+        *(*columns, TaskProgressColumn(), TimeRemainingColumn()),
+        console=stderr(),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere are not for the terminal
+    )
     tasks: dict[str, Any] = {}
 
     def report_bars(what: str, done: int, total: int) -> None:

@@ -1,5 +1,6 @@
 """`htgen generate`: a folder of labelled images -> a CNN file."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +15,25 @@ if TYPE_CHECKING:
     from htgen.generator.generator import Generator
     from htgen.images.preprocessing import Preprocessing, Step
 
+FolderArgument = Annotated[
+    Path | None, typer.Argument(help="The same as --support.", show_default=False, metavar="[FOLDER]")
+]
 SupportOption = Annotated[
-    Path, typer.Option(help="Folder with one sub-folder of images per class.", show_default=False)
+    Path | None,
+    typer.Option(
+        help="Folder with one sub-folder of images per class; with labels elsewhere, of the images.",
+        show_default=False,
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV file that says which image is of which class: file,label in each line.", show_default=False
+    ),
+]
+LabelsInNames = Annotated[
+    bool,
+    typer.Option("--labels-in-names", help="The files' names begin with labels: cat_1.png, cat.1.png."),
 ]
 OutputOption = Annotated[
     Path,
@@ -48,8 +66,11 @@ NoAspect = Annotated[
 
 
 def generate(
-    support: SupportOption,
     output: OutputOption,
+    folder: FolderArgument = None,
+    support: SupportOption = None,
+    labels: LabelsOption = None,
+    labels_in_names: LabelsInNames = False,
     unlabeled: UnlabeledOption = None,
     generator: GeneratorOption = DEFAULT_GENERATOR,
     no_transparency: NoTransparency = False,
@@ -70,11 +91,13 @@ def generate(
     """
     one_thread()
 
-    from htgen.cli.console import tell
+    from htgen.cli.console import progress, tell
     from htgen.generator.from_folder import find_support, generate_from_files
     from htgen.generator.generator import load_generator
 
-    files = find_support(support, unlabeled)
+    if labels is not None and labels_in_names:
+        raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
+    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names)
     left_out: dict[Step, bool] = {
         "transparency": no_transparency,
         "polarity": no_polarity,
@@ -85,12 +108,32 @@ def generate(
         "aspect": no_aspect,
     }
     loaded = _without_steps(load_generator(generator), [step for step, out in left_out.items() if out])
-    made = generate_from_files(files, loaded)
+    with progress(lines=False) as report:
+        made = generate_from_files(files, loaded, report)
+        made.bundle.save(output)
+        _estimate(made, output)
     tell(made.images.notices)
-    size = made.bundle.save(output)
-    _print_report(made, output, size)
+    _print_report(made, output)
     if made.images.left_out:
         raise typer.Exit(1)
+
+
+def _one_of(folder: Path | None, support: Path | None) -> Path:
+    if (folder is None) == (support is None):
+        fault = "name the folder once" if folder else "name a folder with one sub-folder of images per class"
+        raise typer.BadParameter(fault, param_hint="--support")
+    return folder or support or Path()
+
+
+def _estimate(made: "GeneratedFromFolder", output: Path) -> None:
+    """Make the estimate and write the CNN again with it; until then it is there without."""
+    from htgen.cli.console import tell
+
+    try:
+        made.bundle_with_estimate.save(output)
+    except KeyboardInterrupt:
+        tell([*made.images.notices, f"interrupted; the CNN is written, without an estimate: {output}"])
+        raise
 
 
 def _without_steps(generator: "Generator", steps: "list[Step]") -> "Generator":
@@ -103,36 +146,50 @@ def _without_steps(generator: "Generator", steps: "list[Step]") -> "Generator":
     return generator.without_steps(*steps)
 
 
-def _print_report(made: "GeneratedFromFolder", output: Path, size: int) -> None:
+def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
     from htgen.cli.console import tell
+    from htgen.cli.words import describe_steps
 
-    bundle, images, counts = made.bundle, made.images, made.bundle.support
+    bundle, images, counts = made.bundle_with_estimate, made.images, made.bundle.support
     _say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
-    if images.unlabeled:
-        _say("unlabelled", f"{len(images.unlabeled)} images")
+    if images.unlabeled or images.ignored:
+        ignored = f"; {len(images.ignored)} more do not count" if images.ignored else ""
+        _say("unlabelled", f"{len(images.unlabeled)} images{ignored}")
     if bundle.preprocessing.ink != "none":
         _say("ink", _describe_polarity(images, bundle.preprocessing))
-        _say("steps", _describe_steps(bundle.preprocessing))
-    milliseconds = f"{1000 * made.seconds:.1f} ms"
-    _say("CNN", f"{bundle.parameter_count} numbers, {size} bytes, {made.generator.name} in {milliseconds}")
+        _say("steps", describe_steps(bundle.preprocessing))
+    size, milliseconds = len(bundle.to_bytes()), f"{1000 * made.seconds:.1f} ms"
+    _say("CNN", f"{bundle.parameter_count} numbers, {size} bytes; {made.generator.name} took {milliseconds}")
     _print_estimate(made)
+    _say_all("warnings", [f"{path}: {'; '.join(texts)}" for path, texts in images.warnings.items()])
     tell(made.doubts)
-    _say("written", f"{output}; next: htgen predict {output} IMAGES")
+    _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
 
 
 def _print_estimate(made: "GeneratedFromFolder") -> None:
+    check = made.check
     if made.bundle.spec.norm == "batch":
         _say("estimate", "none: with norm batch an answer depends on the other images (transductive)")
-    elif made.check is None:
-        _say("estimate", "none: it takes at least two images of every class")
+    elif check is None:
+        _say("estimate", "none: it takes at least two images of a class that are no copies of each other")
     else:
-        percent, count = f"{100 * made.check.accuracy:.0f} %", len(made.images.labeled)
-        _say("estimate", f"{percent} of {count} images right when left out of the support set")
+        low, high = (f"{100 * bound:.0f}" for bound in check.score.interval)
+        percent, count = f"{100 * check.accuracy:.0f} %", check.score.images
+        _say(
+            "estimate",
+            f"{percent} of {count} images right when left out of the support set; 95 % interval {low} to "
+            f"{high} %",
+        )
+        if check.untested:
+            _say("", f"without {', '.join(check.untested)}: only one image each that is no copy")
         missed = made.missed
-        for line in missed[:10]:
-            _say("", line)
-        if len(missed) > 10:
-            _say("", f"... and {len(missed) - 10} more")
+        _say_all("", [*missed[:10], *([f"... and {len(missed) - 10} more"] if len(missed) > 10 else [])])
+
+
+def _say_all(key: str, lines: list[str]) -> None:
+    for line in lines:
+        _say(key, line)
+        key = ""
 
 
 def _say(key: str, value: str) -> None:
@@ -150,17 +207,3 @@ def _describe_polarity(images: "FolderImages", preprocessing: "Preprocessing") -
     found = ", ".join(f"{count} {polarity}" for polarity, count in sorted(counts.items()))
     inverted = sum(count for polarity, count in counts.items() if polarity != wanted)
     return f"{found}; {inverted} inverted, as the generator was trained on {wanted}"
-
-
-def _describe_steps(preprocessing: "Preprocessing") -> str:
-    """What is done with drawings beside turning them over, and which steps for all images are left out."""
-    steps = preprocessing.steps
-    done = {
-        "light made even": steps.flatten,
-        "cut to the ink": steps.crop,
-        "contrast stretched": steps.contrast,
-        "strokes made even": steps.stroke,
-        "transparency ignored": preprocessing.transparency == "ignore",
-        "stretched to a square": preprocessing.fit == "stretch",
-    }
-    return ", ".join(what for what, is_done in done.items() if is_done) or "none"

@@ -53,12 +53,16 @@ def _find(name: str) -> Path:
 
 
 def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:
-    cnn, preprocessing = header["cnn"], header["preprocessing"]
+    from htgen.cnn.score import Score
+
+    cnn = header["cnn"]
     rows = [
         ("classes", ", ".join(f"{c} ({header['support'].get(c, '?')} images)" for c in header["classes"]))
     ]
     rows.append(("generator", f"{header['generator']['name']} {header['generator']['sha256'][:12]}"))
-    rows.append(("images", _images(preprocessing)))
+    if "estimate" in header:
+        rows.append(("estimate", f"{Score.from_dict(header['estimate'])}, each left out of the support set"))
+    rows += _images(header["preprocessing"])
     rows.append(
         ("norm", cnn["norm"] + (" (transductive)" if cnn["norm"] == "batch" else " statistics, frozen"))
     )
@@ -69,10 +73,17 @@ def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _images(preprocessing: dict[str, Any]) -> str:
-    """The record in one line."""
-    values = {**preprocessing, **preprocessing.get("steps", {})}
-    return ", ".join(f"{key} {value}" for key, value in values.items() if key != "steps")
+def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What becomes of an image; `--json` has the numbers."""
+    from htgen.cli.words import describe_images, describe_steps
+    from htgen.images.preprocessing import Preprocessing
+
+    preprocessing = Preprocessing.from_dict(record)
+    images = ("images", describe_images(preprocessing))
+    if preprocessing.ink == "none":
+        return [images]
+    turned = "" if preprocessing.steps.polarity else "; not turned over"
+    return [images, ("steps", describe_steps(preprocessing) + turned)]
 
 
 def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
@@ -83,7 +94,7 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("name", header["name"])]
     rows.append(("classes", f"2 to {model['max_way']}"))
     rows.append(("CNN", f"{cnn['shape']}, {cnn['channels']} channels, norm {cnn['norm']}"))
-    rows.append(("images", _images(header["preprocessing"])))
+    rows += _images(header["preprocessing"])
     if data.name is not None:
         rows.append(("data", f"{data.name} {(data.sha256 or '')[:12]}"))
     if provenance.step:

@@ -41,11 +41,11 @@ class NoAnswer:
 def answers(cnn: Bundle, paths: Iterable[Path]) -> Iterator[Answer | NoAnswer]:
     """Classify image files, in their order; `Bundle.predict` ends at the first that cannot be read.
 
-    Files are classified `IMAGES_PER_BATCH` at a time, so memory does not grow with their number. With norm
-    `batch` an answer depends on the other images of its batch.
+    Each file is classified as soon as it is read, so memory does not grow with their number. With norm
+    `batch`, where an answer depends on the other images of its batch, there are `IMAGES_PER_BATCH` in one.
     """
     reads = read_images(paths, cnn.preprocessing)
-    while batch := list(islice(reads, IMAGES_PER_BATCH)):
+    while batch := list(islice(reads, IMAGES_PER_BATCH if cnn.spec.norm == "batch" else 1)):
         pixels = [read.pixels for _, read in batch if isinstance(read, ReadImage)]
         predictions = iter(cnn.classify(as_input(pixels, cnn.preprocessing)) if pixels else ())
         for path, read in batch:

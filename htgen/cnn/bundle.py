@@ -17,11 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import run, softmax
+from htgen.cnn.score import Score
 from htgen.cnn.spec import CnnSpec
 from htgen.cnn.weights import CnnWeights, tensor_names, tensor_shapes, with_biases
 from htgen.errors import ModelError
@@ -63,6 +65,8 @@ class Bundle:
         tensors: weights and norm statistics, by the names above, float32.
         generator: name and sha256 of the generator that made it.
         support: number of support images of each class, for information.
+        estimate: of the support images, each classified by a CNN that was made without it, how many are
+            right; None where that is not known.
     """
 
     spec: CnnSpec
@@ -71,6 +75,7 @@ class Bundle:
     tensors: Mapping[str, Floats]
     generator: Mapping[str, str] = field(default_factory=dict)
     support: Mapping[str, int] = field(default_factory=dict)
+    estimate: Score | None = None
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -111,7 +116,7 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """The file's content; the same CNN gives the same bytes."""
-        header = {
+        header: dict[str, Any] = {
             "htgen": __version__,
             "cnn": self.spec.to_dict(),
             "classes": list(self.classes),
@@ -119,6 +124,8 @@ class Bundle:
             "generator": dict(self.generator),
             "support": dict(self.support),
         }
+        if self.estimate is not None:
+            header["estimate"] = self.estimate.to_dict()
         return encode(FORMAT, header, self.tensors)
 
     def save(self, path: str | Path) -> int:
@@ -148,6 +155,7 @@ class Bundle:
                 tensors,
                 header["generator"],
                 header["support"],
+                None if "estimate" not in header else Score.from_dict(header["estimate"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error

@@ -22,6 +22,12 @@ def run(spec: CnnSpec, weights: CnnWeights[Floats], images: Floats) -> Floats:
     Returns:
         Logits `[E, N, n]`.
     """
+    features = last_features(spec, weights, images)
+    return features @ weights.logits_weight.swapaxes(1, 2) + weights.logits_bias[:, None]
+
+
+def last_features(spec: CnnSpec, weights: CnnWeights[Floats], images: Floats) -> Floats:
+    """The inputs of the logits layer: images `[E, N, C, H, W]`, -1..1 -> `[E, N, F]`."""
     x = channels_last(images)
     added = spec.added
     outputs: dict[str, Floats] = {}  # of the blocks that are added to later ones
@@ -29,7 +35,7 @@ def run(spec: CnnSpec, weights: CnnWeights[Floats], images: Floats) -> Floats:
         x = run_block(spec, conv, block, x, outputs.get(conv.add))
         if conv.name in added:
             outputs[conv.name] = x
-    return head_features(x, spec) @ weights.logits_weight.swapaxes(1, 2) + weights.logits_bias[:, None]
+    return head_features(x, spec)
 
 
 def channels_last(images: Floats) -> Floats:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -92,14 +93,17 @@ class GeneratedCNN(nn.Module):
         return predictions
 
     def save(self, path: str | Path) -> int:
-        """Write the CNN with the weights that it has now; see `Bundle.save`.
+        """Write the CNN with the weights that it has now, and no estimate if they were changed; see
+        `Bundle.save`.
 
         Raises:
             ModelError: fine-tuning has left weights that are no numbers.
             OutputError: it cannot be written; a file that was there is kept.
         """
         tensors = {name: tensor.detach().cpu().float().numpy() for name, tensor in self.state_dict().items()}
-        return replace(self.bundle, tensors=tensors).save(path)
+        is_same = all(np.array_equal(tensors[name], known) for name, known in self.bundle.tensors.items())
+        estimate = self.bundle.estimate if is_same else None
+        return replace(self.bundle, tensors=tensors, estimate=estimate).save(path)
 
 
 def load_cnn(path: str | Path) -> GeneratedCNN:

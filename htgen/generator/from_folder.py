@@ -1,21 +1,26 @@
 """A folder of labelled images -> a CNN, with all that people should know of the images. No torch here."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from htgen.arrays import Integers
 from htgen.cnn.bundle import Bundle
 from htgen.errors import DataError
+from htgen.files import kind_at
 from htgen.generator.file import unlabeled_are_new_to
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut
 from htgen.generator.support import Support
-from htgen.images.folders import class_folders, find_images
 from htgen.images.inputs import ReadImage, as_input, images_in, read_images
-from htgen.images.notices import blank, left_out_of, told_with_errors, undrawn, warning
+from htgen.images.labels import find_labeled
+from htgen.images.notices import NOTHING_SEEN, WarningCounts, told_with_errors, warning
 from htgen.images.preprocessing import Preprocessing
+
+Progress = Callable[[str, int, int], None]
+"""Called as `progress(what, done, total)` while something long runs."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ class FolderImages:
     Attributes:
         labeled: the labelled images that could be read, class by class, by path.
         labels: their class names.
-        unlabeled: the images without labels that could be read, by path.
+        unlabeled: the images without labels that could be read and are of the classes, by path.
         left_out: the other image files, and why they could not be read.
+        ignored: images without labels that do not count, and why: empty, or of none of the classes.
         notices: lines for people, on what was left out and on what looks wrong.
     """
 
@@ -51,7 +57,15 @@ class FolderImages:
     labels: list[str]
     unlabeled: dict[Path, ReadImage]
     left_out: dict[Path, str]
+    ignored: dict[Path, str]
     notices: tuple[str, ...]
+
+    @property
+    def warnings(self) -> dict[Path, tuple[str, ...]]:
+        """What people should know of single images; those without anything are not here."""
+        read = {path: image.warnings for path, image in {**self.labeled, **self.unlabeled}.items()}
+        told = {path: texts for path, texts in read.items() if texts}
+        return told | {path: (f"{reason}; it does not count",) for path, reason in self.ignored.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +73,12 @@ class GeneratedFromFolder:
     """A CNN, and what was found out while it was made; the estimate is made when it is first asked for.
 
     Attributes:
-        bundle: the CNN, to be saved.
+        bundle: the CNN, to be saved; without an estimate, see `bundle_with_estimate`.
         images: what it was made of.
         support: the same, as the generator sees it.
         generator: what wrote it.
         seconds: how long the writing took, without the reading of images.
+        progress: called while the estimate is made.
     """
 
     bundle: Bundle
@@ -71,13 +86,34 @@ class GeneratedFromFolder:
     support: Support
     generator: Generator
     seconds: float
+    progress: Progress | None = None
 
     @cached_property
     def check(self) -> LeaveOneOut | None:
         """The labelled images, each classified without it (see `Generator.leave_one_out`); None where it
         cannot be done.
         """
-        return self.generator.leave_one_out(self.support)
+        report = self.progress
+        told = None if report is None else lambda done, total: report("estimate", done, total)
+        return self.generator.leave_one_out(self.support, self._copies, told)
+
+    @cached_property
+    def _copies(self) -> Integers:
+        return self.generator.find_copies(self.support)
+
+    @property
+    def bundle_with_estimate(self) -> Bundle:
+        """The CNN, and in its file how many of its support images were found to be right."""
+        return replace(self.bundle, estimate=None if self.check is None else self.check.score)
+
+    @property
+    def copies(self) -> list[list[Path]]:
+        """Groups of images that are copies of each other, turned a little or compressed."""
+        paths = [*self.images.labeled, *self.images.unlabeled]
+        groups: dict[int, list[Path]] = {}
+        for path, group in zip(paths, self._copies.tolist(), strict=True):
+            groups.setdefault(group, []).append(path)
+        return [group for group in groups.values() if len(group) > 1]
 
     @property
     def missed(self) -> list[str]:
@@ -85,92 +121,122 @@ class GeneratedFromFolder:
         if self.check is None:
             return []
         wrong = (self.check.labels != self.check.predictions).nonzero()[0]
-        return [self._looks_like(position) for position in wrong.tolist()]
+        return [self._looks_like(place) for place in wrong.tolist()]
 
     @property
     def doubts(self) -> list[str]:
-        """Lines on images that disagree with their class, and on classes that look alike."""
+        """Lines on copies, on images that disagree with their class, and on classes that look alike."""
         strangers = [] if self.check is None else self.check.strangers()
         pairs = self.generator.look_alikes(self.support, self.check)
         return [
             *warning(
+                "these images are copies of each other, and count as one in the estimate:",
+                [", ".join(map(str, group)) for group in self.copies],
+                5,
+            ),
+            *warning(
                 "images disagree with their class; is one mislabelled?", [*map(self._looks_like, strangers)]
             ),
             *warning(
-                "classes look alike to the generator; more images of them help, or one class for both:",
+                "classes look alike to the generator; more images of them help, or one class for both"
+                + (", or --no-crop where size or place tells them:" if self._cuts_to_ink else ":"),
                 [f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)" for pair in pairs],
             ),
         ]
 
-    def _looks_like(self, position: int) -> str:
+    @property
+    def _cuts_to_ink(self) -> bool:
+        return self.bundle.preprocessing.steps.crop > 0
+
+    def _looks_like(self, place: int) -> str:
         assert self.check is not None
-        paths = list(self.images.labeled)
-        return f"{paths[position]} looks like {self.check.classes[self.check.predictions[position]]}"
+        path = list(self.images.labeled)[self.check.positions[place]]
+        return f"{path} looks like {self.check.classes[self.check.predictions[place]]}"
 
 
 def generate_from_folder(
-    folder: str | Path, generator: Generator, unlabeled: str | Path | None = None
+    folder: str | Path,
+    generator: Generator,
+    unlabeled: str | Path | None = None,
+    labels: str | Path | None = None,
 ) -> GeneratedFromFolder:
     """Read a folder of labelled images and write a CNN for its classes.
 
     Args:
-        folder: one sub-folder of images per class.
+        folder: one sub-folder of images per class; with `labels`, the images.
         generator: see `htgen.load_generator`.
         unlabeled: a folder of further images of these classes, without labels.
+        labels: a CSV file that says which image is of which class (`htgen.images.labels.labels_from_csv`).
 
     Raises:
         DataError: fewer than two classes, a class without an image that can be read, or no image in
             `unlabeled`. Its notes are lines on what was left out.
         ModelError: there are more classes than the generator knows.
     """
-    return generate_from_files(find_support(folder, unlabeled), generator)
+    return generate_from_files(find_support(folder, unlabeled, labels), generator)
 
 
-def find_support(folder: str | Path, unlabeled: str | Path | None = None) -> SupportFiles:
+def find_support(
+    folder: str | Path,
+    unlabeled: str | Path | None = None,
+    labels: str | Path | None = None,
+    labels_in_names: bool = False,
+) -> SupportFiles:
     """The files of `generate_from_folder`, before there is a generator.
+
+    Args:
+        folder, unlabeled, labels: as for `generate_from_folder`.
+        labels_in_names: labels are in the names of the files (`htgen.images.labels.labels_from_names`).
 
     Raises:
         DataError: fewer than two classes, a class without image files, or none in `unlabeled`.
     """
     folder = Path(folder)
-    classes = class_folders(folder)
-    notices = [line for name in classes for line in left_out_of(folder / name)]
-    loose = [path.name for path in find_images(folder)]
-    notices += warning(f"images beside the folders of classes, in {folder}:", loose, 3)
-    with told_with_errors(notices):
+    found = find_labeled(folder, labels, labels_in_names, minimum=2)
+    with told_with_errors(found.notices):
         further, lines = ([], []) if unlabeled is None else images_in(Path(unlabeled))
-    return SupportFiles(folder, classes, further, (*notices, *lines))
+    return SupportFiles(folder, found.classes, further, (*found.notices, *lines))
 
 
-def generate_from_files(files: SupportFiles, generator: Generator) -> GeneratedFromFolder:
+def generate_from_files(
+    files: SupportFiles, generator: Generator, progress: Progress | None = None
+) -> GeneratedFromFolder:
     """Read what `find_support` found and write a CNN.
+
+    Args:
+        progress: called as `progress(what, done, total)` while images are read and the estimate is made.
 
     Raises:
         DataError: a class without an image that can be read. Its notes are lines on what was left out.
         ModelError: there are more classes than the generator knows.
     """
-    images = _read_files(files, generator)
+    images = _read_files(files, generator, progress)
     with told_with_errors(images.notices):
         seen = [*images.labeled.values(), *images.unlabeled.values()]
         pixels = as_input([image.pixels for image in seen], generator.preprocessing)
         support = generator.support(pixels, images.labels)
         started = time.perf_counter()
+        is_foreign = generator.find_foreign(support)
+        support = support.without(is_foreign)
         bundle = generator.generate_bundle(support)
         seconds = time.perf_counter() - started
-    return GeneratedFromFolder(bundle, images, support, generator, seconds)
+    images = _without_foreign(images, is_foreign[len(images.labeled) :].tolist())
+    return GeneratedFromFolder(bundle, images, support, generator, seconds, progress)
 
 
-def _read_files(files: SupportFiles, generator: Generator) -> FolderImages:
+def _read_files(files: SupportFiles, generator: Generator, progress: Progress | None) -> FolderImages:
     notices = [*files.notices]
     labeled: dict[Path, ReadImage] = {}
     labels: list[str] = []
     left_out: dict[Path, str] = {}
+    total = sum(map(len, files.classes.values())) + len(files.unlabeled)
+    read = _Reader(generator.preprocessing, total, progress)
     with told_with_errors(notices):
         for name, paths in files.classes.items():
-            found, faults = _read_all(paths, generator.preprocessing)
+            found, faults = read.all(paths)
             notices += _lines_of(faults)
             if not found:
-                place = files.folder / name
+                place = files.folder / name if kind_at(files.folder / name) == "folder" else files.folder
                 raise DataError(
                     f"class '{name}' has no image that can be read (of {len(paths)} in {place})",
                     "replace them, or remove the folder",
@@ -178,27 +244,66 @@ def _read_files(files: SupportFiles, generator: Generator) -> FolderImages:
             labeled |= found
             labels += [name] * len(found)
             left_out |= faults
-    notices += undrawn(sum(image.looks_drawn is False for image in labeled.values()), len(labeled))
-    further, faults = _read_all(files.unlabeled, generator.preprocessing)
+    further, faults = read.all(files.unlabeled)
     notices += _lines_of(faults)
-    notices += blank([path for path, image in [*labeled.items(), *further.items()] if image.is_blank])
+    counts = WarningCounts()
+    for path, image in labeled.items():
+        counts.add(path, image.warnings)
+    notices += counts.lines()
     if further and not generator.knows_unlabeled:
         notices.append(unlabeled_are_new_to(generator.name))
-    return FolderImages(labeled, labels, further, left_out | faults, tuple(notices))
+    ignored = {path: NOTHING_SEEN for path, image in further.items() if image.is_blank}
+    if ignored:
+        notices.append(_do_not_count("empty", [*ignored], len(further)))
+    used = {path: image for path, image in further.items() if path not in ignored}
+    return FolderImages(labeled, labels, used, left_out | faults, ignored, tuple(notices))
 
 
-def _read_all(
-    paths: Sequence[Path], preprocessing: Preprocessing
-) -> tuple[dict[Path, ReadImage], dict[Path, str]]:
-    """What can be read, and why the rest cannot."""
-    found: dict[Path, ReadImage] = {}
-    faults: dict[Path, str] = {}
-    for path, read in read_images(paths, preprocessing):
-        if isinstance(read, DataError):
-            faults[path] = read.message
-        else:
-            found[path] = read
-    return found, faults
+def _without_foreign(images: FolderImages, is_foreign: list[bool]) -> FolderImages:
+    """The same without some of the unlabelled images, which are of none of the classes."""
+    foreign = [path for path, is_out in zip(images.unlabeled, is_foreign, strict=True) if is_out]
+    if not foreign:
+        return images
+    line = _do_not_count("of none of the classes", foreign, len(images.unlabeled) + len(images.ignored))
+    return replace(
+        images,
+        unlabeled={path: image for path, image in images.unlabeled.items() if path not in foreign},
+        ignored=images.ignored | dict.fromkeys(foreign, "it is of none of the classes"),
+        notices=(*images.notices, line),
+    )
+
+
+def _do_not_count(what: str, paths: list[Path], total: int) -> str:
+    are = "is" if len(paths) == 1 else "are"
+    one = "does" if len(paths) == 1 else "do"
+    return (
+        f"note: {len(paths)} of {total} unlabelled images {are} {what} and {one} not count; "
+        f"the first is {paths[0]}"
+    )
+
+
+@dataclass
+class _Reader:
+    """Reads images, and tells how far it is in all of them."""
+
+    preprocessing: Preprocessing
+    total: int
+    progress: Progress | None
+    done: int = 0
+
+    def all(self, paths: Sequence[Path]) -> tuple[dict[Path, ReadImage], dict[Path, str]]:
+        """What can be read, and why the rest cannot."""
+        found: dict[Path, ReadImage] = {}
+        faults: dict[Path, str] = {}
+        for path, read in read_images(paths, self.preprocessing):
+            if isinstance(read, DataError):
+                faults[path] = read.message
+            else:
+                found[path] = read
+            self.done += 1
+            if self.progress is not None:
+                self.progress("images", self.done, self.total)
+        return found, faults
 
 
 def _lines_of(faults: dict[Path, str]) -> list[str]:

@@ -4,27 +4,31 @@ The public way to generate; the command line uses nothing else. NumPy does it: t
 `Generator.generate`, whose result is a module of torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.errors import DataError, ModelError
+from htgen.generator.copies import find_copies
 from htgen.generator.file import GeneratorFile, check, read_generator
+from htgen.generator.foreign import are_near_a_class
 from htgen.generator.self_check import LeaveOneOut, LookAlike, Writer, find_look_alikes, leave_one_out
-from htgen.generator.shipped import DEFAULT_GENERATOR
+from htgen.generator.shipped import DEFAULT_GENERATOR, shipped_generators
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
 from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
+from htgen.images.order import natural_order
 from htgen.images.preprocessing import Preprocessing, Step
 
 if TYPE_CHECKING:
@@ -100,9 +104,10 @@ class Generator:
         Args:
             support_images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size.
             labels: the class name of each image, as text or numbers. The CNN's classes are the distinct
-                names as text, sorted.
+                names as text, in natural order: 2 is before 10.
             unlabeled_images: further images of these classes whose class is not known; they help a
-                generator that was trained with such images.
+                generator that was trained with such images. Those that are of no class do not count
+                (`find_foreign`).
 
         Raises:
             DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
@@ -111,7 +116,7 @@ class Generator:
         from htgen.cnn.module import GeneratedCNN
 
         support = self.prepare(support_images, labels, unlabeled_images)
-        return GeneratedCNN(self.generate_bundle(support))
+        return GeneratedCNN(self.generate_bundle(support.without(self.find_foreign(support))))
 
     def prepare(
         self,
@@ -144,7 +149,7 @@ class Generator:
             )
         if len(names) > len(images):
             raise DataError(f"{len(images)} images but {len(names)} labels")
-        classes = tuple(sorted(set(names)))
+        classes = tuple(sorted(set(names), key=natural_order))
         index = {name: i for i, name in enumerate(classes)}
         ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
         return Support(images, np.array(ids), classes)
@@ -167,14 +172,14 @@ class Generator:
         if classes > self.max_way:
             raise ModelError(
                 f"the support set has {classes} classes; '{self.name}' knows {self.max_way} at most",
-                "fewer classes, or a generator trained with a larger model.max_way",
+                f"fewer classes, or {_for_classes(classes, self.preprocessing)}",
             )
         return names
 
     def generate_bundle(self, support: "Support") -> Bundle:
         """Write a CNN, as it is saved to a file."""
         counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
-        weights = self._writer(support)(support.images[None], support.labels[None])
+        weights = self.write(support)
         return Bundle(
             self.model.spec,
             support.classes,
@@ -184,18 +189,51 @@ class Generator:
             counts,
         )
 
-    def leave_one_out(self, support: "Support") -> LeaveOneOut | None:
+    def find_foreign(self, support: "Support") -> npt.NDArray[np.bool_]:
+        """Which images without labels are of none of the classes, such as empty ones: `[S]`.
+
+        A generator without PLDA cannot tell them, and finds none; so does one with norm `batch`.
+        """
+        plda, is_labeled = self.model.logits.plda, support.labels != UNLABELED
+        is_foreign = np.zeros(len(is_labeled), bool)
+        if is_labeled.all() or plda is None or self.model.spec.norm == "batch":
+            return is_foreign
+        known = support.without(~is_labeled)
+        is_foreign[~is_labeled] = ~are_near_a_class(self.model.spec, self.write(known), support, plda)
+        return is_foreign
+
+    def find_copies(self, support: "Support") -> Integers:
+        """The groups of images that are copies of each other, turned a little or compressed: `[S]`, for each
+        image the position of the first of its group (`htgen.generator.copies`).
+        """
+        light = -support.images if self.preprocessing.ink == "dark" else support.images
+        return find_copies(light, self.preprocessing.ink != "none")
+
+    def leave_one_out(
+        self,
+        support: "Support",
+        copies: Integers | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> LeaveOneOut | None:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
         Of more than `htgen.generator.self_check.MOST_ALONE` images, one of every class is left out at a time:
         a CNN for each round, not for each image; and several of classes that have more images than there
-        are rounds.
+        are rounds. Copies of an image are left out with it. An image that is the only one of its class cannot
+        be left out, and the others are classified all the same.
+
+        Args:
+            copies: what `find_copies` gives; None: find them.
+            progress: called as `progress(done, total)` with the number of images.
 
         Returns:
-            None when a class has a single image, which cannot be left out, and with norm `batch`, where an
-            image alone is not answered as it is among others.
+            None when all classes have a single image, and with norm `batch`, where an image alone is not
+            answered as it is among others.
         """
-        return leave_one_out(self.model.spec, self._writer(support), support)
+        if self.model.spec.norm == "batch":
+            return None
+        copies = self.find_copies(support) if copies is None else copies
+        return leave_one_out(self.model.spec, self.writer(support), support, copies, progress)
 
     def look_alikes(self, support: "Support", check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -204,9 +242,13 @@ class Generator:
             check: what `leave_one_out` returned. Without it, the CNN's answers for its own support images are
                 taken, which tell only classes that are almost the same.
         """
-        return find_look_alikes(self.model.spec, self._writer(support), support, check)
+        return find_look_alikes(self.model.spec, self.writer(support), support, check)
 
-    def _writer(self, support: "Support") -> Writer:
+    def write(self, support: "Support") -> CnnWeights[Floats]:
+        """The weights of a CNN, as those of one episode."""
+        return self.writer(support)(support.images[None], support.labels[None])
+
+    def writer(self, support: "Support") -> Writer:
         """What writes CNNs of choices of its images, calibrated for its shot."""
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)
@@ -218,6 +260,15 @@ class Generator:
             return replace(weights, logits_weight=weight, logits_bias=bias)
 
         return write
+
+
+def _for_classes(classes: int, preprocessing: Preprocessing) -> str:
+    """What to use for so many classes of such images."""
+    for name in shipped_generators():
+        file = read_generator(name).file
+        if file.model.max_way >= classes and file.preprocessing.ink == preprocessing.ink:
+            return f"--generator {name}, which knows {file.model.max_way}"
+    return "a generator trained with a larger model.max_way"
 
 
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:

@@ -7,6 +7,7 @@ import numpy as np
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.executor_numpy import run, softmax
+from htgen.cnn.score import Score
 from htgen.cnn.spec import CnnSpec
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
@@ -31,69 +32,123 @@ ALIKE = 0.25
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Each support image classified by a CNN that was generated without it.
+    """Support images, each classified by a CNN that was generated without it and without its copies.
 
     Attributes:
-        labels: `[S]`, the class each image was given, as an index into `classes`.
-        probabilities: `[S, n]`, what its classes were found to be.
+        labels: `[T]`, the class that each tested image was given, as an index into `classes`.
+        probabilities: `[T, n]`, what its classes were found to be.
         classes: class names.
+        positions: `[T]`, where each tested image is in the support set.
+        untested: classes of which no image could be left out: it is the only one, or all are its copies.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     classes: tuple[str, ...]
+    positions: np.ndarray
+    untested: tuple[str, ...] = ()
 
     @property
     def predictions(self) -> np.ndarray:
-        """`[S]`, the class each image was found to be."""
+        """`[T]`, the class each image was found to be."""
         return self.probabilities.argmax(axis=1)
+
+    @property
+    def score(self) -> Score:
+        """How many images were found to be of the class they were given."""
+        return Score(int((self.labels == self.predictions).sum()), len(self.labels))
 
     @property
     def accuracy(self) -> float:
         """Fraction of images found to be of the class they were given, 0..1."""
-        return float((self.labels == self.predictions).mean())
+        return self.score.accuracy
 
     def strangers(self) -> list[int]:
-        """Images that disagree with their own class, by position: mislabelled ones are nearly always here."""
+        """Images that disagree with their own class, by their place among the tested ones: mislabelled ones
+        are nearly always here.
+        """
         own = self.probabilities[np.arange(len(self.labels)), self.labels]
         return np.flatnonzero(own < STRANGER).tolist()
 
 
-def leave_one_out(spec: CnnSpec, write: Writer, support: Support) -> LeaveOneOut | None:
-    """Classify each labelled image by a CNN that was generated without it.
+def leave_one_out(
+    spec: CnnSpec,
+    write: Writer,
+    support: Support,
+    copies: Integers,
+    progress: Callable[[int, int], None] | None = None,
+) -> LeaveOneOut | None:
+    """Classify each labelled image by a CNN that was generated without it and without its copies.
 
     Args:
-        spec: what the CNNs are.
+        spec: what the CNNs are; their norm is not `batch`.
         write: writes them.
         support: at least one image of every class.
+        copies: `[S]`, equal for images that are copies of each other.
+        progress: called as `progress(done, total)` with the number of images.
 
     Returns:
-        None when a class has a single image, and with norm `batch`; see `Generator.leave_one_out`.
+        None when no image can be left out; see `Generator.leave_one_out`.
     """
-    labeled = np.flatnonzero(support.labels != UNLABELED)
-    labels = support.labels[labeled]
-    if spec.norm == "batch" or np.bincount(labels).min() < 2:
-        return None
     everything = np.arange(len(support.labels))
     probabilities = np.zeros((len(everything), len(support.classes)), np.float32)  # [S, n]
-    for left_out in _rounds(labeled, labels):  # [E, images]
+    is_tested = np.zeros(len(everything), bool)
+    rounds = _rounds(support.labels, copies)
+    total, done = sum(left_out.size for left_out in rounds), 0
+    for left_out in rounds:  # [E, images]
         rest = np.stack([np.setdiff1d(everything, images) for images in left_out])
         cnns = write(support.images[rest], support.labels[rest])
         probabilities[left_out] = softmax(run(spec, cnns, support.images[left_out]))
-    return LeaveOneOut(labels, probabilities[labeled], support.classes)
+        is_tested[left_out] = True
+        done += left_out.size
+        if progress is not None:
+            progress(done, total)
+    positions = np.flatnonzero(is_tested & (support.labels != UNLABELED))
+    if not len(positions):
+        return None
+    labels = support.labels[positions]
+    untested = tuple(name for index, name in enumerate(support.classes) if index not in labels)
+    return LeaveOneOut(labels, probabilities[positions], support.classes, positions, untested)
 
 
-def _rounds(labeled: Integers, labels: Integers) -> list[Integers]:
+def _rounds(labels: Integers, copies: Integers) -> list[Integers]:
     """Which images are left out together: for each pass of the generator `[E, images]`, one row a CNN.
 
     Args:
-        labeled: `[L]`, positions of the labelled images; `labels`: their classes.
+        labels: `[S]`, and `copies` as in `leave_one_out`.
     """
+    labeled = np.flatnonzero(labels != UNLABELED)
+    units = [np.flatnonzero(copies == group) for group in dict.fromkeys(copies[labeled].tolist())]
+    units = [unit for unit in units if _keeps_all_classes(labels, unit)]
     if len(labeled) <= MOST_ALONE:
-        starts = range(0, len(labeled), EPISODES_PER_BATCH)
-        return [labeled[start : start + EPISODES_PER_BATCH, None] for start in starts]
-    rounds = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)]) % MOST_ALONE
-    return [labeled[rounds == number][None] for number in range(rounds.max() + 1)]
+        return _in_batches(units)
+    place: dict[int, int] = {}  # of the next unit within its class
+    together: dict[int, list[Integers]] = {}
+    for unit in units:
+        label = int(labels[unit].max())  # any of an image that has one
+        number = place.get(label, 0)
+        place[label] = number + 1
+        together.setdefault(number % MOST_ALONE, []).append(unit)
+    rounds: list[Integers] = []
+    for _, parts in sorted(together.items()):
+        images = np.sort(np.concatenate(parts))
+        rounds += [images[None]] if _keeps_all_classes(labels, images) else _in_batches(parts)
+    return rounds
+
+
+def _keeps_all_classes(labels: Integers, left_out: Integers) -> bool:
+    """Whether every class has a labelled image besides those that are left out."""
+    rest = np.delete(labels, left_out)
+    return len(np.unique(rest[rest != UNLABELED])) == labels.max() + 1
+
+
+def _in_batches(units: list[Integers]) -> list[Integers]:
+    """Sets of images that are left out alone, those of one size together: `[E, images]` each."""
+    batches = []
+    for size in dict.fromkeys(len(unit) for unit in units):
+        same = np.stack([unit for unit in units if len(unit) == size])
+        batches += [same[i : i + EPISODES_PER_BATCH] for i in range(0, len(same), EPISODES_PER_BATCH)]
+    return batches
 
 
 @dataclass(frozen=True)
@@ -114,12 +169,15 @@ def look_alikes(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[st
     """Pairs of classes whose images get each other's probability, the most alike first.
 
     Args:
-        labels: `[S]`, indices into `classes`; every class occurs.
+        labels: `[S]`, indices into `classes`. Where one class of a pair does not occur, the images of the
+            other one tell.
         probabilities: `[S, n]`.
         classes: class names.
     """
-    means = np.stack([probabilities[labels == index].mean(axis=0) for index in range(len(classes))])
-    confusion = (means + means.T) / 2
+    member = (labels == np.arange(len(classes))[:, None]).astype(np.float32)  # [n, S]
+    occurs = member.any(axis=1)
+    means = member @ probabilities / np.maximum(member.sum(axis=1), 1)[:, None]  # [n, n]
+    confusion = (means + means.T) / np.maximum(occurs[:, None] + occurs.astype(np.float32), 1)
     pairs = [
         LookAlike(classes[first], classes[second], float(confusion[first, second]))
         for first, second in zip(*np.triu_indices(len(classes), 1), strict=True)

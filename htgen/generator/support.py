@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from htgen.arrays import Floats, Integers
 from htgen.episodes.shape import UNLABELED
 
@@ -13,7 +16,7 @@ class Support:
     Attributes:
         images: `[S, C, H, W]`, -1..1.
         labels: `[S]`, index into `classes`, or -1 for an image without a label.
-        classes: class names, sorted.
+        classes: class names, in natural order.
     """
 
     images: Floats
@@ -24,3 +27,11 @@ class Support:
     def shot(self) -> float:
         """Labelled images per class, in the mean."""
         return float((self.labels != UNLABELED).sum()) / len(self.classes)
+
+    def without(self, left_out: npt.NDArray[np.bool_]) -> "Support":
+        """The same without some images.
+
+        Args:
+            left_out: `[S]`; every class keeps a labelled image.
+        """
+        return Support(self.images[~left_out], self.labels[~left_out], self.classes)

@@ -17,8 +17,8 @@ from PIL import Image
 from htgen.arrays import Floats, Pixels
 from htgen.errors import DataError
 from htgen.files import kind_at
-from htgen.images.folders import find_images
-from htgen.images.notices import left_out_of, told_with_errors
+from htgen.images.folders import find_folders, find_images
+from htgen.images.notices import NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
 from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import load_image, load_pillow_image
@@ -104,6 +104,8 @@ def _matches(pattern: str | Path) -> list[Path]:
     # Path.glob wants relative patterns; users also give absolute ones.
     matches = sorted(Path(match) for match in glob.glob(str(pattern), recursive=True))  # noqa: PTH207
     if not matches:
+        if not {"*", "?"} & set(str(pattern)):  # `new[1].png` is rather the name of a file
+            return [Path(pattern)]
         raise DataError(f"no file matches '{pattern}'", "check the pattern and the folder")
     return matches
 
@@ -118,7 +120,13 @@ def images_in(folder: Path) -> tuple[list[Path], list[str]]:
     notices = left_out_of(folder)
     with told_with_errors(notices):
         if not found:
-            raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
+            deeper = any(find_images(inner) for inner in find_folders(folder))
+            raise DataError(
+                f"{folder} holds no image files" + (", only folders of such" if deeper else ""),
+                f"'{folder}/*'; where the folders are classes: htgen test"
+                if deeper
+                else "a folder with images directly in it",
+            )
     return found, notices
 
 
@@ -130,8 +138,8 @@ class ReadImage:
         pixels: what a CNN sees, uint8 `[size, size, channels]`.
         is_blank: whether nothing can be seen in them.
         polarity: what the image is taken to be; None unless the preprocessing is for ink.
-        looks_drawn: whether it may be a drawing; None unless the preprocessing is for drawings.
-        warnings: what people should know of this one image, one sentence each.
+        looks_drawn: whether it may be a drawing, or is blank; None unless the preprocessing is for drawings.
+        warnings: what people should know of this one image, one sentence each, without a full stop.
     """
 
     pixels: Pixels
@@ -152,7 +160,8 @@ def read_images(
     Args:
         sources: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`.
         preprocessing: how they become what a CNN sees.
-        judge: also find out `polarity` and `looks_drawn`, which takes longer for some preprocessings.
+        judge: also find out `polarity`, `looks_drawn` and `warnings`, which takes longer for some
+            preprocessings.
 
     Yields:
         The source, and what was read of it or why it cannot be read. The errors hold no traceback, because
@@ -169,12 +178,17 @@ def read_images(
 
 def _read(source: ImageLike, preprocessing: Preprocessing, judge: bool) -> ReadImage:
     image = preprocessing.read(_open(source))
-    has_ink, is_drawing = judge and preprocessing.ink != "none", judge and preprocessing.is_for_drawings
+    pixels, is_blank = image.pixels, image.is_blank
+    if not judge:
+        return ReadImage(pixels, is_blank)
+    looks_drawn = (is_blank or image.looks_drawn) if preprocessing.is_for_drawings else None
+    told = ((NOTHING_SEEN, is_blank), (PHOTOGRAPH, looks_drawn is False))
     return ReadImage(
-        image.pixels,
-        image.is_blank,
-        image.polarity if has_ink else None,
-        image.looks_drawn if is_drawing else None,
+        pixels,
+        is_blank,
+        image.polarity if preprocessing.ink != "none" else None,
+        looks_drawn,
+        (*(text for text, holds in told if holds), *getattr(image, "warnings", ())),
     )
 
 

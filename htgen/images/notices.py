@@ -11,6 +11,14 @@ from htgen.images.folders import find_folders, find_other_files
 FOR_PHOTOGRAPHS = "photo-40"
 """The generator that ships for them."""
 
+NOTHING_SEEN = "nothing is to be seen"
+"""The warning about a blank image."""
+
+PHOTOGRAPH = "it looks like a photograph of a thing, not like a drawing"
+"""The warning about an image that does not look drawn."""
+
+_MOST_LINES = 5
+
 UNDRAWN_SHARE = 0.25
 """From this share on, images that do not look drawn are told."""
 
@@ -39,18 +47,37 @@ def left_out_of(folder: Path) -> list[str]:
     ]
 
 
-def blank(paths: Sequence[Path]) -> list[str]:
-    """That there is nothing to be seen in some images."""
-    return warning("nothing is to be seen in", list(map(str, paths)))
+class WarningCounts:
+    """How many images have which warning: what is said in short of many, each of which has its own row."""
+
+    def __init__(self) -> None:
+        self._images = 0
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, Path] = {}
+
+    def add(self, path: Path, warnings: Sequence[str]) -> None:
+        """Count an image that could be read, with its warnings."""
+        self._images += 1
+        for text in warnings:
+            self._counts[text] = self._counts.get(text, 0) + 1
+            self._first.setdefault(text, path)
+
+    def lines(self) -> list[str]:
+        """A line for each warning: the image, or how many there are."""
+        lines = [self._line(text) for text in self._counts if text != PHOTOGRAPH]
+        more = len(lines) - _MOST_LINES
+        further = [f"warning: and {more} other warnings; each stands beside its image"] if more > 0 else []
+        return lines[:_MOST_LINES] + further + _undrawn(self._counts.get(PHOTOGRAPH, 0), self._images)
+
+    def _line(self, text: str) -> str:
+        count, first = self._counts[text], self._first[text]
+        if count == 1:
+            return f"warning: {text}: {first}"
+        return f"warning: {text}: {count} of {self._images} images, the first is {first}"
 
 
-def undrawn(count: int, images: int) -> list[str]:
-    """That many images of a task for drawings are none.
-
-    Args:
-        count: how many do not look drawn.
-        images: of how many.
-    """
+def _undrawn(count: int, images: int) -> list[str]:
+    """That many images of a task for drawings are none."""
     if not count or count < UNDRAWN_SHARE * images:
         return []
     return [

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from conftest import drawing
 from helpers.generators import make_generator
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from htgen.errors import DataError, ModelError
 from htgen.generator.from_folder import find_support, generate_from_folder
-from htgen.generator.generator import Generator
+from htgen.generator.generator import Generator, load_generator
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,8 @@ def folder(tmp_path: Path) -> Path:
         place.mkdir(parents=True)
         for i in range(3):
             picture = 255 - drawing(5 * len(kind), i)[..., 0]
-            Image.fromarray(picture).resize((40, 40)).save(place / f"{i}.png")
+            # Of three shapes: the toy drawings of a class differ by noise alone, as copies do.
+            Image.fromarray(picture).resize((40 + 14 * (i == 1), 40 + 14 * (i == 2))).save(place / f"{i}.png")
     return tmp_path / "support"
 
 
@@ -59,7 +60,7 @@ def test_unlabelled_images_count_and_what_is_left_out_is_told(generator, folder,
         f"warning: images beside the folders of classes, in {folder}: loose.png",
         f"left out: cannot read image {folder / 'wren' / 'bad.png'}: it is empty",
         f"left out: cannot read image {further / 'y.png'}: it is empty",
-        f"warning: nothing is to be seen in {folder / 'auk' / 'blank.png'}",
+        f"warning: nothing is to be seen: {folder / 'auk' / 'blank.png'}",
         "note: toy was trained without unlabelled images; they may do more harm than good",
     )
 
@@ -106,9 +107,90 @@ def test_the_estimate_is_that_of_the_generator(generator, folder):
         assert line == f"{paths[position]} looks like {check.classes[check.predictions[position]]}"
 
 
-def test_a_class_of_one_image_has_no_estimate(generator, folder):
+def test_classes_of_one_image_have_no_estimate(generator, folder):
     for path in folder.glob("auk/[12].png"):
+        path.unlink()
+    made = generate_from_folder(folder, generator)
+    assert made.check.untested == ("auk",)
+    assert made.bundle_with_estimate.estimate == made.check.score
+    for path in folder.glob("wren/[12].png"):
         path.unlink()
     made = generate_from_folder(folder, generator)
     assert made.check is None
     assert made.missed == []
+    assert made.bundle_with_estimate.to_bytes() == made.bundle.to_bytes()
+
+
+def test_images_after_an_untested_one_are_named_rightly(generator, folder):
+    """Positions among the tested images are not those among all."""
+    for path in folder.glob("auk/[12].png"):
+        path.unlink()
+    made = generate_from_folder(folder, generator)
+    paths = list(made.images.labeled)
+    assert [paths[position] for position in made.check.positions] == sorted(folder.glob("wren/*.png"))
+    wrong = np.flatnonzero(made.check.labels != made.check.predictions)
+    assert [line.partition(" looks like ")[0] for line in made.missed] == [
+        str(paths[made.check.positions[place]]) for place in wrong
+    ]
+
+
+def test_empty_unlabelled_images_do_not_count(generator, folder, tmp_path):
+    further = tmp_path / "further"
+    further.mkdir()
+    Image.fromarray(drawing(3, 9)[..., 0]).save(further / "x.png")
+    alone = generate_from_folder(folder, generator, further)
+    for number in range(5):
+        Image.new("L", (40, 30), 255).save(further / f"blank{number}.png")
+    made = generate_from_folder(folder, generator, further)
+    assert made.bundle.to_bytes() == alone.bundle.to_bytes()
+    assert list(made.images.unlabeled) == [further / "x.png"]
+    assert len(made.images.ignored) == 5
+    first = further / "blank0.png"
+    note = f"note: 5 of 6 unlabelled images are empty and do not count; the first is {first}"
+    assert note in made.images.notices
+    assert made.images.warnings[first] == ("nothing is to be seen; it does not count",)
+
+
+def test_copies_are_named_and_say_nothing_of_new_images(folder):
+    """Scribbles of no meaning, three copies each: without looking for copies all would be found again."""
+    generator = load_generator("glyph-8")
+    noise = np.random.default_rng(3)
+    for path in folder.glob("*/*.png"):
+        path.unlink()
+    for kind in ("auk", "wren"):
+        for number in range(2):
+            picture = Image.fromarray(scribble(noise))
+            for turn in (0, 2, -3):
+                turned = picture.rotate(turn, Image.Resampling.BICUBIC, fillcolor=255)
+                turned.save(folder / kind / f"{number}{turn}.jpg", quality=70)
+    made = generate_from_folder(folder, generator)
+    assert [[path.name[0] for path in group] for group in made.copies] == [["0"] * 3, ["1"] * 3] * 2
+    assert "copies of each other" in made.doubts[0]
+    assert str(folder / "auk" / "02.jpg") in made.doubts[0]
+    assert made.check.score.images == 12
+    one = generator.leave_one_out(made.support, np.arange(12))
+    assert one.accuracy == 1
+    assert made.check.accuracy < 1
+
+
+def scribble(noise: np.random.Generator) -> np.ndarray:
+    """A curve through random points, dark on light."""
+    canvas = Image.new("L", (120, 120), 255)
+    points = [tuple(point) for point in noise.integers(15, 105, (9, 2)).tolist()]
+    ImageDraw.Draw(canvas).line(points, fill=0, width=4, joint="curve")
+    return np.asarray(canvas)
+
+
+def test_labels_come_from_a_table(generator, folder, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    lines = []
+    for path in sorted(folder.glob("*/*.png")):
+        name = f"{path.parent.name}{path.stem}x.png"
+        (images / name).write_bytes(path.read_bytes())
+        lines.append(f"{name},{path.parent.name}\n")
+    table = tmp_path / "labels.csv"
+    table.write_text("".join(lines))
+    made = generate_from_folder(images, generator, labels=table)
+    expected = generate_from_folder(folder, generator)
+    assert made.bundle.to_bytes() == expected.bundle.to_bytes()

@@ -36,7 +36,10 @@ def test_classes_that_look_alike_are_found_by_hand():
 
 def test_strangers_are_the_images_whose_own_class_gets_next_to_nothing():
     probabilities = np.array([[0.04, 0.96], [0.3, 0.7], [0.5, 0.5], [0.99, 0.01]])
-    assert LeaveOneOut(np.array([0, 0, 1, 1]), probabilities, ("a", "b")).strangers() == [0, 3]
+    assert LeaveOneOut(np.array([0, 0, 1, 1]), probabilities, ("a", "b"), np.arange(4)).strangers() == [
+        0,
+        3,
+    ]
 
 
 def test_one_image_in_two_classes_is_noticed():
@@ -47,9 +50,63 @@ def test_one_image_in_two_classes_is_noticed():
     assert ("a", "b") in [(pair.first, pair.second) for pair in generator.look_alikes(support, None)]
 
 
-def test_leave_one_out_needs_two_images_of_every_class():
+def test_a_class_of_one_image_does_not_take_the_estimate_of_the_others_away():
+    generator, images = make_generator(), pictures(5)
+    labels = ["a", "a", "b", "b", "c"]
+    result = generator.leave_one_out(generator.prepare(images, labels))
+    assert result.positions.tolist() == [0, 1, 2, 3]
+    assert result.untested == ("c",)
+    for i in range(4):  # `c` stays among the classes that they may be taken for
+        rest = [k for k in range(5) if k != i]
+        cnn = generator.generate_bundle(
+            generator.prepare([images[k] for k in rest], [labels[k] for k in rest])
+        )
+        expected = cnn.predict([images[i]])[0].probabilities
+        assert dict(zip("abc", result.probabilities[i], strict=True)) == pytest.approx(expected, abs=1e-5)
+    assert generator.leave_one_out(generator.prepare(images[:3], ["a", "b", "c"])) is None
+
+
+def test_copies_are_left_out_together():
+    """Given which images are copies: all of them are missing from the CNNs that answer for any of them."""
+    generator, images = make_generator(), pictures(7)
+    labels = ["a", "a", "a", "b", "b", "b"]  # the seventh has no label
+    support = generator.prepare(images[:6], labels, images[6:])
+    copies = np.array([0, 0, 2, 3, 4, 5, 4])
+    result = generator.leave_one_out(support, copies)
+    assert result.positions.tolist() == list(range(6))
+    for i, left_out in enumerate([(0, 1), (0, 1), (2,), (3,), (4, 6), (5,)]):
+        others = support.without(np.isin(np.arange(7), left_out))
+        expected = softmax(generator.generate_bundle(others).logits(support.images[i : i + 1]))[0]
+        np.testing.assert_allclose(result.probabilities[i], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_class_of_copies_alone_is_not_tested():
     generator = make_generator()
-    assert generator.leave_one_out(generator.prepare(pictures(5), ["a", "a", "b", "b", "c"])) is None
+    support = generator.prepare(pictures(5), ["a", "a", "b", "b", "b"])
+    result = generator.leave_one_out(support, np.array([0, 0, 2, 3, 4]))
+    assert result.untested == ("a",)
+    assert result.positions.tolist() == [2, 3, 4]
+    # A copy of an image in another class may not empty that class either.
+    result = generator.leave_one_out(support, np.array([0, 1, 0, 3, 4]))
+    assert result.positions.tolist() == [0, 1, 2, 3, 4]
+    mixed = generator.prepare(pictures(4), ["a", "b", "b", "b"])
+    assert generator.leave_one_out(mixed, np.array([0, 0, 2, 3])).positions.tolist() == [2, 3]
+
+
+def test_progress_ends_with_all_images():
+    generator = make_generator()
+    told = []
+    generator.leave_one_out(generator.prepare(pictures(6), LABELS), None, lambda *now: told.append(now))
+    assert told[-1] == (6, 6)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_look_alikes_are_found_from_one_class_where_the_other_is_not_tested():
+    labels = np.array([0, 0, 1])
+    probabilities = np.array([[0.5, 0.1, 0.4], [0.4, 0.0, 0.6], [0.0, 1.0, 0.0]])
+    (pair,) = look_alikes(labels, probabilities, ("a", "b", "c"))
+    assert (pair.first, pair.second) == ("a", "c")
+    assert pair.confusion == pytest.approx(0.5)
 
 
 def test_with_batch_norm_nothing_is_estimated():
@@ -87,7 +144,7 @@ def test_a_generator_is_no_more_than_a_function_that_writes_cnns():
 
     images = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 20, 20), np.float32) / 5
     support = Support(images, np.array([0, 1, 0, 1, UNLABELED]), ("a", "b"))
-    result = leave_one_out(spec, write, support)
+    result = leave_one_out(spec, write, support, np.arange(5))
     assert result.labels.tolist() == [0, 1, 0, 1]
     ((seen, labels),) = asked
     expected = [[i for i in range(5) if i != left_out] for left_out in range(4)]

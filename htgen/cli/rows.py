@@ -1,0 +1,182 @@
+"""Rows about images on stdout, printed one by one: a table, CSV, or one JSON document.
+
+All are used as context managers. What is open is closed when the body ends, also by Ctrl-C, so that the rows
+so far are a whole document.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+from rich.cells import cell_len
+
+from htgen.cli.console import printable
+
+if TYPE_CHECKING:
+    from htgen.cnn.bundle import Prediction
+
+NONE_OF_THESE = "none of these"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of the output.
+
+    Attributes:
+        path: its file.
+        answer: what the CNN says; None if it cannot be read.
+        error: why not.
+        is_blank: whether nothing is to be seen.
+        warnings: what people should know of it.
+    """
+
+    path: Path
+    answer: "Prediction | None" = None
+    error: str | None = None
+    is_blank: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class _Rows:
+    """What the three kinds of output have in common.
+
+    Args:
+        reject: below this probability the answer is none of the classes.
+    """
+
+    def __init__(self, reject: float) -> None:
+        self.reject = reject
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None or issubclass(kind, KeyboardInterrupt):
+            self.close()
+
+    def close(self) -> None:
+        """Write what ends the document."""
+
+    def label(self, answer: "Prediction") -> str | None:
+        """The class, or None if it is rejected."""
+        return answer.label if answer.probability >= self.reject else None
+
+
+class JsonRows(_Rows):
+    """One JSON document: `{"model": ..., "predictions": [...]}`, indented by 2.
+
+    Args:
+        model: the CNN's file.
+    """
+
+    def __init__(self, reject: float, model: str) -> None:
+        super().__init__(reject)
+        self._model, self._is_first = model, True
+
+    def __enter__(self) -> Self:
+        typer.echo(f'{{\n  "model": {json.dumps(self._model)},\n  "predictions": [', nl=False)
+        return self
+
+    def write(self, row: Row) -> None:
+        """Print one entry."""
+        entry = json.dumps(self._entry(row), indent=2).replace("\n", "\n    ")
+        typer.echo(("\n    " if self._is_first else ",\n    ") + entry, nl=False)
+        self._is_first = False
+
+    def close(self) -> None:
+        """Print what ends the document."""
+        typer.echo("]\n}" if self._is_first else "\n  ]\n}")
+
+    def _entry(self, row: Row) -> dict[str, Any]:
+        if row.answer is None:
+            return {"image": str(row.path), "error": row.error}
+        return {
+            "image": str(row.path),
+            "class": self.label(row.answer),
+            "probability": row.answer.probability,
+            "blank": row.is_blank,
+            "warnings": list(row.warnings),
+            "probabilities": row.answer.probabilities,
+        }
+
+
+class CsvRows(_Rows):
+    """CSV with a header.
+
+    Args:
+        classes: in the order of the columns.
+    """
+
+    def __init__(self, reject: float, classes: Sequence[str]) -> None:
+        super().__init__(reject)
+        self._classes = classes
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+
+    def __enter__(self) -> Self:
+        known = ("image", "class", "probability", "error", "blank", "warnings")
+        self._writer.writerow([*known, *(f"p({name})" for name in self._classes)])
+        return self
+
+    def write(self, row: Row) -> None:
+        """Print one line."""
+        answer = row.answer
+        if answer is None:
+            cells = [row.path, "", "", row.error, "", "", *("" for _ in self._classes)]
+        else:
+            probabilities = [f"{answer.probabilities[name]:.6f}" for name in self._classes]
+            found = [self.label(answer) or "", f"{answer.probability:.6f}", ""]
+            warned = ["true" if row.is_blank else "false", "; ".join(row.warnings)]
+            cells = [row.path, *found, *warned, *probabilities]
+        self._writer.writerow(cells)
+        sys.stdout.flush()
+
+
+class TableRows(_Rows):
+    """A table for people: image, class, its probability, and what else there is to say.
+
+    Args:
+        classes: all that there may be, and `paths` likewise: columns are as wide as the widest.
+    """
+
+    def __init__(self, reject: float, classes: Sequence[str], paths: Sequence[Path]) -> None:
+        super().__init__(reject)
+        labels = ["class", *map(printable, classes), *([NONE_OF_THESE] if reject else [])]
+        self._widths = (
+            max(map(cell_len, ["image", *(printable(str(path)) for path in paths)])),
+            max(map(cell_len, labels)),
+            len("probability"),
+        )
+
+    def __enter__(self) -> Self:
+        self._print("image", "class", "probability", "runner-up")
+        return self
+
+    def write(self, row: Row) -> None:
+        """Print one line."""
+        image, answer = printable(str(row.path)), row.answer
+        if answer is None:
+            self._print(image, "-", "", printable(f"error: {row.error}"))
+            return
+        (_, first), (second_name, second) = list(answer.probabilities.items())[:2]
+        warned = printable(f"; warning: {'; '.join(row.warnings)}") if row.warnings else ""
+        if self.label(answer) is None:
+            best = f"{printable(answer.label)} {100 * first:.1f} %"
+            self._print(image, NONE_OF_THESE, "", best + warned)
+        else:
+            rest = f"{printable(second_name)} {100 * second:.1f} %"
+            self._print(image, printable(answer.label), f"{100 * first:.1f} %", rest + warned)
+
+    def _print(self, image: str, label: str, probability: str, rest: str) -> None:
+        # Names may hold characters that take two columns, or none.
+        image += " " * (self._widths[0] - cell_len(image))
+        label += " " * (self._widths[1] - cell_len(label))
+        typer.echo(f"{image}  {label}  {probability:>{self._widths[2]}}  {rest}")
+        sys.stdout.flush()

@@ -1,0 +1,179 @@
+"""`htgen test`: how good a CNN is on a folder of labelled images. Needs no torch."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from htgen.cli.device import one_thread
+
+if TYPE_CHECKING:
+    from htgen.cnn.labelled_folder import TestedImage, TestResult
+
+ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)]
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder with one sub-folder of images per class; with labels elsewhere, of the images.",
+        show_default=False,
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV file that says which image is of which class: file,label in each line.", show_default=False
+    ),
+]
+LabelsInNames = Annotated[
+    bool,
+    typer.Option("--labels-in-names", help="The files' names begin with labels: cat_1.png, cat.1.png."),
+]
+RejectOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Answer 'none of these' where no class has this probability.")
+]
+WorstOption = Annotated[int, typer.Option(min=0, help="So many of the worst images are named.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, with all images.")]
+
+MOST_COLUMNS = 12
+"""Of a table of confusions; with more classes its pairs are listed."""
+
+
+def test(
+    model: ModelArgument,
+    folder: FolderArgument,
+    labels: LabelsOption = None,
+    labels_in_names: LabelsInNames = False,
+    reject: RejectOption = 0.0,
+    worst: WorstOption = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how good a CNN is: accuracy, what is taken for what, and the worst images of a labelled folder.
+
+    The folder may lack some of the CNN's classes, and have no others. Exits with 1 when some images could not
+    be read; they are listed on stderr.
+    """
+    if labels is not None and labels_in_names:
+        raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
+
+    one_thread()
+
+    from htgen.cli.console import progress, tell
+    from htgen.cnn.labelled_folder import test_cnn
+    from htgen.images.notices import WarningCounts
+
+    with progress(lines=False) as report:
+        result = test_cnn(model, folder, labels, labels_in_names, reject, report)
+    counts = WarningCounts()
+    for image in result.images:
+        counts.add(image.path, image.warnings)
+    tell([*result.notices, *(f"left out: {reason}" for reason in result.unread.values()), *counts.lines()])
+    if as_json:
+        typer.echo(json.dumps(_document(model, result), indent=2))
+    else:
+        _print_result(result, worst)
+    if result.unread:
+        raise typer.Exit(1)
+
+
+def _document(model: Path, result: "TestResult") -> dict[str, Any]:
+    score = result.score
+    return {
+        "model": str(model),
+        "accuracy": score.accuracy,
+        "interval95": list(score.interval),
+        "right": score.right,
+        "images": score.images,
+        "classes": list(result.classes),
+        "confusion": result.confusion.tolist(),
+        "predictions": [
+            {
+                "image": str(image.path),
+                "label": image.label,
+                "class": image.predicted,
+                "right": image.is_right,
+                "blank": image.is_blank,
+                "warnings": list(image.warnings),
+                "probabilities": image.probabilities,
+            }
+            for image in result.images
+        ],
+        "unread": [{"image": str(path), "error": reason} for path, reason in result.unread.items()],
+    }
+
+
+def _print_result(result: "TestResult", worst: int) -> None:
+    score = result.score
+    low, high = (f"{100 * bound:.1f}" for bound in score.interval)
+    wrong = result.worst
+    accuracy = f"{100 * score.accuracy:.1f} %, {score.right} of {score.images} images right"
+    _say("accuracy", f"{accuracy}; 95 % interval {low} to {high} %")
+    for line in _class_lines(result):
+        _say("", line)
+    if wrong:
+        typer.echo("")
+        for line in _table(result) if len(result.classes) <= MOST_COLUMNS else _pairs(result):
+            _say("", line)
+    for place, image in enumerate(wrong[:worst]):
+        _say("" if place else "worst", _describe(image))
+    if len(wrong) > worst:
+        _say("" if worst else "worst", f"{len(wrong) - worst} more are wrong; --worst {len(wrong)} names all")
+
+
+def _say(key: str, value: str) -> None:
+    from htgen.cli.console import printable
+
+    typer.echo(f"{key:11}{printable(value)}".rstrip())
+
+
+def _class_lines(result: "TestResult") -> list[str]:
+    """Classes that are not all right, the worst first."""
+    totals = result.confusion.sum(axis=1)
+    right = result.confusion[range(len(totals)), range(len(totals))]
+    places = [place for place in range(len(totals)) if right[place] < totals[place]]
+    places.sort(key=lambda place: right[place] / totals[place])
+    return [f"{result.classes[place]}: {right[place]} of {totals[place]} right" for place in places]
+
+
+def _table(result: "TestResult") -> list[str]:
+    """Rows of true classes, columns of answers; a dot is 0."""
+    from rich.cells import cell_len
+
+    from htgen.cli.console import printable
+
+    names = [*map(printable, result.classes)]
+    columns = [*names, "none"] if result.confusion[:, -1].any() else names
+    first = max(cell_len(name) for name in [*names, "is, found as"])
+
+    def row(name: str, cells: list[str]) -> str:
+        padded = (
+            " " * (max(cell_len(head), 3) - cell_len(cell)) + cell
+            for head, cell in zip(columns, cells, strict=True)
+        )
+        return "  ".join([name + " " * (first - cell_len(name)), *padded])
+
+    lines = [row("is, found as", columns)]
+    for name, counts in zip(names, result.confusion, strict=True):
+        if counts.any():
+            lines.append(row(name, [str(count) if count else "." for count in counts[: len(columns)]]))
+    return lines
+
+
+def _pairs(result: "TestResult") -> list[str]:
+    """What is taken for what, the most frequent first."""
+    columns = [*result.classes, "none of these"]
+    found = [
+        (int(count), f"{name} is found as {column}: {count}")
+        for name, counts in zip(result.classes, result.confusion, strict=True)
+        for column, count in zip(columns, counts, strict=True)
+        if count and name != column
+    ]
+    return [line for _, line in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _describe(image: "TestedImage") -> str:
+    best = next(iter(image.probabilities))
+    answer = image.predicted or f"none of these, {best}"
+    warned = f"; warning: {'; '.join(image.warnings)}" if image.warnings else ""
+    sure, own = (f"{100 * image.probabilities[name]:.1f} %" for name in (best, image.label))
+    return f"{image.path}: {image.label} {own}, found as {answer} {sure}{warned}"

@@ -1,0 +1,279 @@
+"""Labels that are not names of folders: in a CSV file, or in the names of the images.
+
+The classes are in natural order (`htgen.images.order.natural_order`), as those of folders are.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from htgen.errors import DataError
+from htgen.files import kind_at
+from htgen.images.folders import class_folders, find_folders, find_images
+from htgen.images.notices import left_out_of, warning
+from htgen.images.order import natural_order
+
+_IMAGE_COLUMNS = (
+    "image",
+    "images",
+    "file",
+    "files",
+    "filename",
+    "path",
+    "filepath",
+    "imagepath",
+    "name",
+    "id",
+)
+_LABEL_COLUMNS = ("label", "labels", "class", "classes", "classname", "category", "target", "y")
+
+_SEPARATORS = ",;\t|"
+
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+_NUMBER_AT_END = re.compile(r"[ _.\-(\[#]*[0-9]+[)\]]?$")
+
+_REMEDY = "one line an image: its file, a comma, its label"
+
+
+@dataclass(frozen=True)
+class LabeledFiles:
+    """Image files by class.
+
+    Attributes:
+        classes: class name -> its files; at least one class.
+        notices: lines on what was left out.
+    """
+
+    classes: dict[str, list[Path]]
+    notices: tuple[str, ...] = ()
+
+
+def find_labeled(
+    folder: str | Path, labels: str | Path | None = None, labels_in_names: bool = False, minimum: int = 1
+) -> LabeledFiles:
+    """The labelled images of a folder: by sub-folders, unless labels are told otherwise.
+
+    Args:
+        folder: one sub-folder of images per class, or the images.
+        labels: a CSV file (`labels_from_csv`).
+        labels_in_names: labels are in the names of the files (`labels_from_names`).
+        minimum: how many classes there must be.
+
+    Raises:
+        DataError: there are no such images, or fewer classes.
+    """
+    folder = Path(folder)
+    if labels is None and not labels_in_names:
+        return _in_sub_folders(folder, minimum)
+    found = labels_from_names(folder) if labels is None else labels_from_csv(labels, folder)
+    if len(found.classes) < minimum:
+        where = f"the names of the files in {folder}" if labels is None else labels
+        names = ", ".join(map(repr, found.classes))
+        raise DataError(
+            f"{where} gives only {len(found.classes)} class ({names}); at least {minimum} are needed",
+            "images of a second class",
+        )
+    return found
+
+
+def _in_sub_folders(folder: Path, minimum: int) -> LabeledFiles:
+    try:
+        classes = class_folders(folder, minimum)
+    except DataError as error:
+        if kind_at(folder) == "folder" and (remedy := hint_for_loose_images(folder)) is not None:
+            raise DataError(error.message, remedy) from None
+        raise
+    direct = [folder / name for name in classes if find_images(folder / name)]
+    notices = [line for place in direct for line in left_out_of(place)]
+    loose = [path.name for path in find_images(folder)]
+    notices += warning(f"images beside the folders of classes, in {folder}:", loose, 3)
+    return LabeledFiles(classes, tuple(notices))
+
+
+def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
+    """Read which image is of which class.
+
+    The table has an image and a label in each line, with or without a header. The separator is a comma, a
+    semicolon, a tab or a vertical bar. With a header the columns are found by their names, such as `file` and
+    `class`; further columns are passed over. Without one they are the first two; images may come second.
+
+    Args:
+        table: text in UTF-8, or UTF-16 with a mark.
+        folder: where the images are; paths in the table are relative to it, or to the table's own folder.
+            The ending may be missing.
+
+    Raises:
+        DataError: the table cannot be read or has no such columns, none of its images is there, or an image
+            has two labels.
+    """
+    table, folder = Path(table), Path(folder)
+    if kind_at(folder) != "folder":
+        raise DataError(f"there is no folder {folder}", "the folder of the images")
+    places = _Places(folder, table.parent)
+    rows = _rows(table)
+    start, image_column, label_column = _columns(table, rows, places)
+    found: dict[Path, str] = {}
+    missing: list[str] = []
+    nameless = 0
+    for row in rows[start:]:
+        image, label = (row[column].strip() for column in (image_column, label_column))
+        if not image or not label:
+            nameless += 1
+            continue
+        path = places.find(image)
+        if path is None:
+            missing.append(image)
+            path = folder / image
+        if found.setdefault(path, label) != label:
+            raise DataError(f"{table} gives {image} two labels, {found[path]!r} and {label!r}", "one of them")
+    if not found or len(missing) == len(found):
+        first = f"; the first is '{missing[0]}'" if missing else ""
+        raise DataError(
+            f"none of the {len(found)} images that {table} names is in {folder}{first}",
+            f"paths relative to {folder} or to {table.parent}",
+        )
+    unnamed = [path.name for path in _images_in(folder) if path not in found]
+    notices = [
+        *([f"warning: lines without an image or a label in {table}: {nameless}"] if nameless else []),
+        *warning(f"images in {folder} that {table} does not name:", unnamed, 3),
+    ]
+    return LabeledFiles(_by_class(found.items()), tuple(notices))
+
+
+def labels_from_names(folder: str | Path) -> LabeledFiles:
+    """Take the label of each image from the name of its file.
+
+    It is the part before the first dot, where a further part and an ending follow: `cat.7.png`,
+    `cat.ab12.png`. Otherwise it is the name without the number at its end: `cat_7.png`, `cat-7.png`,
+    `cat (7).png`, `cat7.png`.
+
+    Args:
+        folder: with the images in it.
+
+    Raises:
+        DataError: there is no image, or no label in the name of one of them.
+    """
+    folder = Path(folder)
+    images = find_images(folder)
+    if not images:
+        raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
+    unnamed = [path.name for path in images if label_in(path.name) is None]
+    if unnamed:
+        more = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
+        raise DataError(
+            f"no label in the name '{unnamed[0]}'{more} in {folder}",
+            "names such as cat_1.png or cat.1.png, or --labels with a CSV file",
+        )
+    return LabeledFiles(_by_class((path, str(label_in(path.name))) for path in images))
+
+
+def label_in(name: str) -> str | None:
+    """The label in a file's name; None where it holds none. See `labels_from_names`."""
+    stem, dot, _ = name.rpartition(".")
+    stem = stem if dot else name
+    label, dot, _ = stem.partition(".")
+    if not dot:
+        label = _NUMBER_AT_END.sub("", stem)
+        if label == stem:  # without a number nothing tells that it is a label
+            return None
+    return label.strip(" _-") or None
+
+
+def hint_for_loose_images(folder: str | Path) -> str | None:
+    """What to try with a folder that has images and no sub-folders: an option that fits what is there."""
+    folder = Path(folder)
+    if find_folders(folder):
+        return None
+    images = find_images(folder)
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+    if not images:
+        return None
+    if tables:
+        return f"--labels '{tables[0]}', if it says which image is of which class"
+    labels = [label_in(path.name) for path in images]
+    kinds = sorted({label for label in labels if label}, key=natural_order)
+    if None not in labels and 2 <= len(kinds) < len(images):
+        shown = ", ".join(map(repr, kinds[:3])) + (", ..." if len(kinds) > 3 else "")
+        return f"--labels-in-names, if {shown} are the classes"
+    return None
+
+
+class _Places:
+    """Finds files by what a table calls them.
+
+    Args:
+        folders: where to look, the first one first.
+    """
+
+    def __init__(self, *folders: Path) -> None:
+        self._folders = folders
+        self._by_stem: dict[str, list[Path]] | None = None
+
+    def find(self, name: str) -> Path | None:
+        """The file; None if there is none, or several that the name fits without its ending."""
+        for folder in self._folders:
+            path = folder / name.replace("\\", "/")
+            if kind_at(path) == "file":
+                return path
+        if self._by_stem is None:
+            self._by_stem = {}
+            for path in _images_in(self._folders[0]):
+                self._by_stem.setdefault(path.stem, []).append(path)
+        same = self._by_stem.get(name, [])
+        return same[0] if len(same) == 1 else None
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """Images in a folder and directly in its sub-folders."""
+    return [path for place in (folder, *find_folders(folder)) for path in find_images(place)]
+
+
+def _rows(table: Path) -> list[list[str]]:
+    """The lines of a table that are not empty, by the separator that most of them have."""
+    try:
+        data = table.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {table}: {error.strerror}", "a CSV file") from None
+    try:
+        text = data.decode(_MARKS.get(data[:2], "utf-8-sig"))
+    except UnicodeDecodeError:
+        raise DataError(f"{table} is no text in UTF-8", "save it as UTF-8") from None
+    lines = [line for line in text.splitlines() if line.strip()]
+    separator = max(_SEPARATORS, key=lambda mark: sum(mark in line for line in lines))
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator, strict=True) if any(row)]
+    except csv.Error as error:
+        raise DataError(f"{table} is no CSV file: {error}", _REMEDY) from None
+    if not rows:
+        raise DataError(f"{table} is empty", _REMEDY)
+    for number, row in enumerate(rows, 1):
+        if len(row) < 2:
+            raise DataError(f"line {number} of {table} has one column: {row[0][:60]!r}", _REMEDY)
+    return rows
+
+
+def _columns(table: Path, rows: list[list[str]], places: _Places) -> tuple[int, int, int]:
+    """The first line of images, and the columns of images and labels."""
+    names = [re.sub(r"[^a-z]", "", name.lower()) for name in rows[0]]
+    image = next((names.index(name) for name in _IMAGE_COLUMNS if name in names), None)
+    label = next((names.index(name) for name in _LABEL_COLUMNS if name in names), None)
+    if image is not None and label is not None and image != label:
+        if any(len(row) <= max(image, label) for row in rows):
+            raise DataError(f"lines of {table} are shorter than its header", _REMEDY)
+        return 1, image, label
+    hits = [sum(places.find(row[column].strip()) is not None for row in rows) for column in (0, 1)]
+    column = int(hits[1] > hits[0])
+    # A first line that names no image, while others do, is a header of other words.
+    is_header = hits[column] > 0 and places.find(rows[0][column].strip()) is None and len(rows) > 1
+    return int(is_header and places.find(rows[1][column].strip()) is not None), column, 1 - column
+
+
+def _by_class(labels: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:
+    classes: dict[str, list[Path]] = {}
+    for path, label in labels:
+        classes.setdefault(label, []).append(path)
+    return {label: classes[label] for label in sorted(classes, key=natural_order)}
