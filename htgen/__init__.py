@@ -11,14 +11,28 @@ from htgen.version import __version__
 if TYPE_CHECKING:
     from htgen.cnn.bundle import Bundle, Prediction
     from htgen.cnn.module import GeneratedCNN, load_cnn
-    from htgen.errors import ConfigError, DataError, HtgenError, ModelError, OutputError, RunError
+    from htgen.errors import (
+        ConfigError,
+        DataError,
+        HtgenError,
+        ModelError,
+        OutputError,
+        RunError,
+        SettingError,
+    )
+    from htgen.evaluation.calibration import CalibrationTasks, calibrate
+    from htgen.evaluation.measurement import evaluate
+    from htgen.evaluation.protocol import EvaluationProtocol, EvaluationResult
     from htgen.generator.generator import Generator, load_generator
     from htgen.generator.self_check import LeaveOneOut
 
 _HOMES = {
     "Bundle": "cnn.bundle",
+    "CalibrationTasks": "evaluation.calibration",
     "ConfigError": "errors",
     "DataError": "errors",
+    "EvaluationProtocol": "evaluation.protocol",
+    "EvaluationResult": "evaluation.protocol",
     "GeneratedCNN": "cnn.module",
     "Generator": "generator.generator",
     "HtgenError": "errors",
@@ -27,14 +41,20 @@ _HOMES = {
     "OutputError": "errors",
     "Prediction": "cnn.bundle",
     "RunError": "errors",
+    "SettingError": "errors",
+    "calibrate": "evaluation.calibration",
+    "evaluate": "evaluation.measurement",
     "load_cnn": "cnn.module",
     "load_generator": "generator.generator",
 }
 
 __all__ = [
     "Bundle",
+    "CalibrationTasks",
     "ConfigError",
     "DataError",
+    "EvaluationProtocol",
+    "EvaluationResult",
     "GeneratedCNN",
     "Generator",
     "HtgenError",
@@ -43,7 +63,10 @@ __all__ = [
     "OutputError",
     "Prediction",
     "RunError",
+    "SettingError",
     "__version__",
+    "calibrate",
+    "evaluate",
     "load_cnn",
     "load_generator",
 ]

@@ -2,6 +2,7 @@
 
     HtgenError
     ├── ConfigError    exit 3   a config file, preset name or override is wrong
+    │   └── SettingError  exit 2   a setting that is missing or does not fit the others, by name
     ├── DataError      exit 4   a data set, store, split, folder or image is wrong
     ├── ModelError     exit 5   a generator, checkpoint or CNN file is wrong or does not fit
     ├── RunError       exit 6   a run folder is in use, exists already, or cannot be resumed; a training
@@ -36,6 +37,21 @@ class ConfigError(HtgenError):
     """A config file, preset name or override is wrong."""
 
     exit_code = 3
+
+
+class SettingError(ConfigError):
+    """A setting of a function is missing, or does not fit the others.
+
+    Args:
+        message: as for `HtgenError`.
+        setting: its name in Python; on the command line it is the option of that name.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, setting: str) -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class DataError(HtgenError):

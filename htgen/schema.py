@@ -1,5 +1,6 @@
 """What all sections of the config have in common: their base, and types of their values. No torch here."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -46,6 +47,26 @@ def section_below(section: type[BaseModel], key: Any) -> type[BaseModel] | None:
     field = section.model_fields.get(key)
     inner = None if field is None else field.annotation
     return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
+class Faults(ValueError):
+    """What is wrong with values that are right one by one, but do not go together.
+
+    Validators of sections raise it; `htgen.config.faults` makes one message of all faults of a config.
+
+    Args:
+        pairs: for each fault the key path below the section, and the reason.
+    """
+
+    def __init__(self, *pairs: tuple[str, str]) -> None:
+        super().__init__("\n".join(f"{key}: {reason}" for key, reason in pairs))
+        self.pairs = pairs
+
+
+def refuse(pairs: Iterable[tuple[str, str]]) -> None:
+    """Raise `Faults` when there are any."""
+    if found := tuple(pairs):
+        raise Faults(*found)
 
 
 class Section(BaseModel):

@@ -2,30 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers.toy import CLASSES, GROUPS, IMAGES_PER_CLASS, SIZE, drawing, toy_values
 
 from htgen.config.run import Config
-from htgen.datasets.store import Scheme, Store, StoreWriter
+from htgen.datasets.store import Store, StoreWriter
+from htgen.datasets.store_format import Scheme
 from htgen.images.preprocessing import Preprocessing
-
-CLASSES = 16
-IMAGES_PER_CLASS = 8
-SIZE = 16
-GROUPS = "columns", "rows"
-
-
-def drawing(kind: int, variant: int, roughness: float = 20, size: int = SIZE) -> np.ndarray:
-    """A bright mark on black whose position and direction tell the class; variants add noise: `[H, W, 1]`."""
-    noise = np.random.default_rng(1000 * kind + variant)
-    image = np.zeros((size, size), dtype=np.float64)
-    row, column = 2 + (kind // 4) * (size - 4) // 4, 2 + (kind % 4) * (size - 4) // 4
-    image[row : row + 3, column : column + 3] = 255
-    if kind % 2:
-        image[row + 1, :] = 200
-    else:
-        image[:, column + 1] = 200
-    return np.clip(image + noise.normal(0, roughness, image.shape), 0, 255).astype(np.uint8)[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -54,39 +37,20 @@ def config(store_path: Path) -> Config:
     return Config.model_validate(toy_values(store_path))
 
 
-def toy_values(store_path: Path) -> dict:
-    """The values behind `config`, to change before validation."""
-    return {
-        "name": "toy",
-        "data": {"store": str(store_path), "train": "toy:train", "val": "toy:val"},
-        "episodes": {"way": 4, "shot": 1, "query": 2},
-        "validation": {"way": 3, "shot": 1, "query": 2},
-        "augment": {"rotate90": True},
-        "model": {
-            "max_way": 6,
-            "image_size": SIZE,
-            "embedding_dim": 4,
-            "cnn": {"channels": 4, "pools": [1, 2, 3]},
-            "shared": {"layers": 2, "width": 4, "dropout": 0.1},
-            "transformer": {"layers": 1},
-            "weights": {"base": True, "prototypes": True},
-        },
-        "optimizer": {"lr": 1e-2, "warmup": 2},
-        "train": {
-            "steps": 6,
-            "episodes_per_step": 2,
-            "ema": 0.9,
-            "log_every": 2,
-            "val_every": 3,
-            "val_tasks": 8,
-            "save_every": 3,
-        },
-    }
-
-
 @pytest.fixture
 def episodes_apart(monkeypatch):
     """The layout and the operations that GPUs take, on the CPU."""
     from htgen.cnn.layout import BY_EPISODE, LAYOUTS  # loads torch
 
     monkeypatch.setitem(LAYOUTS, "cpu", BY_EPISODE)
+
+
+@pytest.fixture
+def two_threads():
+    """Torch set to two threads; loads torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

@@ -28,7 +28,7 @@ def milliseconds(trainer: Trainer, steps: int) -> float:
     for count in (3, steps):
         started = time.perf_counter()
         for _ in range(count):
-            trainer._train_step()
+            trainer.train_step()
         if trainer.device.type == "cuda":
             torch.cuda.synchronize(trainer.device)
         times.append(1000 * (time.perf_counter() - started) / count)
@@ -51,9 +51,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, RunFolder(Path(folder) / "run") as run:
             run.start(dump_config(config), overwrite=False)
             trainer = Trainer(config, run, options.device)
-            recording, trainer._replay = trainer._replay, None
+            recorded, trainer.gradients.recorded = trainer.gradients.recorded, None
             plain = milliseconds(trainer, max(1, options.steps // 8))
-            trainer._replay = recording
+            trainer.gradients.recorded = recorded
             replayed = milliseconds(trainer, options.steps)
         memory = torch.cuda.max_memory_allocated(trainer.device) / 1e9 if trainer.device.type == "cuda" else 0
         print(
@@ -62,7 +62,7 @@ def main() -> None:
             flush=True,
         )
         if trainer.device.type == "cuda":
-            del trainer, recording
+            del trainer, recorded
             gc.collect()
             torch.cuda.reset_peak_memory_stats(options.device)
 

@@ -27,10 +27,11 @@ from torch import Tensor, nn
 from htgen.cnn.executor import after_norm, before_norm, head_features, linear
 from htgen.cnn.layout import layout_for
 from htgen.cnn.weights import Affine, BlockWeights, CnnWeights, WrittenBlock
+from htgen.config.data import EpisodeConfig
 from htgen.config.files import dump_config, load_config
 from htgen.config.model import ModelConfig
-from htgen.episodes.sampler import EpisodeSampler
-from htgen.episodes.shape import EpisodeShape
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, half_width95, task_accuracies
 from htgen.evaluation.plda import measure_plda
 from htgen.generator.file import GeneratorFile
@@ -166,20 +167,13 @@ def train(trainer: Trainer) -> None:
 
 
 def accuracies(
-    trainer: Trainer, model: HyperTransformer, max_way: int, split: str, shape: EpisodeShape, tasks: int
+    trainer: Trainer, model: HyperTransformer, max_way: int, split: str, shape: EpisodeConfig, tasks: int
 ) -> Tensor:
     """`[tasks]`, 0..1, of tasks that do not depend on the model; those of `htgen evaluate`."""
-    sampler = EpisodeSampler.from_store(
-        trainer.store,
-        split,
-        shape,
-        images=trainer.val_sampler.images,
-        slot_count=max_way,
-        seed=0,
-        stream="evaluation",
-        period=TASKS_PER_BATCH,
-        device=trainer.val_sampler.device,
+    pool = ClassPool.of_split(
+        trainer.tasks.store, split, trainer.tasks.validation.pool.images, trainer.device
     )
+    sampler = EpisodeSampler(pool, shape, EpisodeStream(0, "evaluation", period=TASKS_PER_BATCH), max_way)
     return task_accuracies(model, sampler, tasks)
 
 
@@ -218,18 +212,18 @@ def main(arguments: list[str] | None = None) -> None:
     with RunFolder(options.run) as run:
         config = load_config(run.config_path if options.trained else options.config, options.set, own)
         trainer = Trainer(config, run, options.device, build=METHODS[options.method])
-        if other is not None and other.file.preprocessing != trainer.store.preprocessing:
+        if other is not None and other.file.preprocessing != trainer.tasks.store.preprocessing:
             parser.error(f"{options.against} is for images of another preparation than those of the run")
         if not options.trained:
             run.start(dump_config(config), overwrite=True)
             train(trainer)
         load_best(trainer.model, run)
-    if trainer.plda_sampler is not None:
-        measure_plda(trainer.model, trainer.plda_sampler)
+    if trainer.tasks.plda is not None:
+        measure_plda(trainer.model, trainer.tasks.plda)
     split = options.split or config.data.val
     for way in options.way:
         for shot in options.shot:
-            shape = EpisodeShape(way, shot, options.query)
+            shape = EpisodeConfig(way=way, shot=shot, query=options.query)
             measure = partial(accuracies, trainer, split=split, shape=shape, tasks=options.tasks)
             found = measure(trainer.model, config.model.max_way)
             line = f"{split} {way}-way {shot}-shot: {percent(found)} %"

@@ -1,4 +1,4 @@
-"""Accuracy on damaged drawings, before and after each step of the preprocessing (docs/real-images.md).
+"""Accuracy on damaged drawings, before and after each step of the preprocessing (docs/lab/real-images.md).
 
     python docs/measurements/real_images.py FOLDER
 

@@ -1,4 +1,4 @@
-"""Figures of docs/scaling.md, measured on this machine with images of noise.
+"""Figures of docs/lab/scaling.md, measured on this machine with images of noise.
 
 python docs/measurements/scaling.py [preset]                                       one process
 torchrun --nproc-per-node 2 docs/measurements/scaling.py [preset]                  the message between
@@ -18,7 +18,8 @@ import numpy as np
 from htgen.compute.processes import join
 from htgen.config.files import load_config
 from htgen.config.run import Config
-from htgen.datasets.store import Scheme, StoreWriter
+from htgen.datasets.store import StoreWriter
+from htgen.datasets.store_format import Scheme
 from htgen.images.preprocessing import Preprocessing
 from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer
@@ -62,7 +63,7 @@ def main() -> None:
             return Trainer(config, RunFolder(folder), device, processes)
 
         first = trainer(1)
-        first._train_step()
+        first.train_step()
         gradients = [p.grad for p in first.trained.parameters() if p.grad is not None]
         numbers = sum(g.numel() for g in gradients)
         state = sum(t.nbytes for t in first.trained.state_dict().values())
@@ -76,7 +77,7 @@ def main() -> None:
                 print(f"message between {processes.count} processes: {told}")
         for share in (1, 2, 3, 6, 12):
             one = trainer(share)
-            told = seconds(one._train_step, 20)
+            told = seconds(one.train_step, 20)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             if processes.is_main:
                 print(f"step of {share:2} episodes a process: {told}   peak memory {peak:6.0f} MB")

@@ -1,4 +1,4 @@
-"""Accuracy over the number of unlabelled support images: the table and the picture of docs/results.md.
+"""Accuracy over the number of unlabelled support images: the table and the picture of docs/lab/results.md.
 
     pip install 'htgen[plot]'
     python docs/measurements/unlabeled.py runs/omniglot_semi data/omniglot --tasks 400
@@ -10,11 +10,7 @@ images with labels instead. Test classes of Lake's split, 20-way, one labelled i
 import argparse
 from pathlib import Path
 
-from htgen.episodes.sampler import EpisodeSampler, load_images, open_store
-from htgen.episodes.shape import EpisodeShape
-from htgen.evaluation.accuracy import TASKS_PER_BATCH, Evaluation, evaluate
-from htgen.generator.generator import load_generator
-from htgen.generator.network import build
+import htgen
 
 COUNTS = (0, 1, 2, 3, 5, 8)
 WAY, QUERY = 20, 10
@@ -30,25 +26,14 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=PICTURE)
     options = parser.parse_args()
 
-    generator, store = load_generator(options.generator), open_store(options.store)
-    model, images = build(generator.file), load_images(store)
-
-    def measure(shot: int, unlabeled: int) -> Evaluation:
-        sampler = EpisodeSampler.from_store(
-            store,
-            options.split,
-            EpisodeShape(WAY, shot, QUERY, unlabeled),
-            images=images,
-            slot_count=generator.max_way,
-            seed=0,
-            stream="evaluation",
-            period=TASKS_PER_BATCH,
-        )
-        return evaluate(model, sampler, options.tasks)
+    def measure(shot: int, unlabeled: int) -> htgen.EvaluationResult:
+        protocol = htgen.EvaluationProtocol(WAY, shot, QUERY, unlabeled, options.tasks)
+        (result,) = htgen.evaluate(options.generator, protocol, data=options.store, splits=[options.split])
+        return result
 
     print("| further images per class | without their labels | with their labels |")
     print("|---|---|---|")
-    found: list[list[Evaluation]] = []
+    found: list[list[htgen.EvaluationResult]] = []
     for count in COUNTS:
         found.append([measure(1, count), measure(1 + count, 0)])
         cells = (f"{100 * e.accuracy:.2f} ± {100 * e.interval95:.2f}" for e in found[-1])
@@ -56,7 +41,7 @@ def main() -> None:
     draw(found, options.picture)
 
 
-def draw(found: list[list[Evaluation]], path: Path) -> None:
+def draw(found: list[list[htgen.EvaluationResult]], path: Path) -> None:
     """The table as a picture."""
     import matplotlib
 

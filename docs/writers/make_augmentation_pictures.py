@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/augmentation.md: what each augmentation does to an image.
+"""Draw the pictures of docs/explanation/augmentation.md: what each augmentation does to an image.
 
     python docs/writers/make_augmentation_pictures.py
 
@@ -14,8 +14,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from htgen.config.data import AlikeConfig, AugmentConfig, NewClassesConfig, PhotoConfig
 from htgen.episodes import randomness
-from htgen.episodes.augmentation import Alike, Augmentation, NewClasses, Photo
+from htgen.episodes.augmentation import augment
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import load_image
 
@@ -26,30 +27,30 @@ GAP = 6
 DRAWS = 7
 
 DRAWING = {
-    "rotate90": Augmentation(rotate90="episode"),
-    "warps": Augmentation(rotation=12, scale=0.12, shear=0.12, shift=0.06, elastic=0.02),
-    "new-classes": Augmentation(
-        new_classes=NewClasses(mirror=True, rotation=20, scale=0.2, shear=0.2, elastic=0.03)
+    "rotate90": AugmentConfig(rotate90="episode"),
+    "warps": AugmentConfig(rotation=12, scale=0.12, shear=0.12, shift=0.06, elastic=0.02),
+    "new-classes": AugmentConfig(
+        new_classes=NewClassesConfig(mirror=True, rotation=20, scale=0.2, shear=0.2, elastic=0.03)
     ),
-    "chimeras": Augmentation(chimeras=1.0),
-    "rotate": Augmentation(alike=Alike(rotate=1.0, angle=45.0)),
-    "resize": Augmentation(alike=Alike(resize=1.0)),
-    "roll": Augmentation(alike=Alike(roll=1.0)),
-    "smooth": Augmentation(alike=Alike(smooth=1.0)),
-    "contrast": Augmentation(alike=Alike(contrast=1.0)),
-    "negate": Augmentation(alike=Alike(negate=0.5)),
+    "chimeras": AugmentConfig(chimeras=1.0),
+    "rotate": AugmentConfig(alike=AlikeConfig(rotate=1.0, angle=45.0)),
+    "resize": AugmentConfig(alike=AlikeConfig(resize=1.0)),
+    "roll": AugmentConfig(alike=AlikeConfig(roll=1.0)),
+    "smooth": AugmentConfig(alike=AlikeConfig(smooth=1.0)),
+    "contrast": AugmentConfig(alike=AlikeConfig(contrast=1.0)),
+    "negate": AugmentConfig(alike=AlikeConfig(negate=0.5)),
 }
 PHOTO = {
-    "photo-flip": Augmentation(photo=Photo(flip=0.5)),
-    "photo-crop": Augmentation(photo=Photo(crop=0.4)),
-    "photo-hue": Augmentation(photo=Photo(hue=0.2)),
-    "photo-brightness": Augmentation(photo=Photo(brightness=0.3)),
-    "photo-contrast": Augmentation(photo=Photo(contrast=0.2)),
+    "photo-flip": AugmentConfig(photo=PhotoConfig(flip=0.5)),
+    "photo-crop": AugmentConfig(photo=PhotoConfig(crop=0.4)),
+    "photo-hue": AugmentConfig(photo=PhotoConfig(hue=0.2)),
+    "photo-brightness": AugmentConfig(photo=PhotoConfig(brightness=0.3)),
+    "photo-contrast": AugmentConfig(photo=PhotoConfig(contrast=0.2)),
 }
 # One row per class: the first is drawn once per episode, the second once per class.
 SHARING = {
-    "per-episode": Augmentation(alike=Alike(rotate=1.0, negate=0.5)),
-    "per-class": Augmentation(alike=Alike(per_class=True, rotate=1.0, negate=0.5)),
+    "per-episode": AugmentConfig(alike=AlikeConfig(rotate=1.0, negate=0.5)),
+    "per-class": AugmentConfig(alike=AlikeConfig(per_class=True, rotate=1.0, negate=0.5)),
 }
 
 
@@ -115,20 +116,20 @@ def sheet(rows: list[tuple[list[Image.Image], list[Image.Image]]]) -> Image.Imag
     return image
 
 
-def strip(image: Tensor, augment: Augmentation, other: Tensor) -> Image.Image:
+def strip(image: Tensor, config: AugmentConfig, other: Tensor) -> Image.Image:
     """One image, and the same image in several episodes; `other` is what a chimera is made of beside it."""
     episodes, others = (part.expand(DRAWS, 1, *image.shape).contiguous() for part in (image, other))
     keys = randomness.fold(torch.tensor(3), torch.arange(DRAWS))
-    changed = augment.apply(episodes, torch.zeros(DRAWS, 1, dtype=torch.int64), keys, others)
+    changed = augment(config, episodes, torch.zeros(DRAWS, 1, dtype=torch.int64), keys, others)
     return sheet([(tiles(image[None]), tiles(changed[:, 0]))])
 
 
-def sharing(augment: Augmentation, episodes: int = 3) -> Image.Image:
+def sharing(config: AugmentConfig, episodes: int = 3) -> Image.Image:
     """Two classes of two images each, one row per class, in several episodes."""
     images = torch.stack([symbol(name, number) for name in ("key", "house") for number in (1, 2)])
     labels = torch.tensor([0, 0, 1, 1]).expand(episodes, -1)
     keys = randomness.fold(torch.tensor(12), torch.arange(episodes))
-    changed = augment.apply(images.expand(episodes, -1, -1, -1, -1).contiguous(), labels, keys)
+    changed = augment(config, images.expand(episodes, -1, -1, -1, -1).contiguous(), labels, keys)
     rows = []
     for first in (0, 2):
         after = changed[:, first : first + 2].flatten(0, 1)
@@ -148,13 +149,13 @@ def save(image: Image.Image, name: str) -> None:
 
 def main() -> None:
     """Draw all pictures."""
-    for name, augment in DRAWING.items():
+    for name, config in DRAWING.items():
         drawing = symbol("anchor", 1)
-        save(strip(shaded(drawing) if name == "contrast" else drawing, augment, symbol("key", 1)), name)
-    for name, augment in PHOTO.items():
-        save(strip(landscape(), augment, landscape()), name)
-    for name, augment in SHARING.items():
-        save(sharing(augment), name)
+        save(strip(shaded(drawing) if name == "contrast" else drawing, config, symbol("key", 1)), name)
+    for name, config in PHOTO.items():
+        save(strip(landscape(), config, landscape()), name)
+    for name, config in SHARING.items():
+        save(sharing(config), name)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands themselves: python docs/writers/make_cli_reference.py
+"""Write docs/reference/cli.md from the commands themselves: python docs/writers/make_cli_reference.py
 
 A test compares the file with what this writes, so that the reference never drifts.
 """
@@ -13,12 +13,15 @@ from htgen.cli import app
 
 HEAD = """# Command line
 
-Written by `python docs/writers/make_cli_reference.py`; do not edit. Exit codes: [errors.md](errors.md).
+For everyone who types commands: every command, argument and option.
+
+`python docs/writers/make_cli_reference.py` writes this page; do not edit it.
+Exit codes: [errors.md](errors.md).
 """
 
 
 def reference() -> str:
-    """The text of docs/cli.md."""
+    """The text of docs/reference/cli.md."""
     root: Any = typer.main.get_command(app)
     parts = [HEAD, *_command("htgen", root)]
     return "\n".join(parts)
@@ -77,4 +80,4 @@ def _default(parameter: Any) -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parents[1] / "cli.md").write_text(reference(), encoding="utf-8")
+    (Path(__file__).parents[1] / "reference" / "cli.md").write_text(reference(), encoding="utf-8")

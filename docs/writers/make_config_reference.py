@@ -1,4 +1,4 @@
-"""Write docs/config.md from the config's own schema: python docs/writers/make_config_reference.py
+"""Write docs/reference/config.md from the config's own schema: python docs/writers/make_config_reference.py
 
 A test compares the file with what this writes, and its defaults with those of the config.
 """
@@ -13,18 +13,21 @@ from htgen.config.run import Config
 
 HEAD = """# The config
 
-Written by `python docs/writers/make_config_reference.py`; do not edit.
+For people who train a generator: every key of a config, its values, default and meaning.
 
-A config is a YAML file with these keys, or a preset (`htgen configs`); what is left out has its default.
-`htgen configs show NAME --resolved` prints a preset with every value; `htgen configs copy NAME mine.yaml`
-makes a file to change; `htgen train --set optimizer.lr=3e-4` changes one value. Unknown keys, impossible
-values and combinations that cannot work are refused when the config is read, all of them at once.
+`python docs/writers/make_config_reference.py` writes this page; do not edit it.
+
+A config is a YAML file with these keys, or a preset (`htgen configs`). A key that is left out has its
+default. `htgen configs show NAME --resolved` prints a preset with every value.
+`htgen configs copy NAME mine.yaml` makes a file to change; `htgen train --set optimizer.lr=3e-4` changes one
+value. Unknown keys, impossible values and combinations that cannot work are refused when the config is read.
+All faults are reported at once.
 """
 COLUMNS = "| key | values | default | meaning |\n|---|---|---|---|"
 
 
 def reference() -> str:
-    """The text of docs/config.md."""
+    """The text of docs/reference/config.md."""
     schema = Config.model_json_schema()
     return "\n".join([HEAD, *_section("", schema, schema["$defs"], Config().model_dump(mode="json"))])
 
@@ -91,4 +94,4 @@ def _text(text: str) -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parents[1] / "config.md").write_text(reference(), encoding="utf-8")
+    (Path(__file__).parents[1] / "reference" / "config.md").write_text(reference(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How much work it is: multiply-adds counted from a config alone. No torch here.
+"""How much work it is: multiply-adds counted from the plan of a generator. No torch here.
 
 Counted are the products of sums, which are nearly all of the arithmetic: convolutions, linear layers,
 attention, class means and the logits layer, each exactly as `htgen.hypertransformer.hypertransformer` runs
@@ -14,24 +14,23 @@ memberships of the prototypes.
 Axis legend: n ways, S support and Q query images, T tokens, D token width.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from htgen.cnn.spec import CnnSpec, ConvSpec
-from htgen.config.model import ModelConfig, TransformerConfig, cnn_spec
+from htgen.cnn.spec import CnnSpec
+from htgen.config.model import ModelConfig, cnn_spec
 from htgen.episodes.shape import EpisodeSize
-from htgen.errors import ModelError
 from htgen.hypertransformer.plan import (
-    LOCAL_CONVS,
-    ConvSize,
-    is_learned,
-    local_convs,
-    local_width,
-    resolve_width,
-    shared_convs,
-    token_widths,
+    ConvPlan,
+    ConvWriterPlan,
+    GeneratorPlan,
+    LocalPlan,
+    LogitsPlan,
+    SharedPlan,
+    generator_plan,
 )
+from htgen.hypertransformer.transformer_plan import AttentionPlan, LayerPlan, TransformerPlan
 from htgen.hypertransformer.views import copies_of_each
 
 Kind = Literal["shared features", "local features", "transformer", "cnn", "prototypes"]
@@ -96,26 +95,20 @@ class Cost:
 
 
 def training_cost(config: ModelConfig, size: EpisodeSize) -> Cost:
-    """One training episode: a CNN is generated, classifies the queries, and gradients go all the way back.
-
-    Raises:
-        ModelError: the config uses something whose work is not known here.
-    """
-    return Cost(tuple(_episode_parts(config, size)))
+    """One training episode: a CNN is generated, classifies the queries, and gradients go all the way back."""
+    return Cost(tuple(_episode_parts(generator_plan(config), size)))
 
 
 def generation_cost(config: ModelConfig, way: int, shot: int = 1) -> Cost:
     """One CNN, generated from `way` classes of `shot` images; no backward.
 
     Copies that `model.views` adds count like further images.
-
-    Raises:
-        ModelError: the config uses something whose work is not known here.
     """
+    plan = generator_plan(config)
     images = way * shot * (1 + copies_of_each(shot, config.views))
-    parts = list(_episode_parts(config, EpisodeSize(way, images, 0)))
-    if config.weights.plda:  # not in training; into its coordinates, and back
-        features = cnn_spec(config).feature_count
+    parts = list(_episode_parts(plan, EpisodeSize(way, images, 0)))
+    if plan.logits.plda:  # not in training; into its coordinates, and back
+        features = plan.logits.feature_count
         products = (images + way) * features**2 + way * features
         parts.append(Part("logits", "prototypes", "plda", products, 0))
     return Cost(tuple(Part(p.block, p.kind, p.layer, p.forward, 0) for p in parts if p.forward))
@@ -132,115 +125,74 @@ def _cnn_parts(spec: CnnSpec, way: int) -> Iterator[Part]:
     yield Part("logits", "cnn", "", way * spec.feature_count, 0)
 
 
-def _episode_parts(config: ModelConfig, size: EpisodeSize) -> Iterator[Part]:
-    spec = cnn_spec(config)
-    shared = config.shared
-    images, features = size.support + size.query, 0
-    if shared.layers:
-        features = shared.width
-        first, *others = _products(shared_convs(config), shared.width)
-        products = [size.support * first, size.support * sum(others)]
-        yield Part("images", "shared features", "", sum(products), products[0] + 2 * products[1])
+def _episode_parts(plan: GeneratorPlan, size: EpisodeSize) -> Iterator[Part]:
+    if plan.shared is not None:
+        yield _features_part("images", plan.shared, size.support, on_images=True)
+    for index, writer in enumerate(plan.convs):
+        conv, on_images = writer.conv, index == 0  # images have no gradient
+        if isinstance(writer, ConvWriterPlan):
+            if writer.local is not None:
+                yield _features_part(conv.name, writer.local, size.support, on_images)
+            placeholders = writer.slices.placeholders
+            yield from _transformer_parts(conv.name, writer.slices.transformer, size.support, placeholders)
+        products = (size.support + size.query) * conv.multiply_adds
+        yield Part(conv.name, "cnn", "", products, products * (1 if on_images else 2))
+    yield from _logits_parts(plan.logits, size)
 
-    for index, conv in enumerate(spec.convs):
-        on_images = index == 0  # which have no gradient
-        if not is_learned(config, index, len(spec.convs)):
-            width = local_width(config, conv.in_channels, conv.out_channels)
-            convs = local_convs(conv.in_channels, conv.in_size, width, LOCAL_CONVS)
-            local = _products(convs, width)
-            if local:
-                yield _local_part(conv.name, local, size.support, on_images)
-            count, slice_size = _slices(config, conv)
-            yield from _transformer_parts(
-                config, conv.name, size.support, features + width * len(local), count, slice_size
-            )
-        products_here = images * conv.multiply_adds
-        yield Part(conv.name, "cnn", "", products_here, products_here * (1 if on_images else 2))
 
-    last, mode = spec.convs[-1], config.local.logits
-    feature_width = features + (spec.feature_count if mode != "default" else 0)
-    if mode != "passthrough":
-        width = local_width(config, last.out_channels, last.out_channels)
-        local = _products(local_convs(last.out_channels, last.out_size, width, 1), width)
-        if local:
-            yield _local_part("logits", local, size.support, False)
-        feature_width += width * len(local)
-    yield from _transformer_parts(
-        config, "logits", size.support, feature_width, size.way, spec.feature_count + 1
-    )
-    if config.weights.prototypes:
-        means = size.way * size.support * spec.feature_count
-        refined = 2 * config.weights.refine_prototypes * means  # distances and new means
+def _logits_parts(plan: LogitsPlan, size: EpisodeSize) -> Iterator[Part]:
+    if plan.local is not None:
+        yield _features_part("logits", plan.local, size.support, on_images=False)
+    yield from _transformer_parts("logits", plan.slices.transformer, size.support, size.way)
+    if plan.base_scale is not None:
+        means = size.way * size.support * plan.feature_count
+        refined = 2 * plan.refinements * means  # distances and new means
         yield Part("logits", "prototypes", "", means + refined, means + 2 * refined)
-    logits = size.query * size.way * spec.feature_count
+    logits = size.query * size.way * plan.feature_count
     yield Part("logits", "cnn", "", logits, 2 * logits)
 
 
 # ------------------------------------------------------------------------------------------- convolutions
 
 
-def _products(convs: Iterable[ConvSize], width: int) -> list[int]:
-    """Of one image, in each convolution with `width` output channels."""
-    return [conv.size**2 * conv.kernel**2 * conv.in_channels * width for conv in convs]
+def _feature_products(conv: ConvPlan) -> int:
+    """Of one image."""
+    return conv.size**2 * conv.kernel**2 * conv.in_channels * conv.out_channels
 
 
-def _local_part(block: str, convs: list[int], support: int, on_images: bool) -> Part:
-    first, others = support * convs[0], support * sum(convs[1:])
-    backward = (1 if on_images else 2) * first + 2 * others
-    return Part(block, "local features", "", first + others, backward)
+def _features_part(block: str, plan: SharedPlan | LocalPlan, support: int, on_images: bool) -> Part:
+    """Shared or local features of the support images."""
+    kind: Kind = "shared features" if isinstance(plan, SharedPlan) else "local features"
+    first, *others = (support * _feature_products(conv) for conv in plan.convs)
+    backward = (1 if on_images else 2) * first + 2 * sum(others)
+    return Part(block, kind, "", first + sum(others), backward)
 
 
 # ------------------------------------------------------------------------------------------- transformers
 
 
-def _slices(config: ModelConfig, conv: ConvSpec) -> tuple[int, int]:
-    """Number and size of the weight slices of a convolution (`htgen.hypertransformer.decoder`)."""
-    weights = config.weights
-    if weights.allocation == "output":
-        extra = weights.generate_bias + 2 * weights.generate_norm
-        return conv.out_channels, conv.kernel**2 * conv.in_channels + extra
-    if weights.allocation == "spatial":
-        return conv.kernel**2, conv.in_channels * conv.out_channels
-    raise ModelError(
-        f"the work of weights.allocation '{weights.allocation}' is not known to htgen.bench.cost"
-    )
-
-
-def _transformer_parts(
-    config: ModelConfig, block: str, samples: int, feature_width: int, placeholders: int, slice_size: int
-) -> Iterator[Part]:
-    """The layers of one transformer (`htgen.hypertransformer.transformer.Transformer`)."""
-    settings = config.transformer
-    sample_width, weight_width = token_widths(
-        settings.topology, config.embedding_dim + feature_width, config.embedding_dim + slice_size
-    )
+def _transformer_parts(block: str, plan: TransformerPlan, samples: int, placeholders: int) -> Iterator[Part]:
     encoded, decoded = samples, placeholders
-    if settings.topology != "separate":
+    if plan.topology.joined:
         encoded = decoded = placeholders + samples
-
-    def part(layer: str, products: int) -> Part:
-        return Part(block, "transformer", layer, products, 2 * products)
-
-    # Of the last layer only the placeholders are wanted.
-    is_joint = settings.topology == "joint"
-    for index in range(1, settings.layers + 1):
-        wanted = placeholders if is_joint and index == settings.layers else encoded
-        products = _attention(settings, wanted, sample_width, encoded, sample_width)
-        yield part(f"encoder {index}", products + _mlp(settings, wanted, sample_width))
-    if is_joint:
-        return
-    for index in range(1, settings.layers + 1):
-        wanted = placeholders if index == settings.layers else decoded
-        products = _attention(settings, wanted, weight_width, decoded, weight_width)
-        products += _attention(settings, wanted, weight_width, encoded, sample_width)
-        yield part(f"decoder {index}", products + _mlp(settings, wanted, weight_width))
+    for kind, layers, tokens in (("encoder", plan.encoder, encoded), ("decoder", plan.decoder, decoded)):
+        for index, layer in enumerate(layers, start=1):
+            wanted = placeholders if layer.placeholders_only else tokens
+            products = _layer(layer, wanted, tokens, encoded)
+            yield Part(block, "transformer", f"{kind} {index}", products, 2 * products)
 
 
-def _attention(settings: TransformerConfig, tokens: int, width: int, sources: int, source_width: int) -> int:
-    key, value = (resolve_width(w, width, settings.heads) for w in (settings.key_width, settings.value_width))
-    projections = tokens * width * key + sources * source_width * (key + value) + tokens * value * width
-    return projections + tokens * sources * (key + value)
+def _layer(plan: LayerPlan, wanted: int, tokens: int, memory: int) -> int:
+    """Of `wanted` of the `tokens`, with cross-attention, if there is, to the tokens of `memory`."""
+    products = _attention(plan.attention, wanted, tokens)
+    if plan.cross is not None:
+        products += _attention(plan.cross, wanted, memory)
+    if plan.mlp is not None:
+        products += 2 * wanted * plan.mlp.width * plan.mlp.inner_width
+    return products
 
 
-def _mlp(settings: TransformerConfig, tokens: int, width: int) -> int:
-    return 2 * tokens * width * resolve_width(settings.inner_width, width, settings.heads)
+def _attention(plan: AttentionPlan, queries: int, sources: int) -> int:
+    key, value = plan.key_width, plan.value_width
+    projections = queries * plan.width * (key + value) + sources * plan.source_width * (key + value)
+    return projections + queries * sources * (key + value)

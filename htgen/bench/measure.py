@@ -13,7 +13,8 @@ import cProfile
 import io
 import pstats
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from htgen.bench.noise import (
     trainer_on_noise,
     write_images_of_noise,
 )
-from htgen.bench.report import Report
+from htgen.bench.report import Measure, Report
 from htgen.bench.training import measure_training
 from htgen.bench.use import measure_generation, measure_prediction, measure_start
 from htgen.config.run import Config
@@ -100,30 +101,36 @@ def measure(
             report("profile")
             write_text(profile, _profile(trainer, generator, support, effort))
         report("training")
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        measures = measure_training(trainer, size, rates["train"], effort) + use
-        if device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(device)
-            memory.append(bytes_measure("train_cuda", "peak memory of the GPU, training", peak))
+        with _peak_memory_of_gpu(device, memory):
+            training = measure_training(trainer, size, rates["train"], effort)
         memory.append(memory_measure("train", "after training"))
         report("start-up")
-        measures += memory + measure_start(generator, folder, files, effort)
-        return Report(
-            config.name,
-            quick,
-            this_machine(device),
-            {
-                **asdict(size),
-                "image_size": config.model.image_size,
-                "image_channels": config.model.image_channels,
-                "cnn_channels": config.model.cnn.channels,
-                "episodes_per_step": config.train.episodes_per_step,
-            },
-            _work(config, size),
-            rates,
-            tuple(measures),
-        )
+        start = measure_start(generator, folder, files, effort)
+        measures = (*training, *use, *memory, *start)
+        episode = _describe_episode(config, size)
+        return Report(config.name, quick, this_machine(device), episode, _work(config, size), rates, measures)
+
+
+@contextmanager
+def _peak_memory_of_gpu(device: torch.device, memory: list[Measure]) -> Iterator[None]:
+    """Add to `memory` what a GPU holds at most within it; on other devices nothing."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.reset_peak_memory_stats(device)
+    yield
+    peak = torch.cuda.max_memory_allocated(device)
+    memory.append(bytes_measure("train_cuda", "peak memory of the GPU, training", peak))
+
+
+def _describe_episode(config: Config, size: EpisodeSize) -> dict[str, int]:
+    return {
+        **asdict(size),
+        "image_size": config.model.image_size,
+        "image_channels": config.model.image_channels,
+        "cnn_channels": config.model.cnn.channels,
+        "episodes_per_step": config.train.episodes_per_step,
+    }
 
 
 def _work(config: Config, size: EpisodeSize) -> dict[str, int]:

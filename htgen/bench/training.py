@@ -7,7 +7,10 @@ from torch import Tensor
 from htgen.bench.cost import training_cost
 from htgen.bench.machine import Effort, TimedSection, median, synchronize, times
 from htgen.bench.report import Measure, Rate
+from htgen.episodes.batch import EpisodeBatch
 from htgen.episodes.shape import EpisodeSize
+from htgen.training.loss import Scalars
+from htgen.training.optimizer import update as update_weights
 from htgen.training.trainer import Trainer
 
 
@@ -18,7 +21,7 @@ def measure_training(trainer: Trainer, size: EpisodeSize, rate: Rate, effort: Ef
     found = TimedSection("train", effort.train_warmup, effort.train_repeats)
     events = trainer.events()  # one after every `train_steps` steps
     steps = found.time(lambda: next(events), device)
-    sampling = found.time(lambda: trainer.train_sampler.batch(trainer.step * episodes, episodes), device)
+    sampling = found.time(lambda: trainer.tasks.training.batch(trainer.step * episodes, episodes), device)
     phases = [_phases(trainer) for _ in range(found.warmup + found.repeats)][found.warmup :]
     compute = [sum(times) for times in phases]
     forward, backward, update = (median(list(times)) for times in zip(*phases, strict=True))
@@ -37,22 +40,25 @@ def measure_training(trainer: Trainer, size: EpisodeSize, rate: Rate, effort: Ef
 
 def _phases(trainer: Trainer) -> tuple[float, float, float]:
     """Seconds of forward, backward and optimiser in one step on a batch that is there already."""
-    device, crew = trainer.device, trainer.crew
-    parts = crew.share(trainer.config.train.episodes_per_step)
-    batches = [trainer.train_sampler.batch(part.start, len(part)) for part in parts]
+    device, step = trainer.device, trainer.gradients
+    parts = step.threads.share(trainer.config.train.episodes_per_step)
+    batches = [trainer.tasks.training.batch(part.start, len(part)) for part in parts]
     trainer.trained.train()
     losses: list[Tensor] = []
     gradients: list[list[Tensor | None]] = []
 
+    def loss_of(batch: EpisodeBatch) -> tuple[Tensor, Scalars]:
+        return step.loss_of(batch, trainer.step)
+
     def forward() -> None:
-        losses.extend(loss for loss, _ in crew.map(trainer.loss_of, batches))
+        losses.extend(loss for loss, _ in step.threads.map(loss_of, batches))
 
     def backward() -> None:
-        gradients.extend(crew.map(trainer.gradients_of, losses))
+        gradients.extend(step.threads.map(step.gradients_of, losses))
 
     def update() -> None:
-        trainer.add_up(gradients)
-        trainer.update()
+        step.add_up(gradients)
+        update_weights(trainer.optimizer, trainer.trained, trainer.config.optimizer.clip)
 
     synchronize(device)
     runs: list[Callable[[], object]] = [forward, backward, update]

@@ -17,42 +17,52 @@ DEFAULT_OVERRIDES = ("train.episodes_per_step=32",)
 """The preset takes one episode per step, as the reference does; nobody who wants speed would."""
 
 
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A preset or a YAML file. Default: the shapes of omniglot_1shot, 32 episodes per step.",
+        show_default=False,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override one value, e.g. train.episodes_per_step=16.",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where to train: auto, cpu, cuda, ... The rest runs on the CPU. Default: auto.",
+        show_default=False,
+    ),
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.", show_default=False)
+]
+QuickOption = Annotated[bool, typer.Option("--quick", help="Few repeats: rough figures, soon.")]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(help="Write where the time of training and generation goes.", show_default=False),
+]
+CountOption = Annotated[
+    bool, typer.Option("--count", help="Only count the multiply-adds of the config; measure nothing.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
 def bench(
-    config: Annotated[
-        str | None,
-        typer.Option(
-            help="A preset or a YAML file. Default: the shapes of omniglot_1shot, 32 episodes per step.",
-            show_default=False,
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Override one value, e.g. train.episodes_per_step=16.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="Where to train: auto, cpu, cuda, ... The rest runs on the CPU. Default: auto.",
-            show_default=False,
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.", show_default=False)
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Few repeats: rough figures, soon.")] = False,
-    profile: Annotated[
-        Path | None,
-        typer.Option(help="Write where the time of training and generation goes.", show_default=False),
-    ] = None,
-    count: Annotated[
-        bool, typer.Option("--count", help="Only count the multiply-adds of the config; measure nothing.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    quick: QuickOption = False,
+    profile: ProfileOption = None,
+    count: CountOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure training, generation, prediction and start-up on this machine; it needs no data.
 

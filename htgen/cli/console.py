@@ -2,10 +2,9 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htgen.errors import HtgenError
@@ -43,53 +42,15 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-FOR_PHOTOGRAPHS = "photo-40"
-"""The generator that ships for them."""
-UNDRAWN_SHARE = 0.25
-"""From this share on, images that do not look drawn are told."""
-
-
-def warn_undrawn(undrawn: int, images: int) -> None:
-    """Say on stderr that many images of a task for drawings are none."""
-    if undrawn and undrawn >= UNDRAWN_SHARE * images:
-        print(
-            f"warning: {undrawn} of {images} images look like photographs of things, and drawings are all "
-            f"that this generator knows; for photographs: htgen generate --generator {FOR_PHOTOGRAPHS}",
-            file=sys.stderr,
-        )
-
-
-def warn_left_out(folder: Path) -> None:
-    """Say on stderr what in a folder of images is left out: files for their names, and sub-folders."""
-    from htgen.images import heic
-    from htgen.images.folders import find_folders, find_other_files
-
-    others = find_other_files(folder)
-    needed = f" ({heic.INSTALL} for HEIC)" if any(p.suffix.lower() in heic.ENDINGS for p in others) else ""
-    warn(f"not of a known image format{needed}, in {folder}:", [path.name for path in others], 3)
-    warn(f"sub-folders are not looked into, in {folder}:", [path.name for path in find_folders(folder)], 3)
-
-
-def warn_blank(paths: list[Path]) -> None:
-    """Say on stderr that there is nothing to be seen in some images."""
-    warn("nothing is to be seen in", list(map(str, paths)))
-
-
-def warn(what: str, cases: list[str], limit: int = 10) -> None:
-    """One warning on stderr that names its cases, the first few; none without any."""
-    if cases:
-        more = f"; and {len(cases) - limit} more" if len(cases) > limit else ""
-        print(printable(f"warning: {what} {'; '.join(cases[:limit])}{more}"), file=sys.stderr)
-
-
-def note_unlabeled_are_new_to(generator: str) -> None:
-    """Say on stderr what unlabelled images may do to a generator that never saw any."""
-    text = f"note: {generator} was trained without unlabelled images; they may do more harm than good"
-    stderr().print(printable(text), markup=False)
+def tell(lines: Iterable[str]) -> None:
+    """Write lines about what goes on to stderr, whatever names are in them."""
+    for line in lines:
+        print(printable(line), file=sys.stderr)
 
 
 def print_error(error: HtgenError) -> None:
-    """Write one error, and its remedy, to stderr."""
+    """Write one error, and its remedy, to stderr, after the lines that are its notes."""
+    tell(getattr(error, "__notes__", ()))
     print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
 
 
@@ -97,14 +58,14 @@ def print_error(error: HtgenError) -> None:
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield `report(what, done, total)`: one bar per `what` on a terminal, else a line at every tenth.
 
-    `total` is 0 where it is not known.
+    `total` is 0 where it is not known; nothing done of such a total is a line, whatever stderr is.
     """
     if not stderr().is_terminal:
         told: dict[str, int] = {}
 
         def report_lines(what: str, done: int, total: int) -> None:
             tenth = done * 10 // total if total else 0
-            if tenth > told.get(what, -1):
+            if tenth != told.get(what):
                 told[what] = tenth
                 stderr().print(printable(f"{what}: {tenth * 10} %" if total else what))
 
@@ -118,6 +79,9 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     tasks: dict[str, Any] = {}
 
     def report_bars(what: str, done: int, total: int) -> None:
+        if not done and not total:
+            stderr().print(printable(what))
+            return
         if what not in tasks:
             tasks[what] = bars.add_task(printable(what))
         bars.update(tasks[what], completed=done, total=total or None)

@@ -1,4 +1,4 @@
-"""How many cores NumPy takes."""
+"""What computes: how many cores NumPy takes, and which device torch."""
 
 import os
 import re

@@ -1,29 +1,20 @@
 """`htgen evaluate`: accuracy over thousands of unseen tasks."""
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from htgen.cli.measuring import DataOption, GeneratorArgument, JsonOption, SeedOption, options_are_named
+
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
-    from htgen.datasets.store import Store
-    from htgen.episodes.augmentation import Augmentation
-    from htgen.episodes.shape import EpisodeShape
-    from htgen.generator.generator import Generator
+    from htgen.evaluation.protocol import EvaluationProtocol
 
-DEFAULT_TASKS = 1000
 MOST_TASKS = 1_000_000
-DEFAULT_QUERIES = 15
-REFERENCE_TASKS = 1024
-REFERENCE_ROUNDS = 16
-REFERENCE_QUERIES = 100
 
 
 class Protocol(StrEnum):
@@ -33,321 +24,156 @@ class Protocol(StrEnum):
     reference = "reference"
 
 
-class AugmentedAs(StrEnum):
-    """What `--augment` takes."""
+class Augment(StrEnum):
+    """What `--augment` takes: `htgen.evaluation.protocol.AugmentedAs`, which comes with torch."""
 
     none = "none"
     training = "training"
     validation = "validation"
 
 
+SplitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Classes to draw from, as scheme:part or scheme:ranges; may be given several times. "
+        "Default: the test part of the scheme it was trained on.",
+        show_default=False,
+    ),
+]
+WayOption = Annotated[int, typer.Option(min=2, help="Classes per task.")]
+ShotOption = Annotated[int, typer.Option(min=1, help="Labelled support images per class.")]
+QueryOption = Annotated[
+    int | None, typer.Option(min=1, help="Query images per class. Default: 15.", show_default=False)
+]
+UnlabeledOption = Annotated[int, typer.Option(min=0, help="Support images per class without label.")]
+TransductiveOption = Annotated[
+    bool,
+    typer.Option(
+        "--transductive",
+        help="Show the generator each task's query images too, without their labels, as `htgen generate "
+        "--unlabeled` does with the images that are to be classified.",
+    ),
+]
+TasksOption = Annotated[
+    int | None,
+    typer.Option(min=2, max=MOST_TASKS, help="Number of tasks. Default: 1000.", show_default=False),
+]
+ProtocolOption = Annotated[
+    Protocol,
+    typer.Option(
+        help="reference: 1024 tasks, 16 batches of 100 fresh queries per generated CNN, in place of "
+        "--tasks and --query."
+    ),
+]
+AugmentOption = Annotated[
+    Augment,
+    typer.Option(
+        help="Change the images as in the generator's training or validation; none: images as they are."
+    ),
+]
+WatchOption = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        help="Evaluate each new checkpoint of a run while it trains, and add the results to its metrics.",
+    ),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Another generator that reads the same images: also how far the first is ahead of it, task "
+        "by task.",
+        show_default=False,
+    ),
+]
+
+
 def evaluate(
-    generator: Annotated[
-        str,
-        typer.Argument(
-            help="A run folder, a generator file, or the name of one that ships.", show_default=False
-        ),
-    ],
-    data: Annotated[
-        Path | None, typer.Option(help="The store. Default: the one it was trained on.", show_default=False)
-    ] = None,
-    split: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Classes to draw from, as scheme:part or scheme:ranges; may be given several times. "
-            "Default: the test part of the scheme it was trained on.",
-            show_default=False,
-        ),
-    ] = None,
-    way: Annotated[int, typer.Option(min=2, help="Classes per task.")] = 20,
-    shot: Annotated[int, typer.Option(min=1, help="Labelled support images per class.")] = 1,
-    query: Annotated[
-        int | None, typer.Option(min=1, help="Query images per class. Default: 15.", show_default=False)
-    ] = None,
-    unlabeled: Annotated[int, typer.Option(min=0, help="Support images per class without label.")] = 0,
-    transductive: Annotated[
-        bool,
-        typer.Option(
-            "--transductive",
-            help="Show the generator each task's query images too, without their labels, as `htgen generate "
-            "--unlabeled` does with the images that are to be classified.",
-        ),
-    ] = False,
-    tasks: Annotated[
-        int | None,
-        typer.Option(min=2, max=MOST_TASKS, help="Number of tasks. Default: 1000.", show_default=False),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same tasks.")] = 0,
-    protocol: Annotated[
-        Protocol,
-        typer.Option(
-            help="reference: 1024 tasks, 16 batches of 100 fresh queries per generated CNN, in place of "
-            "--tasks and --query."
-        ),
-    ] = Protocol.htgen,
-    augment: Annotated[
-        AugmentedAs,
-        typer.Option(
-            help="Change the images as in the generator's training or validation; none: images as they are."
-        ),
-    ] = AugmentedAs.none,
-    watch: Annotated[
-        bool,
-        typer.Option(
-            "--watch",
-            help="Evaluate each new checkpoint of a run while it trains, and add the results to its metrics.",
-        ),
-    ] = False,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="Another generator that reads the same images: also how far the first is ahead of it, task "
-            "by task.",
-            show_default=False,
-        ),
-    ] = None,
+    generator: GeneratorArgument,
+    data: DataOption = None,
+    split: SplitOption = None,
+    way: WayOption = 20,
+    shot: ShotOption = 1,
+    query: QueryOption = None,
+    unlabeled: UnlabeledOption = 0,
+    transductive: TransductiveOption = False,
+    tasks: TasksOption = None,
+    seed: SeedOption = 0,
+    protocol: ProtocolOption = Protocol.htgen,
+    augment: AugmentOption = Augment.none,
+    watch: WatchOption = False,
+    against: AgainstOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure a generator on tasks of unseen classes, with the 95 % interval of the mean."""
-    rounds = 1
-    if protocol is Protocol.reference:
-        if tasks is not None or query is not None:
-            raise typer.BadParameter("it fixes --tasks and --query itself", param_hint="--protocol")
-        if REFERENCE_QUERIES % way:
-            raise typer.BadParameter(
-                f"batches of {REFERENCE_QUERIES} queries need a way that divides it", param_hint="--way"
-            )
-        if transductive:
-            raise typer.BadParameter("each CNN classifies 16 batches there", param_hint="--transductive")
-        tasks, query, rounds = REFERENCE_TASKS, REFERENCE_QUERIES // way, REFERENCE_ROUNDS
     if watch and as_json:
         raise typer.BadParameter("results are added to the run's metrics.jsonl", param_hint="--json")
     if watch and against is not None:
         raise typer.BadParameter("checkpoints are measured by themselves", param_hint="--against")
 
     from htgen.cli.device import resolve_device
-    from htgen.cli.stores import check_store, open_store_of, seen_classes, tell_seen
-    from htgen.episodes.shape import EpisodeShape
+    from htgen.evaluation.protocol import AugmentedAs, EvaluationProtocol
 
-    target = resolve_device(device)
-    shape = EpisodeShape(way, shot, DEFAULT_QUERIES if query is None else query, unlabeled)
-    count = DEFAULT_TASKS if tasks is None else tasks
-    settings = Settings(shape, count, rounds, seed, augment, target, transductive)
-    if watch:
-        _watch(Path(generator), data, split, settings)
-        return
-
-    from htgen.cli.console import note_unlabeled_are_new_to
-    from htgen.generator.generator import load_generator
-
-    loaded = load_generator(generator)
-    other = None if against is None else load_generator(against)
-    store = open_store_of(loaded.file.provenance, data)
-    splits = _splits(store, loaded.file.provenance, split)
-    if other is not None:
-        for name in splits:
-            tell_seen(store, name, seen_classes(store, other.file.provenance), other.name)
-    for one in (loaded,) if other is None else (loaded, other):
-        if (transductive or unlabeled) and not one.knows_unlabeled:
-            note_unlabeled_are_new_to(one.name)
-        check_store(store, one)
-    documents = [_measure(loaded, other, store, name, settings) for name in splits]
-    if as_json:
-        typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"results": documents}, indent=2))
-    else:
-        for document in documents:
-            typer.echo(_describe(document))
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to measure: what each task looks like, and how many there are."""
-
-    shape: "EpisodeShape"
-    tasks: int
-    rounds: int
-    seed: int
-    augment: AugmentedAs
-    device: "torch.device"
-    show_queries: bool
-
-
-def _watch(path: Path, data: Path | None, split: list[str] | None, settings: Settings) -> None:
-    """Evaluate each checkpoint of a run until its training ends."""
-    from htgen.cli.stores import check_store, open_store_of
-    from htgen.errors import DataError
-    from htgen.generator.generator import Generator
-    from htgen.training.follow import checkpoints
-    from htgen.training.run_folder import RunFolder, find_run_config
-
-    run = RunFolder(path)
-    provenance: dict[str, Any] = {"config": find_run_config(run).model_dump(mode="json")}
-    store = open_store_of(provenance, data)
-    try:
-        trained_on = store if data is None else open_store_of(provenance, None)
-    except DataError:
-        if provenance["config"]["model"]["weights"]["plda"]:  # which is measured on it
-            raise
-        trained_on = store
-    else:
-        provenance["data"] = {"name": trained_on.name, "sha256": trained_on.checksum}
-    splits = _splits(store, provenance, split)
-    for file in checkpoints(run, trained_on):
-        loaded = Generator(file, "")
-        check_store(store, loaded)
-        for name in splits:
-            document = _measure(loaded, None, store, name, settings)
-            step = file.provenance["step"]
-            run.log({"event": "evaluation", "step": step, **document})
-            typer.echo(f"step {step}: {_describe(document)}")
-
-
-def _splits(store: "Store", provenance: dict[str, Any], given: list[str] | None) -> list[str]:
-    """The splits that are named, or the test part of the scheme trained on; all checked before measuring."""
-    from htgen.cli.stores import seen_classes, tell_seen
-    from htgen.datasets.splits import format_ranges, named_splits, resolve_split, unseen_part
-
-    seen = seen_classes(store, provenance)
-    if given:
-        for name in given:
-            tell_seen(store, name, seen)
-        return given
-    trained_on = provenance.get("config", {}).get("data", {}).get("train", "default:train")
-    default = unseen_part(store, trained_on)
-    if default is None:
-        known = seen.trained | seen.chosen
-        first = format_ranges(set(range(store.class_count)) - known).split(",")[:3]
-        new = [f"{store.name}:{','.join(first)}"] if any(first) else ["those of another store (--data)"]
-        new += [name for name in named_splits(store) if known.isdisjoint(resolve_split(store, name))]
-        raise typer.BadParameter(
-            f"the generator was trained on '{trained_on}', and store {store.path} has no test classes beside "
-            f"those; name the classes to measure on, such as {', or '.join(new)}",
-            param_hint="--split",
+    if protocol is Protocol.reference and (tasks is not None or query is not None):
+        raise typer.BadParameter("it fixes --tasks and --query itself", param_hint="--protocol")
+    make = EvaluationProtocol.reference if protocol is Protocol.reference else EvaluationProtocol
+    given = {name: value for name, value in {"tasks": tasks, "query": query}.items() if value is not None}
+    with options_are_named():
+        settings = make(
+            way=way,
+            shot=shot,
+            unlabeled=unlabeled,
+            transductive=transductive,
+            seed=seed,
+            augment=AugmentedAs(augment.value),
+            **given,
         )
-    return [default]
+        target = resolve_device(device)
+        if watch:
+            _watch(Path(generator), settings, data, split or [], target)
+        else:
+            _measure(generator, settings, data, split or [], against, target, as_json)
 
 
 def _measure(
-    loaded: "Generator", other: "Generator | None", store: "Store", split: str, settings: Settings
-) -> dict[str, Any]:
-    """Evaluate on one split: the result and how it was made."""
-    from htgen.evaluation.accuracy import Evaluation, half_width95
+    generator: str,
+    settings: "EvaluationProtocol",
+    data: Path | None,
+    splits: list[str],
+    against: str | None,
+    device: "torch.device",
+    as_json: bool,
+) -> None:
+    from htgen.cli.console import progress, tell
+    from htgen.evaluation.measurement import prepare
 
-    shape = settings.shape
-    augmentation = _augmentation(loaded.file.provenance, settings.augment)
-    measure = partial(_accuracies, store=store, split=split, settings=settings, augmentation=augmentation)
-    accuracies = measure(loaded)
-    is_transductive = settings.show_queries or loaded.model.spec.norm == "batch"
-    document = {
-        **Evaluation.of(accuracies, is_transductive).to_dict(),
-        "generator": loaded.name,
-        "sha256": loaded.sha256,
-        "split": split,
-        "way": shape.way,
-        "shot": shape.shot,
-        "query": shape.query,
-        "unlabeled": shape.unlabeled,
-        "query_rounds": settings.rounds,
-        "queries_shown": settings.show_queries,
-        "seed": settings.seed,
-        "augment": settings.augment.value,
-        "data": {"name": store.name, "sha256": store.checksum},
-    }
-    if other is not None:
-        ahead = accuracies - measure(other)
-        document["against"] = {
-            "generator": other.name,
-            "sha256": other.sha256,
-            "ahead": ahead.mean().item(),
-            "interval95": half_width95(ahead),
-        }
-    return document
-
-
-def _accuracies(
-    loaded: "Generator",
-    store: "Store",
-    split: str,
-    settings: Settings,
-    augmentation: "Augmentation | None",
-) -> "Tensor":
-    """Of each task, `[tasks]`; which tasks these are does not depend on the generator."""
-    from htgen.cli.console import progress
-    from htgen.datasets.splits import resolve_split
-    from htgen.episodes.sampler import EpisodeSampler, load_images
-    from htgen.errors import ModelError
-    from htgen.evaluation.accuracy import TASKS_PER_BATCH, task_accuracies
-    from htgen.generator.network import build
-
-    shape = settings.shape
-    assert isinstance(shape.way, int)
-    if shape.way > loaded.max_way:
-        raise ModelError(
-            f"{shape.way}-way tasks, but generator '{loaded.name}' knows at most {loaded.max_way} classes",
-            f"--way {min(loaded.max_way, len(resolve_split(store, split)))}",
-        )
-    model = build(loaded.file).to(settings.device)
-    sampler = EpisodeSampler.from_store(
-        store,
-        split,
-        shape,
-        images=load_images(store, settings.device),
-        slot_count=loaded.max_way,
-        seed=settings.seed,
-        stream="evaluation",
-        period=TASKS_PER_BATCH,
-        augmentation=augmentation,
-        device=settings.device,
-    )
+    prepared = prepare(generator, settings, data, splits, against)
+    tell(prepared.warnings)
     with progress() as report:
-        return task_accuracies(
-            model,
-            sampler,
-            settings.tasks,
-            settings.rounds,
-            lambda done: report(f"evaluating {loaded.name} on {split}", done, settings.tasks),
-            show_queries=settings.show_queries,
-        )
+        results = prepared.run(device, report)
+    if as_json:
+        documents = [result.to_dict() for result in results]
+        typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"results": documents}, indent=2))
+    else:
+        for result in results:
+            typer.echo(result)
 
 
-def _describe(document: dict[str, Any]) -> str:
-    """One result in two lines, or three."""
-    label = ""
-    if document["transductive"]:
-        shown = document["queries_shown"]
-        label = f"  (transductive: {'the generator saw' if shown else 'batch norm reads'} the query images)"
-    if document["augment"] != AugmentedAs.none.value:
-        label += f"  (images augmented as in {document['augment']})"
-    unlabeled = f" with {document['unlabeled']} unlabelled" if document["unlabeled"] else ""
-    queries = document["query"] * document["way"] * document["query_rounds"]
-    compared = ""
-    if other := document.get("against"):
-        ahead, interval = 100 * other["ahead"], 100 * other["interval95"]
-        compared = f"\nahead of {other['generator']} on the same tasks by {ahead:.2f} ± {interval:.2f}"
-    return (
-        f"{document['generator']} on {document['split']}, "
-        f"{document['way']}-way {document['shot']}-shot{unlabeled}: "
-        f"{100 * document['accuracy']:.2f} ± {100 * document['interval95']:.2f} %{label}\n"
-        f"{document['tasks']} tasks, {queries} queries each, seed {document['seed']}{compared}"
-    )
+def _watch(
+    path: Path, settings: "EvaluationProtocol", data: Path | None, splits: list[str], device: "torch.device"
+) -> None:
+    """Evaluate each checkpoint of a run until its training ends."""
+    from htgen.cli.console import progress, tell
+    from htgen.training.follow import Watched
+    from htgen.training.run_folder import RunFolder
 
-
-def _augmentation(provenance: dict[str, Any], choice: AugmentedAs) -> "Augmentation | None":
-    """The augmentation that a generator was trained or validated with, from what its file says."""
-    if choice is AugmentedAs.none:
-        return None
-    from htgen.config.data import AugmentConfig, ValidationAugmentConfig
-    from htgen.config.faults import validate
-    from htgen.episodes.augmentation import augmentation
-
-    config = provenance.get("config")
-    if config is None:
-        raise typer.BadParameter("the generator does not say how it was trained", param_hint="--augment")
-    training = validate(AugmentConfig, config.get("augment", {}), "the generator's config: augment")
-    if choice is AugmentedAs.training:
-        return augmentation(training)
-    # Generators from before there was such a section were validated on images as they are.
-    section = config.get("augment_validation", {})
-    origin = "the generator's config: augment_validation"
-    return augmentation(validate(ValidationAugmentConfig, section, origin).resolve(training))
+    watched = Watched.prepare(RunFolder(path), settings, data, splits)
+    tell(watched.warnings)
+    told = set(watched.warnings)
+    with progress() as report:
+        for step, results in watched.evaluations(device, report):
+            for result in results:
+                tell(sorted(set(result.warnings) - told))
+                told |= {*result.warnings}
+                typer.echo(f"step {step}: {result}")

@@ -34,9 +34,10 @@ def inspect(
         rows.insert(0, ("format", f"{header['format']} {header['version']}"))
         rows += _ABOUT[header["format"]](header)
         lines = [f"{key:12}{printable(value)}" for key, value in rows]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ModelError) as error:
+        reason = error.message if isinstance(error, ModelError) else error
         raise ModelError(
-            f"{path} is damaged: its description does not say what it should ({error})",
+            f"{path} is damaged: its description does not say what it should ({reason})",
             "a file that htgen wrote",
         ) from error
     for line in lines:
@@ -75,27 +76,28 @@ def _images(preprocessing: dict[str, Any]) -> str:
 
 
 def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
-    model, provenance = header["model"], header["provenance"]
-    cnn = model["cnn"]
+    from htgen.generator.provenance import Provenance
+
+    model, provenance = header["model"], Provenance.from_json(header["provenance"])
+    cnn, data, result = model["cnn"], provenance.data, provenance.validation
     rows = [("name", header["name"])]
     rows.append(("classes", f"2 to {model['max_way']}"))
     rows.append(("CNN", f"{cnn['shape']}, {cnn['channels']} channels, norm {cnn['norm']}"))
     rows.append(("images", _images(header["preprocessing"])))
-    if provenance.get("data"):
-        rows.append(("data", f"{provenance['data']['name']} {provenance['data']['sha256'][:12]}"))
-    if provenance.get("step"):
-        rows.append(("trained", f"{provenance['step']} steps, {provenance.get('episodes', '?')} episodes"))
-    if provenance.get("validation"):
-        result = provenance["validation"]
-        accuracy, interval = 100 * result["accuracy"], 100 * result["interval95"]
-        split = provenance["config"]["data"]["val"]
-        rows.append(("validation", f"{accuracy:.2f} ± {interval:.2f} % on {split}, {result['tasks']} tasks"))
-    if provenance.get("calibration"):
-        from htgen.generator.temperature import Temperature
-
-        result = provenance["calibration"]
-        error = f"calibration error {100 * result['error']:.1f} % on {result['split']}"
-        rows.append(("temperature", f"{Temperature.of(provenance)}; {error}"))
+    if data.name is not None:
+        rows.append(("data", f"{data.name} {(data.sha256 or '')[:12]}"))
+    if provenance.step:
+        episodes = "?" if provenance.episodes is None else provenance.episodes
+        rows.append(("trained", f"{provenance.step} steps, {episodes} episodes"))
+    if result is not None:
+        accuracy, interval = 100 * result.accuracy, 100 * result.interval95
+        split = provenance.config.data.val
+        rows.append(("validation", f"{accuracy:.2f} ± {interval:.2f} % on {split}, {result.tasks} tasks"))
+    if (found := provenance.calibration) is not None:
+        error = (
+            "" if found.error is None else f"; calibration error {100 * found.error:.1f} % on {found.split}"
+        )
+        rows.append(("temperature", f"{provenance.temperature}{error}"))
     return rows
 
 

@@ -1,25 +1,19 @@
-"""`htgen prepare-data`: raw files -> store.
-
-A new data set is one more file of its name in `htgen.datasets` and one more entry in `RECIPES`.
-"""
+"""`htgen prepare-data`: raw files -> store."""
 
 import difflib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from htgen.datasets.store import Progress
+from htgen.datasets.recipes import RECIPES, Recipe, Request
 
 
-class InkOption(StrEnum):
+class InkChoice(StrEnum):
     """What `--ink` takes."""
 
     bright = "bright"
@@ -27,7 +21,7 @@ class InkOption(StrEnum):
     none = "none"
 
 
-class FitOption(StrEnum):
+class FitChoice(StrEnum):
     """What `--fit` takes."""
 
     crop = "crop"
@@ -35,168 +29,75 @@ class FitOption(StrEnum):
     stretch = "stretch"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks a recipe for; `options` holds only those that the recipe takes."""
-
-    source: Path | None
-    out: Path
-    image_size: int
-    overwrite: bool
-    options: dict[str, Any]
-    progress: "Progress"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One data set of `htgen prepare-data`.
-
-    Args:
-        summary: for the list of data sets.
-        prepare: writes the store and returns one line for each input that it left out.
-        options: of `--color`, `--ink`, `--fit` and `--as-drawings`, those that it takes.
-        image_size: the default of `--image-size`.
-        needs_source: whether `--source` must be given.
-        named_after_source: whether `--out` is data/<name of the source> by default, not data/<data set>.
-    """
-
-    summary: str
-    prepare: Callable[[Request], list[str]]
-    options: frozenset[str] = frozenset()
-    image_size: int = 28
-    needs_source: bool = True
-    named_after_source: bool = False
-
-
-# The imports stand inside, so that `htgen --help` loads neither NumPy nor Pillow.
-
-
-def _omniglot(request: Request) -> list[str]:
-    from htgen.cli.console import stderr
-    from htgen.datasets.omniglot import download_folder, prepare_omniglot
-
-    if request.source is None:
-        stderr().print(f"archives are kept in {download_folder(request.out)}", markup=False)
-    prepare_omniglot(
-        request.source,
-        request.out,
-        request.image_size,
-        request.overwrite,
-        request.progress,
-        **request.options,
-    )
-    return []
-
-
-def _folder(request: Request) -> list[str]:
-    from htgen.datasets.folder import prepare_folder
-
-    assert request.source is not None
-    left_out = prepare_folder(
-        request.source,
-        request.out,
-        request.image_size,
-        overwrite=request.overwrite,
-        progress=request.progress,
-        **request.options,
-    )
-    return [entry.reason for entry in left_out]
-
-
-def _from_files(name: str) -> Callable[[Request], list[str]]:
-    """The recipe of a data set that takes its raw files and nothing else: `prepare_<name>` of its module."""
-
-    def prepare(request: Request) -> list[str]:
-        function = getattr(import_module(f"htgen.datasets.{name}"), f"prepare_{name}")
-        function(request.source, request.out, request.image_size, request.overwrite, request.progress)
-        return []
-
-    return prepare
-
-
-RECIPES = {
-    "omniglot": Recipe(
-        "1623 handwritten characters, 20 drawings each",
-        _omniglot,
-        options=frozenset({"as_drawings"}),
-        needs_source=False,
+DatasetArgument = Annotated[
+    str, typer.Argument(help=f"What to prepare: {', '.join(RECIPES)}.", show_default=False)
+]
+SourceOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="The folder that holds the raw files (for omniglot also zipped). Only omniglot can do "
+        "without it: it is downloaded into OUT.downloads.",
+        show_default=False,
     ),
-    "miniimagenet": Recipe(
-        "100 classes of photographs; mini-imagenet-cache-*.pkl", _from_files("miniimagenet"), image_size=84
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="The store to write. Default: data/<name>, with --as-drawings data/<name>-drawings.",
+        show_default=False,
     ),
-    "tieredimagenet": Recipe(
-        "608 classes of photographs; *_images.npz, *_labels.pkl", _from_files("tieredimagenet"), image_size=84
+]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=4096,
+        help="Side of the images in pixels. Default: 28; miniimagenet and tieredimagenet: 84.",
+        show_default=False,
     ),
-    "emnist": Recipe("62 handwritten digits and letters; emnist-byclass-*-ubyte", _from_files("emnist")),
-    "fashion_mnist": Recipe("10 kinds of clothing; *-ubyte", _from_files("fashion_mnist")),
-    "kmnist": Recipe("10 cursive hiragana; *-ubyte", _from_files("kmnist")),
-    "folder": Recipe(
-        "any folder with one sub-folder per class",
-        _folder,
-        options=frozenset({"color", "ink", "fit", "as_drawings"}),
-        named_after_source=True,
+]
+ColorOption = Annotated[
+    bool | None,
+    typer.Option("--color/--grey", help="folder: RGB or grey. Default: grey.", show_default=False),
+]
+InkOption = Annotated[
+    InkChoice | None,
+    typer.Option(
+        help="folder: for drawings, turn all images so that ink is bright or dark. Default: none.",
+        show_default=False,
     ),
-}
+]
+FitOption = Annotated[
+    FitChoice | None,
+    typer.Option(help="folder: how images become square. Default: crop.", show_default=False),
+]
+DrawingsOption = Annotated[
+    bool,
+    typer.Option(
+        "--as-drawings",
+        help="omniglot, folder: bring every drawing to one form (cut to the ink, even strokes, ...), as "
+        "generate does with a user's.",
+    ),
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")]
 
 
 def prepare_data(
-    dataset: Annotated[
-        str, typer.Argument(help=f"What to prepare: {', '.join(RECIPES)}.", show_default=False)
-    ],
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            help="The folder that holds the raw files (for omniglot also zipped). Only omniglot can do "
-            "without it: it is downloaded into OUT.downloads.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The store to write. Default: data/<name>, with --as-drawings data/<name>-drawings.",
-            show_default=False,
-        ),
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=4096,
-            help="Side of the images in pixels. Default: 28; miniimagenet and tieredimagenet: 84.",
-            show_default=False,
-        ),
-    ] = None,
-    color: Annotated[
-        bool | None,
-        typer.Option("--color/--grey", help="folder: RGB or grey. Default: grey.", show_default=False),
-    ] = None,
-    ink: Annotated[
-        InkOption | None,
-        typer.Option(
-            help="folder: for drawings, turn all images so that ink is bright or dark. Default: none.",
-            show_default=False,
-        ),
-    ] = None,
-    fit: Annotated[
-        FitOption | None,
-        typer.Option(help="folder: how images become square. Default: crop.", show_default=False),
-    ] = None,
-    as_drawings: Annotated[
-        bool,
-        typer.Option(
-            "--as-drawings",
-            help="omniglot, folder: bring every drawing to one form (cut to the ink, even strokes, ...), as "
-            "generate does with a user's.",
-        ),
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
+    dataset: DatasetArgument,
+    source: SourceOption = None,
+    out: OutOption = None,
+    image_size: SizeOption = None,
+    color: ColorOption = None,
+    ink: InkOption = None,
+    fit: FitOption = None,
+    as_drawings: DrawingsOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Turn raw images into a store that train and evaluate read.
 
     Exits with 1 when the store was written but some images could not be read; they are listed on stderr.
     """
-    from htgen.cli.console import printable, progress, stderr
+    from htgen.cli.console import progress, tell
 
     recipe = _recipe(dataset)
     given = {
@@ -206,27 +107,31 @@ def prepare_data(
         "as_drawings": as_drawings or None,
     }
     options = {key: value for key, value in given.items() if value is not None}
+    _check_options(dataset, recipe, options)
+    if source is None and recipe.needs_source:
+        where_from = f"; {recipe.where_from()}" if recipe.where_from else ""
+        raise typer.BadParameter(f"{dataset} needs it{where_from}", param_hint="--source")
+    out = recipe.default_out(dataset, source, as_drawings) if out is None else out
+    size = recipe.image_size if image_size is None else image_size
+    with _cleaning_up_when_terminated(), progress() as report:
+        left_out = recipe.prepare(Request(source, out, size, overwrite, options, report))
+    _print_summary(out)
+    if left_out:
+        tell(f"left out: {line}" for line in left_out)
+        raise typer.Exit(1)
+
+
+def _check_options(dataset: str, recipe: Recipe, options: dict[str, Any]) -> None:
+    """Refuse options that the recipe does not take, or that do not go together."""
     unusable = sorted(set(options) - recipe.options)
     if unusable:
         option = unusable[0].replace("_", "-")
         raise typer.BadParameter(f"{dataset} does not take it", param_hint=f"--{option}")
-    if as_drawings and "ink" in recipe.options and (color or options.get("ink", "none") == "none"):
+    is_grey_ink = not options.get("color") and options.get("ink", "none") != "none"
+    if options.get("as_drawings") and "ink" in recipe.options and not is_grey_ink:
         raise typer.BadParameter(
             "it is for grey drawings: --ink bright or dark, without --color", param_hint="--as-drawings"
         )
-    if source is None and recipe.needs_source:
-        raise typer.BadParameter(_source_missing(dataset), param_hint="--source")
-    if out is None:
-        named_after = source.resolve().name if source is not None and recipe.named_after_source else dataset
-        out = Path("data", f"{named_after}-drawings" if as_drawings else named_after)
-    with _cleaning_up_when_terminated(), progress() as report:
-        size = recipe.image_size if image_size is None else image_size
-        left_out = recipe.prepare(Request(source, out, size, overwrite, options, report))
-    _print_summary(out)
-    if left_out:
-        for line in left_out:
-            stderr().print(printable(f"left out: {line}"), markup=False)
-        raise typer.Exit(1)
 
 
 def _recipe(dataset: str) -> Recipe:
@@ -236,11 +141,6 @@ def _recipe(dataset: str) -> Recipe:
         known = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
         raise typer.BadParameter(f"there is no data set {dataset!r}.{hint} {known}", param_hint="DATASET")
     return RECIPES[dataset]
-
-
-def _source_missing(dataset: str) -> str:
-    where_from = getattr(import_module(f"htgen.datasets.{dataset}"), "WHERE_FROM", None)
-    return f"{dataset} needs it; {where_from}" if where_from else f"{dataset} needs it"
 
 
 @contextmanager

@@ -3,15 +3,17 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from htgen.compute.processes import Processes
     from htgen.config.run import Config, TrainConfig
     from htgen.training.events import Event
+    from htgen.training.trainer import Trainer
 
 
 def train(
@@ -58,116 +60,105 @@ def train(
     if not resume and config is None:
         raise typer.BadParameter("a preset or a file is needed", param_hint="--config")
 
-    from htgen.cli.console import stderr
-    from htgen.cli.device import resolve_device
-    from htgen.compute.processes import is_restart, join, launch_id
-    from htgen.config.files import dump_config, load_config
-    from htgen.datasets.splits import unseen_part
-    from htgen.training.run_folder import RunFolder, find_run_config
+    from htgen.compute.processes import join
 
     processes, device = join(device)
-    named_store = {} if data is None else {"data.store": str(data)}
     with processes.all_or_none():
-        if resume:
-            assert run is not None
-            settings = find_run_config(RunFolder(run), named_store)
-        else:
-            assert config is not None
-            settings = load_config(config, overrides or [], named_store)
-    folder = RunFolder(run if run is not None else Path("runs", settings.name))
-    # After a failure torchrun starts all processes again, as before: what they began is then gone on with.
-    restarted = processes.gather(is_restart() and folder.launch() == launch_id())[0]
-    resume = resume or processes.gather(restarted and folder.state_path.exists())[0]
-    with ExitStack() as stack:
-        with processes.all_or_none():
-            if processes.is_main:
-                stack.enter_context(folder)
-            from htgen.training.events import Saved
-            from htgen.training.trainer import Trainer
+        settings = _settings(config, overrides or [], data, run if resume else None)
+    folder = run if run is not None else Path("runs", settings.name)
+    _train(settings, folder, device, processes, resume, overwrite, tensorboard)
 
-            writer = _summary_writer() if tensorboard and processes.is_main else None
-            target = resolve_device(device)
-            trainer = Trainer(settings, folder, target, processes, resuming=resume)
-            if resume:
-                trainer.resume()
-            elif processes.is_main:
-                folder.start(dump_config(settings), overwrite or restarted)
-            scalars = (
-                None
-                if writer is None
-                else _scalar_writer(writer(folder.tensorboard_path, purge_step=trainer.step + 1))
-            )
+
+def _settings(config: str | None, overrides: list[str], data: Path | None, run: Path | None) -> "Config":
+    """The config that is named, or that of the run to be resumed, with the store that is named."""
+    from htgen.config.files import load_config
+    from htgen.training.run_folder import RunFolder, find_run_config
+
+    named_store = {} if data is None else {"data.store": str(data)}
+    if run is not None:
+        return find_run_config(RunFolder(run), named_store)
+    assert config is not None
+    return load_config(config, overrides, named_store)
+
+
+def _train(
+    settings: "Config",
+    path: Path,
+    device: str,
+    processes: "Processes",
+    resume: bool,
+    overwrite: bool,
+    tensorboard: bool,
+) -> None:
+    """Train, show how it goes, and say what there is then."""
+    from htgen.cli.device import resolve_device
+    from htgen.training.launch import open_training
+    from htgen.training.run_folder import RunFolder
+    from htgen.training.tensorboard import scalar_writer, summary_writer
+
+    with processes.all_or_none():
+        target = resolve_device(device)
+        if tensorboard and processes.is_main:
+            summary_writer()  # told now where it is missing
+    folder = RunFolder(path)
+    with open_training(settings, folder, target, processes, resume, overwrite) as trainer:
+        shows: list[Callable[[Event], None]] = []
+        if tensorboard and processes.is_main:
+            shows.append(scalar_writer(folder.tensorboard_path, trainer.step))
+        with _stop_signals(insistent=processes.count == 1) as received, ExitStack() as stack:
             if processes.is_main:
-                folder.note_launch(launch_id())
-        if processes.is_main:
-            stderr().print(
-                f"training {settings.name} on {target}, {_length(settings.train)} of "
-                f"{settings.train.episodes_per_step} episodes, into {folder.path}"
-                + (f", in {processes.count} processes" if processes.count > 1 else "")
-                + (f", from step {trainer.step}" if resume else ""),
-                markup=False,
-            )
-        view = (
-            _view(settings, trainer.step, trainer.seconds)
-            if processes.is_main
-            else nullcontext(lambda event: None)
-        )
-        with _stop_signals(insistent=processes.count == 1) as received, view as show:
+                _print_start(trainer)
+                shows.insert(0, stack.enter_context(_view(settings, trainer.step, trainer.seconds)))
             for event in trainer.events(stop=lambda: bool(received)):
-                if not isinstance(event, Saved):
+                for show in shows:
                     show(event)
-                if scalars is not None:
-                    scalars(event)
     if trainer.stopped and processes.is_main:
-        command = "htgen train --run" if processes.count == 1 else "torchrun ... -m htgen train --run-folder"
-        stderr().print(
-            f"stopped at step {trainer.step}; go on with: {command} {folder.path} --resume", markup=False
-        )
+        _print_stop(trainer)
     processes.leave()
     if trainer.stopped:
         # Where only another process got the signal: machines that are taken away send SIGTERM.
         raise typer.Exit(128 + (received[0] if received else signal.SIGTERM))
-    if not processes.is_main:
-        return
-    if settings.train.pretrain_shared:
-        typer.echo(f"shared features {folder.state_path}")
-        typer.echo(f"next: htgen train --config NAME --set train.restore_shared={folder.path}")
+    if processes.is_main:
+        _print_end(trainer)
+
+
+def _print_start(trainer: "Trainer") -> None:
+    from htgen.cli.console import stderr
+
+    config, processes = trainer.config, trainer.processes
+    stderr().print(
+        f"training {config.name} on {trainer.device}, {_length(config.train)} of "
+        f"{config.train.episodes_per_step} episodes, into {trainer.run.path}"
+        + (f", in {processes.count} processes" if processes.count > 1 else "")
+        + (f", from step {trainer.step}" if trainer.is_resumed else ""),
+        markup=False,
+    )
+
+
+def _print_stop(trainer: "Trainer") -> None:
+    """How to go on."""
+    from htgen.cli.console import stderr
+
+    alone = trainer.processes.count == 1
+    command = "htgen train --run" if alone else "torchrun ... -m htgen train --run-folder"
+    stderr().print(
+        f"stopped at step {trainer.step}; go on with: {command} {trainer.run.path} --resume", markup=False
+    )
+
+
+def _print_end(trainer: "Trainer") -> None:
+    """What there is now, and the next command."""
+    from htgen.datasets.splits import unseen_part
+
+    config, run = trainer.config, trainer.run
+    if config.train.pretrain_shared:
+        typer.echo(f"shared features {run.state_path}")
+        typer.echo(f"next: htgen train --config NAME --set train.restore_shared={run.path}")
         return
     assert trainer.best is not None
-    typer.echo(f"best validation accuracy {100 * trainer.best:.2f} %\ngenerator {folder.best_path}")
-    has_test = unseen_part(trainer.store, settings.data.train) is not None
-    typer.echo(f"next: htgen evaluate {folder.path}{'' if has_test else ' --split CLASSES'}")
-
-
-def _summary_writer() -> Any:
-    """TensorBoard's class that writes events.
-
-    Raises:
-        RunError: the optional package is not installed.
-    """
-    from htgen.errors import RunError
-
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise RunError("TensorBoard is not installed", "pip install 'htgen[tensorboard]'") from None
-    return SummaryWriter
-
-
-def _scalar_writer(writer: Any) -> "Callable[[Event], None]":
-    """A function that writes every scalar of an event."""
-    from htgen.training.events import Progress, Validated
-
-    def write(event: "Event") -> None:
-        if isinstance(event, Progress):
-            named = {"loss": event.loss, "accuracy": event.accuracy, "lr": event.lr, **event.scalars}
-            for name, value in {**named, "episodes_per_second": event.episodes_per_second}.items():
-                writer.add_scalar(f"train/{name}", value, event.step)
-        elif isinstance(event, Validated):
-            writer.add_scalar("validation/accuracy", event.result.accuracy, event.step)
-        writer.flush()
-
-    return write
+    typer.echo(f"best validation accuracy {100 * trainer.best:.2f} %\ngenerator {run.best_path}")
+    has_test = unseen_part(trainer.tasks.store, config.data.train) is not None
+    typer.echo(f"next: htgen evaluate {run.path}{'' if has_test else ' --split CLASSES'}")
 
 
 @contextmanager
@@ -209,47 +200,63 @@ def _view(config: "Config", first_step: int, spent: float) -> "Iterator[Callable
         first_step, spent: steps and seconds that were done before.
     """
     from htgen.cli.console import live_table, stderr
-    from htgen.training.events import Progress, Validated
 
     started = time.monotonic()
-    latest: dict[str, str] = {}
 
-    def describe(event: "Event") -> None:
-        if isinstance(event, Progress):
-            done, seconds = event.step - first_step, time.monotonic() - started
-            train = config.train
-            if train.minutes is None:
-                latest["step"] = f"{event.step} / {train.steps}"
-                seconds_left = (train.steps - event.step) * seconds / max(1, done)
-            else:
-                latest["step"] = f"{event.step}"
-                seconds_left = max(0.0, 60 * train.minutes - spent - seconds)
-            latest["loss"] = f"{event.loss:.4f}"
-            latest.update((name, f"{value:.4f}") for name, value in event.scalars.items())
-            latest["train accuracy"] = f"{100 * event.accuracy:.2f} %"
-            latest["learning rate"] = f"{event.lr:.2e}"
-            latest["episodes/s"] = f"{event.episodes_per_second:.1f}"
-            latest["time left"] = _clock(seconds_left)
-        elif isinstance(event, Validated):
-            result = event.result
-            best = " (best)" if event.is_best else ""
-            latest["validation"] = f"{100 * result.accuracy:.2f} ± {100 * result.interval95:.2f} %{best}"
+    def cells(event: "Event") -> dict[str, str]:
+        seconds = time.monotonic() - started
+        return _cells(event, config.train, first_step, spent, seconds)
 
     if stderr().is_terminal:
+        latest: dict[str, str] = {}
         with live_table(f"htgen train: {config.name}") as update:
 
             def show_live(event: "Event") -> None:
-                describe(event)
-                update(latest)
+                if found := cells(event):
+                    latest.update(found)
+                    update(latest)
 
             yield show_live
     else:
 
         def show_lines(event: "Event") -> None:
-            latest.clear()
-            describe(event)
-            line = "  ".join(f"{key} {value}" for key, value in latest.items())
-            prefix = "" if "step" in latest else f"step {event.step}  "
-            stderr().print(prefix + line, markup=False)
+            if found := cells(event):
+                prefix = "" if "step" in found else f"step {event.step}  "
+                line = "  ".join(f"{key} {value}" for key, value in found.items())
+                stderr().print(prefix + line, markup=False)
 
         yield show_lines
+
+
+def _cells(
+    event: "Event", train: "TrainConfig", first_step: int, spent: float, seconds: float
+) -> dict[str, str]:
+    """What an event says, by the name of the row.
+
+    Args:
+        first_step, spent: steps and seconds that were done before this process began.
+        seconds: since then.
+    """
+    from htgen.training.events import Progress, Validated
+
+    if isinstance(event, Validated):
+        result = event.result
+        best = " (best)" if event.is_best else ""
+        return {"validation": f"{100 * result.accuracy:.2f} ± {100 * result.interval95:.2f} %{best}"}
+    if not isinstance(event, Progress):
+        return {}
+    if train.minutes is None:
+        step = f"{event.step} / {train.steps}"
+        left = (train.steps - event.step) * seconds / max(1, event.step - first_step)
+    else:
+        step = f"{event.step}"
+        left = max(0.0, 60 * train.minutes - spent - seconds)
+    return {
+        "step": step,
+        "loss": f"{event.loss:.4f}",
+        **{name: f"{value:.4f}" for name, value in event.scalars.items()},
+        "train accuracy": f"{100 * event.accuracy:.2f} %",
+        "learning rate": f"{event.lr:.2e}",
+        "episodes/s": f"{event.episodes_per_second:.1f}",
+        "time left": _clock(left),
+    }

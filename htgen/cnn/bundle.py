@@ -15,6 +15,7 @@ description, the class names, the preprocessing, and which generator made it:
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ class Bundle:
         if not all(isinstance(text, str) for text in (*self.generator, *self.generator.values())):
             yield "the generator must be described in texts"
 
-    @property
+    @cached_property
     def weights(self) -> CnnWeights[Floats]:
         """The tensors by layer."""
         return CnnWeights.from_tensors(self.spec, self.tensors)
@@ -170,7 +171,12 @@ class Bundle:
 
     def logits(self, x: Floats) -> Floats:
         """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`."""
-        return run(self.spec, self.weights.map(lambda tensor: tensor[None]), x[None])[0]
+        return run(self.spec, self._as_episode, x[None])[0]
+
+    @cached_property
+    def _as_episode(self) -> CnnWeights[Floats]:
+        """The tensors as those of one episode, with an axis in front."""
+        return self.weights.map(lambda tensor: tensor[None])
 
 
 def to_predictions(probabilities: Floats, classes: Sequence[str]) -> list[Prediction]:

@@ -29,10 +29,11 @@ def run(spec: CnnSpec, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
 
 def last_activations(spec: CnnSpec, blocks: Sequence[BlockWeights[Tensor]], x: Tensor) -> Tensor:
     """All blocks one after the other, `[N, E, C, H, W] -> [N, E, O, H', W']`."""
+    added = spec.added
     outputs: dict[str, Tensor] = {}  # of the blocks that are added to later ones
     for conv, block in zip(spec.convs, blocks, strict=True):
         x = run_block(spec, conv, block, x, outputs.get(conv.add))
-        if conv.name in spec.added:
+        if conv.name in added:
             outputs[conv.name] = x
     return x
 

@@ -23,10 +23,11 @@ def run(spec: CnnSpec, weights: CnnWeights[Floats], images: Floats) -> Floats:
         Logits `[E, N, n]`.
     """
     x = channels_last(images)
+    added = spec.added
     outputs: dict[str, Floats] = {}  # of the blocks that are added to later ones
     for conv, block in zip(spec.convs, weights.blocks, strict=True):
         x = run_block(spec, conv, block, x, outputs.get(conv.add))
-        if conv.name in spec.added:
+        if conv.name in added:
             outputs[conv.name] = x
     return head_features(x, spec) @ weights.logits_weight.swapaxes(1, 2) + weights.logits_bias[:, None]
 

@@ -1,7 +1,8 @@
 """The shapes of CNN that a generator can write, by name. No torch here.
 
 A shape is a function from the section `model.cnn` and the size of images to the description of a CNN. A new
-one is one function, entered in `SHAPES`; its name is then a value of `model.cnn.shape` (docs/extending.md).
+one is one function, entered in `SHAPES`; its name is then a value of `model.cnn.shape`
+(see docs/explanation/extending.md).
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from htgen.cnn.spec import CnnSpec, ConvSpec
-from htgen.schema import Count, Section, ascending
+from htgen.schema import Count, Faults, Section, ascending
 
 
 def _known_shape(name: str) -> str:
@@ -60,7 +61,7 @@ class CnnConfig(Section):
 
 Shape = Callable[[CnnConfig, int, int], CnnSpec]
 """Describes a CNN, given the section `model.cnn`, the side of its images in pixels and their channels.
-Settings that it cannot follow are a ValueError `key: reason`, with the key in `model`."""
+Settings that it cannot follow are `Faults`, with their key paths in `model`."""
 
 
 def maxpool_4_layer(cnn: CnnConfig, image_size: int, image_channels: int) -> CnnSpec:
@@ -70,7 +71,7 @@ def maxpool_4_layer(cnn: CnnConfig, image_size: int, image_channels: int) -> Cnn
     there, no more work in the convolutions.
     """
     if cnn.stride not in (None, 1):
-        raise ValueError("cnn.stride: maxpool-4-layer has stride 1; leave it out")
+        raise Faults(("cnn.stride", "maxpool-4-layer has stride 1; leave it out"))
     convs = _chain(cnn, image_size, image_channels, 4, stride=1, same_padding=True, pools=cnn.pools)
     return CnnSpec(image_size, image_channels, convs, cnn.activation, cnn.norm, "flatten", cnn.norm_first)
 
@@ -78,7 +79,7 @@ def maxpool_4_layer(cnn: CnnConfig, image_size: int, image_channels: int) -> Cnn
 def strided(cnn: CnnConfig, image_size: int, image_channels: int, blocks: int) -> CnnSpec:
     """The reference's `3-layer` and `4-layer` CNNs: strided `valid` convs, global average pooling."""
     if cnn.pools != (1, 2, 3, 4):
-        raise ValueError("cnn.pools: only maxpool-4-layer has pools")
+        raise Faults(("cnn.pools", "only maxpool-4-layer has pools"))
     stride = cnn.stride or 2
     convs = _chain(cnn, image_size, image_channels, blocks, stride=stride, same_padding=False, pools=())
     return CnnSpec(image_size, image_channels, convs, cnn.activation, cnn.norm, "average", cnn.norm_first)

@@ -31,6 +31,8 @@ LEAKY_SLOPE = 0.01
 NORM_EPSILON = 1e-3
 """Added to variances. Large enough that a channel that is silent on the support set stays quiet."""
 
+_ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -78,6 +80,11 @@ class ConvSpec:
         return (self.in_size + 2 * self.padding - self.kernel) // self.stride + 1
 
     @property
+    def pooled_size(self) -> int:
+        """Side of the block's output, as it follows from the other sizes."""
+        return self.conv_size // 2 if self.pool else self.conv_size
+
+    @property
     def kernel_shape(self) -> tuple[int, int, int, int]:
         """`[O, C / groups, k, k]`."""
         return self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
@@ -91,11 +98,9 @@ class ConvSpec:
     def at_size(self, in_size: int) -> "ConvSpec":
         """The same block for images of another side in pixels."""
         conv = replace(self, in_size=in_size)
-        return replace(conv, out_size=conv.conv_size // 2 if conv.pool else conv.conv_size)
+        return replace(conv, out_size=conv.pooled_size)
 
 
-_NUMBERS = ("in_channels", "out_channels", "kernel", "stride", "in_size", "out_size", "groups")
-_SWITCHES = ("same_padding", "pool", "bias", "norm")
 _DEFAULTS = {field.name: field.default for field in fields(ConvSpec)[9:]}
 
 
@@ -185,7 +190,7 @@ class CnnSpec:
         """What is impossible in the description, one sentence each; it may come from a foreign file."""
         if not self.convs:
             yield "there are no convolutions"
-        if self.activation not in get_args(Activation) or self.norm not in get_args(Norm):
+        if self.activation not in _ACTIVATIONS or self.norm not in get_args(Norm):
             yield f"unknown activation '{self.activation}' or norm '{self.norm}'"
         if self.head not in ("flatten", "average"):
             yield f"unknown head '{self.head}'"
@@ -235,18 +240,18 @@ def _faults_of(
         size, channels: of what it reads.
         earlier: side and channels of the outputs of the blocks before it, by name.
     """
-    if any(type(getattr(conv, key)) is not int or getattr(conv, key) < 1 for key in _NUMBERS):
+    sizes = (conv.in_channels, conv.out_channels, conv.kernel, conv.stride, conv.out_size, conv.groups)
+    if any(type(number) is not int or number < 1 for number in sizes):
         yield f"{conv.name} does not fit the layer before it, or its own sizes"
         return
-    if any(type(getattr(conv, key)) is not bool for key in _SWITCHES):
-        yield f"{', '.join(_SWITCHES)} of {conv.name} must be true or false"
+    if any(type(switch) is not bool for switch in (conv.same_padding, conv.pool, conv.bias, conv.norm)):
+        yield f"same_padding, pool, bias and norm of {conv.name} must be true or false"
         return
-    fitting = conv.at_size(size)
-    if fitting != conv or conv.in_channels != channels or conv.conv_size < 1:
+    if (conv.in_size, conv.in_channels, conv.out_size) != (size, channels, conv.pooled_size):
         yield f"{conv.name} does not fit the layer before it, or its own sizes"
     if conv.in_channels % conv.groups or conv.out_channels % conv.groups:
         yield f"{conv.name} has channels that {conv.groups} groups cannot share"
-    if conv.activation not in (None, *get_args(Activation)) or conv.pooling not in get_args(Pooling):
+    if conv.activation not in (None, *_ACTIVATIONS) or conv.pooling not in get_args(Pooling):
         yield f"unknown activation '{conv.activation}' or pooling '{conv.pooling}' of {conv.name}"
     if conv.add != "" and earlier.get(conv.add) != (conv.conv_size, conv.out_channels):
         yield f"{conv.name} adds '{conv.add}', which is no earlier block with an output of its size"

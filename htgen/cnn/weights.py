@@ -145,7 +145,8 @@ def tensor_shapes(spec: CnnSpec, classes: int) -> dict[str, tuple[int, ...]]:
 
 def _shapes_of(conv: ConvSpec) -> BlockWeights[tuple[int, ...]]:
     outputs: tuple[int, ...] = (conv.out_channels,)
-    return replace(_names_of(conv).map(lambda _: outputs), kernel=conv.kernel_shape)
+    bias = outputs if conv.bias else None
+    return BlockWeights(conv.kernel_shape, bias, Norm(*[outputs] * 4) if conv.norm else None)
 
 
 def with_biases(spec: CnnSpec, tensors: Collection[str]) -> CnnSpec:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-PATIENCE = timedelta(minutes=10)
+TIMEOUT = timedelta(minutes=10)
 """How long a process waits for one that is neither heard nor known to be gone. A process that dies
 closes its connections, which is noticed at once; this is for machines that vanish."""
 
@@ -188,14 +188,15 @@ def join(device: str) -> tuple[Processes, str]:
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
     try:
-        store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+        store, _, _ = next(rendezvous("env://", timeout=TIMEOUT))
         if environment.get("GROUP_WORLD_SIZE") == "1":
             # torchrun keeps its store over restarts, and with it the addresses of processes that are
-            # gone. On several machines the counts may differ: docs/scaling.md says what helps there.
+            # gone. On several machines the counts may differ; docs/explanation/several-processes.md says what
+            # helps there.
             start = f"start {environment.get('TORCHELASTIC_RESTART_COUNT')}"
             store = dist.PrefixStore(start, store)  # type: ignore[attr-defined]
         dist.init_process_group(
-            backend, store=store, rank=processes.rank, world_size=processes.count, timeout=PATIENCE
+            backend, store=store, rank=processes.rank, world_size=processes.count, timeout=TIMEOUT
         )
         atexit.register(_end_group)
     except (RuntimeError, ValueError) as error:

@@ -63,13 +63,14 @@ class CudaGraphs:
         return graph.replay, result
 
 
-class Replay(Generic[Kind, Result]):
-    """A function of a number, recorded for each kind of work at its second call."""
+class RecordedSteps(Generic[Kind, Result]):
+    """Work that depends on a number, recorded for each kind of work at its second call, and then repeated."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._seen: set[Kind] = set()
-        self._recorded: dict[Kind, tuple[Callable[[], Any], Result]] = {}
+        self.recordings: dict[Kind, tuple[Callable[[], Any], Result]] = {}
+        """Of each kind that was recorded: what repeats it, and its result."""
         self._number = torch.zeros((), dtype=torch.int64, device=recorder.device)
 
     def __call__(self, work: Callable[[Kind, Tensor], Result], kind: Kind, number: int) -> Result:
@@ -85,10 +86,10 @@ class Replay(Generic[Kind, Result]):
             # What a library sets up at its first call cannot be recorded; and the kind may never come again.
             self._seen.add(kind)
             return work(kind, self._number)
-        if kind not in self._recorded:
-            if len(self._recorded) == MOST_RECORDINGS:
+        if kind not in self.recordings:
+            if len(self.recordings) == MOST_RECORDINGS:
                 return work(kind, self._number)
-            self._recorded[kind] = self._recorder.record(lambda: work(kind, self._number))
-        repeat, result = self._recorded[kind]
+            self.recordings[kind] = self._recorder.record(lambda: work(kind, self._number))
+        repeat, result = self.recordings[kind]
         repeat()
         return result

@@ -1,8 +1,8 @@
 """Several threads that each do a part of the episodes of a step, every operation on one core.
 
 The operations of few-shot training are small: sharing each of them out among cores costs more than it
-saves, while whole episodes have nothing to do with each other. So a crew gives each thread episodes of
-its own, and lets torch use one core within a thread. Torch frees Python's lock while it computes.
+saves, while whole episodes have nothing to do with each other. So each thread gets episodes of its own, and
+torch uses one core within a thread. Torch frees Python's lock while it computes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-class Crew:
+class EpisodeThreads:
     """As many threads as torch would use for one operation.
 
     Args:
@@ -36,7 +36,7 @@ class Crew:
             self._pool = ThreadPoolExecutor(self.size, "htgen", partial(torch.set_num_threads, 1))
 
     @classmethod
-    def for_device(cls, device: torch.device | str, size: int | None = None) -> "Crew":
+    def for_device(cls, device: torch.device | str, size: int | None = None) -> "EpisodeThreads":
         """All cores (or `size` threads) for work on the CPU, whose memory is then kept for further work, see
         `htgen.compute.memory`; one thread that starts the work of a GPU."""
         if torch.device(device).type != "cpu":

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from htgen.schema import Count, CountOrRange, Fraction, NaturalOrRange, Section
+from htgen.schema import Count, CountOrRange, Faults, Fraction, NaturalOrRange, Section, refuse
 
 
 class DataConfig(Section):
@@ -49,16 +49,15 @@ class EpisodeConfig(Section):
         for name in ("way", "shot", "query", "unlabeled"):
             value = getattr(self, name)
             if isinstance(value, tuple) and value[0] > value[1]:
-                faults.append(f"{name}: the range {list(value)} is upside down")
+                faults.append((name, f"the range {list(value)} is upside down"))
         ways = self.way if isinstance(self.way, tuple) else (self.way, self.way)
         if min(ways) < 2:
-            faults.append("way: an episode needs at least 2 classes")
+            faults.append(("way", "an episode needs at least 2 classes"))
         if self.remove_unlabeled and self.unlabeled == 0:
-            faults.append("remove_unlabeled: changes nothing while unlabeled is 0")
+            faults.append(("remove_unlabeled", "changes nothing while unlabeled is 0"))
         if self.support_size is not None and self.support_size < max(ways):
-            faults.append("support_size: every class needs a labelled image")
-        if faults:
-            raise ValueError("\n".join(faults))
+            faults.append(("support_size", "every class needs a labelled image"))
+        refuse(faults)
         return self
 
 
@@ -86,13 +85,12 @@ class AlikeConfig(Section):
     def _nothing_is_idle(self) -> "AlikeConfig":
         faults = []
         if self.angle != 180.0 and not self.rotate:
-            faults.append("angle: changes nothing while rotate is 0")
+            faults.append(("angle", "changes nothing while rotate is 0"))
         if self.per_class and not any(
             (self.rotate, self.resize, self.roll, self.smooth, self.contrast, self.negate)
         ):
-            faults.append("per_class: changes nothing while all probabilities are 0")
-        if faults:
-            raise ValueError("\n".join(faults))
+            faults.append(("per_class", "changes nothing while all probabilities are 0"))
+        refuse(faults)
         return self
 
 
@@ -115,7 +113,7 @@ class PhotoConfig(Section):
     @model_validator(mode="after")
     def _nothing_is_idle(self) -> "PhotoConfig":
         if self.per_image and not any((self.flip, self.crop, self.hue, self.brightness, self.contrast)):
-            raise ValueError("per_image: changes nothing while everything else is 0")
+            raise Faults(("per_image", "changes nothing while everything else is 0"))
         return self
 
 
@@ -165,7 +163,7 @@ class ValidationAugmentConfig(AugmentConfig):
     @model_validator(mode="after")
     def _said_once(self) -> "ValidationAugmentConfig":
         if self.as_training and self.model_dump(exclude={"as_training"}) != AugmentConfig().model_dump():
-            raise ValueError("as_training: the section's other values would change nothing; leave them out")
+            raise Faults(("as_training", "the section's other values would change nothing; leave them out"))
         return self
 
     def resolve(self, training: AugmentConfig) -> AugmentConfig:

@@ -83,8 +83,8 @@ def _describe_faults(
             keys, section = (*keys, part), section_below(section, part)
         path = ".".join(map(str, keys))
         if fault["type"] == "value_error":
-            for reason in str(fault["ctx"]["error"]).split("\n"):
-                key, _, text = reason.partition(": ")
+            # Pydantic wraps what a validator raises.
+            for key, text in fault["ctx"]["error"].pairs:
                 yield (*keys, *key.split(".")), (f"{path}.{key}" if path else key, text)
         elif fault["type"] in ("extra_forbidden", "invalid_key"):
             at = schema

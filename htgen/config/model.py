@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from htgen.cnn.shapes import SHAPES, CnnConfig
 from htgen.cnn.spec import CnnSpec
-from htgen.schema import Count, Natural, Positive, Section
+from htgen.schema import Count, Faults, Natural, Positive, Section, refuse
 
 
 class SharedFeaturesConfig(Section):
@@ -67,12 +67,11 @@ class TransformerConfig(Section):
     def _widths_are_not_lost(self) -> "TransformerConfig":
         # Widths are rounded to six digits per head; tokens are at least 1 wide.
         faults = [
-            f"{name}: {width} is too small to be a width; at least 0.01"
+            (name, f"{width} is too small to be a width; at least 0.01")
             for name in ("key_width", "value_width", "inner_width")
             if 0 < (width := getattr(self, name)) < 1e-6 * self.heads
         ]
-        if faults:
-            raise ValueError("\n".join(faults))
+        refuse(faults)
         return self
 
 
@@ -131,49 +130,47 @@ class ModelConfig(Section):
     def _fits_together(self) -> "ModelConfig":
         faults = []
         if self.weights.refine_prototypes and not self.weights.prototypes:
-            faults.append("weights.refine_prototypes: there are no class means without prototypes")
+            faults.append(("weights.refine_prototypes", "there are no class means without prototypes"))
         if self.weights.plda and not self.weights.prototypes:
-            faults.append("weights.plda: there are no class means without prototypes")
+            faults.append(("weights.plda", "there are no class means without prototypes"))
         if self.weights.allocation == "spatial" and (
             self.weights.generate_bias or self.weights.generate_norm
         ):
-            faults.append(
-                "weights.allocation: spatial slices hold no per-channel numbers, so generate_bias and "
-                "generate_norm need allocation: output"
+            reason = (
+                "spatial slices hold no per-channel numbers, so generate_bias and generate_norm need "
+                "allocation: output"
             )
+            faults.append(("weights.allocation", reason))
         if self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default":
-            faults.append("local.width: 0 without shared features leaves tokens that see no image")
+            faults.append(("local.width", "0 without shared features leaves tokens that see no image"))
         if self.cnn.separate_query_norm and self.weights.generate_norm:
-            faults.append("cnn.separate_query_norm: norm parameters are either learned or generated")
+            faults.append(("cnn.separate_query_norm", "norm parameters are either learned or generated"))
         if (
             self.shared.layers
             and self.shared.padding == "valid"
             and self.image_size < 2**self.shared.layers * 2 - 1
         ):
-            faults.append(
-                f"shared.padding: {self.shared.layers} layers of valid convs need images of "
-                f"{2**self.shared.layers * 2 - 1} pixels or more"
-            )
+            side = 2**self.shared.layers * 2 - 1
+            reason = f"{self.shared.layers} layers of valid convs need images of {side} pixels or more"
+            faults.append(("shared.padding", reason))
         try:
             convs = cnn_spec(self).convs
-        except ValueError as error:
-            faults.append(str(error))
+        except Faults as found:
+            faults += found.pairs
         else:
             for conv in convs:
                 if conv.groups > 1 or conv.add or not conv.norm:
-                    faults.append(
-                        f"cnn.shape: {conv.name} of {self.cnn.shape} has groups, adds a block or has no "
-                        "norm, which no generator writes"
+                    reason = (
+                        f"{conv.name} of {self.cnn.shape} has groups, adds a block or has no norm, which no "
+                        "generator writes"
                     )
+                    faults.append(("cnn.shape", reason))
             if abs(self.weights.learned_layers) > len(convs):
-                faults.append(f"weights.learned_layers: the CNN has {len(convs)} convolutions")
+                faults.append(("weights.learned_layers", f"the CNN has {len(convs)} convolutions"))
             if min(conv.out_size for conv in convs) < 1:
-                faults.append(
-                    f"image_size: {self.image_size} pixels do not survive {len(convs)} blocks of "
-                    f"{self.cnn.shape}"
-                )
-        if faults:
-            raise ValueError("\n".join(faults))
+                blocks = f"{len(convs)} blocks of {self.cnn.shape}"
+                faults.append(("image_size", f"{self.image_size} pixels do not survive {blocks}"))
+        refuse(faults)
         return self
 
 

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from htgen.config.data import AugmentConfig, DataConfig, EpisodeConfig, ValidationAugmentConfig
 from htgen.config.model import ModelConfig, cnn_spec
-from htgen.schema import Count, Fraction, Natural, Positive, Section
+from htgen.schema import Count, Fraction, Natural, Positive, Section, refuse
 
 
 def _known_name(name: str) -> str:
@@ -114,34 +114,39 @@ class Config(Section):
             way = getattr(self, section).way
             largest = way[1] if isinstance(way, tuple) else way
             if largest > self.model.max_way:
-                faults.append(f"{section}.way: {largest} classes, but model.max_way is {self.model.max_way}")
+                reason = f"{largest} classes, but model.max_way is {self.model.max_way}"
+                faults.append((f"{section}.way", reason))
             if self.model.transformer.topology == "separate":
+                reason = "samples cannot be removed with model.transformer.topology: separate"
                 faults += [
-                    f"{section}.{name}: samples cannot be removed with model.transformer.topology: separate"
+                    (f"{section}.{name}", reason)
                     for name in ("remove_labeled", "remove_unlabeled")
                     if getattr(getattr(self, section), name)
                 ]
         for section in ("augment", "augment_validation"):
             if getattr(self, section).photo.hue and self.model.image_channels == 1:
-                faults.append(f"{section}.photo.hue: grey images have no hue; model.image_channels: 3 has")
+                faults.append(
+                    (f"{section}.photo.hue", "grey images have no hue; model.image_channels: 3 has")
+                )
         if self.train.variation_penalty and not self.model.weights.base:
-            faults.append("train.variation_penalty: there is no variation without model.weights.base")
+            reason = "there is no variation without model.weights.base"
+            faults.append(("train.variation_penalty", reason))
         elif self.train.variation_penalty and abs(self.model.weights.learned_layers) == len(
             cnn_spec(self.model).convs
         ):
-            faults.append("train.variation_penalty: model.weights.learned_layers leaves nothing to generate")
+            reason = "model.weights.learned_layers leaves nothing to generate"
+            faults.append(("train.variation_penalty", reason))
         if not self.model.shared.layers:
             faults += [
-                f"train.{name}: there are no shared features with model.shared.layers: 0"
+                (f"train.{name}", "there are no shared features with model.shared.layers: 0")
                 for name in ("shared_head", "pretrain_shared", "restore_shared")
                 if getattr(self.train, name)
             ]
         if self.train.pretrain_shared:
             faults += [
-                f"train.{name}: pretrain_shared trains no CNN, so it would change nothing"
+                (f"train.{name}", "pretrain_shared trains no CNN, so it would change nothing")
                 for name in ("head_steps", "label_smoothing", "l2", "variation_penalty")
                 if getattr(self.train, name)
             ]
-        if faults:
-            raise ValueError("\n".join(faults))
+        refuse(faults)
         return self

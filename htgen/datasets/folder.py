@@ -5,7 +5,7 @@ Split scheme: `default` (see `htgen.datasets.splits.default_schemes`).
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from htgen.arrays import Pixels
@@ -13,8 +13,8 @@ from htgen.datasets.splits import default_schemes
 from htgen.datasets.store import Progress, StoreWriter, check_target, store_name
 from htgen.errors import DataError
 from htgen.images.folders import class_folders
+from htgen.images.inputs import read_images
 from htgen.images.preprocessing import Fit, Ink, Preprocessing
-from htgen.images.reading import load_image
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,8 @@ def prepare_folder(
         fit: how images that are not square become so.
         overwrite: replace a store at `out`.
         progress: see `htgen.datasets.store.Progress`.
-        as_drawings: bring every drawing to one form, as `htgen generate` does
-        (`htgen.images.drawings.DRAWING_STEPS`);
-            for grey images whose `ink` is bright or dark.
+        as_drawings: bring every drawing to one form (`htgen.images.drawings.DRAWING_STEPS`), as `htgen
+            generate` does; for grey images whose `ink` is bright or dark.
 
     Returns:
         The images that could not be read, which were left out.
@@ -68,33 +67,40 @@ def prepare_folder(
     preprocessing = Preprocessing(image_size, 3 if color else 1, ink, fit)
     if as_drawings:
         preprocessing = preprocessing.for_real_images()
-    unreadable: list[Unreadable] = []
-    done, total = 0, sum(map(len, classes.values()))
-
-    def read(paths: list[Path]) -> Iterator[Pixels]:
-        nonlocal done
-        for path in paths:
-            try:
-                image = load_image(path)
-            except DataError as error:
-                unreadable.append(Unreadable(path, error.message))
-            else:
-                yield preprocessing.apply(image)
-            done += 1
-            if progress is not None:
-                progress("images", done, total)
-
+    images = _Images(preprocessing, sum(map(len, classes.values())), progress)
     name = store_name(source.resolve().name)
     with StoreWriter(out, name, preprocessing, default_schemes(len(classes)), overwrite) as writer:
         for class_name, paths in classes.items():
-            skipped = len(unreadable)
-            images = read(paths)
-            first = next(images, None)
+            skipped = len(images.unreadable)
+            pixels = images.read(paths)
+            first = next(pixels, None)
             if first is None:
-                reason = unreadable[skipped].reason
+                reason = images.unreadable[skipped].reason
                 raise DataError(
                     f"class {class_name!r} has no readable image; the first fault: {reason}",
                     f"replace the images in {source / class_name}, or remove the folder",
                 )
-            writer.add_class(class_name, class_name, itertools.chain([first], images))
-    return unreadable
+            writer.add_class(class_name, class_name, itertools.chain([first], pixels))
+    return images.unreadable
+
+
+@dataclass
+class _Images:
+    """Reads the images of one class after another, and tells how far it is in all of them."""
+
+    preprocessing: Preprocessing
+    total: int
+    progress: Progress | None
+    done: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    def read(self, paths: list[Path]) -> Iterator[Pixels]:
+        """The pixels of those that can be read, `[size, size, channels]` each."""
+        for path, image in read_images(paths, self.preprocessing, judge=False):
+            if isinstance(image, DataError):
+                self.unreadable.append(Unreadable(path, image.message))
+            else:
+                yield image.pixels
+            self.done += 1
+            if self.progress is not None:
+                self.progress("images", self.done, self.total)

@@ -19,7 +19,8 @@ import numpy as np
 from htgen.arrays import Pixels
 from htgen.datasets.sources import find_file, resized
 from htgen.datasets.splits import default_schemes
-from htgen.datasets.store import Progress, Scheme, StoreWriter, check_target
+from htgen.datasets.store import Progress, StoreWriter, check_target
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
 from htgen.images.preprocessing import Ink, Preprocessing
 

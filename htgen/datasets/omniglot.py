@@ -23,7 +23,8 @@ from pathlib import Path, PurePosixPath
 
 from htgen.datasets.download import fetch
 from htgen.datasets.splits import format_ranges
-from htgen.datasets.store import Progress, Scheme, StoreWriter, check_target
+from htgen.datasets.store import Progress, StoreWriter, check_target
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
 from htgen.files import kind_at
 from htgen.images.preprocessing import Preprocessing

@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine. Python's own machine can load any name of any module and
 call it. This one has only the instructions that data need; the few names that NumPy and Python 2 write for
-an array stand for operations of this file, so nothing outside it is ever loaded or called.
+an array stand for operations of `htgen.datasets.pickled_values`, so nothing else is ever loaded or called.
 
 Read are: None, truth values, numbers, text, byte strings, tuples, lists, dictionaries (also `OrderedDict`),
 and arrays and scalars of truth values, integers and floating-point numbers, in pickle protocols 0 to 5 as
@@ -11,18 +11,14 @@ protocol 0, 1 or 2, which hold arrays as encoded text. Memory stays proportional
 """
 
 import codecs
-import math
 import mmap
-import re
 import struct
 import warnings
 from collections.abc import Callable
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from htgen.datasets.pickled_values import NAMES, Name, Refused, Unbuilt, build, call, set_items
 from htgen.errors import DataError
 
 _LONG = 1 << 16
@@ -55,7 +51,7 @@ def load_pickle(path: str | Path) -> Any:
         raise DataError(f"cannot read {path}: {error.strerror or error}", "check its permissions") from error
     try:
         return _Machine(content).run()
-    except _Refused as error:
+    except Refused as error:
         raise DataError(
             f"{path} was not read: it {error}",
             "a data set needs numbers, text and arrays of numbers only; this file may be made to do harm: "
@@ -69,42 +65,6 @@ def load_pickle(path: str | Path) -> Any:
             f"{path} is damaged, or no pickle ({type(error).__name__}: {str(error)[:200]})",
             "download it again",
         ) from error
-
-
-class _Refused(Exception):
-    """The pickle asks for something that data do not need; the text completes "it ..."."""
-
-
-class _Name(Enum):
-    """What a pickle may name; each stands for an operation of this file."""
-
-    RECONSTRUCT = auto()
-    FROM_BUFFER = auto()
-    SCALAR = auto()
-    ARRAY = auto()
-    DTYPE = auto()
-    ENCODE = auto()
-    ORDERED_DICT = auto()
-
-
-_NAMES = {
-    ("numpy", "ndarray"): _Name.ARRAY,
-    ("numpy", "dtype"): _Name.DTYPE,
-    ("_codecs", "encode"): _Name.ENCODE,
-    ("collections", "OrderedDict"): _Name.ORDERED_DICT,
-}
-for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
-    _NAMES[f"{_core}.multiarray", "_reconstruct"] = _Name.RECONSTRUCT
-    _NAMES[f"{_core}.multiarray", "scalar"] = _Name.SCALAR
-    _NAMES[f"{_core}.numeric", "_frombuffer"] = _Name.FROM_BUFFER
-
-
-class _Unbuilt:
-    """An array or dtype before its BUILD instruction; `keys` are its places in the memo."""
-
-    def __init__(self, dtype: str | None) -> None:
-        self.dtype = dtype
-        self.keys: list[int] = []
 
 
 class _Machine:
@@ -123,10 +83,10 @@ class _Machine:
         while (code := self._read(1)[0]) != ord("."):
             step = _STEPS.get(code)
             if step is None:
-                raise _Refused(f"uses the pickle instruction 0x{code:02x}, which is not for plain data")
+                raise Refused(f"uses the pickle instruction 0x{code:02x}, which is not for plain data")
             step(self)
         result = self._stack.pop()
-        if self._stack or self._marks or isinstance(result, (_Unbuilt, _Name)):
+        if self._stack or self._marks or isinstance(result, (Unbuilt, Name)):
             raise ValueError("it ends before it is complete")
         return result
 
@@ -218,7 +178,7 @@ class _Machine:
         self._stack.append(tuple(self._popped(count)))
 
     def push_dict(self) -> None:
-        self._stack.append(_set_items({}, self._popped_to_mark()))
+        self._stack.append(set_items({}, self._popped_to_mark()))
 
     def append(self) -> None:
         self._extend(self._popped(1))
@@ -233,11 +193,11 @@ class _Machine:
         target.extend(items)
 
     def set_item(self) -> None:
-        _set_items(self._stack[-3], self._popped(2))
+        set_items(self._stack[-3], self._popped(2))
 
     def set_items(self) -> None:
         items = self._popped_to_mark()
-        _set_items(self._stack[-1], items)
+        set_items(self._stack[-1], items)
 
     def get(self, form: str) -> None:
         self._stack.append(self._memo[self._number(form) if form else int(self._line())])
@@ -250,7 +210,7 @@ class _Machine:
 
     def _remember(self, key: int) -> None:
         value = self._memo[key] = self._stack[-1]
-        if isinstance(value, _Unbuilt):
+        if isinstance(value, Unbuilt):
             value.keys.append(key)
 
     def protocol(self) -> None:
@@ -268,88 +228,30 @@ class _Machine:
         self._push_name(*self._popped(2))
 
     def _push_name(self, module: Any, name: Any) -> None:
-        known = _NAMES.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
+        known = NAMES.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
         if known is None:
-            raise _Refused(f"asks to load {f'{module}.{name}'[:100]!r}")
+            raise Refused(f"asks to load {f'{module}.{name}'[:100]!r}")
         self._stack.append(known)
 
     def call(self) -> None:
         function, arguments = self._popped(2)
-        if not isinstance(function, _Name) or not isinstance(arguments, tuple):
-            raise _Refused("calls something that is no function of plain data")
-        self._stack.append(self._result(function, arguments))
-
-    def _result(self, function: _Name, arguments: tuple[Any, ...]) -> Any:
-        match function, arguments:
-            case _Name.RECONSTRUCT, (_Name.ARRAY, _, _):
-                return _Unbuilt(None)
-            case _Name.DTYPE, (str() | bytes() as code, *_):
-                return _Unbuilt(code if isinstance(code, str) else code.decode("latin1"))
-            case _Name.FROM_BUFFER, (data, np.dtype() as dtype, shape, order):
-                return _array(data, dtype, shape, order == "F")
-            case _Name.SCALAR, (np.dtype() as dtype, data):
-                return _array(data, dtype, (), False).item()
-            case _Name.ENCODE, (str() as text, "latin1" | "latin-1"):
-                self._encoded += len(text)
-                if self._encoded > len(self._view):
-                    raise _Refused("repeats one text to fill the memory")
-                return text.encode("latin1")
-            case _Name.ORDERED_DICT, ():
-                return {}
-            case _Name.ORDERED_DICT, (list() as pairs,):
-                return _set_items({}, [value for key, item in pairs for value in (key, item)])
-        raise _Refused(f"calls {function.name} in a way that plain data do not need")
+        if not isinstance(function, Name) or not isinstance(arguments, tuple):
+            raise Refused("calls something that is no function of plain data")
+        result = call(function, arguments)
+        if function is Name.ENCODE:
+            self._encoded += len(result)
+            if self._encoded > len(self._view):
+                raise Refused("repeats one text to fill the memory")
+        self._stack.append(result)
 
     def build(self) -> None:
         target, state = self._popped(2)
-        if not isinstance(target, _Unbuilt) or not isinstance(state, tuple):
-            raise _Refused("changes an object that is no array")
-        built: Any
-        if target.dtype is not None:
-            built = _dtype(target.dtype, state)
-        else:
-            _, shape, dtype, is_fortran, data = state
-            if not isinstance(dtype, np.dtype):
-                raise TypeError("an array without a type")
-            built = _array(data, dtype, shape, bool(is_fortran))
+        if not isinstance(target, Unbuilt) or not isinstance(state, tuple):
+            raise Refused("changes an object that is no array")
+        built = build(target, state)
         for key in target.keys:
             self._memo[key] = built
         self._stack.append(built)
-
-
-def _set_items(target: Any, items: list[Any]) -> dict[Any, Any]:
-    if not isinstance(target, dict) or len(items) % 2:
-        raise TypeError("entries for what is no dictionary")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        # Hashing a tuple nested very deeply would end the process.
-        if not isinstance(key, (str, bytes, int, float)):
-            raise TypeError(f"a {type(key).__name__} is the key of a dictionary")
-        target[key.decode("latin1") if isinstance(key, bytes) else key] = value
-    return target
-
-
-def _dtype(code: str, state: tuple[Any, ...]) -> np.dtype[Any]:
-    if not re.fullmatch("[biuf][1248]", code):
-        what = "Python objects" if code.startswith("O") else f"type {code[:20]!r}"
-        raise _Refused(f"holds an array of {what}")
-    order = state[1].decode("latin1") if isinstance(state[1], bytes) else state[1]
-    if order not in ("<", ">", "|") or any(part is not None for part in state[2:5]):
-        raise TypeError("a malformed array type")
-    return np.dtype(order + code)
-
-
-def _array(data: Any, dtype: np.dtype[Any], shape: Any, is_fortran: bool) -> np.ndarray[Any, Any]:
-    if isinstance(data, str):  # of Python 2, read and written again by Python 3
-        data = data.encode("latin1")
-    if not isinstance(data, (bytes, memoryview)) or not isinstance(shape, tuple):
-        raise TypeError("an array without its data")
-    if not all(type(side) is int and side >= 0 for side in shape):
-        raise ValueError("an array with a malformed shape")
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"an array {list(shape)} of {dtype} with {len(data)} bytes")
-    if not data:
-        return np.zeros(shape, dtype)
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
 _Step = Callable[[_Machine], None]

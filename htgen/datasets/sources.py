@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from htgen.arrays import Pixels
-from htgen.datasets.store import Scheme
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
 from htgen.files import kind_at
 from htgen.images.preprocessing import Preprocessing

@@ -13,7 +13,8 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 
-from htgen.datasets.store import Scheme, Store
+from htgen.datasets.store import Store
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
 
 _RANGE = r"\s*\d{1,12}\s*(-\s*\d{1,12}\s*)?"

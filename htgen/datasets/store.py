@@ -1,18 +1,12 @@
-"""The store: one on-disk format for every data set.
+"""The store: one on-disk format for every data set, written and opened.
 
-A store is a folder of two files:
-
-    images.npy      uint8 [N, size, size, channels]; the images of one class are contiguous
-    manifest.json   format and version, name, preprocessing, classes, split schemes, sha256 of images.npy
-
-`images.npy` is a standard NumPy file that is memory-mapped, so classes may be of any sizes and the data
-larger than memory. The same input gives the same bytes.
+A store is a folder of two files, `images.npy` and `manifest.json` (see `htgen.datasets.store_format`). The
+same input gives the same bytes.
 """
 
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -21,70 +15,36 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from htgen.arrays import Pixels
+from htgen.datasets.recipes import MAKE_AGAIN
+from htgen.datasets.store_format import (
+    FORMAT,
+    FORMAT_VERSION,
+    HEADER_BYTES,
+    IMAGES,
+    MANIFEST,
+    ClassRecord,
+    Manifest,
+    Scheme,
+    map_images,
+    npy_header,
+    read_manifest,
+    sha256_of,
+)
 from htgen.errors import DataError, ModelError, OutputError
-from htgen.files import kind_at
 from htgen.images.preprocessing import Ink, Preprocessing
 from htgen.version import __version__
 
-FORMAT = "htgen-store"
-FORMAT_VERSION = 1
-IMAGES = "images.npy"
-MANIFEST = "manifest.json"
-
 Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)` while something long runs; `total` is 0 where it is not known."""
+"""Called as `progress(what, done, total)` while something long runs; `total` is 0 where it is not known.
+Nothing done of such a total only tells `what`."""
 
-_HEADER_BYTES = 128
 _BLOCK_BYTES = 1 << 20
-DATA_SETS = ("omniglot", "miniimagenet", "tieredimagenet", "emnist", "fashion_mnist", "kmnist")
-"""What `htgen prepare-data` knows by name; anything else is a folder."""
-_REMEDY = "run `htgen prepare-data` again (with --overwrite)"
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Scheme(_Record):
-    """A named way to divide the classes of a store (see `htgen.datasets.splits`).
-
-    Args:
-        parts: part name -> inclusive ranges such as `0-1149,1200` over the scheme's class order.
-        shuffle_seed: the class order is that of the store (None), or `random.Random(seed).shuffle` of it.
-    """
-
-    parts: dict[str, str]
-    shuffle_seed: int | None = None
-
-
-class _Class(_Record):
-    name: str
-    source: str
-    count: int = Field(ge=1, le=2**40)
-
-
-class _Manifest(_Record):
-    format: str
-    format_version: int = Field(ge=1)
-    htgen_version: str
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    preprocessing: dict[str, Any]
-    sha256: str
-    schemes: dict[str, Scheme]
-    classes: list[_Class] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        if len({entry.name for entry in self.classes}) != len(self.classes):
-            raise ValueError("two classes have the same name")
-        return self
 
 
 def store_name(text: str) -> str:
@@ -148,15 +108,19 @@ class StoreWriter:
         self._schemes = dict(schemes)
         self._overwrite = overwrite
         self._shape = (preprocessing.size, preprocessing.size, preprocessing.channels)
-        self._classes: dict[str, _Class] = {}
+        self._classes: dict[str, ClassRecord] = {}
 
     def __enter__(self) -> Self:
         check_target(self._path, self._overwrite)
         self._temporary = self._path.parent / f".{self._path.name}.{uuid.uuid4().hex[:8]}.tmp"
-        with self._writing():
-            self._temporary.mkdir(parents=True)
-            self._file: BinaryIO = (self._temporary / IMAGES).open("wb", buffering=_BLOCK_BYTES)
-            self._file.write(bytes(_HEADER_BYTES))  # the header is known at the end
+        try:
+            with self._writing():
+                self._temporary.mkdir(parents=True)
+                self._file: BinaryIO = (self._temporary / IMAGES).open("wb", buffering=_BLOCK_BYTES)
+                self._file.write(bytes(HEADER_BYTES))  # the header is known at the end
+        except BaseException:  # also Ctrl-C: a body that has not begun calls no __exit__
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            raise
         return self
 
     def __exit__(
@@ -198,7 +162,7 @@ class StoreWriter:
             count += 1
         if count == 0:
             raise DataError(f"class {name!r} has no images", "add images, or leave the class out")
-        self._classes[name] = _Class(name=name, source=source, count=count)
+        self._classes[name] = ClassRecord(name=name, source=source, count=count)
 
     def _finish(self) -> None:
         if not self._classes:
@@ -206,17 +170,17 @@ class StoreWriter:
         images = self._temporary / IMAGES
         with self._writing():
             self._file.seek(0)
-            self._file.write(_npy_header((sum(c.count for c in self._classes.values()), *self._shape)))
+            self._file.write(npy_header((sum(c.count for c in self._classes.values()), *self._shape)))
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            manifest = _Manifest(
+            manifest = Manifest(
                 format=FORMAT,
                 format_version=FORMAT_VERSION,
                 htgen_version=__version__,
                 name=self._name,
                 preprocessing=self._preprocessing.to_dict(),
-                sha256=_sha256(images),
+                sha256=sha256_of(images),
                 schemes=self._schemes,
                 classes=list(self._classes.values()),
             )
@@ -326,17 +290,15 @@ class Store:
             DataError: no store, an incomplete or changed one, or one of a newer format.
         """
         path = Path(path)
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         try:
             preprocessing = Preprocessing.from_dict(manifest.preprocessing)
         except ModelError as error:
-            raise DataError(f"store {path}: {error.message}", _REMEDY) from error
+            raise DataError(f"store {path}: {error.message}", MAKE_AGAIN) from error
         offsets = np.cumsum([0, *(entry.count for entry in manifest.classes)], dtype=np.int64)
         shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, preprocessing.channels)
-        images = _map_images(path, shape)
-        if verify and _sha256(path / IMAGES) != manifest.sha256:
-            raise DataError(f"store {path}: {IMAGES} was changed after it was written (checksum)", _REMEDY)
-        return cls(
+        images = map_images(path, shape)
+        store = cls(
             path=path,
             name=manifest.name,
             images=images,
@@ -347,86 +309,17 @@ class Store:
             preprocessing=preprocessing,
             checksum=manifest.sha256,
         )
+        if verify:
+            store.verify()
+        return store
 
+    def verify(self) -> None:
+        """Read all of `images.npy` and compare its checksum.
 
-def how_to_make(path: Path) -> str:
-    """A command that makes a store at a path; which data set that is, its name tells."""
-    dataset = path.name.removesuffix("-drawings")
-    form = " --as-drawings" if path.name.endswith("-drawings") else ""
-    if dataset not in DATA_SETS:
-        dataset, form = "folder", f" --ink bright{form}" if form else ""
-    source = "" if dataset == "omniglot" else " --source DIR"
-    return f"htgen prepare-data {dataset}{source}{form} --out {path}"
-
-
-def _read_manifest(path: Path) -> _Manifest:
-    if (kind := kind_at(path)) != "folder":
-        found = "is not a folder" if kind else "does not exist"
-        raise DataError(f"store {path} {found}", f"make it, as with `{how_to_make(path)}`")
-    missing = [name for name in (MANIFEST, IMAGES) if kind_at(path / name) != "file"]
-    if len(missing) == 2:
-        raise DataError(
-            f"{path} is no htgen store (no {MANIFEST})",
-            "make one from a folder of class folders with `htgen prepare-data folder --source DIR`",
-        )
-    if missing:
-        raise DataError(f"store {path} is incomplete: {missing[0]} is missing", _REMEDY)
-    try:
-        record = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path / MANIFEST}: {error.strerror}", "check its permissions"
-        ) from error
-    except (ValueError, RecursionError):
-        raise DataError(f"store {path} is damaged: {MANIFEST} is not JSON", _REMEDY) from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise DataError(f"{path} is no htgen store: {MANIFEST} does not say format {FORMAT!r}", _REMEDY)
-    version = record.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise DataError(
-            f"store {path} has format version {version}; this htgen reads {FORMAT_VERSION}",
-            f"upgrade htgen, or {_REMEDY}",
-        )
-    try:
-        return _Manifest.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise DataError(f"store {path} is damaged: {MANIFEST}, {where}: {first['msg']}", _REMEDY) from error
-
-
-def _map_images(path: Path, shape: tuple[int, ...]) -> Pixels:
-    file = path / IMAGES
-    try:
-        images = np.lib.format.open_memmap(file, mode="r")
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror or error}", "check its permissions") from error
-    # NumPy parses the header as Python text: a damaged one may raise anything that text can.
-    except Exception as error:
-        raise DataError(f"store {path} is incomplete or damaged: {IMAGES}: {error}", _REMEDY) from error
-    if images.dtype != np.uint8 or images.shape != shape or not images.flags.c_contiguous:
-        raise DataError(
-            f"store {path} was changed: {IMAGES} holds {images.dtype} {list(images.shape)}, "
-            f"{MANIFEST} says uint8 {list(shape)}",
-            _REMEDY,
-        )
-    expected = images.offset + math.prod(shape)
-    found = file.stat().st_size
-    if found != expected:
-        raise DataError(f"store {path} was changed: {IMAGES} has {found} bytes, not {expected}", _REMEDY)
-    return images
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """A version 1.0 .npy header of fixed length: it is written last, when the number of images is known."""
-    start = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little")
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
-    return start + text.ljust(_HEADER_BYTES - 11).encode("latin1") + b"\n"
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}", "check the disk and permissions") from error
+        Raises:
+            DataError: the file was changed.
+        """
+        if sha256_of(self.path / IMAGES) != self.checksum:
+            raise DataError(
+                f"store {self.path}: {IMAGES} was changed after it was written (checksum)", MAKE_AGAIN
+            )

@@ -21,7 +21,7 @@ def largest(count: int | tuple[int, int]) -> int:
     return count[1] if isinstance(count, tuple) else count
 
 
-def largest_episode(shape: "EpisodeConfig | EpisodeShape") -> EpisodeSize:
+def largest_episode(shape: EpisodeConfig) -> EpisodeSize:
     """The size of episodes; of counts that are drawn from ranges, the largest."""
     way = largest(shape.way)
     labeled = way * largest(shape.shot) if shape.support_size is None else shape.support_size
@@ -31,40 +31,6 @@ def largest_episode(shape: "EpisodeConfig | EpisodeShape") -> EpisodeSize:
 
 UNLABELED = -1
 """The label of a support image whose class is not told."""
-
-
-@dataclass(frozen=True)
-class EpisodeShape:
-    """What an episode looks like: numbers, or inclusive ranges `(low, high)` from which they are drawn.
-
-    Attributes:
-        way: classes per episode.
-        shot: labelled support images per class. Ranges are drawn log-uniformly: cost grows with the
-            shot, and the step from 1 to 2 images changes the task more than the step from 9 to 10.
-        query: query images per class.
-        unlabeled: further support images per class that come without their label.
-        balanced: every class has `shot` support and `query` query images. Otherwise the images of an
-            episode are shuffled before they are cut into support and query, so that class counts
-            vary; every class keeps at least one labelled support image.
-        support_size, query_size: images in all, in place of `shot` and `query`. They need not divide by
-            the way: the first `size mod way` classes get one more.
-        remove_labeled, remove_unlabeled: per episode a probability is drawn uniformly up to this; each
-            such support image is then ignored with that probability.
-        related: share of the episodes whose classes come from one group, as the alphabet of characters, or
-            from a few, drawn until they hold enough classes: such classes are harder to tell apart. The group
-            of a class is what its name has before the last `/`; classes without that are of one group.
-    """
-
-    way: int | tuple[int, int]
-    shot: int | tuple[int, int]
-    query: int | tuple[int, int]
-    unlabeled: int | tuple[int, int] = 0
-    balanced: bool = True
-    support_size: int | None = None
-    query_size: int | None = None
-    remove_labeled: float = 0.0
-    remove_unlabeled: float = 0.0
-    related: float = 0.0
 
 
 class Counts(NamedTuple):
@@ -84,15 +50,15 @@ def images_per_class(size: int | None, way: int | tuple[int, int], count: int) -
 
 
 def draw_count(count: int | tuple[int, int], draw: float, log_uniform: bool = False) -> int:
-    """A number of the inclusive range, from `draw` in [0, 1)."""
+    """A number of the inclusive range, from `draw` in [0, 1).
+
+    Args:
+        log_uniform: for shots: cost grows with them, and the step from 1 to 2 images changes the task more
+            than the step from 9 to 10.
+    """
     if isinstance(count, int):
         return count
     low, high = count
     if log_uniform:
         return min(high, int(low * (((high + 1) / low) ** draw)))
     return low + int(draw * (high + 1 - low))
-
-
-def episode_shape(config: EpisodeConfig) -> EpisodeShape:
-    """The sampler's settings from a config section."""
-    return EpisodeShape(**config.model_dump())

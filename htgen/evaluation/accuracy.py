@@ -10,7 +10,7 @@ from torch import Tensor
 
 from htgen.compute.precision import product_precision
 from htgen.compute.processes import ALONE, Processes
-from htgen.compute.threads import Crew
+from htgen.compute.threads import EpisodeThreads
 from htgen.episodes.sampler import EpisodeSampler
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 
@@ -53,6 +53,20 @@ class Evaluation:
         return dict(self.__dict__)
 
 
+@dataclass(frozen=True)
+class Queries:
+    """How the CNN of a task is asked.
+
+    Attributes:
+        rounds: batches of freshly drawn query images that it classifies (the reference protocol has 16).
+        shown: whether the generator sees the query images too, without their labels (transductive); with one
+            round only.
+    """
+
+    rounds: int = 1
+    shown: bool = False
+
+
 def half_width95(values: Tensor) -> float:
     """Half width of the 95 % confidence interval of the mean of `[N]` independent values, N at least 2."""
     return 1.96 * values.std().item() / math.sqrt(len(values))
@@ -75,9 +89,11 @@ def evaluate(
 ) -> Evaluation:
     """Mean accuracy of a generator on the sampler's first `tasks` episodes.
 
-    Arguments and errors are those of `task_accuracies`.
+    Args:
+        show_queries: `Queries.shown`; the other arguments, and errors, are those of `task_accuracies`.
     """
-    accuracies = task_accuracies(model, sampler, tasks, processes=processes, show_queries=show_queries)
+    queries = Queries(shown=show_queries)
+    accuracies = task_accuracies(model, sampler, tasks, queries, processes=processes)
     return Evaluation.of(accuracies, transductive=show_queries or model.spec.norm == "batch")
 
 
@@ -86,10 +102,9 @@ def task_accuracies(
     model: HyperTransformer,
     sampler: EpisodeSampler,
     tasks: int,
-    query_rounds: int = 1,
+    queries: Queries = Queries(),
     progress: Callable[[int], None] = lambda done: None,
     processes: Processes = ALONE,
-    show_queries: bool = False,
 ) -> Tensor:
     """Accuracy of a generator on each of the sampler's first `tasks` episodes.
 
@@ -101,13 +116,10 @@ def task_accuracies(
     Args:
         model: the generator, on the sampler's device; left in the mode it was in.
         tasks: number of episodes, at least 2.
-        query_rounds: batches of freshly drawn query images that each generated CNN classifies (the
-            reference protocol has 16).
+        queries: how each generated CNN is asked.
         progress: called with the number of tasks done.
         processes: among these the tasks are shared out; all of them get the same result, which does not
             depend on their number.
-        show_queries: give the generator the query images too, without their labels (transductive); with
-            one query round only.
 
     Returns:
         `[tasks]`, 0..1, float64.
@@ -115,7 +127,7 @@ def task_accuracies(
     Raises:
         LostContact: another process is gone.
     """
-    assert query_rounds == 1 or not show_queries
+    assert queries.rounds == 1 or not queries.shown
     was_training = model.training
     model.eval()
     accuracies = torch.zeros(tasks, dtype=torch.float64)
@@ -125,19 +137,19 @@ def task_accuracies(
         """Fraction of queries classified correctly in each task of the batch that begins at `start`."""
         count = min(step, tasks - start)
         batch = sampler.batch(start, count)
-        seen = batch.showing_queries() if show_queries else batch
+        seen = batch.showing_queries() if queries.shown else batch
         weights = model.generate(seen.support_images, seen.support_labels, seen.slots, seen.ignore)
         total = torch.zeros(count, dtype=torch.float64)
-        for query_round in range(query_rounds):
-            queries = batch if query_round == 0 else sampler.batch(start, count, query_round)
-            hits = model.execute(weights, queries.query_images).argmax(dim=2) == queries.query_labels
+        for query_round in range(queries.rounds):
+            asked = batch if query_round == 0 else sampler.batch(start, count, query_round)
+            hits = model.execute(weights, asked.query_images).argmax(dim=2) == asked.query_labels
             total += hits.cpu().double().mean(dim=1)
-        return total / query_rounds
+        return total / queries.rounds
 
     starts = range(0, tasks, step)[processes.rank :: processes.count]
     try:
         with product_precision("float32", sampler.device):
-            results = Crew.for_device(sampler.device).map(correct, starts)
+            results = EpisodeThreads.for_device(sampler.device).map(correct, starts)
             for start, result in zip(starts, results, strict=True):
                 accuracies[start : start + len(result)] = result
                 progress(start + len(result))

@@ -15,6 +15,7 @@ from htgen.errors import ConfigError, DataError, ModelError
 from htgen.evaluation.plda import measure_plda, plda_sampler
 from htgen.generator.file import GeneratorFile
 from htgen.generator.network import load_tensors, to_arrays
+from htgen.generator.provenance import Provenance
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def with_settings(
         ModelError: the generator does not say how it was trained.
     """
     origin = f"the config inside generator '{file.name}'"
-    if "config" not in file.provenance:
+    if not file.provenance.says_how_trained:
         raise ModelError(f"generator '{file.name}' does not say how it was trained", "one that htgen trained")
-    before = validate(Config, file.provenance["config"], origin)
+    before = validate(Config, file.provenance.config.to_json(), origin)
     config = change_config(before, overrides, origin)
     old, new = flatten(before.model_dump(mode="json")), flatten(config.model_dump(mode="json"))
     changed = sorted(key for key in new if new[key] != old.get(key))
@@ -68,7 +69,7 @@ def with_settings(
     known = {name: array for name, array in file.tensors.items() if name in shapes or ".plda." not in name}
     load_tensors(model, {**to_arrays(shapes), **known}, f"generator '{file.name}'")
     if config.model.weights.plda and any("plda" in key for key in changed):
-        if store.checksum != file.provenance.get("data", {}).get("sha256"):
+        if store.checksum != file.provenance.data.sha256:
             raise DataError(
                 f"weights.plda is measured on what '{file.name}' was trained on, and store {store.path} "
                 "holds other data",
@@ -76,12 +77,12 @@ def with_settings(
             )
         measure_plda(model, plda_sampler(config, store, images))
     kind = np.result_type(*file.tensors.values())  # as precise as it was
-    provenance = {**file.provenance, "config": config.model_dump(mode="json")}
+    provenance = file.provenance.to_json() | {"config": config.model_dump(mode="json")}
     if changed:
         provenance = {k: v for k, v in provenance.items() if k != "calibration"} | {"validation": None}
     return replace(
         file,
         model=config.model,
         tensors={name: array.astype(kind) for name, array in to_arrays(model.state_dict()).items()},
-        provenance=provenance,
+        provenance=Provenance.from_json(provenance),
     )

@@ -6,7 +6,9 @@ trained on, of several ways, so that of all answers given with 80 % about 80 % a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,26 @@ import torch
 
 from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import softmax
-from htgen.episodes.sampler import EpisodeSampler
-from htgen.episodes.shape import EpisodeShape
+from htgen.config.data import EpisodeConfig
+from htgen.datasets.splits import resolve_split
+from htgen.datasets.store import Store
+from htgen.episodes.pool import ClassPool, load_images
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
+from htgen.errors import DataError, ModelError, SettingError
 from htgen.evaluation.accuracy import tasks_at_once
+from htgen.evaluation.after_training import with_settings
+from htgen.evaluation.known_classes import check_store, open_store_of, seen_classes
+from htgen.evaluation.measurement import stored
+from htgen.evaluation.protocol import Report, no_report
+from htgen.generator.file import GeneratorFile
+from htgen.generator.generator import Generator
+from htgen.generator.network import build
+from htgen.generator.provenance import CalibratedSetting, Calibration, DataSource, Rejection
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer import HyperTransformer
+
+WAYS, SHOTS, QUERY = (5, 10, 20), (1, 3, 10), 3
+FOREIGN_CLASSES = 5
 
 BINS = 15
 
@@ -48,8 +65,8 @@ class Outputs:
 @torch.no_grad()
 def collect(
     model: HyperTransformer,
-    make_sampler: Callable[[EpisodeShape], EpisodeSampler],
-    shape: EpisodeShape,
+    make_sampler: Callable[[EpisodeConfig], EpisodeSampler],
+    shape: EpisodeConfig,
     foreign: int,
     tasks: int,
 ) -> Outputs:
@@ -63,7 +80,7 @@ def collect(
     assert isinstance(shape.way, int)
     assert isinstance(shape.shot, int)
     way = shape.way
-    sampler = make_sampler(replace(shape, way=way + foreign))
+    sampler = make_sampler(shape.model_copy(update={"way": way + foreign}))
     own, labels, others = [], [], []
     step = tasks_at_once(model, sampler)
     for start in range(0, tasks, step):
@@ -138,23 +155,6 @@ def reliability(confidence: Answers, correct: npt.NDArray[np.bool_]) -> Reliabil
     return Reliability(sum(share * abs(sure - right) for sure, right, share in bins), tuple(bins))
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """What it costs to take answers below a threshold for "none of these"; all but `threshold` are 0..1.
-
-    Attributes:
-        threshold: the least probability of an answer that is accepted.
-        accuracy: of accepted answers about images of the tasks' classes.
-        rejected: share of such images that get no answer.
-        foreign_caught: share of images of other classes that get no answer.
-    """
-
-    threshold: float
-    accuracy: float
-    rejected: float
-    foreign_caught: float
-
-
 def rejections(outputs: Sequence[Outputs], temperature: Temperature) -> list[Rejection]:
     """The cost at each of `THRESHOLDS`, over all settings together."""
     confidence, correct = answers(outputs, temperature)
@@ -164,7 +164,10 @@ def rejections(outputs: Sequence[Outputs], temperature: Temperature) -> list[Rej
         accepted = confidence >= threshold
         accuracy = float(correct[accepted].mean()) if accepted.any() else 1.0
         caught = float((foreign < threshold).mean())
-        found.append(Rejection(threshold, accuracy, float(1 - accepted.mean()), caught))
+        rejected = float(1 - accepted.mean())
+        found.append(
+            Rejection(threshold=threshold, accuracy=accuracy, rejected=rejected, foreign_caught=caught)
+        )
     return found
 
 
@@ -179,8 +182,8 @@ def _confidence(logits: Floats, output: Outputs, temperature: Temperature) -> Fl
     return softmax(logits / np.float32(temperature.at(output.shot))).max(axis=1)
 
 
-def describe(outputs: Sequence[Outputs], temperature: Temperature) -> dict[str, Any]:
-    """All figures for these outputs, as plain values: what a generator file keeps as its `calibration`."""
+def describe(outputs: Sequence[Outputs], temperature: Temperature) -> Calibration:
+    """All figures for these outputs, but for where they are from."""
     both = Temperature(), temperature
     before, after = (reliability(*answers(outputs, t)) for t in both)
     settings = []
@@ -188,20 +191,185 @@ def describe(outputs: Sequence[Outputs], temperature: Temperature) -> dict[str, 
         errors = [reliability(*answers([output], t)).error for t in both]
         accuracy = float(answers([output], temperature)[1].mean())
         settings.append(
-            {
-                "way": output.way,
-                "shot": output.shot,
-                "accuracy": accuracy,
-                "error_before": errors[0],
-                "error": errors[1],
-            }
+            CalibratedSetting(
+                way=output.way,
+                shot=output.shot,
+                accuracy=accuracy,
+                error_before=errors[0],
+                error=errors[1],
+            )
         )
-    return {
-        "temperatures": [list(pair) for pair in temperature.by_shot],
-        "error_before": before.error,
-        "error": after.error,
-        "bins_before": before.bins,
-        "bins": after.bins,
-        "settings": settings,
-        "reject": [rejection.__dict__ for rejection in rejections(outputs, temperature)],
-    }
+    return Calibration(
+        temperatures=temperature.by_shot,
+        error_before=before.error,
+        error=after.error,
+        bins_before=before.bins,
+        bins=after.bins,
+        settings=tuple(settings),
+        reject=tuple(rejections(outputs, temperature)),
+    )
+
+
+@dataclass(frozen=True)
+class CalibrationTasks:
+    """The tasks that a generator is calibrated in: every way with every shot.
+
+    Attributes:
+        ways: classes per task, at least 2 each; none: those of 5, 10, 20 that can be had, or else the most
+            that can.
+        shots: labelled support images per class, at least 1 each.
+        tasks: number of tasks of each way and shot, at least 2.
+        seed: the same seed gives the same tasks.
+    """
+
+    ways: tuple[int, ...] = ()
+    shots: tuple[int, ...] = SHOTS
+    tasks: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, values, minimum in (
+            ("way", self.ways, 2),
+            ("shot", self.shots, 1),
+            ("tasks", (self.tasks,), 2),
+        ):
+            if wrong := [value for value in values if value < minimum]:
+                raise SettingError(f"{name} is {wrong[0]}; it is at least {minimum}", name)
+
+    def ways_of(self, file: GeneratorFile, classes: int, split: str) -> tuple[int, ...]:
+        """The ways for a generator and a split of so many classes.
+
+        Raises:
+            DataError: tasks of a way that is named cannot be had, or none at all.
+        """
+        most = min(file.model.max_way, classes - FOREIGN_CLASSES)
+        ways = self.ways or tuple(way for way in WAYS if way <= most) or (max(2, most),)
+        if max(ways) > most:
+            raise DataError(
+                f"{max(ways)}-way tasks with {FOREIGN_CLASSES} foreign classes cannot be had: '{split}' has "
+                f"{classes} classes, and '{file.name}' knows {file.model.max_way} at most",
+                "a smaller --way, or a --split with more classes",
+            )
+        return ways
+
+
+@dataclass(frozen=True)
+class PreparedCalibration:
+    """A calibration of which everything is checked, and nothing measured yet.
+
+    Attributes:
+        file: the generator.
+        store, split: the classes of the tasks.
+        tasks: the tasks, with the ways that can be had.
+        warnings: sentences that say why the probabilities may not be right.
+    """
+
+    file: GeneratorFile
+    store: Store
+    split: str
+    tasks: CalibrationTasks
+    warnings: tuple[str, ...]
+
+    def run(
+        self, settings: Sequence[str] = (), half: bool = False, report: Report = no_report
+    ) -> GeneratorFile:
+        """Measure, and return the calibrated generator. Arguments and errors are those of `calibrate`."""
+        images = load_images(self.store)
+        file = with_settings(self.file, settings, self.store, images) if settings else self.file
+        if half:
+            file = file.in_half_precision()
+        fitted_to, checked_on = self._outputs(build(file), images, report)
+        calibration = describe(checked_on, fit(fitted_to)).with_values(
+            split=self.split,
+            tasks=self.tasks.tasks,
+            seed=self.tasks.seed,
+            data=DataSource(name=self.store.name, sha256=self.store.checksum),
+        )
+        return replace(file, provenance=file.provenance.with_values(calibration=calibration))
+
+    def _outputs(
+        self, model: HyperTransformer, images: torch.Tensor | npt.NDArray[np.uint8], report: Report
+    ) -> list[list[Outputs]]:
+        """Of every way and shot: on the tasks that temperatures are fitted to, and on others."""
+        ways_and_shots = product(self.tasks.ways, self.tasks.shots)
+        shapes = [EpisodeConfig(way=way, shot=shot, query=QUERY) for way, shot in ways_and_shots]
+        pool = ClassPool.of_split(self.store, self.split, images)
+
+        def make_sampler(stream: str, shape: EpisodeConfig) -> EpisodeSampler:
+            slots = max(self.tasks.ways) + FOREIGN_CLASSES
+            return EpisodeSampler(pool, shape, EpisodeStream(self.tasks.seed, stream), slots)
+
+        outputs: list[list[Outputs]] = []
+        for number, stream in enumerate(("calibration", "calibration check")):
+            outputs.append([])
+            for done, shape in enumerate(shapes, start=number * len(shapes)):
+                report("calibrating", done, 2 * len(shapes))
+                sampler = partial(make_sampler, stream)
+                outputs[-1].append(collect(model, sampler, shape, FOREIGN_CLASSES, self.tasks.tasks))
+        return outputs
+
+
+def prepare(
+    generator: str | Path | Generator,
+    tasks: CalibrationTasks,
+    data: str | Path | None = None,
+    split: str | None = None,
+) -> PreparedCalibration:
+    """Find and check everything that `calibrate` needs. Arguments and errors are those of `calibrate`."""
+    file = stored(generator).file
+    if file.model.cnn.norm == "batch":
+        raise ModelError(
+            f"'{file.name}' has norm batch: the answer for an image depends on the others",
+            "a generator with norm support",
+        )
+    store = open_store_of(file.provenance, data)
+    split = split or file.provenance.config.data.val
+    if split is None:
+        raise SettingError("the generator does not say on what it was validated", "split")
+    # Classes that it was chosen on are what is usual here.
+    seen = replace(seen_classes(store, file.provenance), chosen=frozenset())
+    warnings = (*check_store(store, file), *seen.warnings(store, split))
+    ways = tasks.ways_of(file, len(resolve_split(store, split)), split)
+    return PreparedCalibration(file, store, split, replace(tasks, ways=ways), warnings)
+
+
+def calibrate(
+    generator: str | Path | Generator,
+    tasks: CalibrationTasks | None = None,
+    *,
+    data: str | Path | None = None,
+    split: str | None = None,
+    settings: Sequence[str] = (),
+    half: bool = False,
+    report: Report = no_report,
+) -> GeneratorFile:
+    """Find the temperatures, by shot, that make a generator's probabilities right.
+
+    Tasks of every way with every shot are drawn from classes that were not trained on; all figures are of
+    tasks other than those that the temperatures were fitted to. Foreign images are of 5 further classes.
+
+    Example:
+        >>> file = htgen.calibrate("runs/mine", data="data/omniglot", split="lake:val")
+        >>> print(file.provenance.calibration.error)
+        >>> Path("mine.safetensors").write_bytes(file.to_bytes())
+
+    Args:
+        generator: a run folder, a generator file, the name of one that ships, or a loaded one.
+        tasks: ways, shots and number of tasks; 64 of each by default.
+        data: the folder of a store; None: the one that the generator was trained on.
+        split: classes to use; None: those that it was validated on.
+        settings: `KEY=VALUE` of settings that are not for training, to change before; see
+            `htgen.evaluation.after_training.SETTINGS_OF_USE`.
+        half: round its weights to 16 bits before, for a file of half the size.
+        report: called with what is done, how many settings of it, and of how many.
+
+    Returns:
+        The generator with its temperatures; what was measured is its `provenance.calibration`.
+
+    Raises:
+        ConfigError: a setting is wrong, or for training.
+        DataError: the store is missing or damaged, has other images, or too few classes.
+        ModelError: there is no such generator, it is damaged, or has norm batch.
+        SettingError: data or split must be given.
+    """
+    return prepare(generator, tasks or CalibrationTasks(), data, split).run(settings, half, report)

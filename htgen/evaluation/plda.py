@@ -1,6 +1,6 @@
 """How classes, and samples of a class, vary: measured on tasks of training classes, for the logits layer.
 
-What is made of it is in `htgen.hypertransformer.class_means`.
+What is made of it is in `htgen.hypertransformer.plda`.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from htgen.arrays import Doubles
 from htgen.cnn.executor import head_features
 from htgen.compute.precision import product_precision
 from htgen.compute.processes import ALONE, Processes
-from htgen.compute.threads import Crew
+from htgen.compute.threads import EpisodeThreads
 from htgen.config.run import Config
 from htgen.datasets.store import Store
-from htgen.episodes.sampler import EpisodeSampler
-from htgen.episodes.shape import episode_shape
+from htgen.episodes.pool import ClassPool, Images
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, tasks_at_once
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 
@@ -144,7 +143,7 @@ def measure_plda(
     starts = range(0, tasks, step)[processes.rank :: processes.count]
     try:
         with product_precision("float32", sampler.device):
-            own = [*Crew.for_device(sampler.device).map(variation, starts)]
+            own = [*EpisodeThreads.for_device(sampler.device).map(variation, starts)]
     finally:
         model.train(was_training)
     # One sum of each process, and none of one that had no tasks: a message of a few megabytes.
@@ -154,17 +153,12 @@ def measure_plda(
 
 
 def plda_sampler(
-    config: Config, store: Store, images: Tensor | np.ndarray, device: torch.device | str = "cpu"
+    config: Config, store: Store, images: Images, device: torch.device | str = "cpu"
 ) -> EpisodeSampler:
     """Tasks of the training classes as they are, without augmentation, for `measure_plda`."""
-    return EpisodeSampler.from_store(
-        store,
-        config.data.train,
-        episode_shape(config.episodes),
-        images=images,
-        slot_count=config.model.max_way,
-        seed=config.seed,
-        stream="plda",
-        period=TASKS_PER_BATCH,
-        device=device,
+    return EpisodeSampler(
+        ClassPool.of_split(store, config.data.train, images, device),
+        config.episodes,
+        EpisodeStream(config.seed, "plda", period=TASKS_PER_BATCH),
+        config.model.max_way,
     )

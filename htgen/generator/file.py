@@ -1,17 +1,18 @@
 """The file of a generator: what ships, what training writes and what `generate` reads. No torch here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from htgen.config.faults import validate
 from htgen.config.model import ModelConfig
 from htgen.errors import ConfigError, ModelError
+from htgen.generator.provenance import NOT_KNOWN, Provenance
+from htgen.generator.shipped import generator_path
 from htgen.images.preprocessing import Preprocessing
-from htgen.tensor_files import Arrays, decode, encode
+from htgen.tensor_files import Arrays, decode, encode, file_hash
 
 GENERATOR_FORMAT = "htgen-generator"
 
@@ -25,14 +26,19 @@ class GeneratorFile:
         model: the model configuration.
         tensors: the parameters of `htgen.hypertransformer.hypertransformer.HyperTransformer`, by name.
         preprocessing: how images become its input.
-        provenance: where it comes from: config, seed, step, data and its checksum, validation accuracy.
+        provenance: where it comes from.
     """
 
     name: str
     model: ModelConfig
     tensors: Arrays
     preprocessing: Preprocessing
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = NOT_KNOWN
+
+    @property
+    def knows_unlabeled(self) -> bool:
+        """Whether support images without labels help it: it moves class means by them, or has seen such."""
+        return self.provenance.config.episodes.unlabeled != 0 or self.model.weights.refine_prototypes > 0
 
     def to_bytes(self) -> bytes:
         """The file's content; the same generator gives the same bytes."""
@@ -40,7 +46,7 @@ class GeneratorFile:
             "name": self.name,
             "model": self.model.model_dump(mode="json"),
             "preprocessing": self.preprocessing.to_dict(),
-            "provenance": self.provenance,
+            "provenance": self.provenance.to_json(),
         }
         return encode(GENERATOR_FORMAT, header, self.tensors)
 
@@ -61,7 +67,7 @@ class GeneratorFile:
             model = validate(ModelConfig, header["model"], f"the description inside {path}")
             preprocessing = Preprocessing.from_dict(header["preprocessing"])
             name, provenance = header["name"], header["provenance"]
-        except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise ModelError(
                 f"{path} describes a generator that this version of htgen does not know: {error}",
                 "a newer htgen",
@@ -70,7 +76,35 @@ class GeneratorFile:
             raise ModelError(f"{path} is damaged: no name, or no provenance", remedy)
         if (model.image_size, model.image_channels) != (preprocessing.size, preprocessing.channels):
             raise ModelError(f"{path} is damaged: it prepares other images than it reads", remedy)
-        return cls(name, model, tensors, preprocessing, provenance)
+        return cls(name, model, tensors, preprocessing, Provenance.from_json(provenance, str(path)))
+
+
+@dataclass(frozen=True)
+class StoredGenerator:
+    """A generator and the hash of its file.
+
+    Attributes:
+        file: its content.
+        sha256: hexadecimal; empty for a generator that was never in a file, such as a running training's.
+    """
+
+    file: GeneratorFile
+    sha256: str = ""
+
+
+def read_generator(name_or_path: str | Path) -> StoredGenerator:
+    """Read a generator: one that ships, by name; a generator file; or the best of a run folder.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    path = generator_path(name_or_path)
+    return StoredGenerator(GeneratorFile.read(path), file_hash(path.read_bytes()))
+
+
+def unlabeled_are_new_to(generator: str) -> str:
+    """What to tell who gives unlabelled images to a generator that never saw any, by its name."""
+    return f"note: {generator} was trained without unlabelled images; they may do more harm than good"
 
 
 def check(tensors: Arrays, expected: Mapping[str, tuple[int, ...]], source: str) -> None:

@@ -5,6 +5,7 @@ The public way to generate; the command line uses nothing else. NumPy does it: t
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,19 +14,18 @@ import numpy as np
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.executor_numpy import run, softmax
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.errors import DataError, ModelError
-from htgen.generator.file import GeneratorFile, check
-from htgen.generator.self_check import EPISODES_PER_BATCH, MOST_ALONE, LeaveOneOut, LookAlike, look_alikes
-from htgen.generator.shipped import DEFAULT_GENERATOR, generator_path
+from htgen.generator.file import GeneratorFile, check, read_generator
+from htgen.generator.self_check import LeaveOneOut, LookAlike, Writer, find_look_alikes, leave_one_out
+from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
+from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
-from htgen.images.preprocessing import Preprocessing
-from htgen.tensor_files import file_hash
+from htgen.images.preprocessing import Preprocessing, Step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,11 +44,9 @@ class Generator:
         name: e.g. `glyph-8`.
         max_way: most classes that a CNN can have.
         preprocessing: how images become its input, and that of its CNNs. For drawings it has all steps of
-            `htgen.images.drawings.DRAWING_STEPS`; assign `generator.preprocessing.without("crop")` to leave
-            one out.
+            `htgen.images.drawings.DRAWING_STEPS`; `without_steps` leaves some out.
         model: what writes the CNNs. To train or evaluate it, `htgen.generator.network.build(generator.file)`
-        gives
-            the same as a module of torch.
+            gives the same as a module of torch.
 
     Raises:
         ModelError: the tensors do not fit the description.
@@ -59,20 +57,37 @@ class Generator:
         self.name = file.name
         self.sha256 = sha256
         self.max_way = file.model.max_way
-        self.preprocessing: Preprocessing = file.preprocessing.for_real_images()
+        self._preprocessing = file.preprocessing.for_real_images()
+        check(file.tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
         self.model = HyperTransformer(file.model, file.tensors)
-        check(file.tensors, self.model.shapes, f"generator '{file.name}'")
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become its input, and that of its CNNs."""
+        return self._preprocessing
+
+    def without_steps(self, *steps: Step) -> "Generator":
+        """The same generator, whose images are prepared without some steps.
+
+        Args:
+            steps: such as "crop"; see `htgen.images.preprocessing.Preprocessing.without`.
+
+        Raises:
+            ValueError: there is no such step for such images.
+        """
+        changed = copy(self)
+        changed._preprocessing = self._preprocessing.without(*steps)
+        return changed
 
     @property
     def knows_unlabeled(self) -> bool:
         """Whether support images without labels help it: it moves class means by them, or has seen such."""
-        seen = self.file.provenance.get("config", {}).get("episodes", {}).get("unlabeled", 0) != 0
-        return seen or self.file.model.weights.refine_prototypes > 0
+        return self.file.knows_unlabeled
 
     @property
     def temperature(self) -> Temperature:
         """By which the logits of its CNNs are divided (`htgen calibrate`)."""
-        return Temperature.of(self.file.provenance)
+        return self.file.provenance.temperature
 
     def generate(
         self,
@@ -159,7 +174,7 @@ class Generator:
     def generate_bundle(self, support: "Support") -> Bundle:
         """Write a CNN, as it is saved to a file."""
         counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
-        weights = self._write(support.images[None], support.labels[None], support)
+        weights = self._writer(support)(support.images[None], support.labels[None])
         return Bundle(
             self.model.spec,
             support.classes,
@@ -172,32 +187,15 @@ class Generator:
     def leave_one_out(self, support: "Support") -> LeaveOneOut | None:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
-        Of more than `MOST_ALONE` images, one of every class is left out at a time: a CNN for each round, not
-        for each image; and several of classes that have more images than there are rounds.
+        Of more than `htgen.generator.self_check.MOST_ALONE` images, one of every class is left out at a time:
+        a CNN for each round, not for each image; and several of classes that have more images than there
+        are rounds.
 
         Returns:
             None when a class has a single image, which cannot be left out, and with norm `batch`, where an
             image alone is not answered as it is among others.
         """
-        labeled = np.flatnonzero(support.labels != UNLABELED)
-        if self.model.spec.norm == "batch" or np.bincount(support.labels[labeled]).min() < 2:
-            return None
-        labels = support.labels[labeled]
-        if len(labeled) <= MOST_ALONE:
-            batches = [
-                labeled[start : start + EPISODES_PER_BATCH, None]
-                for start in range(0, len(labeled), EPISODES_PER_BATCH)
-            ]
-        else:
-            rounds = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)]) % MOST_ALONE
-            batches = [labeled[rounds == number][None] for number in range(rounds.max() + 1)]
-        everything = np.arange(len(support.labels))
-        probabilities = np.zeros((len(everything), len(support.classes)), np.float32)
-        for left_out in batches:  # [E, images]
-            rest = np.stack([np.setdiff1d(everything, images) for images in left_out])
-            cnns = self._write(support.images[rest], support.labels[rest], support)
-            probabilities[left_out] = softmax(run(self.model.spec, cnns, support.images[left_out]))
-        return LeaveOneOut(labels, probabilities[labeled], support.classes)
+        return leave_one_out(self.model.spec, self._writer(support), support)
 
     def look_alikes(self, support: "Support", check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -206,20 +204,20 @@ class Generator:
             check: what `leave_one_out` returned. Without it, the CNN's answers for its own support images are
                 taken, which tell only classes that are almost the same.
         """
-        if check is not None:
-            return look_alikes(check.labels, check.probabilities, check.classes)
-        labeled = support.labels != UNLABELED
-        logits = self.generate_bundle(support).logits(support.images[labeled])
-        return look_alikes(support.labels[labeled], softmax(logits), support.classes)
+        return find_look_alikes(self.model.spec, self._writer(support), support, check)
 
-    def _write(self, images: Floats, labels: Integers, support: "Support") -> CnnWeights[Floats]:
-        """CNNs of E choices of its images, `[E, S, C, H, W]` and `[E, S]`."""
-        slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
-        weights = self.model.generate(images, labels, slots)
+    def _writer(self, support: "Support") -> Writer:
+        """What writes CNNs of choices of its images, calibrated for its shot."""
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)
-        weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
-        return replace(weights, logits_weight=weight, logits_bias=bias)
+
+        def write(images: Floats, labels: Integers) -> CnnWeights[Floats]:
+            slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
+            weights = self.model.generate(images, labels, slots)
+            weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
+            return replace(weights, logits_weight=weight, logits_bias=bias)
+
+        return write
 
 
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:
@@ -228,5 +226,5 @@ def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:
     Raises:
         ModelError: there is none, or it is damaged.
     """
-    path = generator_path(name_or_path)
-    return Generator(GeneratorFile.read(path), file_hash(path.read_bytes()))
+    stored = read_generator(name_or_path)
+    return Generator(stored.file, stored.sha256)

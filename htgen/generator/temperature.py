@@ -4,9 +4,7 @@ From one image of a class a generator is surer than it should be, from ten less 
 temperature for each number of support images that was measured (`htgen.evaluation.calibration`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -33,11 +31,3 @@ class Temperature:
 
     def __str__(self) -> str:
         return ", ".join(f"{value:.3f} (shot {shot:g})" for shot, value in self.by_shot)
-
-    @classmethod
-    def of(cls, provenance: Mapping[str, Any]) -> "Temperature":
-        """That of a generator, from its provenance; a single number of htgen 0.1 is for every shot."""
-        record = provenance.get("calibration", {})
-        if "temperature" in record:
-            return cls(((1.0, float(record["temperature"])),))
-        return cls(tuple((float(shot), float(value)) for shot, value in record.get("temperatures", ())))

@@ -1,29 +1,14 @@
-"""Logits layers from class means, and what training classes tell of them (PLDA). For tensors and arrays.
+"""Logits layers from class means, for tensors and arrays alike. No torch here.
 
-Probabilistic linear discriminant analysis is about how classes, and samples of one class, differ in general.
+The layer answers with the class whose mean is nearest. Means can be moved by unlabelled samples
+(`refine_means`) and corrected by what training classes tell (`htgen.hypertransformer.plda`).
 
-A class mean of few samples is a noisy guess of the class's centre, in some directions more than in others.
-What training classes tell of these directions corrects the guess for new classes. All is Gaussian: centres of
-classes vary with a covariance B about a common one, samples of a class with a covariance W about its centre
-(Ioffe, "Probabilistic linear discriminant analysis", ECCV 2006). In coordinates in which W is a multiple of
-the identity and B is diagonal, every number can be corrected by itself:
-
-    centre given n samples of mean z:   n / (n + r) z,       r = W / B, the samples that the prior counts for
-    variance of a further sample:       W (1 + 1 / (n + r))
-
-No torch here.
+Axis legend: E episodes, n ways, S support images, F features.
 """
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
 
-import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    Array = TypeVar("Array", Tensor, npt.NDArray[Any])
-else:
-    Array = TypeVar("Array")
+from htgen.hypertransformer.plda import Array, PldaCoordinates, corrected_means, precisions
 
 
 def membership(labels: Array, classes: Array, ignore: Array | None) -> Array:
@@ -96,18 +81,37 @@ def nearest_mean(
     return weight, -sharpness * (squares - squares.mean(1)[:, None])
 
 
-def corrected_means(means: Array, counts: Array, prior_counts: Array) -> Array:
-    """The likeliest centres of classes: `[E, n, F]` means of `[E, n]` samples -> `[E, n, F]`."""
-    share: Array = counts[:, :, None] / (counts[:, :, None] + prior_counts).clip(1e-6)
-    return means * share
+def class_mean_layer(
+    features: Array,
+    member: Array,
+    unlabeled: Array,
+    *,
+    sharpness: Array,
+    copies: int,
+    plda: PldaCoordinates[Array] | None,
+    refinements: int,
+    classify: Callable[[Array, Array, Array], Array],
+) -> tuple[Array, Array]:
+    """A logits layer that answers with the class whose mean is nearest.
 
+    Args:
+        features: inputs of the layer for all samples, `[E, S, F]`.
+        member: `[E, n, S]` of the type of `features`, 1 where a labelled sample is of a class, otherwise 0.
+        unlabeled: `[E, S]` bool, which samples are unlabelled, and count.
+        sharpness: see `nearest_mean`.
+        copies: how often each image is there; its views are no further samples.
+        plda: in whose coordinates means are compared and corrected; None = as they are.
+        refinements: steps of soft k-means by which unlabelled samples move the means.
+        classify: probabilities `[E, S, n]` of samples by a layer: of its inputs, weight and bias.
 
-def precisions(counts: Array, prior_counts: Array) -> Array:
-    """How much each coordinate is worth when a sample is compared with corrected means, `[E, 1, F]`.
-
-    1 where the prior counts for nothing. A linear layer can only have one for all classes: that of the mean
-    of their `counts` `[E, n]`.
+    Returns:
+        Weight `[E, n, F]`, bias `[E, n]`.
     """
-    count = counts.mean(1)[:, None, None].clip(1e-6)
-    one: Array = (1 + 1 / count) / (1 + 1 / (count + prior_counts))
-    return one
+    seen = features if plda is None else plda.coordinates(features)
+    prior_counts = None if plda is None else plda.prior_counts
+    means, counts = weighted_means(seen, member)
+    weight, bias = nearest_mean(means, counts / copies, sharpness, prior_counts)
+    for _ in range(refinements):
+        means, counts = refine_means(seen, member, classify(seen, weight, bias), unlabeled)
+        weight, bias = nearest_mean(means, counts / copies, sharpness, prior_counts)
+    return (weight, bias) if plda is None else plda.back(weight, bias)

@@ -1,8 +1,8 @@
-"""Output tokens -> weight tensors of one CNN layer (as in the reference system).
+"""The weight decoder, part 5: output tokens -> weights of one CNN layer (as in the reference system).
 
 An allocation says how many slices a layer is written in, how long a slice is, and how the slices
 become weights: by methods and indices that tensors and NumPy arrays share. A new one is one class here,
-entered in `ALLOCATIONS`, and its name in the config (see docs/extending.md).
+entered in `ALLOCATIONS`, and its name in the config (see docs/explanation/extending.md).
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,11 @@
-"""What the transformer reads: features of support images and activations (as in the reference system)."""
+"""The sample encoder, part 3: one token per support image, of its label and its features.
 
-from collections.abc import Iterable
+Features are those of the image, the same for all layers (shared), and those of the activations that enter a
+layer (local), as in the reference system.
+
+Axis legend: E episodes, S support images, n ways, F features, D token width.
+"""
+
 from dataclasses import dataclass
 
 import torch
@@ -9,8 +14,7 @@ from torch import Tensor, nn
 
 from htgen.cnn.batch_norm import batch_norm
 from htgen.cnn.layout import layout_for
-from htgen.config.model import ModelConfig
-from htgen.hypertransformer.plan import ConvSize, local_convs, local_width
+from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
 
 def global_average(x: Tensor) -> Tensor:
@@ -30,20 +34,24 @@ class ChannelNorm(nn.Module):
         return batch_norm(x, len(x), self.weight, self.bias, ignore)[0]
 
 
+def _convs(plans: tuple[ConvPlan, ...]) -> nn.ModuleList:
+    return nn.ModuleList(
+        nn.Conv2d(p.in_channels, p.out_channels, p.kernel, stride=p.stride, padding=p.padding) for p in plans
+    )
+
+
 class SharedFeatures(nn.Module):
-    """Features of the support images, computed once per episode: `[S, E, C, H, W] -> [E, S, width]`.
+    """Features of the support images, computed once per episode: `[S, E, C, H, W] -> [E, S, F]`.
 
     3x3 convs, ReLU after each, stride 2 on all but the last, optional batch norm (of the episode's
-    support set) after each ReLU, global average pooling.
+    support set) after each ReLU, global average pooling, dropout.
     """
 
-    def __init__(self, convs: Iterable[ConvSize], width: int, padding: int, norm: bool) -> None:
+    def __init__(self, plan: SharedPlan) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv2d(conv.in_channels, width, conv.kernel, stride=conv.stride, padding=padding)
-            for conv in convs
-        )
-        self.norms = nn.ModuleList(ChannelNorm(width) for _ in range(len(self.convs) if norm else 0))
+        self.convs = _convs(plan.convs)
+        self.norms = nn.ModuleList(ChannelNorm(plan.width) for _ in range(len(plan.convs) * plan.norm))
+        self.dropout = nn.Dropout(plan.dropout)
 
     def forward(self, images: Tensor, ignore: Tensor | None) -> Tensor:
         """`ignore` `[E, S]` is True for images that do not count in norms."""
@@ -55,34 +63,34 @@ class SharedFeatures(nn.Module):
                 x = layout.convolved_batch(x)
             if self.norms:
                 x = self.norms[index](x.unflatten(0, counts), ignore).flatten(0, 1)
-        return global_average(x).unflatten(0, counts).transpose(0, 1)
+        features: Tensor = self.dropout(global_average(x).unflatten(0, counts).transpose(0, 1))
+        return features
 
 
 class LocalFeatures(nn.Module):
-    """Features of the activations that enter a layer: `[B, C, H, W] -> [B, width * convs]`.
+    """Features of the activations that enter a layer: `[S, E, C, H, W] -> [E, S, F]`.
 
     Learned 3x3 `valid` convs, stride 2 on all but the last; each conv's output before the ReLU (after
-    it, when `nonlinear`) is averaged over positions, and all are concatenated. Convs that no longer
-    fit are left out; a kernel larger than the input shrinks to it.
+    it, when `nonlinear`) is averaged over positions, and all are concatenated. Dropout at the end.
     """
 
-    def __init__(self, convs: Iterable[ConvSize], width: int, nonlinear: bool) -> None:
+    def __init__(self, plan: LocalPlan) -> None:
         super().__init__()
-        self.nonlinear = nonlinear
-        self.convs = nn.ModuleList(
-            nn.Conv2d(conv.in_channels, width, conv.kernel, stride=conv.stride) for conv in convs
-        )
-        self.width = width * len(self.convs)
+        self.nonlinear = plan.nonlinear
+        self.convs = _convs(plan.convs)
+        self.dropout = nn.Dropout(plan.dropout)
 
     def forward(self, activations: Tensor) -> Tensor:
         pooled = []
-        x = activations
+        x = layout_for(activations.device).as_batch(activations)
         for conv in self.convs:
             x = conv(x)
             active = F.relu(x)
             pooled.append(global_average(active if self.nonlinear else x))
             x = active
-        return torch.cat(pooled, dim=1)
+        together = torch.cat(pooled, dim=1).unflatten(0, activations.shape[:2])  # [S, E, F]
+        features: Tensor = self.dropout(together.transpose(0, 1))
+        return features
 
 
 @dataclass(frozen=True)
@@ -111,16 +119,12 @@ class SupportView:
         return self.slots.shape[1]
 
 
-def local_features(
-    config: ModelConfig, in_channels: int, size: int, out_channels: int, layers: int
-) -> LocalFeatures | None:
-    width = local_width(config, in_channels, out_channels)
-    if width == 0:
-        return None
-    return LocalFeatures(local_convs(in_channels, size, width, layers), width, config.local.nonlinear)
+def sample_tokens(labels: Tensor, features: list[Tensor], view: SupportView, width: int) -> Tensor:
+    """A token for each support image, `[E, S, D]`: its label, its features, and zeros up to `width`.
 
-
-def per_sample(features: nn.Module, support: Tensor) -> Tensor:
-    """Apply a feature extractor to activations `[S, E, C, H, W]` -> `[E, S, F]`."""
-    out: Tensor = features(layout_for(support.device).as_batch(support))
-    return out.unflatten(0, support.shape[:2]).transpose(0, 1)
+    Args:
+        labels: the label table of the layer, `[max_way + 1, embedding]`.
+        features: `[E, S, *]` each.
+    """
+    tokens = torch.cat([labels[view.label_ids], *features], dim=2)
+    return F.pad(tokens, (0, width - tokens.shape[2]))

@@ -1,6 +1,8 @@
-"""The sample encoder with NumPy: `htgen.hypertransformer.encoder` without torch."""
+"""The sample encoder, part 3, with NumPy: `htgen.hypertransformer.encoder` without torch.
 
-from collections.abc import Iterable
+Axis legend: E episodes, S support images, H x W pixels, C channels (last), F features, D token width.
+"""
+
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,34 +11,33 @@ import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise
-from htgen.config.model import ModelConfig
 from htgen.hypertransformer.parameters import Parameters
-from htgen.hypertransformer.plan import ConvSize, shared_convs, shared_padding
+from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
 
 class Conv:
     """A learned convolution of `[E, S, H, W, C]`."""
 
-    def __init__(self, parameters: Parameters, size: ConvSize, width: int, padding: int = 0) -> None:
-        kernel = parameters("weight", width, size.in_channels, size.kernel, size.kernel)
-        self.kernel = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))[None]
-        self.bias = parameters("bias", width)[None]
-        self.size, self.padding = size, padding
+    def __init__(self, plan: ConvPlan, parameters: Parameters) -> None:
+        self.plan = plan
+        self.kernel = np.ascontiguousarray(parameters("weight").transpose(2, 3, 1, 0))[None]
+        self.bias = parameters("bias")[None]
 
     def __call__(self, x: Floats) -> Floats:
-        """With ReLU, `[E, S, H', W', width]`."""
+        """With ReLU, `[E, S, H', W', O]`."""
+        plan = self.plan
 
         def convolve_with_relu(part: Floats) -> Floats:
-            out = add(convolve(part, self.kernel, self.size.stride, self.padding), self.bias)
+            out = add(convolve(part, self.kernel, plan.stride, plan.padding), self.bias)
             return np.maximum(out, 0, out=out)
 
-        samples, patch = x.shape[:2], self.size.kernel**2 * self.size.in_channels
-        x = by_images(convolve_with_relu, x.reshape(1, -1, *x.shape[2:]), self.size.size**2 * patch)
+        samples, patch = x.shape[:2], plan.kernel**2 * plan.in_channels
+        x = by_images(convolve_with_relu, x.reshape(1, -1, *x.shape[2:]), plan.size**2 * patch)
         return x.reshape(*samples, *x.shape[2:])
 
     def averaged(self, x: Floats) -> Floats:
-        """Without ReLU and averaged over positions, `[E, S, width]`: the product of the averaged patches."""
-        shares = _patch_shares(x.shape[2], self.size.kernel, self.size.stride, self.size.size)
+        """Without ReLU and averaged over positions, `[E, S, O]`: the product of the averaged patches."""
+        shares = _patch_shares(x.shape[2], self.plan.kernel, self.plan.stride, self.plan.size)
         patches: Floats = shares.astype(x.dtype) @ x.reshape(*x.shape[:2], -1, x.shape[4])
         patches = patches.reshape(*x.shape[:2], -1)
         return patches @ self.kernel.reshape(patches.shape[2], -1) + self.bias
@@ -53,15 +54,17 @@ def _patch_shares(side: int, kernel: int, stride: int, size: int) -> npt.NDArray
     return shares.reshape(kernel**2, side**2)
 
 
-class SharedFeatures:
-    """`[E, S, H, W, C] -> [E, S, width]`."""
+def _convs(plans: tuple[ConvPlan, ...], parameters: Parameters) -> list[Conv]:
+    return [Conv(plan, parameters.below(f"convs.{index}")) for index, plan in enumerate(plans)]
 
-    def __init__(self, parameters: Parameters, config: ModelConfig) -> None:
-        width, padding = config.shared.width, shared_padding(config)
-        sizes = list(shared_convs(config))
-        self.convs = [Conv(parameters.below(f"convs.{i}"), s, width, padding) for i, s in enumerate(sizes)]
-        norms = [parameters.below(f"norms.{i}") for i in range(len(sizes) if config.shared.norm else 0)]
-        self.norms = [(norm("weight", width), norm("bias", width)) for norm in norms]
+
+class SharedFeatures:
+    """Features of the support images: `[E, S, H, W, C] -> [E, S, F]`."""
+
+    def __init__(self, plan: SharedPlan, parameters: Parameters) -> None:
+        self.convs = _convs(plan.convs, parameters)
+        norms = [parameters.below(f"norms.{index}") for index in range(len(plan.convs) * plan.norm)]
+        self.norms = [(norm("weight"), norm("bias")) for norm in norms]
 
     def __call__(self, x: Floats) -> Floats:
         for index, conv in enumerate(self.convs):
@@ -73,14 +76,11 @@ class SharedFeatures:
 
 
 class LocalFeatures:
-    """`[E, S, H, W, C] -> [E, S, width]` of each conv."""
+    """Features of the activations that enter a layer: `[E, S, H, W, C] -> [E, S, O]` of each conv."""
 
-    def __init__(
-        self, parameters: Parameters, sizes: Iterable[ConvSize], width: int, nonlinear: bool
-    ) -> None:
-        self.nonlinear = nonlinear
-        self.convs = [Conv(parameters.below(f"convs.{i}"), size, width) for i, size in enumerate(sizes)]
-        self.width = width * len(self.convs)
+    def __init__(self, plan: LocalPlan, parameters: Parameters) -> None:
+        self.nonlinear = plan.nonlinear
+        self.convs = _convs(plan.convs, parameters)
 
     def __call__(self, x: Floats) -> list[Floats]:
         pooled = []
@@ -104,3 +104,16 @@ class SupportView:
     label_ids: Integers
     shared: list[Floats]
     copies: int
+
+
+def sample_tokens(labels: Floats, features: list[Floats], view: SupportView, width: int) -> Floats:
+    """A token for each support image, `[E, S, D]`: its label, its features, and zeros up to `width`.
+
+    Args:
+        labels: the label table of the layer, `[max_way + 1, embedding]`.
+        features: `[E, S, *]` each.
+    """
+    parts = [labels[view.label_ids], *features]
+    missing = width - sum(part.shape[2] for part in parts)
+    padding = np.zeros((*view.labels.shape, missing), parts[0].dtype)
+    return np.concatenate([*parts, padding], axis=2)

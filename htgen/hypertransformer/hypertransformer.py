@@ -1,7 +1,7 @@
 """HyperTransformer: support images in, the weights of a CNN out, layer by layer.
 
-The only place that joins the parts: sample encoder (`tokens`), `transformer`, weight `decoder` and
-CNN executor (`cnn`). Source: Zhmoginov, Sandler, Vladymyrov, "HyperTransformer", ICML 2022, section 3.
+The only place that joins the writers of the layers (`layer_writers`) with the CNN executor
+(`htgen.cnn.executor`). Source: Zhmoginov, Sandler, Vladymyrov, "HyperTransformer", ICML 2022, section 3.
 
 Axis legend: E episodes, n ways, S support and Q query images, N = S + Q, C channels, H x W pixels,
 F features, P placeholders, D token width.
@@ -17,11 +17,11 @@ from htgen.cnn.executor import after_norm, before_norm, head_features, linear
 from htgen.cnn.executor import run as run_cnns
 from htgen.cnn.layout import layout_for
 from htgen.cnn.weights import CnnWeights, Moments, WrittenBlock
-from htgen.config.model import ModelConfig, cnn_spec
+from htgen.config.model import ModelConfig
 from htgen.errors import ModelError
 from htgen.hypertransformer.encoder import SharedFeatures, SupportView
-from htgen.hypertransformer.layer_writers import ConvWriter, LogitsWriter
-from htgen.hypertransformer.plan import is_learned, shared_convs, shared_padding
+from htgen.hypertransformer.layer_writers import LogitsWriter, conv_writer
+from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.views import add_views
 
 
@@ -47,26 +47,20 @@ class HyperTransformer(nn.Module):
 
     Args:
         config: see `htgen.config.model.ModelConfig`.
+
+    Attributes:
+        plan: what its parts are.
+        spec: the CNN that it writes.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.spec = cnn_spec(config)
-        shared = config.shared
-        self.shared = (
-            SharedFeatures(shared_convs(config), shared.width, shared_padding(config), shared.norm)
-            if shared.layers
-            else None
-        )
-        self.shared_dropout = nn.Dropout(shared.dropout)
-        shared_width = shared.width if shared.layers else 0
-        count = len(self.spec.convs)
-        self.convs = nn.ModuleList(
-            ConvWriter(config, conv, shared_width, learned=is_learned(config, index, count))
-            for index, conv in enumerate(self.spec.convs)
-        )
-        self.logits = LogitsWriter(config, self.spec.convs[-1], self.spec.feature_count, shared_width)
+        self.plan = plan = generator_plan(config)
+        self.spec = plan.spec
+        self.shared = None if plan.shared is None else SharedFeatures(plan.shared)
+        self.convs = nn.ModuleList(conv_writer(conv) for conv in plan.convs)
+        self.logits = LogitsWriter(plan.logits)
         self.cnn_dropout = nn.Dropout(config.cnn.dropout)
 
     def forward(
@@ -144,7 +138,7 @@ class HyperTransformer(nn.Module):
 
     def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:
         """Shared features of support images `[S, E, C, H, W]` as a list of one `[E, S, F]`, or none."""
-        return [] if self.shared is None else [self.shared_dropout(self.shared(images, ignore))]
+        return [] if self.shared is None else [self.shared(images, ignore)]
 
     def _normalise(
         self, x: Tensor, written: WrittenBlock[Tensor], support: int, ignore: Tensor | None

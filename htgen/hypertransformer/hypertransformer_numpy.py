@@ -1,9 +1,9 @@
 """The generator with NumPy: `htgen.hypertransformer.hypertransformer` as it is used, without torch, dropout,
 gradients and queries.
 
-What `htgen.hypertransformer.hypertransformer` says of each part holds here; the parts have the same names
-and stand in the same order: first those of `htgen.hypertransformer.encoder`, then those of
-`htgen.hypertransformer.hypertransformer`. Tests compare both over all settings.
+What the modules of torch say of each part holds here: `encoder_numpy`, `transformer_numpy` and
+`layer_writers_numpy` have the names of their counterparts, in the same order. Tests compare both over all
+settings.
 
 Axis legend: E episodes, n ways, S support images, H x W pixels, C channels (last), F features,
 P placeholders, T tokens, D token width.
@@ -23,11 +23,11 @@ from htgen.cnn.executor_numpy import (
     normalise,
 )
 from htgen.cnn.weights import CnnWeights
-from htgen.config.model import ModelConfig, cnn_spec
+from htgen.config.model import ModelConfig
 from htgen.hypertransformer.encoder_numpy import SharedFeatures, SupportView
-from htgen.hypertransformer.layer_writers_numpy import ConvWriter, LogitsWriter
+from htgen.hypertransformer.layer_writers_numpy import LogitsWriter, conv_writer
 from htgen.hypertransformer.parameters import Parameters
-from htgen.hypertransformer.plan import is_learned
+from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.views import add_views
 
 
@@ -36,28 +36,22 @@ class HyperTransformer:
 
     Args:
         config: see `htgen.config.model.ModelConfig`.
-        arrays: parameters, by the names of
-        `htgen.hypertransformer.hypertransformer.HyperTransformer.state_dict`.
+        arrays: parameters, of the names and shapes of `plan.shapes`.
 
     Attributes:
+        plan: what its parts are.
         spec: the CNN that it writes.
-        shapes: names and shapes of the parameters; an array that does not fit counts as zeros.
     """
 
     def __init__(self, config: ModelConfig, arrays: Mapping[str, Floats]) -> None:
-        self.config, self.spec = config, cnn_spec(config)
-        parameters = Parameters(arrays)
-        self.shapes = parameters.shapes
-        has_shared = config.shared.layers > 0
-        self.shared = SharedFeatures(parameters.below("shared"), config) if has_shared else None
-        width = config.shared.width if has_shared else 0
-        convs = self.spec.convs
+        self.config, self.plan = config, generator_plan(config)
+        plan, parameters = self.plan, Parameters(arrays)
+        self.spec = plan.spec
+        self.shared = None if plan.shared is None else SharedFeatures(plan.shared, parameters.below("shared"))
         self.convs = [
-            ConvWriter(parameters.below(f"convs.{i}"), config, conv, width, is_learned(config, i, len(convs)))
-            for i, conv in enumerate(convs)
+            conv_writer(conv, parameters.below(f"convs.{index}")) for index, conv in enumerate(plan.convs)
         ]
-        count = self.spec.feature_count
-        self.logits = LogitsWriter(parameters.below("logits"), config, convs[-1], count, width)
+        self.logits = LogitsWriter(plan.logits, parameters.below("logits"))
 
     def generate(self, images: Floats, labels: Integers, slots: Integers) -> CnnWeights[Floats]:
         """The CNNs of E support sets.

@@ -1,88 +1,338 @@
-"""Sizes that follow from a config. No torch here.
+"""Every width, count and parameter shape of a generator, decided from its config alone. No torch here.
 
-The generator (`htgen.hypertransformer.hypertransformer`), its counterpart without torch
-(`htgen.hypertransformer.hypertransformer_numpy`) and the count of its work (`htgen.bench.cost`) have them
-from here.
+A `GeneratorPlan` is read by the modules of torch (`htgen.hypertransformer.hypertransformer`), by those with
+NumPy (`htgen.hypertransformer.hypertransformer_numpy`) and by the count of the work (`htgen.bench.cost`).
+Its parts have the names and the order of the modules: sample encoder, transformer, writers of the layers.
+`shapes` of a part are those of its parameters, by the names and in the order of `state_dict`.
 """
 
-from collections.abc import Iterator
-from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from htgen.config.model import ModelConfig
-
+from htgen.cnn.spec import CnnSpec, ConvSpec
+from htgen.config.model import ModelConfig, cnn_spec
+from htgen.hypertransformer.decoder import ALLOCATIONS, ConvAllocation, LogitsAllocation
+from htgen.hypertransformer.parameters import Shapes, norm_shapes
+from htgen.hypertransformer.transformer_plan import TransformerPlan, transformer_plan
 
 LOCAL_CONVS = 2
 """Convs of the local features of a convolutional layer; the logits layer has one."""
 
-LAYER_NORM_EPSILON = 1e-6
-
-LEAKY_SLOPE = 0.1
-"""Of the MLPs in transformers."""
+# ----------------------------------------------------------------------------------------- sample encoder
 
 
-class ConvSize(NamedTuple):
-    """A convolution of square images; `size` is the side of its output in pixels."""
+@dataclass(frozen=True)
+class ConvPlan:
+    """A learned convolution of square images.
+
+    Attributes:
+        padding: zero padding on each side, in pixels.
+        size: side of its output in pixels.
+    """
 
     in_channels: int
+    out_channels: int
     kernel: int
     stride: int
+    padding: int
     size: int
 
-
-def resolve_width(width: float, token_width: int, heads: int) -> int:
-    """A configured width: up to 3.0 a fraction of the token width, else absolute; a multiple of `heads`."""
-    absolute = width * token_width if width <= 3.0 else width
-    return ceil(round(absolute / heads, 6)) * heads  # 1.1 * 50 is a little more than 55
-
-
-def token_widths(topology: str, sample_width: int, weight_width: int) -> tuple[int, int]:
-    """Widths to which sample and weight tokens are padded: one for both where they share a sequence."""
-    if topology == "separate":
-        return sample_width, weight_width
-    return (max(sample_width, weight_width),) * 2
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        weight = (self.out_channels, self.in_channels, self.kernel, self.kernel)
+        return {f"{name}.weight": weight, f"{name}.bias": (self.out_channels,)}
 
 
-def is_learned(config: "ModelConfig", index: int, count: int) -> bool:
-    """Whether block `index` of `count` is learned instead of generated."""
-    return config.weights.learns(index, count)
+@dataclass(frozen=True)
+class SharedPlan:
+    """The shared features: `convs`, each with a batch norm if there is `norm`, and `width` numbers."""
+
+    convs: tuple[ConvPlan, ...]
+    width: int
+    norm: bool
+    dropout: float
+
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        shapes: Shapes = {}
+        for index, conv in enumerate(self.convs):
+            shapes |= conv.shapes(f"{name}.convs.{index}")
+        for index in range(len(self.convs) if self.norm else 0):
+            shapes |= norm_shapes(f"{name}.norms.{index}", self.width)
+        return shapes
 
 
-def shared_padding(config: "ModelConfig") -> int:
-    """Zero padding of the shared features' convolutions, in pixels."""
-    return 1 if config.shared.padding == "same" else 0
-
-
-def shared_convs(config: "ModelConfig") -> Iterator[ConvSize]:
-    """The convolutions of the shared features."""
+def shared_plan(config: ModelConfig) -> SharedPlan | None:
+    """The shared features, or None for none."""
     shared = config.shared
+    if not shared.layers:
+        return None
+    padding = 1 if shared.padding == "same" else 0
     size, channels = config.image_size, int(config.image_channels)
+    convs = []
     for index in range(shared.layers):
         stride = 2 if index < shared.layers - 1 else 1
-        size = (size + 2 * shared_padding(config) - 3) // stride + 1
-        yield ConvSize(channels, 3, stride, size)
+        size = (size + 2 * padding - 3) // stride + 1
+        convs.append(ConvPlan(channels, shared.width, 3, stride, padding, size))
         channels = shared.width
+    return SharedPlan(tuple(convs), shared.width, shared.norm, shared.dropout)
 
 
-def local_width(config: "ModelConfig", in_channels: int, out_channels: int) -> int:
-    """Features of each convolution of the local features of a layer with these channels."""
-    return max(in_channels, out_channels) if config.local.width is None else config.local.width
+@dataclass(frozen=True)
+class LocalPlan:
+    """The local features of a layer: `convs`, pooled after the ReLU if `nonlinear`, and `width` numbers."""
+
+    convs: tuple[ConvPlan, ...]
+    width: int
+    nonlinear: bool
+    dropout: float
+
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        shapes: Shapes = {}
+        for index, conv in enumerate(self.convs):
+            shapes |= conv.shapes(f"{name}.convs.{index}")
+        return shapes
 
 
-def local_convs(channels: int, size: int, width: int, layers: int) -> Iterator[ConvSize]:
-    """The convolutions of local features that fit images of this size; a large kernel shrinks to the image.
+def local_plan(
+    config: ModelConfig, channels: int, size: int, out_channels: int, layers: int
+) -> LocalPlan | None:
+    """The local features of a layer, or None for none.
+
+    Convolutions that no longer fit are left out. The first kernel shrinks to the image.
 
     Args:
         channels, size: of the activations that they read.
-        width: features of each; 0 = no convolutions.
-        layers: how many there shall be.
+        out_channels: of the layer.
+        layers: how many convolutions there shall be.
     """
-    for index in range(layers if width else 0):
+    width = max(channels, out_channels) if config.local.width is None else config.local.width
+    if width == 0:
+        return None
+    convs: list[ConvPlan] = []
+    for index in range(layers):
         kernel = min(3, size) if index == 0 else 3
         if size < kernel:
-            return
+            break
         stride = 2 if index < layers - 1 else 1
         size = (size - kernel) // stride + 1
-        yield ConvSize(channels, kernel, stride, size)
+        convs.append(ConvPlan(channels, width, kernel, stride, 0, size))
         channels = width
+    return LocalPlan(tuple(convs), width * len(convs), config.local.nonlinear, config.local.dropout)
+
+
+# ---------------------------------------------------------------------------------- writers of the layers
+
+
+@dataclass(frozen=True)
+class SlicesPlan:
+    """Everything between the features of the samples and the weight slices of one layer.
+
+    Attributes:
+        labels: rows of the label table: a slot for each class, and one for no label.
+        placeholders: number of weight placeholders.
+        slice_size: numbers per slice.
+        embedding: width of label and weight embeddings.
+    """
+
+    labels: int
+    placeholders: int
+    slice_size: int
+    embedding: int
+    transformer: TransformerPlan
+
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        own: Shapes = {
+            f"{name}.labels": (self.labels, self.embedding),
+            f"{name}.placeholders": (self.placeholders, self.embedding),
+        }
+        return own | self.transformer.shapes(f"{name}.transformer")
+
+
+def slices_plan(config: ModelConfig, feature_width: int, placeholders: int, slice_size: int) -> SlicesPlan:
+    """The way to slices for samples with `feature_width` features."""
+    embedding = config.embedding_dim
+    transformer = transformer_plan(config.transformer, embedding + feature_width, embedding + slice_size)
+    return SlicesPlan(config.max_way + 1, placeholders, slice_size, embedding, transformer)
+
+
+@dataclass(frozen=True)
+class LearnedConvPlan:
+    """A convolutional block that is learned.
+
+    Attributes:
+        norm: names of its norm parameters.
+    """
+
+    conv: ConvSpec
+    norm: tuple[str, ...]
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """Of the learned kernel, `[O, C, k, k]`."""
+        return _kernel_shape(self.conv)
+
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        return _learned_shapes(name, self)
+
+
+@dataclass(frozen=True)
+class ConvWriterPlan:
+    """A convolutional block that is generated.
+
+    Attributes:
+        norm: names of its norm parameters that are learned.
+        base_scale: initial scale of what is added to a learned kernel; None = no such kernel.
+        local: None for no local features.
+    """
+
+    conv: ConvSpec
+    norm: tuple[str, ...]
+    base_scale: float | None
+    allocation: ConvAllocation
+    local: LocalPlan | None
+    slices: SlicesPlan
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...] | None:
+        """Of the learned kernel, `[O, C, k, k]`; None for none."""
+        return None if self.base_scale is None else _kernel_shape(self.conv)
+
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        shapes = _learned_shapes(name, self)
+        if self.base_scale is not None:
+            shapes[f"{name}.scale"] = ()
+        if self.local is not None:
+            shapes |= self.local.shapes(f"{name}.local")
+        return shapes | self.slices.shapes(f"{name}.slices")
+
+
+def _learned_shapes(name: str, plan: LearnedConvPlan | ConvWriterPlan) -> Shapes:
+    """Of the norm parameters and the kernel that are learned."""
+    shapes: Shapes = {f"{name}.{norm}": (plan.conv.out_channels,) for norm in plan.norm}
+    if plan.kernel_shape is not None:
+        shapes[f"{name}.base_kernel"] = plan.kernel_shape
+    return shapes
+
+
+def _kernel_shape(conv: ConvSpec) -> tuple[int, ...]:
+    return (conv.out_channels, conv.in_channels, conv.kernel, conv.kernel)
+
+
+@dataclass(frozen=True)
+class LogitsPlan:
+    """The logits layer.
+
+    Attributes:
+        feature_count: number of its inputs.
+        sees_inputs: whether these are among the features of a sample.
+        base_scale: initial scale of what is added to a layer from class means; None = no such layer.
+        refinements: steps of soft k-means.
+        plda: whether class means are corrected.
+    """
+
+    feature_count: int
+    sees_inputs: bool
+    base_scale: float | None
+    refinements: int
+    plda: bool
+    allocation: LogitsAllocation
+    local: LocalPlan | None
+    slices: SlicesPlan
+
+    def shapes(self, name: str) -> Shapes:
+        """Of its parameters, below this name."""
+        shapes: Shapes = {}
+        if self.base_scale is not None:
+            shapes |= {f"{name}.log_sharpness": (), f"{name}.scale": ()}
+        if self.local is not None:
+            shapes |= self.local.shapes(f"{name}.local")
+        shapes |= self.slices.shapes(f"{name}.slices")
+        if self.plda:
+            count = self.feature_count
+            shapes |= {
+                f"{name}.plda.centre": (count,),
+                f"{name}.plda.directions": (count, count),
+                f"{name}.plda.prior_counts": (count,),
+            }
+        return shapes
+
+
+def conv_plan(config: ModelConfig, index: int, spec: CnnSpec) -> LearnedConvPlan | ConvWriterPlan:
+    """Block `index` of a CNN."""
+    conv, count = spec.convs[index], len(spec.convs)
+    weights = config.weights
+    norm: tuple[str, ...] = ("gamma", "beta")
+    if config.cnn.separate_query_norm:
+        norm += ("query_gamma", "query_beta")
+    if weights.learns(index, count):
+        return LearnedConvPlan(conv, norm)
+    allocation = ALLOCATIONS[weights.allocation](conv, weights)
+    local = local_plan(config, conv.in_channels, conv.in_size, conv.out_channels, LOCAL_CONVS)
+    features = _feature_width(config, local)
+    return ConvWriterPlan(
+        conv,
+        () if weights.generate_norm else norm,
+        weights.base_scale if weights.base else None,
+        allocation,
+        local,
+        slices_plan(config, features, allocation.slices, allocation.slice_size),
+    )
+
+
+def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> LogitsPlan:
+    """The logits layer after a block, which reads `feature_count` numbers."""
+    mode, weights = config.local.logits, config.weights
+    local = None
+    if mode != "passthrough":
+        local = local_plan(config, conv.out_channels, conv.out_size, conv.out_channels, 1)
+    sees_inputs = mode != "default"
+    allocation = LogitsAllocation(feature_count)
+    features = _feature_width(config, local) + (feature_count if sees_inputs else 0)
+    return LogitsPlan(
+        feature_count,
+        sees_inputs,
+        weights.base_scale if weights.prototypes else None,
+        weights.refine_prototypes,
+        weights.plda,
+        allocation,
+        local,
+        slices_plan(config, features, config.max_way, allocation.slice_size),
+    )
+
+
+def _feature_width(config: ModelConfig, local: LocalPlan | None) -> int:
+    """Of the shared and the local features of a sample."""
+    return (config.shared.width if config.shared.layers else 0) + (local.width if local is not None else 0)
+
+
+# ---------------------------------------------------------------------------------------- all of it
+
+
+@dataclass(frozen=True)
+class GeneratorPlan:
+    """A generator: the CNN `spec` that it writes, the shared features (if any), a writer for each layer."""
+
+    spec: CnnSpec
+    shared: SharedPlan | None
+    convs: tuple[LearnedConvPlan | ConvWriterPlan, ...]
+    logits: LogitsPlan
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shapes of all parameters and buffers of a generator, by name."""
+        shapes: Shapes = {} if self.shared is None else self.shared.shapes("shared")
+        for index, conv in enumerate(self.convs):
+            shapes |= conv.shapes(f"convs.{index}")
+        return shapes | self.logits.shapes("logits")
+
+
+def generator_plan(config: ModelConfig) -> GeneratorPlan:
+    """The plan of a generator of this config."""
+    spec = cnn_spec(config)
+    convs = tuple(conv_plan(config, index, spec) for index in range(len(spec.convs)))
+    logits = logits_plan(config, spec.convs[-1], spec.feature_count)
+    return GeneratorPlan(spec, shared_plan(config), convs, logits)

@@ -1,21 +1,22 @@
-"""Tokens in, tokens out. Knows no images and no CNN; adds no positions, so token order carries nothing.
+"""The transformer, part 4: tokens in, tokens out.
+
+It knows no images and no CNN, and adds no positions, so token order carries nothing.
 
 Axis legend: E episodes, T tokens, D token width.
 """
-
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from htgen.hypertransformer.plan import LAYER_NORM_EPSILON, LEAKY_SLOPE, resolve_width
-
-AttentionActivation = Literal["softmax", "sigmoid"]
-
-Nonlinearity = Literal["relu", "gelu", "lrelu"]
-
-Topology = Literal["joint", "encoder-decoder", "separate"]
+from htgen.hypertransformer.transformer_plan import (
+    LAYER_NORM_EPSILON,
+    LEAKY_SLOPE,
+    AttentionPlan,
+    LayerPlan,
+    MlpPlan,
+    TransformerPlan,
+)
 
 MASK_PENALTY = 1e8
 
@@ -28,22 +29,13 @@ class Attention(nn.Module):
     sharing a total of one.
     """
 
-    def __init__(
-        self,
-        width: int,
-        source_width: int,
-        key_width: int,
-        value_width: int,
-        heads: int,
-        activation: AttentionActivation,
-    ) -> None:
+    def __init__(self, plan: AttentionPlan) -> None:
         super().__init__()
-        self.heads = heads
-        self.activation = activation
-        self.query = nn.Linear(width, key_width)
-        self.key = nn.Linear(source_width, key_width)
-        self.value = nn.Linear(source_width, value_width)
-        self.output = nn.Linear(value_width, width)
+        self.heads, self.activation = plan.heads, plan.activation
+        self.query = nn.Linear(plan.width, plan.key_width)
+        self.key = nn.Linear(plan.source_width, plan.key_width)
+        self.value = nn.Linear(plan.source_width, plan.value_width)
+        self.output = nn.Linear(plan.value_width, plan.width)
 
     def forward(self, x: Tensor, source: Tensor, ignore: Tensor | None = None) -> Tensor:
         query, key, value = (
@@ -60,13 +52,13 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two-layer MLP of inner width `inner`; without nonlinearity when `linear`."""
+    """Two linear layers, with a nonlinearity between them or none."""
 
-    def __init__(self, width: int, inner: int, nonlinearity: Nonlinearity, linear: bool) -> None:
+    def __init__(self, plan: MlpPlan) -> None:
         super().__init__()
-        self.expand = nn.Linear(width, inner)
-        self.contract = nn.Linear(inner, width)
-        self.nonlinearity: Nonlinearity | None = None if linear else nonlinearity
+        self.expand = nn.Linear(plan.width, plan.inner_width)
+        self.contract = nn.Linear(plan.inner_width, plan.width)
+        self.nonlinearity = plan.nonlinearity
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.expand(x)
@@ -80,104 +72,55 @@ class Mlp(nn.Module):
 
 
 class Layer(nn.Module):
-    """Post-norm layer: self-attention, cross-attention (decoder layers only), MLP; each with dropout,
-    residual and LayerNorm. An inner width of 0 removes the MLP."""
+    """Post-norm layer: self-attention, cross-attention (decoder layers only), MLP (if it has one); each with
+    dropout, residual and LayerNorm."""
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        key_width: int,
-        value_width: int,
-        inner_width: int,
-        heads: int,
-        dropout: float,
-        activation: AttentionActivation,
-        nonlinearity: Nonlinearity,
-        linear_mlp: bool,
-        cross_width: int | None = None,
-    ) -> None:
+    def __init__(self, plan: LayerPlan) -> None:
         super().__init__()
-        self.attention = Attention(width, width, key_width, value_width, heads, activation)
-        self.attention_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPSILON)
-        self.cross = self.cross_norm = None
-        if cross_width is not None:
-            self.cross = Attention(width, cross_width, key_width, value_width, heads, activation)
-            self.cross_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPSILON)
-        self.mlp = self.mlp_norm = None
-        if inner_width:
-            self.mlp = Mlp(width, inner_width, nonlinearity, linear_mlp)
-            self.mlp_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPSILON)
-        self.dropout = nn.Dropout(dropout)
+        self.plan = plan
+        self.attention = Attention(plan.attention)
+        self.attention_norm = nn.LayerNorm(plan.width, eps=LAYER_NORM_EPSILON)
+        if plan.cross is not None:
+            self.cross = Attention(plan.cross)
+            self.cross_norm = nn.LayerNorm(plan.width, eps=LAYER_NORM_EPSILON)
+        if plan.mlp is not None:
+            self.mlp = Mlp(plan.mlp)
+            self.mlp_norm = nn.LayerNorm(plan.width, eps=LAYER_NORM_EPSILON)
+        self.dropout = nn.Dropout(plan.dropout)
 
     def forward(
         self,
         x: Tensor,
-        ignore: Tensor | None = None,
+        placeholders: int,
+        ignore: Tensor | None,
         memory: Tensor | None = None,
         memory_ignore: Tensor | None = None,
-        keep: int | None = None,
     ) -> Tensor:
-        """`[E, T, D] -> [E, T or keep, D]`; with `keep`, only the first tokens are wanted of the result."""
+        """`[E, T, D] -> [E, T, D]`, or `[E, P, D]` where only placeholders are wanted.
+
+        Args:
+            placeholders: the number P of them; they come first.
+            ignore, memory_ignore: `[E, T]` and `[E, U]`, 1 for tokens that are not to be seen.
+            memory: what the encoder returned, `[E, U, D']`; for decoder layers.
+        """
         source = x
-        x = x[:, :keep]
+        x = x[:, : placeholders if self.plan.placeholders_only else None]
         x = self.attention_norm(x + self.dropout(self.attention(x, source, ignore)))
-        if self.cross is not None and self.cross_norm is not None and memory is not None:
+        if self.plan.cross is not None:
             x = self.cross_norm(x + self.dropout(self.cross(x, memory, memory_ignore)))
-        if self.mlp is not None and self.mlp_norm is not None:
+        if self.plan.mlp is not None:
             x = self.mlp_norm(x + self.dropout(self.mlp(x)))
         return x
 
 
 class Transformer(nn.Module):
-    """Processes weight placeholders in view of the support samples.
+    """Processes weight placeholders in view of the support samples."""
 
-    Args:
-        topology: `joint` = placeholders and samples in one encoder sequence; `encoder-decoder` = the
-            same joint sequence goes to an encoder and to a decoder; `separate` = samples to the
-            encoder, placeholders to the decoder.
-        sample_width, weight_width: token widths; equal except in `separate`.
-        key_width, value_width, inner_width: see `resolve_width`.
-    """
-
-    def __init__(
-        self,
-        *,
-        topology: Topology,
-        sample_width: int,
-        weight_width: int,
-        layers: int,
-        heads: int,
-        key_width: float,
-        value_width: float,
-        inner_width: float,
-        dropout: float = 0.0,
-        activation: AttentionActivation = "softmax",
-        nonlinearity: Nonlinearity = "relu",
-        skip_last_nonlinearity: bool = False,
-    ) -> None:
+    def __init__(self, plan: TransformerPlan) -> None:
         super().__init__()
-        self.topology = topology
-
-        def layer(width: int, index: int, cross_width: int | None = None) -> Layer:
-            return Layer(
-                width,
-                key_width=resolve_width(key_width, width, heads),
-                value_width=resolve_width(value_width, width, heads),
-                inner_width=resolve_width(inner_width, width, heads),
-                heads=heads,
-                dropout=dropout,
-                activation=activation,
-                nonlinearity=nonlinearity,
-                linear_mlp=skip_last_nonlinearity and index == layers - 1,
-                cross_width=cross_width,
-            )
-
-        self.encoder = nn.ModuleList(layer(sample_width, i) for i in range(layers))
-        self.decoder = nn.ModuleList(
-            layer(weight_width, i, cross_width=sample_width)
-            for i in range(layers if topology != "joint" else 0)
-        )
+        self.joined = plan.topology.joined
+        self.encoder = nn.ModuleList(Layer(layer) for layer in plan.encoder)
+        self.decoder = nn.ModuleList(Layer(layer) for layer in plan.decoder)
 
     def forward(self, placeholders: Tensor, samples: Tensor, ignore: Tensor | None = None) -> Tensor:
         """Process placeholders `[E, P, D]` given samples `[E, S, D']` -> `[E, P, D]`.
@@ -186,20 +129,17 @@ class Transformer(nn.Module):
             ignore: `[E, S]`, 1 for samples that are not to be seen.
         """
         count = placeholders.shape[1]
-        if self.topology == "separate":
-            x, memory = placeholders, samples
-        else:
-            x = memory = torch.cat([placeholders, samples], dim=1)
+        own_ignore = None
+        if self.joined:
+            x = memory = torch.cat([placeholders, samples], dim=1)  # [E, P + S, D]
             if ignore is not None:
-                ignore = F.pad(ignore.to(x.dtype), (count, 0))
-        # Nothing reads what the last layer makes of the samples, so it is not computed.
-        is_joint = self.topology == "joint"
-        for index, layer in enumerate(self.encoder, start=1):
-            memory = layer(memory, ignore, keep=count if is_joint and index == len(self.encoder) else None)
-        if is_joint:
+                own_ignore = ignore = F.pad(ignore.to(x.dtype), (count, 0))
+        else:
+            x, memory = placeholders, samples
+        for layer in self.encoder:
+            memory = layer(memory, count, ignore)
+        if not self.decoder:
             return memory
-        own_ignore = ignore if self.topology == "encoder-decoder" else None
-        for index, layer in enumerate(self.decoder, start=1):
-            keep = count if index == len(self.decoder) else None
-            x = layer(x, own_ignore, memory, ignore, keep)
+        for layer in self.decoder:
+            x = layer(x, count, own_ignore, memory, ignore)
         return x

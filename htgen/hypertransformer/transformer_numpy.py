@@ -1,5 +1,5 @@
-"""The transformer with NumPy: `htgen.hypertransformer.transformer` in evaluation mode, without torch and
-without masks.
+"""The transformer, part 4, with NumPy: `htgen.hypertransformer.transformer` as it is used, without torch
+and masks.
 
 What `htgen.hypertransformer.transformer` says of each part holds here; the parts have the same names and
 order.
@@ -13,16 +13,22 @@ import numpy as np
 
 from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import softmax
-from htgen.config.model import TransformerConfig
 from htgen.hypertransformer.parameters import Parameters
-from htgen.hypertransformer.plan import LAYER_NORM_EPSILON, LEAKY_SLOPE, resolve_width
+from htgen.hypertransformer.transformer_plan import (
+    LAYER_NORM_EPSILON,
+    LEAKY_SLOPE,
+    AttentionPlan,
+    LayerPlan,
+    MlpPlan,
+    TransformerPlan,
+)
 
 
-def linear(parameters: Parameters, inputs: int, *outputs: tuple[str, int]) -> tuple[Floats, Floats]:
+def linear(parameters: Parameters, *names: str) -> tuple[Floats, Floats]:
     """Weight `[inputs, sum of outputs]` and bias of linear layers that read the same, side by side."""
-    layers = [(parameters.below(name), width) for name, width in outputs]
-    weight = np.concatenate([layer("weight", width, inputs) for layer, width in layers])
-    bias = np.concatenate([layer("bias", width) for layer, width in layers])
+    layers = [parameters.below(name) for name in names]
+    weight = np.concatenate([layer("weight") for layer in layers])
+    bias = np.concatenate([layer("bias") for layer in layers])
     return np.ascontiguousarray(weight.T), bias
 
 
@@ -36,23 +42,15 @@ def apply(layer: tuple[Floats, Floats], x: Floats) -> Floats:
 class Attention:
     """Queries `[E, T, D]` over sources `[E, U, D']`, or over themselves, -> `[E, T, D]`."""
 
-    def __init__(
-        self, parameters: Parameters, config: TransformerConfig, width: int, source_width: int | None = None
-    ) -> None:
-        self.heads, self.activation = config.heads, config.activation
-        self.key_width = resolve_width(config.key_width, width, self.heads)
-        value_width = resolve_width(config.value_width, width, self.heads)
-        query, sources = ("query", self.key_width), (("key", self.key_width), ("value", value_width))
-        if source_width is None:
-            self.own = linear(parameters, width, query, *sources)
+    def __init__(self, plan: AttentionPlan, parameters: Parameters, over_itself: bool) -> None:
+        self.heads, self.activation, self.key_width = plan.heads, plan.activation, plan.key_width
+        if over_itself:
+            self.own = linear(parameters, "query", "key", "value")
         else:
-            self.own, self.source = (
-                linear(parameters, width, query),
-                linear(parameters, source_width, *sources),
-            )
+            self.own, self.source = linear(parameters, "query"), linear(parameters, "key", "value")
         for part in self.own:
             part[..., : self.key_width] *= (self.key_width // self.heads) ** -0.5  # of the attention logits
-        self.output = linear(parameters, value_width, ("output", width))
+        self.output = linear(parameters, "output")
 
     def __call__(self, x: Floats, source: Floats | None = None, keep: int | None = None) -> Floats:
         """With `keep`, only the first queries are answered."""
@@ -75,14 +73,11 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 class Mlp:
-    """Two-layer MLP; without nonlinearity when `is_linear`."""
+    """Two linear layers, with a nonlinearity between them or none."""
 
-    def __init__(
-        self, parameters: Parameters, config: TransformerConfig, width: int, inner: int, is_linear: bool
-    ) -> None:
-        self.expand = linear(parameters, width, ("expand", inner))
-        self.contract = linear(parameters, inner, ("contract", width))
-        self.nonlinearity = None if is_linear else config.nonlinearity
+    def __init__(self, plan: MlpPlan, parameters: Parameters) -> None:
+        self.expand, self.contract = linear(parameters, "expand"), linear(parameters, "contract")
+        self.nonlinearity = plan.nonlinearity
 
     def __call__(self, x: Floats) -> Floats:
         x = apply(self.expand, x)
@@ -98,8 +93,9 @@ class Mlp:
 class LayerNorm:
     """Of a residual connection: the sum of two `[E, T, D]`."""
 
-    def __init__(self, parameters: Parameters, width: int) -> None:
-        self.weight, self.bias = parameters("weight", width), parameters("bias", width)
+    def __init__(self, parameters: Parameters) -> None:
+        self.weight, self.bias = parameters("weight"), parameters("bias")
+        width = len(self.weight)
         self.average = np.full((width, 1), 1 / width, self.weight.dtype)  # a product is the fastest mean
 
     def __call__(self, x: Floats, change: Floats) -> Floats:
@@ -112,67 +108,52 @@ class LayerNorm:
 
 
 class Layer:
-    """Self-attention, cross-attention (decoder layers only), MLP (if it has an inner width)."""
+    """Self-attention, cross-attention (decoder layers only), MLP (if it has one)."""
 
-    def __init__(
-        self,
-        parameters: Parameters,
-        config: TransformerConfig,
-        width: int,
-        is_last: bool,
-        cross_width: int | None = None,
-    ) -> None:
-        def attention(name: str, source_width: int | None = None) -> tuple[Attention, LayerNorm]:
-            norm = LayerNorm(parameters.below(f"{name}_norm"), width)
-            return Attention(parameters.below(name), config, width, source_width), norm
+    def __init__(self, plan: LayerPlan, parameters: Parameters) -> None:
+        def norm(name: str) -> LayerNorm:
+            return LayerNorm(parameters.below(f"{name}_norm"))
 
-        self.attention, self.attention_norm = attention("attention")
-        self.cross = None if cross_width is None else attention("cross", cross_width)
-        self.mlp: tuple[Mlp, LayerNorm] | None = None
-        if inner := resolve_width(config.inner_width, width, config.heads):
-            is_linear = config.skip_last_nonlinearity and is_last
-            mlp = Mlp(parameters.below("mlp"), config, width, inner, is_linear)
-            self.mlp = mlp, LayerNorm(parameters.below("mlp_norm"), width)
+        self.plan = plan
+        self.attention = Attention(plan.attention, parameters.below("attention"), over_itself=True)
+        self.attention_norm = norm("attention")
+        if plan.cross is not None:
+            self.cross = Attention(plan.cross, parameters.below("cross"), over_itself=False)
+            self.cross_norm = norm("cross")
+        if plan.mlp is not None:
+            self.mlp, self.mlp_norm = Mlp(plan.mlp, parameters.below("mlp")), norm("mlp")
 
-    def __call__(self, x: Floats, memory: Floats | None = None, keep: int | None = None) -> Floats:
+    def __call__(self, x: Floats, placeholders: int, memory: Floats | None = None) -> Floats:
+        """`[E, T, D] -> [E, T, D]`, or `[E, P, D]` where only the `placeholders`, P, are wanted."""
+        keep = placeholders if self.plan.placeholders_only else None
         x = self.attention_norm(x[:, :keep], self.attention(x, keep=keep))
-        if self.cross is not None and memory is not None:
-            cross, norm = self.cross
-            x = norm(x, cross(x, memory))
-        if self.mlp is not None:
-            mlp, norm = self.mlp
-            x = norm(x, mlp(x))
+        if self.plan.cross is not None:
+            x = self.cross_norm(x, self.cross(x, memory))
+        if self.plan.mlp is not None:
+            x = self.mlp_norm(x, self.mlp(x))
         return x
 
 
 class Transformer:
     """Processes placeholders `[E, P, D]` in view of samples `[E, S, D']`."""
 
-    def __init__(
-        self, parameters: Parameters, config: TransformerConfig, sample_width: int, weight_width: int
-    ) -> None:
-        self.topology = config.topology
-        last = config.layers - 1
-
-        def layers(name: str, width: int, count: int, cross_width: int | None = None) -> list[Layer]:
-            below = (parameters.below(f"{name}.{index}") for index in range(count))
-            return [Layer(p, config, width, i == last, cross_width) for i, p in enumerate(below)]
-
-        self.encoder = layers("encoder", sample_width, config.layers)
-        decoders = 0 if self.topology == "joint" else config.layers
-        self.decoder = layers("decoder", weight_width, decoders, sample_width)
+    def __init__(self, plan: TransformerPlan, parameters: Parameters) -> None:
+        self.joined = plan.topology.joined
+        self.encoder, self.decoder = (
+            [Layer(layer, parameters.below(f"{name}.{index}")) for index, layer in enumerate(layers)]
+            for name, layers in (("encoder", plan.encoder), ("decoder", plan.decoder))
+        )
 
     def __call__(self, placeholders: Floats, samples: Floats) -> Floats:
         count = placeholders.shape[1]
-        if self.topology == "separate":
-            x, memory = placeholders, samples
+        if self.joined:
+            x = memory = np.concatenate([placeholders, samples], axis=1)  # [E, P + S, D]
         else:
-            x = memory = np.concatenate([placeholders, samples], axis=1)
-        is_joint = self.topology == "joint"
+            x, memory = placeholders, samples
         for layer in self.encoder:
-            memory = layer(memory, keep=count if is_joint and layer is self.encoder[-1] else None)
-        if is_joint:
+            memory = layer(memory, count)
+        if not self.decoder:
             return memory
         for layer in self.decoder:
-            x = layer(x, memory, keep=count if layer is self.decoder[-1] else None)
+            x = layer(x, count, memory)
         return x

@@ -111,7 +111,8 @@ NO_STEPS = InkSteps()
 """Drawings are turned over where they must be, and scaled."""
 
 DRAWING_STEPS = InkSteps(flatten=True, crop=0.9, contrast=True, stroke=0.058)
-"""What generators of drawings are used with: chosen on Omniglot's validation alphabets (docs/real-images.md).
+"""What generators of drawings are used with: chosen on Omniglot's validation alphabets
+(docs/lab/real-images.md).
 
 The stroke is the median of the training alphabets' strokes, enlarged as their ink is.
 """

@@ -1,6 +1,12 @@
-"""The one door for images: paths, Pillow images or arrays -> the input of a CNN. No torch here."""
+"""The one door for images: paths, Pillow images or arrays -> the input of a CNN. No torch here.
 
-from collections.abc import Iterator, Sequence
+Commands, data sets of folders and the Python API all come through `read_images`. What was decoded may be
+large; it is dropped before the next image is read.
+"""
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +16,10 @@ from PIL import Image
 
 from htgen.arrays import Floats, Pixels
 from htgen.errors import DataError
+from htgen.files import kind_at
+from htgen.images.folders import find_images
+from htgen.images.notices import left_out_of, told_with_errors
+from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import load_image, load_pillow_image
 
@@ -62,13 +72,124 @@ def batches(images: Sequence[ImageLike]) -> Iterator[Sequence[ImageLike]]:
         yield images[start : start + IMAGES_PER_BATCH]
 
 
+def expand_paths(places: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
+    """Files as they are, folders to the images in them, patterns such as `new/*.png` to what they match.
+
+    Args:
+        places: what has the very name of a pattern comes before what the pattern matches.
+
+    Returns:
+        The files, which need not exist, and lines on what was left out of the folders.
+
+    Raises:
+        DataError: a folder without images, or a pattern that matches nothing. Its notes are the lines so far.
+    """
+    paths: list[Path] = []
+    notices: list[str] = []
+    with told_with_errors(notices):
+        for place in places:
+            for path in (
+                [Path(place)] if kind_at(place) or not glob.has_magic(str(place)) else _matches(place)
+            ):
+                if kind_at(path) != "folder":
+                    paths.append(path)
+                    continue
+                found, lines = images_in(path)
+                paths += found
+                notices += lines
+    return paths, notices
+
+
+def _matches(pattern: str | Path) -> list[Path]:
+    # Path.glob wants relative patterns; users also give absolute ones.
+    matches = sorted(Path(match) for match in glob.glob(str(pattern), recursive=True))  # noqa: PTH207
+    if not matches:
+        raise DataError(f"no file matches '{pattern}'", "check the pattern and the folder")
+    return matches
+
+
+def images_in(folder: Path) -> tuple[list[Path], list[str]]:
+    """The image files directly in a folder, and lines on what else is in it.
+
+    Raises:
+        DataError: there is no such folder, or no image in it. Its notes are the lines.
+    """
+    found = find_images(folder)
+    notices = left_out_of(folder)
+    with told_with_errors(notices):
+        if not found:
+            raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
+    return found, notices
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """What is kept of an image; photographs are large, and what a CNN sees of them is small.
+
+    Attributes:
+        pixels: what a CNN sees, uint8 `[size, size, channels]`.
+        is_blank: whether nothing can be seen in them.
+        polarity: what the image is taken to be; None unless the preprocessing is for ink.
+        looks_drawn: whether it may be a drawing; None unless the preprocessing is for drawings.
+        warnings: what people should know of this one image, one sentence each.
+    """
+
+    pixels: Pixels
+    is_blank: bool
+    polarity: Polarity | None = None
+    looks_drawn: bool | None = None
+    warnings: tuple[str, ...] = ()
+
+
+Source = TypeVar("Source", bound=ImageLike)
+
+
+def read_images(
+    sources: Iterable[Source], preprocessing: Preprocessing, judge: bool = True
+) -> Iterator[tuple[Source, ReadImage | DataError]]:
+    """Read and preprocess images one by one, each with the fault of those that cannot be read.
+
+    Args:
+        sources: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`.
+        preprocessing: how they become what a CNN sees.
+        judge: also find out `polarity` and `looks_drawn`, which takes longer for some preprocessings.
+
+    Yields:
+        The source, and what was read of it or why it cannot be read. The errors hold no traceback, because
+        that would keep what was decoded.
+    """
+    for source in sources:
+        try:
+            read = _read(source, preprocessing, judge)
+        except DataError as error:
+            yield source, DataError(error.message, error.hint)
+        else:
+            yield source, read
+
+
+def _read(source: ImageLike, preprocessing: Preprocessing, judge: bool) -> ReadImage:
+    image = preprocessing.read(_open(source))
+    has_ink, is_drawing = judge and preprocessing.ink != "none", judge and preprocessing.is_for_drawings
+    return ReadImage(
+        image.pixels,
+        image.is_blank,
+        image.polarity if has_ink else None,
+        image.looks_drawn if is_drawing else None,
+    )
+
+
 def prepare_images(images: Sequence[ImageLike], preprocessing: Preprocessing) -> Floats:
     """Read and preprocess images -> CNN input, float32 `[N, C, H, W]`, -1..1.
 
     Raises:
         DataError: an image cannot be read.
     """
-    return as_input([preprocessing.apply(_open(image)) for image in images], preprocessing)
+    pixels = []
+    for _, read in read_images(images, preprocessing, judge=False):
+        if isinstance(read, DataError):
+            raise read
+        pixels.append(read.pixels)
+    return as_input(pixels, preprocessing)
 
 
 def as_input(pixels: Sequence[Pixels], preprocessing: Preprocessing) -> Floats:

@@ -14,6 +14,7 @@ from htgen.config.run import Config
 from htgen.episodes.batch import EpisodeBatch
 from htgen.hypertransformer.hypertransformer import EpisodeOutput, HyperTransformer
 from htgen.hypertransformer.layer_writers import ConvWriter, LogitsWriter
+from htgen.hypertransformer.plan import logits_plan
 
 Scalars = dict[str, Tensor | float]
 
@@ -42,9 +43,8 @@ def variation_penalty(model: HyperTransformer, output: EpisodeOutput) -> Tensor:
     """`sum(generated^2) / (1e-8 + sum(base^2))`, summed over blocks that have both, mean over episodes."""
     terms = []
     for generator, conv in zip(model.convs, output.weights.blocks, strict=True):
-        assert isinstance(generator, ConvWriter)
-        base = generator.base_kernel
-        if generator.slices is not None and base is not None:
+        if isinstance(generator, ConvWriter) and generator.plan.base_scale is not None:
+            base = generator.base_kernel
             generated = (conv.kernel - base).square().sum() / len(conv.kernel)
             terms.append(generated / (1e-8 + base.square().sum()))
     return torch.stack(terms).sum()
@@ -62,15 +62,14 @@ class TrainingLoss(nn.Module):
     def __init__(self, config: Config, model: HyperTransformer, class_ids: Sequence[int]) -> None:
         super().__init__()
         self.train_config = config.train
-        shared = config.model.shared
-        shared_width = shared.width if shared.layers else 0
         blocks = model.spec.convs[:-1] if config.train.head_steps else ()
         self.heads = nn.ModuleList(
-            LogitsWriter(config.model, conv, conv.out_channels, shared_width) for conv in blocks
+            LogitsWriter(logits_plan(config.model, conv, conv.out_channels)) for conv in blocks
         )
         self.shared_head: nn.Linear | None = None
         if config.train.shared_head or config.train.pretrain_shared:
-            self.shared_head = nn.Linear(shared_width, len(class_ids))
+            shared = model.plan.shared
+            self.shared_head = nn.Linear(0 if shared is None else shared.width, len(class_ids))
         # Position of each class of the store among the training classes.
         positions = torch.full((max(class_ids) + 1,), -1)
         positions[torch.as_tensor(class_ids)] = torch.arange(len(class_ids))

@@ -1,4 +1,4 @@
-"""Parameter groups and the learning rate."""
+"""The optimiser: parameter groups, learning rate, and one update."""
 
 import math
 from typing import Any
@@ -7,6 +7,14 @@ import torch
 from torch import Tensor
 
 from htgen.config.run import OptimizerConfig
+
+
+def make_optimizer(config: OptimizerConfig, trained: torch.nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of all parameters of a module."""
+    groups = parameter_groups(trained, config.weight_decay)
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+    return torch.optim.SGD(groups, lr=config.lr, fused=True)
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -35,3 +43,20 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int, time_spent: fl
     if config.schedule == "exponential":
         return config.lr * config.decay_rate ** (step / config.decay_steps)
     return config.lr
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Use a learning rate from now on, for all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def update(optimizer: torch.optim.Optimizer, trained: torch.nn.Module, clip: float) -> None:
+    """One step of the optimiser with the gradients that the parameters have.
+
+    Args:
+        clip: largest norm of all gradients together; 0 = no clipping.
+    """
+    if clip:
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), clip)
+    optimizer.step()

@@ -221,5 +221,5 @@ def test_the_document_has_the_counts():
     rows = [
         f"| {name} | " + " | ".join(f"{column[name]:,}" for column in columns) + " |" for name in columns[0]
     ]
-    document = Path(__file__).parents[2] / "docs" / "performance.md"
+    document = Path(__file__).parents[2] / "docs" / "lab" / "performance.md"
     assert "\n".join(rows) in document.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 import yaml
-from conftest import toy_values
+from helpers.toy import toy_values
 
 import htgen.bench.measure
 from htgen.bench.cost import generation_cost, prediction_cost, training_cost

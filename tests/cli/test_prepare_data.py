@@ -2,7 +2,6 @@ import gzip
 import io
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -17,11 +16,10 @@ from rich.console import Console
 
 import htgen
 from htgen.cli import console, main
-from htgen.cli.prepare_data import RECIPES
 from htgen.datasets import emnist, fashion_mnist, kmnist, miniimagenet, tieredimagenet
+from htgen.datasets.recipes import RECIPES
 from htgen.datasets.splits import resolve_split
-from htgen.datasets.store import DATA_SETS, Store
-from htgen.errors import DataError
+from htgen.datasets.store import Store
 from htgen.images.drawings import DRAWING_STEPS
 from htgen.images.preprocessing import Preprocessing
 
@@ -43,25 +41,6 @@ def birds(tmp_path: Path) -> Path:
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-
-
-@pytest.mark.parametrize(
-    ("store", "command"),
-    [
-        ("data/omniglot", "omniglot --out data/omniglot"),
-        ("data/omniglot-drawings", "omniglot --as-drawings --out data/omniglot-drawings"),
-        ("data/miniimagenet", "miniimagenet --source DIR --out data/miniimagenet"),
-        ("data/marks", "folder --source DIR --out data/marks"),
-        ("data/marks-drawings", "folder --source DIR --ink bright --as-drawings --out data/marks-drawings"),
-    ],
-)
-def test_a_store_that_is_not_there_is_told_with_how_to_make_it(store, command):
-    with pytest.raises(DataError, match=re.escape(f"`htgen prepare-data {command}`")):
-        Store.open(store)
-
-
-def test_what_is_known_by_name_can_be_prepared():
-    assert {*DATA_SETS, "folder"} == set(RECIPES)
 
 
 def test_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,5 +93,5 @@ def test_gradients_are_laid_out_as_the_optimiser_wants_them(episodes_apart, conf
     with RunFolder(tmp_path / "run") as run:
         run.start(dump_config(config), overwrite=False)
         trainer = Trainer(config, run)
-        trainer._train_step()
+        trainer.train_step()
     assert all(p.grad is None or p.grad.stride() == p.stride() for p in trainer.trained.parameters())

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import toy_values
 from helpers.generators import LABELS, SHAPES, make_generator, pictures
+from helpers.toy import toy_values
 from PIL import Image
 
 from htgen.cli import main
@@ -273,9 +273,9 @@ def test_what_is_no_cnn_is_refused(tmp_path, capsys):
 
 @needs_a_compiler
 def test_the_example_of_the_documents_runs(tmp_path, monkeypatch, capsys):
-    """Both blocks of docs/devices.md, in a folder with the examples."""
+    """Both blocks of docs/guide/devices.md, in a folder with the examples."""
     root = Path(__file__).parents[2]
-    page = (root / "docs" / "devices.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "guide" / "devices.md").read_text(encoding="utf-8")
     (c_block,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
     (python_block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "examples").symlink_to(root / "examples")

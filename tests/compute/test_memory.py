@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import yaml
-from conftest import toy_values
+from helpers.toy import toy_values
 
 SCRIPT = """
 import resource, sys

@@ -9,22 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import toy_values
+from helpers.toy import toy_values
 from safetensors.torch import load_file
 
 from htgen.cli import main
-from htgen.compute.processes import ALONE, Processes
-from htgen.errors import ConfigError
+from htgen.compute.processes import ALONE
 from htgen.training.run_folder import RunFolder, find_run_config
 from htgen.training.state import read_state
-from htgen.training.trainer import Trainer
 
 WRAPPER = """
 import os, signal, sys
 from htgen.cli import main
 from htgen.training.trainer import Trainer
 
-plain = Trainer._train_step
+plain = Trainer.train_step
 
 def train_step(self, *arguments):
     place = self.step, os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
@@ -32,7 +30,7 @@ def train_step(self, *arguments):
         os.kill(os.getpid(), signal.{signal})
     plain(self, *arguments)
 
-Trainer._train_step = train_step
+Trainer.train_step = train_step
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -225,14 +223,6 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(write_config, tmp_pa
     assert "stopped at step 3; go on with: torchrun ... -m htgen train --run-folder" in ran.stderr
     assert "exitcode  : 143" in ran.stderr
     assert read_state(run / "latest.safetensors")[0]["step"] == 3
-
-
-def test_episodes_that_cannot_be_shared_out_are_refused(config, tmp_path):
-    with RunFolder(tmp_path / "run") as run, pytest.raises(ConfigError) as error:
-        Trainer(config, run, processes=Processes(0, 3))
-    assert error.value.message == (
-        "train.episodes_per_step: 2 episodes cannot be shared out evenly among 3 processes"
-    )
 
 
 def test_a_process_alone_has_no_use_for_torch_distributed(config, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
-"""Training on a GPU, where steps are recorded and replayed; tests/test_recorded_steps.py needs none."""
+"""Training on a GPU, where steps are recorded and replayed; tests/compute/test_recording.py needs none."""
 
 import pytest
 import torch
-from conftest import toy_values
+from helpers.toy import toy_values
 
 from htgen.config.files import dump_config
 from htgen.config.run import Config
@@ -32,7 +32,7 @@ def trained(store_path, path, device, recorded=True, steps=24, **settings) -> tu
         run.start(dump_config(config), overwrite=False)
         trainer = Trainer(config, run, device)
         if not recorded:
-            trainer._replay = None
+            trainer.gradients.recorded = None
         return trainer, list(trainer.events())
 
 
@@ -44,14 +44,19 @@ def losses(events: list) -> torch.Tensor:
 def test_recorded_steps_are_the_steps_themselves(store_path, tmp_path, weights):
     recorded, one = trained(store_path, tmp_path / "a", "cuda", weights=weights)
     _, other = trained(store_path, tmp_path / "b", "cuda", recorded=False, weights=weights)
-    assert recorded._replay is not None
-    assert len(recorded._replay._recorded) >= 2  # of two ways by two shots
+    steps = recorded.gradients
+    assert steps.recorded is not None
+    assert len(steps.recorded.recordings) >= 2  # of two ways by two shots
     torch.testing.assert_close(losses(one), losses(other), rtol=1e-2, atol=1e-3)
     # The same gradients, from the weights as they are now.
-    kind, _ = next(iter(recorded._replay._recorded.items()))
+    kind, _ = next(iter(steps.recorded.recordings.items()))
+
+    def work(kind, first):
+        return steps.of_episodes(kind, first, recorded.step)
+
     for number in (1000, 2000):
-        found = [g if g is None else g.clone() for g in recorded._replay(kind, number)[0]]
-        wanted, _ = recorded._differentiate_part(kind, torch.tensor(number, device="cuda"))
+        found = [g if g is None else g.clone() for g in steps.recorded(work, kind, number)[0]]
+        wanted, _ = work(kind, torch.tensor(number, device="cuda"))
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-6)
 
 
@@ -71,21 +76,21 @@ def test_a_gpu_trains_as_a_cpu_does(store_path, tmp_path, weights):
 
 def test_a_gpu_evaluates_as_a_cpu_does(store_path, tmp_path):
     trainer, _ = trained(store_path, tmp_path / "a", "cpu", steps=8)
-    model, sampler = trainer.model, trainer.val_sampler
+    model, sampler = trainer.model, trainer.tasks.validation
     here = evaluate(model, sampler, 50).accuracy
     there = Trainer(trainer.config, RunFolder(tmp_path / "b"), "cuda")
     there.model.load_state_dict(model.state_dict())
-    assert evaluate(there.model, there.val_sampler, 50).accuracy == pytest.approx(here, abs=0.01)
+    assert evaluate(there.model, there.tasks.validation, 50).accuracy == pytest.approx(here, abs=0.01)
 
 
 def test_recorded_steps_do_not_wait_for_the_gpu(store_path, tmp_path):
     trainer, _ = trained(store_path, tmp_path / "a", "cuda", log_every=1000)
-    assert trainer._replay is not None
-    recorded = trainer._replay._recorded
-    while trainer.train_sampler.counts(2 * trainer.step) not in {kind.counts for kind in recorded}:
-        trainer._train_step()
+    assert trainer.gradients.recorded is not None
+    recorded = trainer.gradients.recorded.recordings
+    while trainer.tasks.training.counts(2 * trainer.step) not in {kind.counts for kind in recorded}:
+        trainer.train_step()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        trainer._train_step()
+        trainer.train_step()
     finally:
         torch.cuda.set_sync_debug_mode("default")

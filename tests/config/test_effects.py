@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SIZE, toy_values
+from helpers.toy import SIZE, toy_values
 from pydantic import BaseModel
 from safetensors.torch import load_file
 
 from htgen.cli import main
 from htgen.config.files import dump_config, load_config
 from htgen.config.run import Config
-from htgen.datasets.store import Scheme, StoreWriter
+from htgen.datasets.store import StoreWriter
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
 from htgen.generator.file import GeneratorFile
 from htgen.images.preprocessing import Preprocessing

@@ -14,10 +14,11 @@ import pytest
 from helpers import raw_data
 from PIL import Image
 
-from htgen.cli import evaluate, main
+from htgen.cli import main
 from htgen.config.files import load_config, preset_names, preset_text
 from htgen.datasets import miniimagenet, omniglot, tieredimagenet
-from htgen.datasets.store import Scheme
+from htgen.datasets.store_format import Scheme
+from htgen.evaluation import protocol
 
 PHOTO_CLASSES = {"train": 8, "val": 6, "test": 6}
 PHOTOS = 26
@@ -126,8 +127,8 @@ def test_a_preset_runs(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(evaluate, "REFERENCE_TASKS", 2)
-    monkeypatch.setattr(evaluate, "REFERENCE_ROUNDS", 2)
+    monkeypatch.setattr(protocol, "REFERENCE_TASKS", 2)
+    monkeypatch.setattr(protocol, "REFERENCE_ROUNDS", 2)
     _, train, measure = commands(name)
     assert main([*train, *(word for value in SMALLER for word in ("--set", value)), "--device", "cpu"]) == 0
     lines = [json.loads(line) for line in Path(f"runs/{name}/metrics.jsonl").read_text().splitlines()]

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from htgen.datasets.safe_pickle import _NAMES, load_pickle
+from htgen.datasets.pickled_values import NAMES
+from htgen.datasets.safe_pickle import load_pickle
 from htgen.errors import DataError
 
 
@@ -290,5 +291,5 @@ def test_any_damage_gives_a_value_or_a_data_error(
 
 
 def test_no_builtin_is_among_the_names() -> None:
-    assert not {module for module, _ in _NAMES} & {"builtins", "__builtin__", "os", "posix", "sys"}
-    assert all(not hasattr(builtins, name) for _, name in _NAMES)
+    assert not {module for module, _ in NAMES} & {"builtins", "__builtin__", "os", "posix", "sys"}
+    assert all(not hasattr(builtins, name) for _, name in NAMES)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htgen.datasets.splits import describe_splits, format_ranges, resolve_split
-from htgen.datasets.store import Scheme, Store
+from htgen.datasets.store import Store
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
 from htgen.images.preprocessing import Preprocessing
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htgen.datasets.store import Scheme, Store, StoreWriter, check_target, store_name
+from htgen.datasets.store import Store, StoreWriter, check_target, store_name
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError, OutputError
 from htgen.images.preprocessing import Preprocessing
 
@@ -318,3 +319,16 @@ def test_manifest_that_is_no_manifest(tmp_path: Path, content: bytes) -> None:
     path = write_store(tmp_path / "s", [2])
     (path / "manifest.json").write_bytes(content)
     refusal(path)
+
+
+def test_an_interruption_before_the_first_class_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_store(tmp_path / "s", [1])
+    assert entries(tmp_path) == []

@@ -14,8 +14,7 @@ from htgen.cli import app
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "docs" / "generators").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 # `htgen generate --support x` at the start of a line of a code block, or in backquotes.
 COMMANDS = re.compile(r"^(?: {4}|\$ )?(htgen [a-z-]+ .*)$|`(htgen [a-z-]+ [^`]*)`", re.MULTILINE)
@@ -25,7 +24,7 @@ def command_lines() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         for match in COMMANDS.finditer(page.read_text(encoding="utf-8").replace("\\\n", " ")):
-            found.append((page.name, (match[1] or match[2]).split("#")[0].strip()))
+            found.append((page.relative_to(ROOT).as_posix(), (match[1] or match[2]).split("#")[0].strip()))
     return found
 
 
@@ -36,7 +35,7 @@ def test_the_reference_is_what_the_commands_say():
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    written = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     assert written == module.reference(), "run: python docs/writers/make_cli_reference.py"
 
 

@@ -1,4 +1,4 @@
-"""docs/config.md has every key of the config, with the default that it has."""
+"""docs/reference/config.md has every key of the config, with the default that it has."""
 
 import importlib.util
 import re
@@ -10,7 +10,7 @@ from htgen.config.files import flatten
 from htgen.config.run import Config
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "config.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "reference" / "config.md").read_text(encoding="utf-8")
 
 
 def test_the_page_is_what_the_config_says():

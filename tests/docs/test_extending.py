@@ -1,4 +1,4 @@
-"""The worked example of docs/extending.md does what the text says."""
+"""The worked example of docs/explanation/extending.md does what the text says."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import drawing
+from helpers.toy import drawing
 from PIL import Image
 
 from htgen.cli import main
@@ -20,7 +20,7 @@ from htgen.hypertransformer.decoder import ALLOCATIONS
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer as NumpyHyperTransformer
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "extending.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "extending.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 SHAPE, USE, ALLOCATION = (text for language, text in BLOCKS if language == "python")
 (YAML,) = (text for language, text in BLOCKS if language == "yaml")

@@ -16,7 +16,7 @@ from htgen.training.trainer import Trainer
 
 def batch_of(config, tmp_path, method):
     trainer = Trainer(config, RunFolder(tmp_path / "run"), build=METHODS[method])
-    return trainer.model.eval(), trainer.train_sampler.batch(0, 3)
+    return trainer.model.eval(), trainer.tasks.training.batch(0, 3)
 
 
 def run(model, batch, **changes):

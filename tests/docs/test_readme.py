@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from htgen.cli import main
-from htgen.cli.console import FOR_PHOTOGRAPHS
 from htgen.generator.shipped import DEFAULT_GENERATOR, generator_path, shipped_generators
+from htgen.images.notices import FOR_PHOTOGRAPHS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def without_durations(text: str) -> list[str]:
     return re.sub(r"in [\d.]+ ms", "in … ms", text).strip().splitlines()
 
 
-def test_the_readme_shows_what_generate_and_predict_print(workplace, capsys):
+def test_the_readme_shows_what_the_commands_print(workplace, capsys):
     generate = ["generate", "--support", "examples/symbols/support", "-o", "symbols.safetensors"]
     assert main(generate) == 0
     assert without_durations(capsys.readouterr().out) == shown("htgen " + " ".join(generate))
@@ -46,6 +46,9 @@ def test_the_readme_shows_what_generate_and_predict_print(workplace, capsys):
     kept = shown("htgen " + " ".join(predict))
     assert kept[-1] == "..."
     assert printed[: len(kept) - 1] == kept[:-1]
+    export = ["export", "symbols.safetensors", "-o", "symbols.h", "--eight-bits"]
+    assert main(export) == 0
+    assert without_durations(capsys.readouterr().out) == shown("htgen " + " ".join(export))
 
 
 def test_the_examples_are_answered(workplace, capsys):
@@ -75,10 +78,3 @@ def test_every_shipped_generator_has_a_card_and_is_small():
         card = (ROOT / "docs" / "generators" / f"{name}.md").read_text(encoding="utf-8")
         for part in ("Data", "Recipe", "Results", "Weaknesses"):
             assert f"## {part}" in card, (name, part)
-
-
-def test_the_pages_that_are_linked_exist():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "generators").glob("*.md")]
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,4 +1,4 @@
-"""docs/reference-options.md names every option of the reference system, and nothing that htgen has not."""
+"""docs/reference/reference-options.md names every option of the published system, and nothing htgen lacks."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from htgen.cli import app
 from htgen.config.run import Config
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "reference-options.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "reference-options.md"
 
 # Option and default, as the reference system declares them.
 OPTIONS = """

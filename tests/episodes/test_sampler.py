@@ -6,31 +6,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 import htgen
-from htgen.episodes.augmentation import Augmentation
+from htgen.config.data import AugmentConfig, EpisodeConfig
 from htgen.episodes.batch import EpisodeBatch
-from htgen.episodes.sampler import EpisodeSampler, load_images
-from htgen.episodes.shape import UNLABELED, EpisodeShape
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
+from htgen.episodes.shape import UNLABELED
 from htgen.errors import DataError
 
 TRAIN = "toy:train"
-SHAPE_FIELDS = (
-    "unlabeled",
-    "balanced",
-    "support_size",
-    "query_size",
-    "remove_labeled",
-    "remove_unlabeled",
-    "related",
-)
 
 
-def sampler(store, way=4, shot=2, query=3, split=TRAIN, **settings) -> EpisodeSampler:
-    own = {name: settings.pop(name) for name in SHAPE_FIELDS if name in settings}
-    shape = EpisodeShape(way, shot, query, **own)
-    settings = {"slot_count": 6, "seed": 0, "images": load_images(store)} | settings
-    return EpisodeSampler.from_store(store, split, shape, **settings)
+def sampler(
+    store,
+    way=4,
+    shot=2,
+    query=3,
+    split=TRAIN,
+    images=None,
+    seed=0,
+    stream="",
+    period=1,
+    slot_count=6,
+    augmentation=None,
+    **shape,
+) -> EpisodeSampler:
+    return EpisodeSampler(
+        ClassPool.of_split(store, split, images),
+        EpisodeConfig(way=way, shot=shot, query=query, **shape),
+        EpisodeStream(seed, stream, period),
+        slot_count,
+        augmentation,
+    )
 
 
 def tensors(batch: EpisodeBatch) -> dict[str, torch.Tensor]:
@@ -39,7 +48,12 @@ def tensors(batch: EpisodeBatch) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("balanced", [True, False])
 @pytest.mark.parametrize(
-    "augmentation", [None, Augmentation(True, 10, 0.1, 0.1, 0.05, 0.02), Augmentation(chimeras=0.5)]
+    "augmentation",
+    [
+        None,
+        AugmentConfig(rotate90=True, rotation=10, scale=0.1, shear=0.1, shift=0.05, elastic=0.02),
+        AugmentConfig(chimeras=0.5),
+    ],
 )
 def test_an_episode_does_not_depend_on_its_batch(store, balanced, augmentation):
     draw = sampler(store, balanced=balanced, unlabeled=1, augmentation=augmentation)
@@ -53,13 +67,13 @@ def test_an_episode_does_not_depend_on_its_batch(store, balanced, augmentation):
 @pytest.mark.parametrize(
     "shape",
     [
-        EpisodeShape((2, 5), (1, 3), 2, unlabeled=(0, 2)),
-        EpisodeShape(4, 1, 1, support_size=9, query_size=6),
-        EpisodeShape(3, 2, (1, 4), balanced=False),
+        EpisodeConfig(way=(2, 5), shot=(1, 3), query=2, unlabeled=(0, 2)),
+        EpisodeConfig(way=4, shot=1, query=1, support_size=9, query_size=6),
+        EpisodeConfig(way=3, shot=2, query=(1, 4), balanced=False),
     ],
 )
 def test_the_largest_episode_is_known_beforehand(store, shape):
-    draw = EpisodeSampler.from_store(store, TRAIN, shape, images=load_images(store), slot_count=6, seed=0)
+    draw = EpisodeSampler(ClassPool.of_split(store, TRAIN), shape, EpisodeStream(seed=0), 6)
     batches = [draw.batch(index, 1) for index in range(200)]
     sizes = [batch.support_images.shape[1] + batch.query_images.shape[1] for batch in batches]
     assert max(sizes) == draw.most_images
@@ -88,14 +102,11 @@ def test_a_chimera_is_made_of_two_classes_and_of_other_images_of_both_each_time(
     offsets = np.arange(0, 101, 10)
     rows = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(100, 8, 8, 1)
     draw = EpisodeSampler(
-        rows,
-        offsets,
-        range(10),
-        EpisodeShape(5, 2, 3, balanced=balanced),
+        ClassPool(rows, offsets, range(10), "greys"),
+        EpisodeConfig(way=5, shot=2, query=3, balanced=balanced),
+        EpisodeStream(seed=0),
         slot_count=5,
-        seed=0,
-        split="greys",
-        augmentation=Augmentation(chimeras=1.0),
+        augmentation=AugmentConfig(chimeras=1.0),
     )
     batch = draw.batch(0, 40)
     images = torch.cat([batch.support_images, batch.query_images], dim=1)
@@ -166,7 +177,7 @@ def test_sizes_keep_every_class_labelled_in_unbalanced_episodes(store):
     assert (counts.sum(1) == 6).all()
     assert counts.min() >= 1
     assert len(counts.unique(dim=0)) > 3
-    with pytest.raises(DataError, match="3 support images cannot show 4 classes"):
+    with pytest.raises(ValidationError, match="support_size: every class needs a labelled image"):
         sampler(store, way=4, support_size=3)
 
 
@@ -236,13 +247,14 @@ def test_a_memory_map_gives_what_a_tensor_gives(store):
 CHILD = """
 import resource, sys
 import numpy as np
-from htgen.episodes.sampler import EpisodeSampler, EpisodeShape
+from htgen.config.data import EpisodeConfig
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 shape = (20_000, 84, 84, 3)
 np.lib.format.open_memmap(sys.argv[1], "w+", np.uint8, shape=shape).flush()
 images = np.lib.format.open_memmap(sys.argv[1], "r")
-sampler = EpisodeSampler(
-    images, range(0, 20_001, 500), range(40), EpisodeShape(5, 1, 5), slot_count=5, seed=0, split="x"
-)
+pool = ClassPool(images, range(0, 20_001, 500), range(40), "x")
+sampler = EpisodeSampler(pool, EpisodeConfig(way=5, shot=1, query=5), EpisodeStream(seed=0), 5)
 sampler.batch(0, 16)  # so that all is loaded
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for start in range(16, 16 * 60, 16):
@@ -262,7 +274,8 @@ def test_memory_does_not_grow_with_what_was_read_of_a_memory_map(tmp_path):
 def test_classes_of_unequal_size_never_give_rows_of_a_neighbour():
     offsets = np.array([0, 3, 13, 18])
     images = torch.arange(18, dtype=torch.uint8).view(18, 1, 1, 1).expand(18, 8, 8, 1)
-    draw = EpisodeSampler(images, offsets, [0, 1, 2], EpisodeShape(3, 1, 2), slot_count=3, seed=0, split="x")
+    pool = ClassPool(images, offsets, [0, 1, 2], "x")
+    draw = EpisodeSampler(pool, EpisodeConfig(way=3, shot=1, query=2), EpisodeStream(seed=0), 3)
     batch = draw.batch(0, 50)
     row_class = torch.searchsorted(torch.as_tensor(offsets), batch.query_rows.contiguous(), right=True) - 1
     assert torch.equal(row_class, batch.classes.gather(1, batch.query_labels))
@@ -297,16 +310,10 @@ def test_related_classes_come_from_one_group_if_it_holds_enough(store):
 def test_groups_are_drawn_until_they_hold_enough_classes():
     sizes = {"a": 2, "b": 3, "c": 9}
     names = [f"{group}/{index}" for group, size in sizes.items() for index in range(size)]
-    draw = EpisodeSampler(
-        torch.zeros(len(names) * 2, 4, 4, 1, dtype=torch.uint8),
-        range(0, 2 * len(names) + 1, 2),
-        range(len(names)),
-        EpisodeShape(4, 1, 1, related=1.0),
-        slot_count=4,
-        seed=0,
-        split="x",
-        class_names=names,
-    )
+    images = torch.zeros(len(names) * 2, 4, 4, 1, dtype=torch.uint8)
+    pool = ClassPool(images, range(0, 2 * len(names) + 1, 2), range(len(names)), "x", names)
+    shape = EpisodeConfig(way=4, shot=1, query=1, related=1.0)
+    draw = EpisodeSampler(pool, shape, EpisodeStream(seed=0), 4)
     drawn = [{names[c][0] for c in classes} for classes in draw.batch(0, 500).classes.tolist()]
     # Either of the small groups needs another one; the large one needs none when it comes first.
     assert {"c"} in drawn
@@ -326,10 +333,9 @@ def test_as_many_episodes_as_asked_for_have_related_classes_and_the_others_stay(
 
 def test_without_groups_all_classes_are_related(store):
     def classes(related: float, names: tuple[str, ...] | None) -> list:
-        shape, images = EpisodeShape(2, 1, 1, related=related), load_images(store)
-        draw = EpisodeSampler(
-            images, store.offsets, range(4), shape, slot_count=2, seed=0, split="x", class_names=names
-        )
+        shape = EpisodeConfig(way=2, shot=1, query=1, related=related)
+        pool = ClassPool(store.images, store.offsets, range(4), "x", names)
+        draw = EpisodeSampler(pool, shape, EpisodeStream(seed=0), 2)
         return draw.batch(0, 20).classes.tolist()
 
     assert classes(1.0, None) == classes(0.0, None)
@@ -339,5 +345,8 @@ def test_without_groups_all_classes_are_related(store):
 def test_no_classes_are_a_clear_error(store):
     with pytest.raises(DataError, match="has 0 classes"):
         EpisodeSampler(
-            load_images(store), store.offsets, [], EpisodeShape(2, 1, 1), slot_count=2, seed=0, split="x"
+            ClassPool(store.images, store.offsets, [], "x"),
+            EpisodeConfig(way=2, shot=1, query=1),
+            EpisodeStream(seed=0),
+            slot_count=2,
         )

@@ -3,12 +3,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.toy import toy_values
 
+from htgen.config.data import EpisodeConfig
 from htgen.config.run import Config
-from htgen.episodes.sampler import EpisodeSampler, load_images
-from htgen.episodes.shape import UNLABELED, EpisodeShape
-from htgen.evaluation.accuracy import evaluate, half_width95, task_accuracies
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
+from htgen.episodes.shape import UNLABELED
+from htgen.evaluation.accuracy import evaluate, half_width95, task_accuracies, tasks_at_once
 from htgen.hypertransformer.hypertransformer import HyperTransformer
+from htgen.training.run_folder import RunFolder
+from htgen.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -20,8 +25,8 @@ def model(config: Config) -> HyperTransformer:
 
 @pytest.fixture
 def sampler(store) -> EpisodeSampler:
-    shape = EpisodeShape(3, 1, 4, unlabeled=1)
-    return EpisodeSampler.from_store(store, "toy:val", shape, images=load_images(store), slot_count=6, seed=0)
+    shape = EpisodeConfig(way=3, shot=1, query=4, unlabeled=1)
+    return EpisodeSampler(ClassPool.of_split(store, "toy:val"), shape, EpisodeStream(seed=0), 6)
 
 
 @torch.no_grad()
@@ -72,3 +77,33 @@ def test_labels_of_shown_queries_do_not_reach_the_generator(sampler):
     assert torch.equal(lies.slots, truth.slots)
     assert truth.ignore.shape == truth.support_labels.shape
     assert batch.showing_queries().ignore is None
+
+
+def without_dropout(store_path, path) -> Trainer:
+    """A trainer whose model and sampler are evaluated."""
+    values = toy_values(store_path)
+    values["model"]["shared"]["dropout"] = 0.0
+    return Trainer(Config.model_validate(values), RunFolder(path))
+
+
+def test_large_tasks_are_evaluated_few_at_a_time_with_the_same_result(store_path, tmp_path, monkeypatch):
+    made = without_dropout(store_path, tmp_path)
+    sampler = made.tasks.validation
+    sampler.shape = sampler.shape.model_copy(update={"shot": (1, 2)})  # drawn for 16 tasks at a time
+    size = 4 * sampler.most_images * made.model.spec.largest_activation
+    found = []
+    for limit, expected in ((0, 1), (size, 1), (3 * size, 2), (9 * size, 8), (100 * size, 16)):
+        monkeypatch.setattr("htgen.evaluation.accuracy._ACTIVATION_BYTES", limit)
+        assert tasks_at_once(made.model, sampler) == expected
+        found.append(evaluate(made.model, sampler, tasks=40).accuracy)
+    assert found == [pytest.approx(found[0], abs=0.01)] * 5
+
+
+def test_threads_evaluate_as_one_does(store_path, tmp_path, two_threads):
+    made = without_dropout(store_path, tmp_path / "run")
+    found = evaluate(made.model, made.tasks.validation, tasks=50)
+    torch.set_num_threads(1)
+    expected = evaluate(made.model, made.tasks.validation, tasks=50)
+    assert found.accuracy == pytest.approx(expected.accuracy, abs=0.01)
+    assert found.interval95 == pytest.approx(expected.interval95, abs=0.01)
+    assert all(p.grad is None for p in made.model.parameters())

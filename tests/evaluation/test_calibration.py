@@ -1,6 +1,5 @@
 """Temperatures that are known are found; figures that can be worked out by hand are right."""
 
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,12 +8,12 @@ import pytest
 import torch
 from helpers.generators import LABELS, make_generator, pictures
 
-from htgen.cli import main
+import htgen
 from htgen.cnn.executor_numpy import softmax
-from htgen.datasets.splits import resolve_split
-from htgen.datasets.store import Store
-from htgen.episodes.sampler import EpisodeSampler, load_images
-from htgen.episodes.shape import EpisodeShape
+from htgen.config.data import EpisodeConfig
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
+from htgen.errors import SettingError
 from htgen.evaluation.calibration import (
     Outputs,
     answers,
@@ -24,8 +23,8 @@ from htgen.evaluation.calibration import (
     rejections,
     reliability,
 )
-from htgen.generator.generator import Generator, load_generator
-from htgen.generator.network import build
+from htgen.generator.generator import Generator
+from htgen.generator.provenance import Provenance
 from htgen.generator.temperature import Temperature
 
 
@@ -76,8 +75,7 @@ def test_the_cost_of_rejecting_by_hand():
 @torch.no_grad()
 def test_foreign_images_are_of_classes_without_support(store):
     """Each image is answered by a stand-in for a generator, which knows support images by their pixels."""
-    images = load_images(store)
-    ids = resolve_split(store, "all")
+    pool = ClassPool.of_split(store, "all")
     seen: list[tuple[set[int], list[int]]] = []
     rows = {store.images[row].tobytes(): row for row in range(len(store.images))}
 
@@ -101,11 +99,9 @@ def test_foreign_images_are_of_classes_without_support(store):
     )  # so large that two tasks are classified at once
 
     def make_sampler(shape):
-        return EpisodeSampler(
-            images, store.offsets, ids, shape, slot_count=shape.way, seed=0, split="all", stream="x"
-        )
+        return EpisodeSampler(pool, shape, EpisodeStream(0, "x"), slot_count=shape.way)
 
-    outputs = collect(model, make_sampler, EpisodeShape(4, 2, 3), foreign=2, tasks=5)
+    outputs = collect(model, make_sampler, EpisodeConfig(way=4, shot=2, query=3), foreign=2, tasks=5)
     assert all(len(known) == 4 for known, _ in seen)
     assert (outputs.logits.argmax(axis=1) == outputs.labels).all()
     assert outputs.logits.shape == (5 * 4 * 3, 4)
@@ -118,7 +114,11 @@ def test_the_temperature_scales_the_logits_of_every_cnn():
     plain = make_generator()
     file = plain.file
     calibrated = Generator(
-        replace(file, provenance={"calibration": {"temperatures": [[1, 9.0], [2, 2.5]]}}), plain.sha256
+        replace(
+            file,
+            provenance=Provenance.from_json({"calibration": {"temperatures": [[1, 9.0], [2, 2.5]]}}),
+        ),
+        plain.sha256,
     )
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 1, 20, 20)).astype(np.float32))
     before, after = (g.generate(pictures(), LABELS) for g in (plain, calibrated))
@@ -128,84 +128,12 @@ def test_the_temperature_scales_the_logits_of_every_cnn():
     )
 
 
-def test_the_command_writes_a_generator_with_its_temperature(store_path, tmp_path, capsys):
-    path, output = tmp_path / "toy.safetensors", tmp_path / "calibrated.safetensors"
-    generator = make_generator(image_size=16)
-    path.write_bytes(generator.file.to_bytes())
-    command = ["calibrate", str(path), "--data", str(store_path), "--split", "all", "--tasks", "4"]
-    command += ["--way", "2", "--way", "5", "--shot", "1"]
-    assert main([*command, "-o", str(output), "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    ((shot, temperature),) = document["temperatures"]
-    assert load_generator(output).temperature == Temperature(((shot, temperature),))
-    assert load_generator(path).temperature.at(1) == 1
-    assert [row["way"] for row in document["settings"]] == [2, 5]
-    assert main(["inspect", str(output)]) == 0
-    assert f"temperature {temperature:.3f} (shot 1)" in capsys.readouterr().out
-    assert main(command) == 0
-    text = capsys.readouterr().out
-    assert f"temperature {temperature:.3f} (shot 1)" in text
-    assert "written" not in text
-
-
-def test_ways_are_those_that_can_be_had(store_path, tmp_path, capsys):
-    path = tmp_path / "toy.safetensors"
-    path.write_bytes(make_generator(image_size=16, max_way=4).file.to_bytes())
-    command = ["calibrate", str(path), "--data", str(store_path), "--shot", "1", "--tasks", "2"]
-    for split, ways in (("all", [4]), ("toy:0-8", [4]), ("toy:0-7", [3])):
-        assert main([*command, "--split", split, "--json"]) == 0
-        assert [row["way"] for row in json.loads(capsys.readouterr().out)["settings"]] == ways
-    for arguments in ("--split toy:0-7 --way 4", "--split toy:0-5", "--split all --way 9"):
-        assert main([*command, *arguments.split()]) == 4
-        assert "foreign classes cannot be had" in capsys.readouterr().err
-
-
 def test_a_few_answers_that_are_all_right_do_not_make_a_generator_sure_of_everything():
     labels = np.arange(20) % 2
     logits = np.stack([1 - labels, labels], axis=1).astype(np.float32)
     temperature = fit_temperature([Outputs(2, 1, logits, labels, logits[:0])])
     confidence = softmax(logits / np.float32(temperature)).max(axis=1)
     assert confidence.mean() == pytest.approx(1 - 0.5 / 20, abs=1e-3)
-
-
-def test_what_cannot_be_calibrated_is_said(store_path, tmp_path, capsys):
-    path = tmp_path / "toy.safetensors"
-    path.write_bytes(make_generator(image_size=16, cnn={"channels": 4, "norm": "batch"}).file.to_bytes())
-    assert main(["calibrate", str(path), "--data", str(store_path), "--split", "all"]) == 5
-    assert "norm batch" in capsys.readouterr().err
-    path.write_bytes(make_generator(image_size=16).file.to_bytes())
-    assert main(["calibrate", str(path), "--data", str(store_path)]) == 2
-    assert "validated" in capsys.readouterr().err
-    assert main(["calibrate", str(path), "--data", str(store_path), "--split", "all"]) == 4
-    assert "shots" in capsys.readouterr().err
-
-
-def test_a_target_that_cannot_be_written_is_told_before_the_work(store_path, tmp_path, capsys):
-    path, folder = tmp_path / "toy.safetensors", tmp_path / "folder"
-    path.write_bytes(make_generator(image_size=16, max_way=4).file.to_bytes())
-    folder.mkdir()
-    command = ["calibrate", str(path), "--data", str(store_path), "--split", "all", "--shot", "1"]
-    assert main([*command, "--tasks", "2", "-o", str(folder)]) == 7
-    said = capsys.readouterr()
-    assert "it is a folder" in said.err
-    assert "calibrating" not in said.err
-
-
-def test_calibrating_on_classes_that_were_trained_on_is_told(store_path, tmp_path, capsys):
-    """Probabilities would be right on those, and too sure on others."""
-    path, file = tmp_path / "toy.safetensors", make_generator(image_size=16, max_way=4).file
-    store = Store.open(store_path)
-    provenance = {
-        "data": {"name": "toy", "sha256": store.checksum},
-        "config": {"data": {"train": "toy:0-7", "val": "toy:8-15"}},
-    }
-    path.write_bytes(replace(file, provenance=provenance).to_bytes())
-    command = ["calibrate", str(path), "--data", str(store_path), "--shot", "1", "--tasks", "2"]
-    assert main([*command, "--split", "toy:0-9"]) == 0
-    told = "warning: 8 classes of toy:0-9 are among those that it was trained on"
-    assert told in capsys.readouterr().err
-    assert main(command) == 0
-    assert "classes of" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -224,7 +152,7 @@ def test_temperatures_between_those_measured_lie_between(shot, expected):
     ],
 )
 def test_a_temperature_is_for_every_shot_where_there_is_but_one(record, expected):
-    assert [Temperature.of(record).at(shot) for shot in (1, 2, 7)] == [expected] * 3
+    assert [Provenance.from_json(record).temperature.at(shot) for shot in (1, 2, 7)] == [expected] * 3
 
 
 def test_each_shot_gets_its_own_temperature():
@@ -238,25 +166,10 @@ def test_each_shot_gets_its_own_temperature():
     assert all(reliability(*answers([output], single)).error > 0.05 for output in outputs)
 
 
-def test_half_precision_halves_the_file_and_hardly_changes_the_answers(store_path, tmp_path, capsys):
-    path, output = tmp_path / "toy.safetensors", tmp_path / "half.safetensors"
-    path.write_bytes(make_generator(image_size=16).file.to_bytes())
-    command = ["calibrate", str(path), "--data", str(store_path), "--split", "all", "--tasks", "4"]
-    assert main([*command, "--way", "5", "--shot", "1", "--half", "-o", str(output)]) == 0
-    full, half = load_generator(path), load_generator(output)
-    assert {array.dtype for array in half.file.tensors.values()} == {np.dtype(np.float16)}
-    numbers = sum(array.size for array in full.file.tensors.values())
-    assert 0 <= (path.stat().st_size - output.stat().st_size) - 2 * numbers + 4000 <= 8000  # the header grew
-    support = full.prepare(pictures(), LABELS)
-    weights = [g.generate_bundle(support).tensors for g in (full, half)]
-    temperature = half.temperature.at(support.shot)
-    for name, array in weights[1].items():
-        assert array.dtype == np.float32
-        wanted = weights[0][name] / (temperature if name.startswith("logits") else 1)
-        np.testing.assert_allclose(array, wanted, rtol=0.05, atol=0.01)
-    # The torch model of the same file writes the same CNN.
-    images, labels = (torch.from_numpy(array)[None] for array in (support.images, support.labels))
-    with torch.no_grad():
-        built = build(half.file).generate(images, labels, torch.arange(len(support.classes))[None])
-    kernel = built.blocks[-1].kernel[0].numpy()
-    np.testing.assert_allclose(weights[1]["conv4.weight"], kernel, rtol=1e-3, atol=1e-5)
+@pytest.mark.parametrize(
+    ("values", "setting"), [({"ways": (5, 1)}, "way"), ({"shots": (0,)}, "shot"), ({"tasks": 1}, "tasks")]
+)
+def test_tasks_that_cannot_be_are_named(values, setting):
+    with pytest.raises(SettingError) as caught:
+        htgen.CalibrationTasks(**values)
+    assert caught.value.setting == setting

@@ -14,13 +14,14 @@ from htgen.cnn.executor import head_features, linear
 from htgen.compute.processes import Processes
 from htgen.config.files import dump_config
 from htgen.config.run import Config
-from htgen.episodes.sampler import load_images
+from htgen.episodes.pool import load_images
 from htgen.errors import ConfigError, DataError, ModelError, RunError
 from htgen.evaluation.accuracy import evaluate
 from htgen.evaluation.after_training import with_settings
 from htgen.evaluation.plda import BETWEEN_FLOOR, Variation, measure_plda, plda_sampler
 from htgen.generator.file import GeneratorFile
 from htgen.generator.network import build
+from htgen.generator.provenance import NOT_KNOWN, DataSource
 from htgen.hypertransformer.class_means import nearest_mean
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.hypertransformer.layer_writers import Plda
@@ -183,8 +184,8 @@ def test_training_is_the_same_with_it_and_its_best_generator_is_measured(config,
     }
     assert (file.tensors["logits.plda.prior_counts"] > 0).all()
     # What its validation says is what it scores.
-    found = evaluate(build(file), trainer.val_sampler, config.train.val_tasks)
-    assert found.accuracy == pytest.approx(file.provenance["validation"]["accuracy"], abs=1e-9)
+    found = evaluate(build(file), trainer.tasks.validation, config.train.val_tasks)
+    assert found.accuracy == pytest.approx(file.provenance.validation.accuracy, abs=1e-9)
 
 
 @torch.no_grad()
@@ -286,12 +287,12 @@ def test_a_trained_generator_can_be_given_one(config, tmp_path, store):
         expected,
         tensors={k: v for k, v in expected.tensors.items() if ".plda." not in k},
         model=without.model,
-        provenance={**expected.provenance, "config": without.provenance["config"]},
+        provenance=expected.provenance.with_values(config=without.provenance.config),
     )
     overrides = ["model.weights.plda=true", "model.weights.plda_floor=2.0"]
     found = with_settings(bare, overrides, store, load_images(store))
     assert found.model == expected.model
-    assert found.provenance["config"] == expected.provenance["config"]
+    assert found.provenance.config == expected.provenance.config
     for name, array in expected.tensors.items():
         np.testing.assert_allclose(found.tensors[name], array, rtol=1e-4, atol=1e-4, err_msg=name)
     back = with_settings(found, ["model.weights.plda=false"], store, load_images(store))
@@ -316,16 +317,16 @@ def test_only_settings_of_use_can_be_changed(config, tmp_path, store):
     with pytest.raises(ConfigError, match="plda_floor"):
         with_settings(file, ["model.weights.plda_floor=0"], store, images)
     with pytest.raises(ModelError, match="does not say how it was trained"):
-        with_settings(replace(file, provenance={}), ["model.views=2"], store, images)
+        with_settings(replace(file, provenance=NOT_KNOWN), ["model.views=2"], store, images)
     found = with_settings(file, ["model.views=2"], store, images)
     assert found.model.views == 2
-    assert found.provenance["validation"] is None  # what was measured with other settings
-    assert file.provenance["validation"] is not None
+    assert found.provenance.validation is None  # what was measured with other settings
+    assert file.provenance.validation is not None
 
 
 def test_other_data_are_not_measured(config, tmp_path, store):
     _, file = train(config, tmp_path / "run")
-    file = replace(file, provenance={**file.provenance, "data": {"name": "toy", "sha256": "0" * 64}})
+    file = replace(file, provenance=file.provenance.with_values(data=DataSource(name="toy", sha256="0" * 64)))
     with pytest.raises(DataError, match="holds other data"):
         with_settings(file, ["model.weights.plda=true"], store, load_images(store))
 
@@ -335,9 +336,9 @@ def test_weights_that_are_no_numbers_are_told_before_they_are_measured(config, t
         trainer = Trainer(with_plda(config), run)
         run.start(dump_config(trainer.config), overwrite=False)
         with torch.no_grad():
-            trainer.average["logits.log_sharpness"].fill_(float("nan"))
+            trainer.average.tensors["logits.log_sharpness"].fill_(float("nan"))
         with pytest.raises(RunError, match="no longer numbers"):
-            trainer._validate()
+            trainer.validate()
 
 
 def test_calibrate_writes_the_changed_generator(config, tmp_path, capsys):
@@ -348,8 +349,8 @@ def test_calibrate_writes_the_changed_generator(config, tmp_path, capsys):
     assert main([*command, "--set", "model.weights.plda=true", "--half", "-o", str(out)]) == 0
     file = GeneratorFile.read(out)
     assert file.model.weights.plda
-    assert file.provenance["config"]["model"]["weights"]["plda"] is True
-    assert file.provenance["calibration"]["tasks"] == 2
+    assert file.provenance.config.to_json()["model"]["weights"]["plda"] is True
+    assert file.provenance.calibration.tasks == 2
     assert file.tensors["logits.plda.directions"].dtype == np.float16
     out.unlink()
     assert main([*command, "--set", "train.steps=7", "-o", str(out)]) != 0

@@ -8,52 +8,8 @@ from helpers.generators import LABELS, make_generator, pictures
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from htgen.cnn.executor_numpy import softmax
 from htgen.errors import DataError, ModelError
 from htgen.generator.generator import load_generator
-from htgen.generator.self_check import LeaveOneOut, look_alikes
-
-
-def test_leave_one_out_is_generating_without_each_image():
-    generator = make_generator()
-    images = pictures(6)
-    result = generator.leave_one_out(generator.prepare(images, LABELS))
-    assert result is not None
-    for i in range(6):
-        rest = [k for k in range(6) if k != i]
-        cnn = generator.generate([images[k] for k in rest], [LABELS[k] for k in rest])
-        assert cnn.predict([images[i]])[0].label == result.classes[result.predictions[i]]
-        assert result.classes[result.labels[i]] == LABELS[i]
-    assert result.accuracy == np.mean(result.labels == result.predictions)
-
-
-def test_classes_that_look_alike_are_found_by_hand():
-    labels = np.array([0, 0, 1, 1, 2])
-    probabilities = np.array(
-        [[0.5, 0.5, 0.0], [0.7, 0.2, 0.1], [0.4, 0.6, 0.0], [0.1, 0.9, 0.0], [0.02, 0.0, 0.98]]
-    )
-    (pair,) = look_alikes(labels, probabilities, ("a", "b", "c"))
-    assert (pair.first, pair.second) == ("a", "b")
-    assert pair.confusion == pytest.approx((0.35 + 0.25) / 2)
-    assert look_alikes(labels, np.eye(3)[labels], ("a", "b", "c")) == []
-
-
-def test_strangers_are_the_images_whose_own_class_gets_next_to_nothing():
-    probabilities = np.array([[0.04, 0.96], [0.3, 0.7], [0.5, 0.5], [0.99, 0.01]])
-    assert LeaveOneOut(np.array([0, 0, 1, 1]), probabilities, ("a", "b")).strangers() == [0, 3]
-
-
-def test_one_image_in_two_classes_is_noticed():
-    generator = make_generator()
-    images = pictures(3)
-    support = generator.prepare([images[0], images[0], images[2]], ["a", "b", "c"])
-    assert generator.leave_one_out(support) is None
-    assert ("a", "b") in [(pair.first, pair.second) for pair in generator.look_alikes(support, None)]
-
-
-def test_leave_one_out_needs_two_images_of_every_class():
-    generator = make_generator()
-    assert generator.leave_one_out(generator.prepare(pictures(5), ["a", "a", "b", "b", "c"])) is None
 
 
 def test_support_order_does_not_matter():
@@ -164,24 +120,13 @@ def test_labels_may_be_numbers_or_arrays(tmp_path):
         assert cnn.bundle.to_bytes() == expected.bundle.to_bytes()
 
 
-def test_with_batch_norm_nothing_is_estimated():
-    generator = make_generator(cnn={"channels": 4, "norm": "batch"})
-    assert generator.leave_one_out(generator.prepare(pictures(6), LABELS)) is None
-
-
-@pytest.mark.parametrize(
-    ("most", "rounds"), [(4, [[0, 1, 5], [2, 3, 6], [4]]), (2, [[0, 1, 4, 5], [2, 3, 6]])]
-)
-def test_of_many_images_one_of_each_class_is_left_out_at_a_time(most, rounds, monkeypatch):
-    """The same as generating by hand without the first of each class, without the second, and so on."""
-    monkeypatch.setattr("htgen.generator.generator.MOST_ALONE", most)
-    generator, images = make_generator(), pictures(7)
-    labels = ["a", "b", "a", "b", "a", "c", "c"]
-    support = generator.prepare(images, labels)
-    result = generator.leave_one_out(support)
-    assert result.labels.tolist() == [0, 1, 0, 1, 0, 2, 2]
-    for left_out in rounds:
-        rest = [i for i in range(7) if i not in left_out]
-        others = generator.prepare([images[i] for i in rest], [labels[i] for i in rest])
-        expected = softmax(generator.generate_bundle(others).logits(support.images[left_out]))
-        np.testing.assert_allclose(result.probabilities[left_out], expected, rtol=1e-4, atol=1e-5)
+def test_leaving_out_steps_gives_another_generator():
+    generator = make_generator()
+    other = generator.without_steps("crop", "aspect")
+    assert other.preprocessing == generator.preprocessing.without("crop", "aspect")
+    assert generator.preprocessing == make_generator().preprocessing != other.preprocessing
+    assert other.generate(pictures(), LABELS).bundle.preprocessing == other.preprocessing
+    with pytest.raises(ValueError, match="no step 'trim'"):
+        generator.without_steps("trim")
+    with pytest.raises(AttributeError):
+        generator.preprocessing = other.preprocessing

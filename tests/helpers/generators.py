@@ -17,6 +17,7 @@ SHAPES = {
     "three layers": {"cnn": {"channels": 4, "shape": "3-layer", "stride": 1}},
     "five by five": {"cnn": {"channels": 4, "kernel": 5}},
     "bias and norm": {"weights": {"generate_bias": True, "generate_norm": True}},
+    "some biases": {"weights": {"generate_bias": True, "learned_layers": 1}},
     "colour": {"image_channels": 3},
     "norm first": {"cnn": {"channels": 4, "norm_first": True, "activation": "lrelu"}},
     "query norm": {"cnn": {"channels": 4, "separate_query_norm": True}},

@@ -1,14 +1,10 @@
 """Properties of the generator and of the CNNs that it writes."""
 
-import math
-
 import pytest
 import torch
 from helpers.models import QUERY, WAY, build, episodes
 
-from htgen.cnn.executor import linear
 from htgen.errors import ModelError
-from htgen.hypertransformer.class_means import membership, nearest_mean, refine_means, weighted_means
 
 VARIANTS = [
     {},
@@ -128,45 +124,6 @@ def test_which_class_gets_which_slot_does_not_leak_into_queries():
     truth = torch.arange(WAY).expand(400, -1)  # sorted, as a careless sampler would give them
     accuracy = (model(support, labels, query, slots).argmax(2) == truth).float().mean()
     assert abs(accuracy - 1 / WAY) < 0.05
-
-
-def test_class_means_by_hand():
-    features = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [5.0, 5.0], [9.0, 9.0]]])
-    labels = torch.tensor([[0, 0, 1, -1]])
-    means, counts = weighted_means(features, membership(labels, torch.arange(2), None).float())
-    assert (means.tolist(), counts.tolist()) == ([[[2.0, 1.0], [5.0, 5.0]]], [[2.0, 1.0]])
-    ignore = torch.tensor([[True, False, False, False]])
-    means, counts = weighted_means(features, membership(labels, torch.arange(2), ignore).float())
-    assert (means.tolist(), counts.tolist()) == ([[[3.0, 2.0], [5.0, 5.0]]], [[1.0, 1.0]])
-
-
-def test_the_mean_of_a_class_without_samples_is_zero_and_has_a_gradient():
-    features = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]], requires_grad=True)
-    means, counts = weighted_means(features, torch.tensor([[[1.0, 1.0], [0.0, 0.0]]]))
-    assert means.tolist() == [[[2.0, 3.0], [0.0, 0.0]]]
-    assert counts.tolist() == [[2.0, 0.0]]
-    means.sum().backward()
-    assert features.grad.tolist() == [[[0.5, 0.5], [0.5, 0.5]]]
-
-
-def test_refined_means_by_hand():
-    features = torch.tensor([[[0.0], [4.0], [1.0], [9.0]]])
-    labels, means = torch.tensor([[0, 1, -1, -1]]), torch.tensor([[[0.0], [4.0]]])
-    # Distances of 1 are 1 and 9, those of 9 are 81 and 25: with s = 0.1 shares of 1 / (1 + e^-0.8) and so on.
-    one, nine = 1 / (1 + math.exp(-0.8)), 1 / (1 + math.exp(5.6))
-    expected = [
-        (one * 1 + nine * 9) / (1 + one + nine),
-        (4 + (1 - one) * 1 + (1 - nine) * 9) / (3 - one - nine),
-    ]
-    logits = linear(features, *nearest_mean(means, torch.ones(1, 2), torch.tensor(0.1), None))
-    member = torch.tensor([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]])
-    found, counts = refine_means(features, member, torch.softmax(logits, dim=2), labels < 0)
-    assert found.flatten().tolist() == pytest.approx(expected)
-    assert counts.flatten().tolist() == pytest.approx([1 + one + nine, 3 - one - nine])
-    ignore = torch.tensor([[False, False, False, True]])
-    expected = [one / (1 + one), (4 + 1 - one) / (2 - one)]
-    found, _ = refine_means(features, member, torch.softmax(logits, dim=2), (labels < 0) & ~ignore)
-    assert found.flatten().tolist() == pytest.approx(expected)
 
 
 @torch.no_grad()

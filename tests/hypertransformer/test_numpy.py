@@ -60,11 +60,38 @@ def test_float32(index):
     assert difference(found, expected) < 2e-5
 
 
+class Recorded(dict):
+    """Arrays, and the names of those that were read."""
+
+    def __init__(self, arrays):
+        super().__init__(arrays)
+        self.read = []
+
+    def __getitem__(self, name):
+        self.read.append(name)
+        return super().__getitem__(name)
+
+
 @pytest.mark.parametrize("settings", CASES, ids=describe)
-def test_parameters_have_the_names_and_shapes_of_the_module(settings):
+def test_every_parameter_is_read_once(settings):
     model = HyperTransformer(model_config(settings))
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    assert NumpyHyperTransformer(model.config, {}).shapes == expected
+    arrays = Recorded(to_arrays(model.state_dict()))
+    NumpyHyperTransformer(model.config, arrays)
+    assert sorted(arrays.read) == sorted(arrays)
+
+
+def test_parameters_of_16_bits_are_those_widened_to_32():
+    config = model_config(SMALL)
+    model, batch = make_model(config, 0, torch.float32), make_batch(config, SMALL, 0)
+    halves = {name: array.astype(np.float16) for name, array in to_arrays(model.state_dict()).items()}
+    widened = {name: array.astype(np.float32) for name, array in halves.items()}
+    found, expected = (
+        NumpyHyperTransformer(config, arrays).generate(*as_arrays(batch, np.float32))
+        for arrays in (halves, widened)
+    )
+    for one, tensor in zip(found.values(), expected.values(), strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_array_equal(one, tensor)
 
 
 def test_parameters_are_left_as_they_are():

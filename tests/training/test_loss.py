@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import toy_values
+from helpers.toy import toy_values
 
 from htgen.config.run import Config
 from htgen.datasets.store import Store
-from htgen.episodes.sampler import EpisodeSampler, load_images
-from htgen.episodes.shape import episode_shape
+from htgen.episodes.pool import ClassPool
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.training.loss import TrainingLoss, head_weights, l2_penalty, variation_penalty
 
@@ -26,16 +26,9 @@ def setup(store: Store, **changes):
     config = Config.model_validate(values)
     torch.manual_seed(0)
     model = HyperTransformer(config.model)
-    sampler = EpisodeSampler.from_store(
-        store,
-        config.data.train,
-        episode_shape(config.episodes),
-        images=load_images(store),
-        slot_count=config.model.max_way,
-        seed=0,
-        period=2,
-    )
-    loss = TrainingLoss(config, model, sampler.class_ids)
+    pool = ClassPool.of_split(store, config.data.train)
+    sampler = EpisodeSampler(pool, config.episodes, EpisodeStream(0, period=2), config.model.max_way)
+    loss = TrainingLoss(config, model, pool.class_ids)
     model.eval()
     return model, loss, sampler.batch(0, 2)
 

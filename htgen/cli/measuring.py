@@ -1,0 +1,32 @@
+"""What `evaluate` and `calibrate` have in common on the command line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+GeneratorArgument = Annotated[
+    str,
+    typer.Argument(help="A run folder, a generator file, or the name of one that ships.", show_default=False),
+]
+
+DataOption = Annotated[
+    Path | None, typer.Option(help="The store. Default: the one it was trained on.", show_default=False)
+]
+
+SeedOption = Annotated[int, typer.Option(help="The same seed gives the same tasks.")]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@contextmanager
+def options_are_named() -> Iterator[None]:
+    """Tell a setting that is missing or does not fit as wrong usage of the option of its name."""
+    from htgen.errors import SettingError
+
+    try:
+        yield
+    except SettingError as error:
+        raise typer.BadParameter(error.message, param_hint=f"--{error.setting}") from error

@@ -1,0 +1,55 @@
+"""Predictions for many images of which some may not be readable. No torch here."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from htgen.cnn.bundle import Bundle, Prediction
+from htgen.errors import DataError
+from htgen.images.inputs import IMAGES_PER_BATCH, ReadImage, as_input, read_images
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a CNN says of one image file.
+
+    Attributes:
+        path: the file.
+        image: what was read of it.
+        prediction: the classes.
+    """
+
+    path: Path
+    image: ReadImage
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """A file that cannot be read.
+
+    Attributes:
+        path: the file.
+        reason: why.
+    """
+
+    path: Path
+    reason: str
+
+
+def answers(cnn: Bundle, paths: Iterable[Path]) -> Iterator[Answer | NoAnswer]:
+    """Classify image files, in their order; `Bundle.predict` ends at the first that cannot be read.
+
+    Files are classified `IMAGES_PER_BATCH` at a time, so memory does not grow with their number. With norm
+    `batch` an answer depends on the other images of its batch.
+    """
+    reads = read_images(paths, cnn.preprocessing)
+    while batch := list(islice(reads, IMAGES_PER_BATCH)):
+        pixels = [read.pixels for _, read in batch if isinstance(read, ReadImage)]
+        predictions = iter(cnn.classify(as_input(pixels, cnn.preprocessing)) if pixels else ())
+        for path, read in batch:
+            if isinstance(read, DataError):
+                yield NoAnswer(path, read.message)
+            else:
+                yield Answer(path, read, next(predictions))

@@ -1,0 +1,167 @@
+"""The files of a store: their names, what is in the manifest, and the checks on opening them.
+
+    images.npy      uint8 [N, size, size, channels]; the images of one class are contiguous
+    manifest.json   format and version, name, preprocessing, classes, split schemes, sha256 of images.npy
+
+`images.npy` is a standard NumPy file that is memory-mapped, so classes may be of any sizes and the data
+larger than memory.
+"""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from htgen.arrays import Pixels
+from htgen.datasets.recipes import MAKE_AGAIN, MAKE_OF_FOLDER, how_to_make
+from htgen.errors import DataError
+from htgen.files import kind_at
+
+FORMAT = "htgen-store"
+FORMAT_VERSION = 1
+IMAGES = "images.npy"
+MANIFEST = "manifest.json"
+
+HEADER_BYTES = 128
+"""Length of the header of `images.npy`."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Scheme(_Record):
+    """A named way to divide the classes of a store (see `htgen.datasets.splits`).
+
+    Args:
+        parts: part name -> inclusive ranges such as `0-1149,1200` over the scheme's class order.
+        shuffle_seed: the class order is that of the store (None), or `random.Random(seed).shuffle` of it.
+    """
+
+    parts: dict[str, str]
+    shuffle_seed: int | None = None
+
+
+class ClassRecord(_Record):
+    """One class, in the order in which the classes lie in `images.npy`."""
+
+    name: str
+    source: str
+    count: int = Field(ge=1, le=2**40)
+
+
+class Manifest(_Record):
+    """What `manifest.json` holds."""
+
+    format: str
+    format_version: int = Field(ge=1)
+    htgen_version: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    preprocessing: dict[str, Any]
+    sha256: str
+    schemes: dict[str, Scheme]
+    classes: list[ClassRecord] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if len({entry.name for entry in self.classes}) != len(self.classes):
+            raise ValueError("two classes have the same name")
+        return self
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a store.
+
+    Raises:
+        DataError: no store, an incomplete or damaged one, or one of a newer format.
+    """
+    if (kind := kind_at(path)) != "folder":
+        found = "is not a folder" if kind else "does not exist"
+        raise DataError(f"store {path} {found}", f"make it, as with `{how_to_make(path)}`")
+    missing = [name for name in (MANIFEST, IMAGES) if kind_at(path / name) != "file"]
+    if len(missing) == 2:
+        raise DataError(
+            f"{path} is no htgen store (no {MANIFEST})",
+            MAKE_OF_FOLDER,
+        )
+    if missing:
+        raise DataError(f"store {path} is incomplete: {missing[0]} is missing", MAKE_AGAIN)
+    try:
+        record = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path / MANIFEST}: {error.strerror}", "check its permissions"
+        ) from error
+    except (ValueError, RecursionError):
+        raise DataError(f"store {path} is damaged: {MANIFEST} is not JSON", MAKE_AGAIN) from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise DataError(f"{path} is no htgen store: {MANIFEST} does not say format {FORMAT!r}", MAKE_AGAIN)
+    version = record.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise DataError(
+            f"store {path} has format version {version}; this htgen reads {FORMAT_VERSION}",
+            f"upgrade htgen, or {MAKE_AGAIN}",
+        )
+    try:
+        return Manifest.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise DataError(
+            f"store {path} is damaged: {MANIFEST}, {where}: {first['msg']}", MAKE_AGAIN
+        ) from error
+
+
+def map_images(path: Path, shape: tuple[int, ...]) -> Pixels:
+    """The images of a store, memory-mapped and read-only.
+
+    Args:
+        path: its folder.
+        shape: `(N, size, size, channels)`, what its manifest says.
+
+    Raises:
+        DataError: `images.npy` is damaged, or of another shape.
+    """
+    file = path / IMAGES
+    try:
+        images = np.lib.format.open_memmap(file, mode="r")
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}", "check its permissions") from error
+    # NumPy parses the header as Python text: a damaged one may raise anything that text can.
+    except Exception as error:
+        raise DataError(f"store {path} is incomplete or damaged: {IMAGES}: {error}", MAKE_AGAIN) from error
+    if images.dtype != np.uint8 or images.shape != shape or not images.flags.c_contiguous:
+        raise DataError(
+            f"store {path} was changed: {IMAGES} holds {images.dtype} {list(images.shape)}, "
+            f"{MANIFEST} says uint8 {list(shape)}",
+            MAKE_AGAIN,
+        )
+    expected = images.offset + math.prod(shape)
+    found = file.stat().st_size
+    if found != expected:
+        raise DataError(f"store {path} was changed: {IMAGES} has {found} bytes, not {expected}", MAKE_AGAIN)
+    return images
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """A version 1.0 .npy header of fixed length: it is written last, when the number of images is known."""
+    start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    return start + text.ljust(HEADER_BYTES - 11).encode("latin1") + b"\n"
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file, in hexadecimal digits.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}", "check the disk and permissions") from error

@@ -1,0 +1,42 @@
+"""The generator of a training as a file, with where it comes from."""
+
+from typing import Any
+
+from htgen.config.run import Config
+from htgen.datasets.store import Store
+from htgen.evaluation.accuracy import Evaluation
+from htgen.generator.file import GeneratorFile
+from htgen.generator.provenance import Provenance
+from htgen.images.preprocessing import Preprocessing
+from htgen.tensor_files import Arrays
+from htgen.version import __version__
+
+
+def generator_file(
+    config: Config,
+    tensors: Arrays,
+    preprocessing: Preprocessing,
+    step: int,
+    store: Store | None,
+    validation: Evaluation | None = None,
+) -> GeneratorFile:
+    """A generator as it is after some steps of a training.
+
+    Args:
+        config: of the run.
+        tensors: the model's, averaged where the run averages.
+        preprocessing: how images become its input.
+        step: steps done.
+        store: what it was trained on; None = it is not at hand, so that its checksum is not known.
+        validation: how good it was, if that was measured.
+    """
+    provenance: dict[str, Any] = {
+        "config": config.model_dump(mode="json"),
+        "step": step,
+        "episodes": step * config.train.episodes_per_step,
+        "htgen": __version__,
+        "validation": None if validation is None else validation.to_dict(),
+    }
+    if store is not None:
+        provenance["data"] = {"name": store.name, "sha256": store.checksum}
+    return GeneratorFile(config.name, config.model, tensors, preprocessing, Provenance.from_json(provenance))

@@ -1,0 +1,80 @@
+"""What a run trains on, validates on, and measures PLDA on: its store and samplers."""
+
+from dataclasses import dataclass
+
+import torch
+
+from htgen.compute.processes import Processes
+from htgen.config.model import ModelConfig
+from htgen.config.run import Config
+from htgen.datasets.store import Store
+from htgen.episodes.pool import ClassPool, load_images, open_store
+from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
+from htgen.errors import ConfigError, DataError
+from htgen.evaluation.accuracy import TASKS_PER_BATCH
+from htgen.evaluation.plda import plda_sampler
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The data of a run, and the samplers that draw from it.
+
+    Attributes:
+        training: one period of episodes makes one step.
+        validation: its first `train.val_tasks` episodes choose the best checkpoint.
+        plda: training classes without augmentation; None when PLDA is not measured.
+    """
+
+    store: Store
+    training: EpisodeSampler
+    validation: EpisodeSampler
+    plda: EpisodeSampler | None
+
+
+def open_tasks(config: Config, device: torch.device) -> Tasks:
+    """Open the store of a config, and make the samplers.
+
+    Raises:
+        DataError: the store is missing or damaged, or does not fit the config.
+    """
+    store = open_store(config.data.store)
+    check_store(store, config.model)
+    images = load_images(store, device)
+    training = EpisodeSampler(
+        ClassPool.of_split(store, config.data.train, images, device),
+        config.episodes,
+        EpisodeStream(config.seed, "train", period=config.train.episodes_per_step),
+        config.model.max_way,
+        config.augment,
+    )
+    validation = EpisodeSampler(
+        ClassPool.of_split(store, config.data.val, images, device),
+        config.validation,
+        EpisodeStream(config.seed, "validation", period=TASKS_PER_BATCH),
+        config.model.max_way,
+        config.augment_validation.resolve(config.augment),
+    )
+    plda = plda_sampler(config, store, images, device) if config.model.weights.plda else None
+    return Tasks(store, training, validation, plda)
+
+
+def check_store(store: Store, model: ModelConfig) -> None:
+    """Raise DataError when a store's images are no input of a model."""
+    expected, found = (model.image_size, model.image_channels), (store.size, store.channels)
+    if expected != found:
+        raise DataError(
+            f"store {store.path} has images of {found[0]}x{found[0]} pixels, {found[1]} channels; "
+            f"the config wants {expected[0]}x{expected[0]} and {expected[1]}",
+            "model.image_size and model.image_channels as in the store, or prepare the data again",
+        )
+
+
+def check_sharing(config: Config, processes: Processes) -> None:
+    """Raise ConfigError when the episodes of a step cannot be shared out evenly among processes."""
+    episodes, count = config.train.episodes_per_step, processes.count
+    if episodes % count:
+        raise ConfigError(
+            f"train.episodes_per_step: {episodes} episodes cannot be shared out evenly among {count} "
+            "processes",
+            f"a multiple of {count}, or another number of processes",
+        )

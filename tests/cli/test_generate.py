@@ -1,0 +1,313 @@
+"""`htgen generate` as a user runs it, with a toy generator that is trained for a second."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import drawing
+from PIL import Image
+
+from htgen.cli import main
+from htgen.images import heic
+
+
+def test_from_a_folder_to_predictions(run_path, support, tmp_path, capsys):
+    output = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    said = capsys.readouterr().out
+    assert "kind0 (3), kind1 (3), kind2 (3)" in said
+    assert "9 dark on light; 9 inverted" in said
+    assert f"{output.stat().st_size} bytes" in said
+    assert "% of 9 images right when left out" in said
+
+    new = tmp_path / "new"
+    new.mkdir()
+    for kind in range(3):
+        Image.fromarray(drawing(5 * kind, 7)[..., 0]).save(new / f"{kind}.png")  # light on dark this time
+    assert main(["predict", str(output), str(new)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["image", "class", "probability", "runner-up"]
+    assert [line.split()[1] for line in lines[1:]] == ["kind0", "kind1", "kind2"]
+
+
+def test_steps_are_recorded_in_the_file_and_each_can_be_left_out(run_path, support, tmp_path, capsys):
+    from htgen import Bundle
+    from htgen.images.drawings import DRAWING_STEPS
+
+    output = tmp_path / "cnn.safetensors"
+    command = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
+    assert main(command) == 0
+    every = "light made even, cut to the ink, contrast stretched, strokes made even"
+    assert every in capsys.readouterr().out
+    assert Bundle.load(output).preprocessing.steps == DRAWING_STEPS
+    for step in ("polarity", "flatten", "crop", "contrast", "stroke"):
+        assert main([*command, f"--no-{step}"]) == 0
+        expected = replace(DRAWING_STEPS, **{step: type(getattr(DRAWING_STEPS, step))(0)})
+        assert Bundle.load(output).preprocessing.steps == expected
+        said = capsys.readouterr().out
+        assert ("taken to be light on dark" in said) == (step == "polarity")
+        assert (every in said) == (step == "polarity")
+    assert main([*command, "--no-aspect"]) == 0
+    assert Bundle.load(output).preprocessing.fit == "stretch"
+    assert "stretched to a square" in capsys.readouterr().out
+    assert main(["inspect", str(output)]) == 0
+    assert "crop 0.9" in capsys.readouterr().out
+
+
+def test_without_transparency_hidden_colours_count(run_path, support, tmp_path, capsys):
+    """All images are transparent from edge to edge, so there is nothing to see but what lies beneath."""
+    hidden = tmp_path / "hidden"
+    for path in support.glob("*/*.png"):
+        (hidden / path.parent.name).mkdir(parents=True, exist_ok=True)
+        image = Image.open(path).convert("LA")
+        image.putalpha(0)
+        image.save(hidden / path.parent.name / path.name)
+    output = tmp_path / "cnn.safetensors"
+    command = ["generate", "--support", str(hidden), "-o", str(output), "--generator", str(run_path)]
+    queries = sorted(hidden.glob("*/*.png"))
+    right = {}
+    for option in ([], ["--no-transparency"]):
+        assert main([*command, *option]) == 0
+        said = capsys.readouterr().out
+        assert ("transparency ignored" in said) == bool(option)
+        assert main(["predict", str(output), *map(str, queries), "--json"]) == 0
+        answers = json.loads(capsys.readouterr().out)["predictions"]
+        right[bool(option)] = sum(a["class"] == q.parent.name for a, q in zip(answers, queries, strict=True))
+    assert right[False] == len(queries) / 3  # one answer for all
+    assert right[True] > len(queries) / 2
+
+
+def test_the_same_folder_gives_the_same_bytes(run_path, support, cnn, tmp_path):
+    again = tmp_path / "again.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(again), "--generator", str(run_path)]) == 0
+    assert again.read_bytes() == cnn.read_bytes()
+
+
+def test_files_of_no_known_format_are_named(cnn, support, run_path, tmp_path, capsys):
+    for name in ("2.docx", "scan3", "Thumbs.db", ".hidden"):
+        (support / "kind0" / name).write_bytes(b"something")
+    capsys.readouterr()
+    (support / "kind0" / "deep").mkdir()
+    told = (
+        f"warning: not of a known image format, in {support / 'kind0'}: 2.docx; scan3\n"
+        f"warning: sub-folders are not looked into, in {support / 'kind0'}: deep\n"
+    )
+    output = tmp_path / "new.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    assert capsys.readouterr().err == told
+    assert main(["predict", str(cnn), str(support / "kind0")]) == 0
+    assert capsys.readouterr().err == told
+    for image in (support / "kind0").glob("*.png"):
+        image.unlink()
+    shutil.copy(support / "kind1" / "1.png", support / "loose.png")
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 4
+    error = capsys.readouterr().err
+    assert "kind0 holds no image files, only files such as '2.docx'" in error
+    assert "convert them to PNG or JPEG" in error
+    (support / "kind0" / "2.docx").rename(support / "kind0" / "2.png")
+    assert main(["predict", str(cnn), str(support / "kind0"), "--json"]) == 1
+    assert "of an unknown format" in json.loads(capsys.readouterr().out)["predictions"][0]["error"]
+    shutil.copy(support / "kind1" / "1.png", support / "kind0" / "1.png")
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 1
+    assert f"images beside the folders of classes, in {support}: loose.png" in capsys.readouterr().err
+
+
+def test_heic_is_read_or_told_how(run_path, support, tmp_path, monkeypatch, capsys):
+    """As PNG with the optional package; without it in one line, at each of three places."""
+    assert heic.teach_pillow()
+    drawing = Image.open(support / "kind0" / "0.png").convert("RGB").resize((80, 64))
+    for ending in ("heic", "HIF"):
+        drawing.save(support / "kind0" / f"9.{ending}", "HEIF", quality=-1)
+    drawing.save(tmp_path / "same.png")
+    output = tmp_path / "cnn.safetensors"
+    generating = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
+    assert main(generating) == 0
+    assert "kind0 (5)" in capsys.readouterr().out
+    images = [str(support / "kind0" / "9.heic"), str(tmp_path / "same.png")]
+    assert main(["predict", str(output), *images, "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["predictions"]
+    for name, probability in first["probabilities"].items():
+        assert probability == pytest.approx(second["probabilities"][name], abs=0.05)
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    heic.teach_pillow.cache_clear()
+    try:
+        assert main(generating) == 0
+        captured = capsys.readouterr()
+        assert "kind0 (3)" in captured.out
+        assert "(pip install 'htgen[heic]' for HEIC)" in captured.err
+        assert main(["predict", str(output), images[0], "--json"]) == 1
+        (row,) = json.loads(capsys.readouterr().out)["predictions"]
+        assert "it is HEIC, which needs a package that is not installed" in row["error"]
+        for image in (support / "kind0").glob("*.png"):
+            image.unlink()
+        assert main(generating) == 4
+        assert "pip install 'htgen[heic]'" in capsys.readouterr().err
+    finally:
+        monkeypatch.undo()
+        heic.teach_pillow.cache_clear()
+
+
+def test_an_image_in_which_nothing_is_to_be_seen_is_told(cnn, support, run_path, tmp_path, capsys):
+    names = ("clear.png", "page.png", "white.png")
+    blank = [support / "kind0" / name for name in names]
+    Image.new("RGBA", (50, 40), (9, 9, 9, 0)).save(blank[0])
+    noise = np.random.default_rng(0).normal(200, 1.5, (300, 300)) + np.linspace(0, 30, 300)
+    Image.fromarray(noise.astype(np.uint8)).save(blank[1])  # an empty sheet in uneven light
+    Image.new("L", (50, 40), 255).save(blank[2])
+    told = f"warning: nothing is to be seen in {'; '.join(map(str, blank))}\n"
+    capsys.readouterr()
+    assert main(["predict", str(cnn), str(support / "kind0")]) == 0
+    assert capsys.readouterr().err == told
+    output = tmp_path / "new.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    assert told in capsys.readouterr().err
+    others = tmp_path / "others"
+    others.mkdir()
+    for name in names:
+        (support / "kind0" / name).rename(others / name)
+    generating = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
+    assert main([*generating, "--unlabeled", str(others)]) == 0
+    assert told.replace(str(support / "kind0"), str(others)) in capsys.readouterr().err
+
+
+def test_what_is_a_step_of_drawings_alone_cannot_be_left_out_with_photographs(support, tmp_path, capsys):
+    output = str(tmp_path / "cnn.safetensors")
+    arguments = ["generate", "--support", str(support), "-o", output, "--generator", "photo-40"]
+    assert main([*arguments, "--no-crop"]) == 2
+    assert "photo-40" in capsys.readouterr().err
+    assert main([*arguments, "--no-aspect", "--no-transparency"]) == 0
+
+
+def test_names_that_a_terminal_would_obey_are_shown_as_they_are(run_path, support, tmp_path, capsys):
+    (support / "kind0").rename(support / ":heart: [red]a\nb\x1b[2J")
+    output = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    shown = ":heart: [red]a\\nb\\x1b[2J"
+    assert shown in capsys.readouterr().out
+    assert main(["predict", str(output), str(support / "kind1")]) == 0
+    assert main(["predict", str(output), *map(str, support.glob(":*"))]) == 0
+    table = capsys.readouterr().out
+    assert shown in table
+    assert main(["inspect", str(output)]) == 0
+    assert shown in (said := capsys.readouterr().out)
+    assert "\x1b" not in table + said
+
+
+def test_an_empty_folder_of_unlabelled_images_is_refused(support, tmp_path, capsys):
+    (tmp_path / "none").mkdir()
+    words = ["generate", "--support", str(support), "--unlabeled", str(tmp_path / "none")]
+    assert main([*words, "-o", str(tmp_path / "x.safetensors")]) == 4
+    assert "holds no image files" in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_photographs_are_noticed_and_coloured_ink_is_not(run_path, support, tmp_path, capsys):
+    output = tmp_path / "cnn.safetensors"
+    command = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
+    for path in support.glob("*/*.png"):
+        ink = np.asarray(Image.open(path).convert("L"))[..., None] / 255
+        Image.fromarray((ink * (250, 240, 200) + (1 - ink) * (30, 60, 200)).astype(np.uint8)).save(path)
+    assert main(command) == 0
+    assert main(["predict", str(output), str(support / "kind0")]) == 0
+    assert "photographs" not in capsys.readouterr().err
+    rng = np.random.default_rng(0)
+    for path in support.glob("*/*.png"):
+        grid = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        grid.resize((80, 60), Image.Resampling.BICUBIC).save(path)
+    assert main(["predict", str(output), str(support / "kind0")]) == 0
+    assert "of 3 images look like photographs" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "of 9 images look like photographs" in capsys.readouterr().err
+    for number in range(9):  # what cannot be read is not counted as a drawing
+        (support / "kind0" / f"broken{number}.png").write_bytes(b"")
+    assert main(["predict", str(output), str(support / "kind0")]) == 1
+    assert "of 3 images look like photographs" in capsys.readouterr().err
+
+
+def test_unreadable_support_images_are_left_out_and_said(run_path, support, tmp_path, capsys):
+    (support / "kind0" / "1.png").write_bytes(b"")
+    output = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 1
+    captured = capsys.readouterr()
+    assert output.exists()
+    assert "kind0 (2)" in captured.out
+    assert "1.png" in captured.err
+
+
+def test_one_image_per_class_gives_no_estimate(run_path, support, tmp_path, capsys):
+    for path in support.glob("*/[12].png"):
+        path.unlink()
+    output = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 0
+    assert "two images of every class" in capsys.readouterr().out
+
+
+def break_support(support: Path, how: str) -> None:
+    if how == "missing":
+        support.rename(support.with_name("gone"))
+    elif how == "file":
+        support.rename(support.with_name("gone"))
+        support.write_text("x")
+    elif how in ("empty", "one class"):
+        for folder in sorted(support.iterdir())[how == "one class" :]:
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
+    elif how == "empty class":
+        for file in (support / "kind1").iterdir():
+            file.unlink()
+    elif how == "nothing readable":
+        for file in (support / "kind1").iterdir():
+            file.write_bytes(file.read_bytes()[:60])
+    elif how == "too many":
+        for i in range(10):
+            (support / f"more{i}").mkdir()
+            Image.fromarray(np.zeros((9, 9), np.uint8)).save(support / f"more{i}" / "x.png")
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "says"),
+    [
+        ("missing", 4, "there is no folder"),
+        ("file", 4, "is not a folder"),
+        ("empty", 4, "no classes"),
+        ("one class", 4, "only one class ('kind0')"),
+        ("empty class", 4, "class 'kind1' has no images"),
+        ("nothing readable", 4, "class 'kind1' has no image that can be read"),
+        ("too many", 5, "13 classes; 'toy' knows 6 at most"),
+    ],
+)
+def test_a_support_folder_that_cannot_be_used_is_one_clear_error(
+    how, code, says, run_path, support, tmp_path, capsys
+):
+    break_support(support, how)
+    output = tmp_path / "out" / "cnn.safetensors"
+    capsys.readouterr()
+    assert (
+        main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == code
+    )
+    captured = capsys.readouterr()
+    error = captured.err[captured.err.index("error: ") :]
+    assert says in error
+    assert "\n  try: " in error
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert not output.exists()
+
+
+def test_a_shipped_name_is_never_a_folder_of_that_name(support, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "glyph-8").mkdir()
+    assert main(["generate", "--support", str(support), "-o", "x.safetensors"]) == 0
+
+
+def test_output_that_cannot_be_written_is_one_clear_error(run_path, support, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    output = tmp_path / "file" / "cnn.safetensors"
+    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 7
+    assert f"cannot write {output}" in capsys.readouterr().err

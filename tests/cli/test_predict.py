@@ -1,0 +1,136 @@
+"""`htgen predict` as a user runs it, with a CNN of a toy generator."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from htgen.cli import main
+
+
+def test_json_and_csv_agree_with_the_model(cnn, support, capsys):
+    from htgen import load_cnn
+
+    folder = support / "kind1"
+    capsys.readouterr()
+    assert main(["predict", str(cnn), str(folder), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"] == str(cnn)
+    expected = load_cnn(cnn).predict(sorted(folder.iterdir()))
+    for entry, prediction, path in zip(
+        document["predictions"], expected, sorted(folder.iterdir()), strict=True
+    ):
+        assert entry["image"] == str(path)
+        assert entry["class"] == prediction.label
+        assert entry["probability"] == max(entry["probabilities"].values())
+        assert entry["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-5)
+    assert main(["predict", str(cnn), str(folder), "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["class"] for row in rows] == [e["class"] for e in document["predictions"]]
+    assert float(rows[0]["p(kind2)"]) == pytest.approx(
+        document["predictions"][0]["probabilities"]["kind2"], abs=1e-5
+    )
+
+
+def test_unsure_answers_are_rejected(cnn, support, capsys):
+    capsys.readouterr()
+    command = ["predict", str(cnn), *(str(support / f"kind{kind}") for kind in range(3))]
+    assert main([*command, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)["predictions"]
+    threshold = sorted(p["probability"] for p in plain)[4]
+    rejecting = [*command, "--reject", repr(threshold)]
+    assert main([*rejecting, "--json"]) == 0
+    kept = json.loads(capsys.readouterr().out)["predictions"]
+    assert sum(p["class"] is None for p in kept) == 4
+    for before, after in zip(plain, kept, strict=True):
+        assert after["class"] == (before["class"] if before["probability"] >= threshold else None)
+        assert after["probabilities"] == before["probabilities"]
+    assert main([*rejecting, "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["class"] or None for row in rows] == [p["class"] for p in kept]
+    assert main(rejecting) == 0
+    table = capsys.readouterr().out.splitlines()[1:]
+    for line, before, after in zip(table, plain, kept, strict=True):
+        best = f"{before['class']}  {100 * before['probability']:.1f} %"
+        assert ("none of these" in line) == (after["class"] is None)
+        if after["class"] is None:
+            assert line.endswith(best.replace("  ", " "))
+    assert main([*command, "--reject", "1.5"]) == 2
+
+
+def test_files_folders_and_patterns_are_expanded(cnn, support, capsys):
+    capsys.readouterr()
+    pattern = str(support / "kind2" / "*.png")
+    assert (
+        main(
+            ["predict", str(cnn), str(support / "kind0"), str(support / "kind1" / "1.png"), pattern, "--json"]
+        )
+        == 0
+    )
+    images = [p["image"] for p in json.loads(capsys.readouterr().out)["predictions"]]
+    assert [Path(i).parent.name for i in images] == ["kind0"] * 3 + ["kind1"] + ["kind2"] * 3
+
+
+def test_a_name_that_no_file_can_have_is_one_that_there_is_not(cnn, support, tmp_path, capsys):
+    long, out = "x" * 300, str(tmp_path / "store")
+    image = str(support / "kind0" / "0.png")
+    capsys.readouterr()
+    assert main(["predict", str(cnn), image, long, "--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)["predictions"]
+    assert ["class" in row for row in rows] == [True, False]
+    for arguments, code in {
+        ("evaluate", "glyph-8", "--data", long): 4,
+        ("train", "--config", long): 3,
+        ("inspect", long): 5,
+        ("prepare-data", "omniglot", "--source", long, "--out", out): 4,
+        ("prepare-data", "emnist", "--source", long, "--out", out): 4,
+    }.items():
+        assert main([*arguments]) == code, arguments
+        assert long in capsys.readouterr().err
+
+
+def test_a_pattern_that_finds_only_an_empty_folder_is_an_error(cnn, tmp_path, capsys):
+    empty = tmp_path / "new" / "empty"
+    empty.mkdir(parents=True)
+    (empty / "1.docx").write_bytes(b"x")
+    assert main(["predict", str(cnn), str(tmp_path / "new" / "*"), "--csv"]) == 4
+    captured = capsys.readouterr()
+    assert f"warning: not of a known image format, in {empty}: 1.docx" in captured.err
+    assert "empty holds no image files" in captured.err
+    assert captured.out == ""
+
+
+def test_an_unreadable_image_is_told_in_its_row_and_the_others_are_classified(cnn, support, capsys):
+    (support / "kind0" / "1.png").write_bytes(b"not an image")
+    capsys.readouterr()
+    assert main(["predict", str(cnn), str(support / "kind0"), str(support / "gone.png"), "--json"]) == 1
+    predictions = json.loads(capsys.readouterr().out)["predictions"]
+    assert ["class" in p for p in predictions] == [True, False, True, False]
+    assert "1.png" in predictions[1]["error"]
+    assert main(["predict", str(cnn), str(support / "kind0")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[2].split()[1:3] == ["-", "error:"]
+    assert "1 of 3 images could not be read" in captured.err
+
+
+def test_a_link_that_leads_nowhere_is_told_in_its_row(cnn, support, tmp_path, capsys):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert main(["predict", str(cnn), str(folder), "--json"]) == 1
+    (row,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert "there is no image" in row["error"]
+
+
+def test_columns_stay_in_line_beside_wide_letters(cnn, support, tmp_path, capsys):
+    source = next(path for path in support.rglob("*.png"))
+    paths = [tmp_path / "日本語.png", tmp_path / "latin-name.png"]
+    for path in paths:
+        path.write_bytes(source.read_bytes())
+    assert main(["predict", str(cnn), *map(str, paths)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    label = lines[1].split()[1]
+    assert len({cell_len(line[: line.index(f" {label} ")]) for line in lines[1:]}) == 1

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import drawing
+from helpers.generators import make_generator
+from PIL import Image
+
+from htgen.errors import DataError, ModelError
+from htgen.generator.from_folder import find_support, generate_from_folder
+from htgen.generator.generator import Generator
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return make_generator()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for kind in ("wren", "auk"):
+        place = tmp_path / "support" / kind
+        place.mkdir(parents=True)
+        for i in range(3):
+            picture = 255 - drawing(5 * len(kind), i)[..., 0]
+            Image.fromarray(picture).resize((40, 40)).save(place / f"{i}.png")
+    return tmp_path / "support"
+
+
+def test_the_cnn_is_that_of_the_same_images_and_labels(generator, folder):
+    made = generate_from_folder(folder, generator)
+    paths = sorted(folder.glob("*/*.png"))
+    assert list(made.images.labeled) == paths
+    assert made.images.labels == [path.parent.name for path in paths]
+    expected = generator.generate_bundle(generator.prepare(paths, made.images.labels))
+    assert made.bundle.to_bytes() == expected.to_bytes()
+    assert made.images.notices == ()
+    assert made.images.left_out == {}
+    assert made.seconds > 0
+
+
+def test_unlabelled_images_count_and_what_is_left_out_is_told(generator, folder, tmp_path):
+    further = tmp_path / "further"
+    further.mkdir()
+    Image.fromarray(drawing(3, 9)[..., 0]).save(further / "x.png")
+    (further / "y.png").write_bytes(b"")
+    (folder / "wren" / "bad.png").write_bytes(b"")
+    (folder / "wren" / "notes.txt").write_text("x")
+    Image.fromarray(drawing(3, 9)[..., 0]).save(folder / "loose.png")
+    Image.new("L", (30, 30), 200).save(folder / "auk" / "blank.png")
+    made = generate_from_folder(folder, generator, further)
+    expected = generator.prepare(list(made.images.labeled), made.images.labels, [further / "x.png"])
+    np.testing.assert_array_equal(made.support.images, expected.images)
+    np.testing.assert_array_equal(made.support.labels, expected.labels)
+    assert list(made.images.unlabeled) == [further / "x.png"]
+    assert list(made.images.left_out) == [folder / "wren" / "bad.png", further / "y.png"]
+    assert made.images.notices == (
+        f"warning: not of a known image format, in {folder / 'wren'}: notes.txt",
+        f"warning: images beside the folders of classes, in {folder}: loose.png",
+        f"left out: cannot read image {folder / 'wren' / 'bad.png'}: it is empty",
+        f"left out: cannot read image {further / 'y.png'}: it is empty",
+        f"warning: nothing is to be seen in {folder / 'auk' / 'blank.png'}",
+        "note: toy was trained without unlabelled images; they may do more harm than good",
+    )
+
+
+def test_errors_carry_what_was_left_out(generator, folder, tmp_path):
+    (folder / "wren" / "notes.txt").write_text("x")
+    told = f"warning: not of a known image format, in {folder / 'wren'}: notes.txt"
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="none holds no image files") as caught:
+        generate_from_folder(folder, generator, tmp_path / "none")
+    assert caught.value.__notes__ == [told]
+    for path in folder.glob("wren/*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"class 'wren' has no image that can be read \(of 3 in ") as caught:
+        generate_from_folder(folder, generator)
+    assert caught.value.__notes__[0] == told
+    assert [note.startswith("left out: ") for note in caught.value.__notes__] == [False, True, True, True]
+
+
+def test_too_many_classes_are_told_after_what_was_left_out(generator, folder):
+    for number in range(6):
+        (folder / f"more{number}").mkdir()
+        Image.fromarray(drawing(number, 9)[..., 0]).save(folder / f"more{number}" / "0.png")
+    (folder / "auk" / "bad.png").write_bytes(b"")
+    with pytest.raises(ModelError, match="knows 5 at most") as caught:
+        generate_from_folder(folder, generator)
+    assert "bad.png: it is empty" in caught.value.__notes__[0]
+
+
+def test_files_are_found_without_a_generator(folder):
+    files = find_support(folder)
+    assert {name: len(paths) for name, paths in files.classes.items()} == {"auk": 3, "wren": 3}
+    assert files.unlabeled == []
+
+
+def test_the_estimate_is_that_of_the_generator(generator, folder):
+    made = generate_from_folder(folder, generator)
+    check = generator.leave_one_out(made.support)
+    assert made.check is not None
+    np.testing.assert_array_equal(made.check.probabilities, check.probabilities)
+    assert len(made.missed) == (check.labels != check.predictions).sum()
+    paths = list(made.images.labeled)
+    for position, line in zip(np.flatnonzero(check.labels != check.predictions), made.missed, strict=True):
+        assert line == f"{paths[position]} looks like {check.classes[check.predictions[position]]}"
+
+
+def test_a_class_of_one_image_has_no_estimate(generator, folder):
+    for path in folder.glob("auk/[12].png"):
+        path.unlink()
+    made = generate_from_folder(folder, generator)
+    assert made.check is None
+    assert made.missed == []

@@ -1,0 +1,99 @@
+"""Files that htgen 0.1.0 wrote load, are written again as they were, and give the same digits."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import drawing
+
+from htgen.cli import main
+from htgen.cnn.bundle import Bundle
+from htgen.cnn.c_header import c_code
+from htgen.generator.file import GeneratorFile
+from htgen.generator.generator import load_generator
+from htgen.images.inputs import prepare_images
+from htgen.tensor_files import decode, describe
+
+FILES = Path(__file__).parent / "earlier_files"
+SUPPORT = [drawing(kind, variant)[..., 0] for variant in range(2) for kind in range(3)]
+LABELS = ["ant", "bee", "cat"] * 2
+QUERIES = [drawing(kind, 9)[..., 0] for kind in range(3)]
+PAIRS = {"cnn": "generator", "other-cnn": "other-generator"}
+
+
+def without_version(data: bytes, tmp_path: Path) -> tuple[dict, dict]:
+    """Header, less the version of htgen that wrote it, and tensors of a file's content."""
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(data)
+    header, _ = describe(path)
+    header, tensors = decode(path, header["format"], "a file", "another")
+    header.pop("htgen", None)
+    return header, {name: (array.dtype, array.tobytes()) for name, array in tensors.items()}
+
+
+@pytest.mark.parametrize("name", ["generator", "other-generator", "run/best"])
+def test_a_generator_is_written_again_byte_for_byte(name):
+    path = FILES / f"{name}.safetensors"
+    assert GeneratorFile.read(path).to_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_cnn_is_written_again_as_it_was(name, tmp_path):
+    path = FILES / f"{name}.safetensors"
+    again = without_version(Bundle.load(path).to_bytes(), tmp_path)
+    assert again == without_version(path.read_bytes(), tmp_path)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_cnn_gives_the_same_logits(name):
+    cnn = Bundle.load(FILES / f"{name}.safetensors")
+    expected = json.loads((FILES / "logits.json").read_text())[name]
+    found = cnn.logits(prepare_images(QUERIES, cnn.preprocessing))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("cnn", "generator"), PAIRS.items())
+def test_a_generator_writes_the_same_cnn(cnn, generator):
+    """Up to the rounding of another processor."""
+    loaded = load_generator(FILES / f"{generator}.safetensors")
+    found = loaded.generate_bundle(loaded.prepare(SUPPORT, LABELS))
+    expected = Bundle.load(FILES / f"{cnn}.safetensors")
+    assert (found.spec, found.classes, found.preprocessing) == (
+        expected.spec,
+        expected.classes,
+        expected.preprocessing,
+    )
+    assert found.support == expected.support
+    for name, tensor in expected.tensors.items():
+        np.testing.assert_allclose(found.tensors[name], tensor, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_a_cnn_is_exported_as_the_same_c():
+    text = c_code(Bundle.load(FILES / "cnn.safetensors"), "cnn", eight_bits=True).text
+    assert text == (FILES / "cnn.h").read_text()
+
+
+def test_a_run_goes_on_as_it_would_have(store_path, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(FILES / "run", run)
+    config = run / "config.yaml"
+    text = (
+        config.read_text()
+        .replace("store: toy", f"store: {store_path}")
+        .replace("  steps: 3\n", "  steps: 6\n")
+    )
+    config.write_text(text)
+    assert main(["train", "--run", str(run), "--resume", "--device", "cpu"]) == 0
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    expected = [json.loads(line) for line in (FILES / "metrics-when-resumed.jsonl").read_text().splitlines()]
+    found = [line for line in lines if line["step"] > 3]
+    assert [(line["event"], line["step"]) for line in found] == [
+        (line["event"], line["step"]) for line in expected
+    ]
+    for one, other in zip(found, expected, strict=True):
+        assert (one["event"], one["step"]) == (other["event"], other["step"])
+        for key in ("loss", "accuracy", "lr"):
+            if key in other:
+                assert one[key] == pytest.approx(other[key], rel=2e-3, abs=1e-6), (one, other)

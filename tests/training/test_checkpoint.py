@@ -1,0 +1,33 @@
+import numpy as np
+from helpers import runs
+
+from htgen.generator.file import GeneratorFile
+from htgen.training.checkpoint import generator_file
+from htgen.training.follow import checkpoints
+from htgen.training.run_folder import RunFolder
+from htgen.version import __version__
+
+
+def test_a_generator_says_where_it_comes_from(config, store):
+    tensors = {"x": np.zeros(2, np.float32)}
+    file = generator_file(config, tensors, store.preprocessing, 7, store)
+    assert (file.name, file.model, file.tensors) == ("toy", config.model, tensors)
+    assert file.provenance == {
+        "config": config.model_dump(mode="json"),
+        "step": 7,
+        "episodes": 14,
+        "data": {"name": "toy", "sha256": store.checksum},
+        "htgen": __version__,
+        "validation": None,
+    }
+    assert "data" not in generator_file(config, tensors, store.preprocessing, 7, None).provenance
+
+
+def test_a_followed_run_says_the_same_as_the_generator_that_it_ships(config, store, tmp_path):
+    runs.train(config, tmp_path / "run")
+    shipped = GeneratorFile.read(tmp_path / "run" / "best.safetensors").provenance
+    (followed,) = checkpoints(RunFolder(tmp_path / "run"), store)
+    assert followed.provenance.keys() == shipped.keys()
+    for key in shipped.keys() - {"validation", "step", "episodes"}:
+        assert followed.provenance[key] == shipped[key], key
+    assert followed.provenance["step"] == 6

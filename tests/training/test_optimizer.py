@@ -1,0 +1,35 @@
+import math
+
+import pytest
+
+from htgen.config.run import OptimizerConfig
+from htgen.training.optimizer import learning_rate, parameter_groups
+from htgen.training.run_folder import RunFolder
+from htgen.training.trainer import Trainer
+
+
+def test_learning_rate_schedules():
+    cosine = OptimizerConfig(lr=1.0, warmup=10, final=0.1)
+    assert [learning_rate(cosine, s, 110) for s in (0, 4, 9)] == [0.1, 0.5, 1.0]
+    assert learning_rate(cosine, 10, 110) == 1.0
+    assert learning_rate(cosine, 60, 110) == pytest.approx(0.55)
+    assert learning_rate(cosine, 110, 110) == pytest.approx(0.1)
+    decay = OptimizerConfig(lr=0.02, schedule="exponential", warmup=0, decay_rate=0.95, decay_steps=100)
+    assert learning_rate(decay, 250, 1000) == pytest.approx(0.02 * 0.95**2.5)
+    assert learning_rate(OptimizerConfig(lr=0.3, schedule="constant", warmup=0), 77, 100) == 0.3
+    assert not any(math.isnan(learning_rate(cosine, s, 5)) for s in range(5))
+    assert learning_rate(cosine, 4, 110, time_spent=0.5) == 0.5  # the warm-up counts steps
+    assert learning_rate(cosine, 60, 110, time_spent=0.25) == pytest.approx(0.1 + 0.9 * (2 + 2**0.5) / 4)
+    assert learning_rate(cosine, 60, 110, time_spent=1.0) == pytest.approx(0.1)
+
+
+def test_weight_decay_spares_embeddings_norms_and_biases(config, tmp_path):
+    with RunFolder(tmp_path / "run") as run:
+        model = Trainer(config, run).model
+    decayed, free = parameter_groups(model, 0.1)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert len(decayed["params"]) + len(free["params"]) == len(names)
+    for parameter in decayed["params"]:
+        assert names[id(parameter)].endswith(("weight", "base_kernel"))
+    spared = {names[id(p)].rpartition(".")[2] for p in free["params"]}
+    assert {"labels", "placeholders", "bias", "gamma", "beta", "scale", "log_sharpness"} <= spared
