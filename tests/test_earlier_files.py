@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import drawing
+from htgen.cnn.c_header import c_code
 
 from htgen.cli import main
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_header import c_code
 from htgen.generator.file import GeneratorFile
 from htgen.generator.generator import load_generator
 from htgen.images.inputs import prepare_images

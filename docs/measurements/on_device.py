@@ -34,12 +34,17 @@ def main() -> None:
         print(f"\n{title}, {way}-way {SHOT}-shot\n\n| damage | full | on the device |\n|---|---|---|")
         for name, damage in {**DAMAGES, "another for each image": mixed}.items():
             damaged = [
-                [damage(drawing, np.random.default_rng([kind, index])) for index, drawing in enumerate(drawings)]
+                [
+                    damage(drawing, np.random.default_rng([kind, index]))
+                    for index, drawing in enumerate(drawings)
+                ]
                 for kind, drawings in enumerate(classes)
             ]
             shape = (len(classes), len(classes[0]), 1, full.size, full.size)
             frames = [
-                np.asarray(without_transparency(image, "fill").convert("L")) for row in damaged for image in row
+                np.asarray(without_transparency(image, "fill").convert("L"))
+                for row in damaged
+                for image in row
             ]
             on_device = [prepare_on_device(frame, full.size) for frame in frames]
             desk = [full.apply(image) for row in damaged for image in row]

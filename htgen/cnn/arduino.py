@@ -29,7 +29,7 @@ def library_files(code: CCode) -> dict[str, str]:
     name = code.name
     properties = {
         "name": name,
-        "version": re.match(r"\d+\.\d+\.\d+|", __version__)[0] or "0.0.0",
+        "version": ".".join(re.findall(r"\d+", __version__)[:3]),
         "author": "htgen",
         "maintainer": "htgen",
         "sentence": "A small CNN that classifies images.",

@@ -5,15 +5,13 @@ its convolution goes on, so that only what is left after it needs memory.
 """
 
 from collections.abc import Iterator
-from importlib.resources import files
 from string import Template
 
 import numpy as np
 import numpy.typing as npt
 
-from htgen.arrays import Floats
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_source import CCode, array, comment, expect_support_norm, identifier, text
+from htgen.cnn.c_source import CCode, array, comment, expect_support_norm, identifier, template, text
 from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
 from htgen.errors import ModelError
 
@@ -67,13 +65,12 @@ class _Writer:
     def code(self) -> CCode:
         """The header, put together."""
         spec, way = self.spec, len(self.bundle.classes)
-        template = Template(files("htgen.cnn").joinpath("c_float.h.in").read_text(encoding="utf-8"))
         constants = "\n".join(self._constants())
         sides = [(spec.image_channels, spec.image_size), *((c.out_channels, c.out_size) for c in spec.convs)]
         sizes = [channels * side * side for channels, side in sides]
         even, odd = max(sizes[0::2]), max(sizes[1::2])
         last = ("even", "odd")[len(spec.convs) % 2]
-        written = template.substitute(
+        written = template("c_float").substitute(
             self._arithmetic(),
             generator=comment(self.bundle.generator.get("name", "?")),
             bytes=self.constants,
@@ -150,4 +147,3 @@ def _number(value: float) -> str:
     """A float constant that gives back the same 32 bits."""
     text = f"{value:.9g}"
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
-

@@ -1,8 +1,6 @@
 """The C that prepares frames as `htgen.images.on_device` does."""
 
-from importlib.resources import files
-from string import Template
-
+from htgen.cnn.c_source import template
 from htgen.images import on_device
 
 _LINE = on_device.CELLS + 2 * (on_device.CELLS // 4)
@@ -17,7 +15,7 @@ def preparation(name: str, size: int) -> str:
     Args:
         size: side of the image that the CNN reads.
     """
-    return Template(files("htgen.cnn").joinpath("c_prepare.h.in").read_text(encoding="utf-8")).substitute(
+    return template("c_prepare").substitute(
         name=name,
         upper=name.upper(),
         side=size,

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
+from string import Template
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,12 @@ _LARGEST_ARRAY = 32767
 """Bytes of the largest array that compilers for 8-bit and 16-bit processors take."""
 
 _KEYWORDS = {
-    *("auto break case char const continue default do double else enum extern float for goto if inline".split()),
-    *("int long register restrict return short signed sizeof static struct switch typedef union".split()),
-    *("unsigned void volatile while asm bool catch class delete export friend main namespace new".split()),
-    *("operator private protected public template this throw true false try typename using virtual".split()),
+    *(
+        ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline"]
+    ),
+    *(["int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union"]),
+    *(["unsigned", "void", "volatile", "while", "asm", "bool", "catch", "class", "delete", "export", "friend", "main", "namespace", "new"]),
+    *(["operator", "private", "protected", "public", "template", "this", "throw", "true", "false", "try", "typename", "using", "virtual"]),
 }
 
 
@@ -34,6 +38,7 @@ class CCode:
         constants: bytes of weights and other constants, which a device keeps in flash.
         buffers: bytes of memory in which an image is worked on, without the image itself.
         multiply_adds: of one image.
+        code: about how many bytes of instructions, 0 where that is not known.
     """
 
     text: str
@@ -41,6 +46,12 @@ class CCode:
     constants: int
     buffers: int
     multiply_adds: int
+    code: int = 0
+
+
+def template(name: str) -> Template:
+    """A template of C that lies beside this file."""
+    return Template(files("htgen.cnn").joinpath(f"{name}.h.in").read_text(encoding="utf-8"))
 
 
 def identifier(name: str) -> str:
@@ -132,3 +143,21 @@ def expect_small_arrays(sizes: Iterable[tuple[str, int]]) -> Iterator[str]:
         yield "#if defined(__AVR__) || defined(__SDCC)"
         yield f'#error "{largest} has {size} bytes; an array may have {_LARGEST_ARRAY} on this processor"'
         yield "#endif"
+
+
+def expect_fits(code: CCode, flash: int | None, ram: int | None) -> None:
+    """Refuse C that is too large for a device.
+
+    Args:
+        flash, ram: bytes that there are, or None where that plays no part.
+
+    Raises:
+        ModelError: it is too large.
+    """
+    needs = (("flash", code.constants + code.code, flash), ("RAM", code.buffers, ram))
+    for memory, needed, given in needs:
+        if given is not None and needed > given:
+            raise ModelError(
+                f"the CNN needs about {needed} bytes of {memory}, more than the {given} that there are",
+                "a smaller generator such as glyph-8, or fewer classes",
+            )

@@ -1,12 +1,9 @@
 """A program that checks the C of a CNN on the device itself."""
 
-from importlib.resources import files
-from string import Template
-
 import numpy as np
 
 from htgen.arrays import Pixels
-from htgen.cnn.c_source import array
+from htgen.cnn.c_source import array, template
 from htgen.cnn.whole_numbers import WholeCnn
 
 NOISE_IMAGES = 4
@@ -34,7 +31,7 @@ def selftest(cnn: WholeCnn, name: str, images: Pixels | None) -> str:
     shown = noise(NOISE_IMAGES * pixels).reshape(shape) if images is None else images
     expected = cnn.logits(shown)
     at = f"{upper}_UINT8({name}_images + (uint32_t)i * {pixels} + p)"
-    return Template(files("htgen.cnn").joinpath("c_whole_selftest.h.in").read_text("utf-8")).substitute(
+    return template("c_whole_selftest").substitute(
         name=name,
         upper=upper,
         pixels=pixels,

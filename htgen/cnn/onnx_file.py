@@ -1,8 +1,8 @@
 """A generated CNN as one ONNX file. Needs the extra `onnx`; where onnxruntime is there, it is compared."""
 
+import importlib
 import importlib.util
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ def onnx_bytes(bundle: Bundle) -> bytes:
     """
     expect_support_norm(bundle.spec)
     try:
-        import onnx
+        onnx = importlib.import_module("onnx")
     except ImportError as error:
         raise ModelError("writing ONNX needs the package onnx", "pip install 'htgen[onnx]'") from error
     model = _Graph(bundle, onnx).model()
@@ -82,7 +82,9 @@ class _Graph:
             "preprocessing": self.bundle.preprocessing.to_dict(),
             "generator": dict(self.bundle.generator),
         }
-        helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in about.items()})
+        helper.set_model_props(
+            model, {key: json.dumps(value, sort_keys=True) for key, value in about.items()}
+        )
         return model
 
     def _add(self, operator: str, *others: str, output: str = "", **attributes: Any) -> None:
@@ -146,8 +148,7 @@ class _Graph:
 
 def _compare(bundle: Bundle, data: bytes) -> None:
     """Hold onnxruntime's logits against htgen's, on noise."""
-    import onnxruntime
-
+    onnxruntime = importlib.import_module("onnxruntime")
     spec = bundle.spec
     shape = (3, spec.image_channels, spec.image_size, spec.image_size)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -156,6 +157,6 @@ def _compare(bundle: Bundle, data: bytes) -> None:
     wanted = bundle.logits(scale_pixels(pixels.astype(np.float32)))
     difference = float(np.abs(found - wanted).max() / max(1.0, float(np.abs(wanted).max())))
     if not difference <= CLOSE:
-        raise ModelError(f"onnxruntime's logits differ by {difference:.1e} of the largest", "another version of it")
-
-
+        raise ModelError(
+            f"onnxruntime's logits differ by {difference:.1e} of the largest", "another version of it"
+        )

@@ -16,7 +16,7 @@ def pytorch_text(bundle: Bundle, file_name: str) -> str:
     """Python source: a function from prepared pixels to logits.
 
     Args:
-        file_name: of the CNN file, which lies beside the program.
+        file_name: the CNN file, as seen from the program's folder.
     """
     spec = bundle.spec
     shape = f"[N, {spec.image_channels}, {spec.image_size}, {spec.image_size}]"
@@ -30,9 +30,9 @@ def pytorch_text(bundle: Bundle, file_name: str) -> str:
             "import torch.nn.functional as F",
             "from safetensors.torch import load_file",
             "",
-            f"FILE = Path(__file__).with_name({ascii(file_name)})",
-            f"CLASSES = {ascii(list(bundle.classes))}",
-            f"PREPROCESSING = {ascii(bundle.preprocessing.to_dict())}",
+            f"FILE = Path(__file__).parent / {file_name!a}",
+            f"CLASSES = {list(bundle.classes)!a}",
+            f"PREPROCESSING = {bundle.preprocessing.to_dict()!a}",
             "",
             "",
             "def logits(pixels: torch.Tensor, w: dict[str, torch.Tensor]) -> torch.Tensor:",

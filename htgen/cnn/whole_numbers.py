@@ -23,7 +23,7 @@ from htgen.errors import ModelError
 
 Wholes = npt.NDArray[np.int64]
 
-REACH = 9.0
+REACH = 8.0
 """Standard deviations above the mean up to which activations are told apart."""
 
 _LARGEST = 127

@@ -118,12 +118,14 @@ def _between(levels: Integers, y: Integers, x: Integers, window: Window) -> Inte
     column, next_column, across = places(x, window.width, levels.shape[1])
     upper = levels[row][:, column] * (256 - across) + levels[row][:, next_column] * across
     lower = levels[next_row][:, column] * (256 - across) + levels[next_row][:, next_column] * across
-    return (upper * (256 - down[:, None]) + lower * down[:, None]) >> 16
+    level: Integers = upper * (256 - down[:, None]) + lower * down[:, None]
+    return level >> 16
 
 
 def _middles(start: int, length: int, cells: int) -> Integers:
-    edges = start + length * np.arange(cells + 1) // cells
-    return (edges[:-1] + edges[1:]) >> 1
+    edges: Integers = start + length * np.arange(cells + 1) // cells
+    middles: Integers = (edges[:-1] + edges[1:]) >> 1
+    return middles
 
 
 def _rank(cells: Integers, reach: int, rank: int) -> Integers:

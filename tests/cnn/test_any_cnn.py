@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from htgen.cnn.c_header import c_code
 from torch import Tensor
 
 from htgen.cnn import executor, executor_numpy
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_header import c_code
 from htgen.cnn.layout import BY_EPISODE, LAYOUTS, SIDE_BY_SIDE
 from htgen.cnn.module import GeneratedCNN, load_cnn
 from htgen.cnn.spec import CnnSpec, ConvSpec

@@ -13,12 +13,12 @@ import torch
 import yaml
 from helpers.generators import LABELS, SHAPES, make_generator, pictures
 from helpers.toy import toy_values
+from htgen.cnn.c_header import c_code
+from htgen.cnn.eight_bits import round_to_8_bits, rounded
 from PIL import Image
 
 from htgen.cli import main
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_header import c_code
-from htgen.cnn.eight_bits import round_to_8_bits, rounded
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.cnn.weights import tensor_shapes
 from htgen.errors import ModelError
