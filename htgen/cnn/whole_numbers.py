@@ -194,8 +194,8 @@ def _whole_block(
     top = np.ceil(_BYTE / ratio).max()
     shift = max(0, int(np.ceil(np.log2((top + 1) / _HALF))))
     limit = min((_HALF << shift) | ((1 << shift) - 1), (1 << 31) - 1)
-    down = min(30, int(np.floor(np.log2(_HALF / (ratio * (1 << shift)).max()))))
-    scaled = ratio * float(1 << shift) * float(1 << down)
+    down = int(np.clip(np.floor(np.log2(_HALF / (ratio * float(1 << shift)).max())), 0, 30))
+    scaled = np.minimum(ratio * float(1 << shift) * float(1 << down), _HALF)
     slope = _SLOPES[spec.activation_of(conv)]
     whole_summand = _rounded(-low * _BYTE / width * float(1 << down) + (1 << down) / 2, conv.name)
     _expect_fit(np.abs(whole_summand) + _HALF * np.rint(scaled), conv.name)

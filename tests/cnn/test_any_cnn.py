@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from htgen.cnn.c_header import c_code
 from torch import Tensor
 
 from htgen.cnn import executor, executor_numpy
 from htgen.cnn.bundle import Bundle
+from htgen.cnn.c_float import float_code
+from htgen.cnn.c_whole import whole_code
 from htgen.cnn.layout import BY_EPISODE, LAYOUTS, SIDE_BY_SIDE
 from htgen.cnn.module import GeneratedCNN, load_cnn
 from htgen.cnn.spec import CnnSpec, ConvSpec
@@ -366,7 +367,10 @@ def test_what_has_no_c_is_refused(changes, says):
     tensors = any_weights(spec, 0, dtype=np.float32).to_tensors(spec)
     bundle = Bundle(spec, tuple("abcd"), Preprocessing(16, 3, "none", "pad"), tensors)
     with pytest.raises(ModelError, match=says):
-        c_code(bundle, "cnn")
+        float_code(bundle, "cnn")
+    if changes != {"activation": "none"}:  # which takes a factor alone
+        with pytest.raises(ModelError, match=says):
+            whole_code(bundle, "cnn")
 
 
 def test_descriptions_of_plain_blocks_say_no_more_than_they_did():
