@@ -3,8 +3,8 @@
     python docs/measurements/devices.py
 
 Compiles every kind of header with every compiler that is there, all warnings being errors. Runs them here, on
-Cortex-M in QEMU and on an AVR in simavr, compares every logit and every prepared frame with Python, and counts
-instructions. Prints the tables of docs/guide/devices.md. Exits with 1 if anything differs.
+Cortex-M in QEMU and on an AVR in simavr, compares every logit with Python, and counts instructions. Prints
+the tables of docs/guide/devices.md. Exits with 1 if anything differs.
 """
 
 import argparse
@@ -27,15 +27,15 @@ from htgen.cnn.whole_numbers import whole_cnn
 from htgen.generator.generator import load_generator
 
 PACKAGES = (
-    "gcc g++ clang tcc gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm gcc-avr avr-libc simavr sdcc "
-    "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"
-).split()
+    *("gcc", "g++", "clang", "tcc", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "qemu-system-arm"),
+    *("gcc-avr", "avr-libc", "simavr", "sdcc", "gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf"),
+)
 
 BOARD = Path(__file__).parent / "devices"
-WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wdouble-promotion -Wshadow -Werror".split()
-
-MHZ = (16, 48, 120)
-"""Clocks for which times are given, at one instruction a cycle and two."""
+WARNINGS = [
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wdouble-promotion", "-Wshadow"),
+    "-Werror",
+]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,9 @@ def write_program(folder: Path, text: str, images: Pixels) -> None:
 
 def numbers(said: str) -> np.ndarray:
     """The program's answers: a row for each image, the class first, the ticks last."""
-    plain = re.sub("\x1b\\[[0-9;]*m", "", said)  # simavr colours what it shows, and shows ends of lines as dots
+    plain = re.sub(
+        "\x1b\\[[0-9;]*m", "", said
+    )  # simavr colours what it shows, and shows ends of lines as dots
     rows = [line.removesuffix(".").split() for line in plain.splitlines()]
     return np.array([row for row in rows if row and all(re.fullmatch(r"-?\d+", word) for word in row)], int)
 
@@ -127,36 +129,30 @@ def build_arm(folder: Path, processor: str) -> Path:
     """A program for a Cortex-M."""
     flags, board = ARM[processor]
     flash, ram = MEMORY.get(board, (0, 0x20000000))
-    places = ",".join(f"--defsym={key}={value}" for key, value in {"FLASH": flash, "RAM": ram, "RAM_SIZE": 0x8000}.items())
+    places = f"-Wl,--defsym=FLASH={flash},--defsym=RAM={ram},--defsym=RAM_SIZE=0x8000"
     elf = folder / "net.elf"
-    call(
-        ["arm-none-eabi-gcc", "-mthumb", *flags, "-O2", "-ffunction-sections", "-fdata-sections", "-nostartfiles"]
-        + ["--specs=nano.specs", "-Wl,--gc-sections,--no-warn-rwx-segments", f"-Wl,{places}", "-T", str(BOARD / "arm.ld")]
-        + [f"-I{BOARD}", "-I.", str(BOARD / "arm.c"), str(BOARD / "main.c"), "-lm", "-o", str(elf)],
-        folder,
-    )
+    small = ["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections,--no-warn-rwx-segments"]
+    start = ["-nostartfiles", "--specs=nano.specs", places, "-T", str(BOARD / "arm.ld")]
+    sources = [f"-I{BOARD}", "-I.", str(BOARD / "arm.c"), str(BOARD / "main.c")]
+    compiler = ["arm-none-eabi-gcc", "-mthumb", *flags, "-O2"]
+    call([*compiler, *small, *start, *sources, "-lm", "-o", str(elf)], folder)
     return elf
 
 
 def run_arm(folder: Path, processor: str) -> tuple[np.ndarray, float]:
     """Answers in QEMU, and instructions an image."""
     elf, board = build_arm(folder, processor), ARM[processor][1]
-    said = call(
-        ["qemu-system-arm", "-M", board, "-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=0"]
-        + ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf)],
-        folder,
-    )
+    quiet = ["-nographic", "-monitor", "none", "-serial", "none"]
+    counting = ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native"]
+    said = call(["qemu-system-arm", "-M", board, *quiet, *counting, "-kernel", str(elf)], folder)
     rows = numbers(said)
     return rows, INSTRUCTIONS_A_TICK.get(board, 40) * float(rows[:, -1].mean())
 
 
 def run_avr(folder: Path) -> tuple[np.ndarray, float]:
     """Answers in simavr, and cycles an image."""
-    call(
-        ["avr-gcc", "-mmcu=atmega2560", "-O2", f"-I{BOARD}", "-I.", str(BOARD / "avr.c"), str(BOARD / "main.c")]
-        + ["-o", "net.elf"],
-        folder,
-    )
+    sources = [f"-I{BOARD}", "-I.", str(BOARD / "avr.c"), str(BOARD / "main.c")]
+    call(["avr-gcc", "-mmcu=atmega2560", "-O2", *sources, "-o", "net.elf"], folder)
     rows = numbers(call(["simavr", "-m", "atmega2560", "-f", "16000000", "net.elf"], folder, 600))
     return rows, 1024 * float(rows[:, -1].mean())
 
@@ -174,7 +170,9 @@ def install() -> None:
     """Debian's packages, as far as they are there."""
     for package in PACKAGES:
         done = subprocess.run(
-            ["apt-get", "install", "--yes", "--no-install-recommends", package], capture_output=True, check=False
+            ["apt-get", "install", "--yes", "--no-install-recommends", package],
+            capture_output=True,
+            check=False,
         )
         if done.returncode:
             print(f"not installed: {package}")
@@ -204,9 +202,13 @@ def compile_all(folder: Path) -> list[str]:
             if kind == "float" and is_small:
                 continue  # C99's INFINITY, and floats that an 8-bit processor should be spared
             (folder / "net.h").write_text(text)
-            (folder / "main.c").write_text(f'#include "net.h"\nint main(void)\n{{\n{uses.get(kind, plain)}\n}}\n')
+            (folder / "main.c").write_text(
+                f'#include "net.h"\nint main(void)\n{{\n{uses.get(kind, plain)}\n}}\n'
+            )
             out = "main.rel" if compiler.command[0] == "sdcc" else "main.o"
-            done = subprocess.run([*compiler.command, "-c", "main.c", "-o", out], cwd=folder, capture_output=True, check=False)
+            done = subprocess.run(
+                [*compiler.command, "-c", "main.c", "-o", out], cwd=folder, capture_output=True, check=False
+            )
             said = (done.stdout + done.stderr).decode(errors="replace")
             refused = is_small and kind == "photo-40" and "an array may have" in said
             if done.returncode and not refused:
@@ -237,13 +239,18 @@ def runs(folder: Path, generators: list[str]) -> list[str]:
             rows, count = run_avr(folder)
             if not (rows[:, 1:-1] == expected).all():
                 faults.append(f"{generator}: AVR differs")
-            print(f"| {needs} | ATmega2560 (cycles) | {count:.0f} | {count / code.multiply_adds:.2f} |", flush=True)
+            print(
+                f"| {needs} | ATmega2560 (cycles) | {count:.0f} | {count / code.multiply_adds:.2f} |",
+                flush=True,
+            )
     return faults
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--install", action="store_true", help="install Debian's compilers and emulators first")
+    parser.add_argument(
+        "--install", action="store_true", help="install Debian's compilers and emulators first"
+    )
     parser.add_argument("--generators", nargs="*", default=["glyph-8", "glyph-16", "glyph-64", "photo-40"])
     options = parser.parse_args()
     if options.install:

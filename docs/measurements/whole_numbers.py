@@ -2,8 +2,8 @@
 
     python docs/measurements/whole_numbers.py glyph-8 --data data/omniglot-drawings
 
-Accuracy over unseen tasks of CNNs in float and in whole numbers, on the same tasks, the mean difference with its
-95 % interval, and the share of queries that get the same class.
+Accuracy over unseen tasks of CNNs in float and in whole numbers, on the same tasks, the mean difference with
+its 95 % interval, and the share of queries that get the same class.
 """
 
 import argparse
@@ -48,8 +48,9 @@ def main(arguments: list[str] | None = None) -> None:
         sampler = Measurement(store, [options.split], protocol).sampler(options.split, file.model.max_way)
         floats, whole, same = accuracies(file, sampler, options.tasks)
         print(
-            f"{options.generator} {options.split} {options.way}-way {shot}-shot: {percent(floats)} %, in whole "
-            f"numbers {percent(whole)} %, difference {percent(whole - floats)}, same class {percent(same)} %",
+            f"{options.generator} {options.split} {options.way}-way {shot}-shot: {percent(floats)} %, "
+            f"in whole numbers {percent(whole)} %, difference {percent(whole - floats)}, "
+            f"same class {percent(same)} %",
             flush=True,
         )
 

@@ -72,8 +72,8 @@ def export(
 ) -> None:
     """Write a CNN for other programs: C for devices with kilobytes, ONNX, or PyTorch.
 
-    The C is one header without dependencies, in whole numbers. It takes an image that is prepared already: as many
-    pixels as the CNN reads, 0 to 255; or, with --prepare, a grey frame of any size.
+    The C is one header without dependencies, in whole numbers. It takes an image that is prepared already: as
+    many pixels as the CNN reads, 0 to 255; or, with --prepare, a grey frame of any size.
     """
     from htgen.cnn.bundle import Bundle
     from htgen.cnn.c_source import expect_fits

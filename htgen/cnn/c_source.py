@@ -19,12 +19,12 @@ _LARGEST_ARRAY = 32767
 """Bytes of the largest array that compilers for 8-bit and 16-bit processors take."""
 
 _KEYWORDS = {
-    *(
-        ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline"]
-    ),
-    *(["int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union"]),
-    *(["unsigned", "void", "volatile", "while", "asm", "bool", "catch", "class", "delete", "export", "friend", "main", "namespace", "new"]),
-    *(["operator", "private", "protected", "public", "template", "this", "throw", "true", "false", "try", "typename", "using", "virtual"]),
+    *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum"),
+    *("extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return"),
+    *("short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void"),
+    *("volatile", "while", "asm", "bool", "catch", "class", "delete", "export", "friend", "main"),
+    *("namespace", "new", "operator", "private", "protected", "public", "template", "this", "throw"),
+    *("true", "false", "try", "typename", "using", "virtual"),
 }
 
 

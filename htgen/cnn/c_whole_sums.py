@@ -14,8 +14,10 @@ _MOST_UNROLLED_DSP = 8
 
 @dataclass(frozen=True)
 class CSums:
-    """A function that adds products at two neighbouring places, or at the four of a pool, of which it gives
-    the largest sum. The C is told the bytes from one line to the next, so that blocks of several sizes share it.
+    """A function that adds products at two neighbouring places, or at the four of a pool.
+
+    Of the four it gives the largest sum. The C is told the bytes from one line to the
+    next, so that blocks of several sizes share it.
 
     Attributes:
         name: what functions begin with.

@@ -23,7 +23,7 @@ CLOSE = 1e-5
 
 
 def onnx_bytes(bundle: Bundle) -> bytes:
-    """The file: input `pixels` uint8 `[N, C, H, W]` (prepared), outputs `logits` and `probabilities` `[N, n]`.
+    """The file: prepared `pixels` uint8 `[N, C, H, W]` -> `logits` and `probabilities` `[N, n]`.
 
     Class names and the preprocessing are in its metadata.
 

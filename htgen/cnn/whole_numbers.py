@@ -1,9 +1,9 @@
 """A generated CNN in whole numbers: what the C of `htgen export` computes, bit for bit, with NumPy.
 
-Activations are bytes 0..255 with a scale and a zero of their own for each channel. Weights are bytes -127..127
-with a scale for each output channel (for the logits layer one scale for all classes, so that its sums are
-compared as they are). Sums are of 32 bits. Norms cost nothing: what a block's norm does after its pool is part
-of the weights and biases of the layer that reads it.
+Activations are bytes 0..255 with a scale and a zero of their own for each channel. Weights are bytes
+-127..127 with a scale for each output channel; the logits layer has one scale for all classes, so that its
+sums are compared as they are. Sums are of 32 bits. Norms cost nothing: what a block's norm does after its
+pool is part of the weights and biases of the layer that reads it.
 
 Which value a byte stands for follows from the norm's statistics, which are those of the support images: bytes
 reach from the least value that there is to `REACH` standard deviations above the mean.
@@ -54,7 +54,7 @@ class Bytes:
 
 @dataclass(frozen=True)
 class WholeBlock:
-    """One block. Of a sum `s` and its bias the output is `(min(s >> shift, limit) * factor + summand) >> down`.
+    """One block. A sum `s`, bias included, becomes `((min(s, limit) >> shift) * factor + summand) >> down`.
 
     Attributes:
         kernel: `[O, C, k, k]`, -127..127.

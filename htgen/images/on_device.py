@@ -1,11 +1,12 @@
 """Preparation of drawings in whole numbers: what a small device does with a grey frame, bit for bit.
 
-`htgen export --prepare` writes the same steps in C. A frame of any size and either polarity becomes bright ink on
-an empty ground, cut to the ink. Everything is made of means over cells of a grid:
+`htgen export --prepare` writes the same steps in C. A frame of any size and either polarity becomes bright ink
+on an empty ground, cut to the ink. Everything is made of means over cells of a grid:
 
-1. 32 x 32 cells over the frame. The third moment about their medians over half the frame tells which side ink is on.
-2. What is left of the cells when all that is narrow is taken away is the paper, shadows included; what does not
-   reach the border is a filled shape and no shadow.
+1. 32 x 32 cells over the frame. The third moment about their medians over half the frame tells which side ink
+   is on.
+2. What is left of the cells when all that is narrow is taken away is the paper, shadows included; what does
+   not reach the border is a filled shape and no shadow.
 3. What stands out by a third of the clearest cells is ink. Its box is searched twice, the second time with
    cells over the first box alone.
 4. A square around the box, a ninth larger, becomes the result's cells. Contrast is stretched.
@@ -105,7 +106,7 @@ def _shares(start: int, length: int, cells: int, pixels: int) -> Integers:
 
 
 def _between(levels: Integers, y: Integers, x: Integers, window: Window) -> Integers:
-    """The paper's level at places in sixteenths, interpolated between the middles of cells: `[len(y), len(x)]`."""
+    """The paper's level at places in sixteenths, interpolated between cells: `[len(y), len(x)]`."""
 
     def places(at: Integers, length: int, cells: int) -> tuple[Integers, Integers, Integers]:
         # In 256ths of a cell, from the middle of the first.
@@ -116,8 +117,8 @@ def _between(levels: Integers, y: Integers, x: Integers, window: Window) -> Inte
 
     row, next_row, down = places(y, window.height, levels.shape[0])
     column, next_column, across = places(x, window.width, levels.shape[1])
-    upper = levels[row][:, column] * (256 - across) + levels[row][:, next_column] * across
-    lower = levels[next_row][:, column] * (256 - across) + levels[next_row][:, next_column] * across
+    upper: Integers = levels[row][:, column] * (256 - across) + levels[row][:, next_column] * across
+    lower: Integers = levels[next_row][:, column] * (256 - across) + levels[next_row][:, next_column] * across
     level: Integers = upper * (256 - down[:, None]) + lower * down[:, None]
     return level >> 16
 

@@ -57,8 +57,8 @@ class Preprocessing:
         transparency: what is transparent is filled (`fill`) with white when the opaque part is dark on
             average and with black when it is bright, so that ink on no background stays visible; or all is
             taken as opaque (`ignore`), in the colours that lie beneath.
-        device: grey drawings are prepared as a small device does it (`htgen.images.on_device`); `steps` and `fit`
-            play no part then.
+        device: grey drawings are prepared as a small device does it (`htgen.images.on_device`); `steps` and
+            `fit` play no part then.
 
     Raises:
         ValueError: a value outside its range.

@@ -1,6 +1,5 @@
 """Exported C, compiled and run, against the CNN that it was made of."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -9,23 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import yaml
 from helpers.cnns import any_bundle, make_bundle
-from helpers.generators import LABELS, SHAPES, make_generator, pictures
-from helpers.toy import toy_values
-from htgen.cnn.c_float import float_code
+from helpers.generators import SHAPES, pictures
 from PIL import Image
 
 from htgen.cli import main
-from htgen.cnn.bundle import Bundle
-from htgen.cnn.spec import CnnSpec, ConvSpec
-from htgen.cnn.weights import tensor_shapes
+from htgen.cnn.c_float import float_code
 from htgen.errors import ModelError
-from htgen.generator.generator import load_generator
-from htgen.generator.network import build
 from htgen.images.inputs import as_input, scale_pixels
-from htgen.images.preprocessing import Preprocessing
 
 COMPILER = shutil.which("cc")
 needs_a_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")

@@ -66,7 +66,9 @@ def test_python_and_c_give_the_same_bytes(tmp_path):
     bundle = replace(bundle, preprocessing=Preprocessing(20, 1, "bright", "pad", device=True))
     (tmp_path / "net.h").write_text(whole_code(bundle, "net", prepare=True).text)
     (tmp_path / "main.c").write_text(MAIN)
-    strict = "-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O1 -fsanitize=address,undefined"
+    strict = (
+        "-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O1 -fsanitize=address,undefined"
+    )
     command = ["cc", *strict.split(), "-fno-sanitize-recover=all", "main.c", "-o", "main"]
     subprocess.run(command, cwd=tmp_path, check=True)
     given = b"".join(np.array(f.shape[::-1], np.uint16).tobytes() + f.tobytes() for f in frames)

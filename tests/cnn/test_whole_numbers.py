@@ -85,7 +85,9 @@ def test_logits_are_close_to_the_floats():
         return (255 * np.kron(kinds[kind] ^ flips, np.ones((4, 4), int)))[..., None].astype(np.uint8)
 
     support = as_input([drawing(k) for k in range(5) for _ in range(3)], generator.preprocessing)
-    bundle = generator.generate_bundle(generator.support(support, [str(k) for k in range(5) for _ in range(3)]))
+    bundle = generator.generate_bundle(
+        generator.support(support, [str(k) for k in range(5) for _ in range(3)])
+    )
     queries = [drawing(k) for k in range(5) for _ in range(20)]
     floats = bundle.logits(as_input(queries, generator.preprocessing))
     cnn = whole_cnn(bundle)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
-from helpers.generators import LABELS, make_generator, pictures
 
+from helpers.generators import LABELS, make_generator, pictures
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.cnn.weights import tensor_shapes
