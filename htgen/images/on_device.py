@@ -1,7 +1,7 @@
 """Preparation of drawings in whole numbers: what a small device does with a grey frame, bit for bit.
 
-`htgen export --prepare` writes the same steps in C. A frame of any size and either polarity becomes bright ink
-on an empty ground, cut to the ink. Everything is made of means over cells of a grid:
+`htgen export --prepare` writes the same steps in C. A frame of any size and either polarity becomes bright
+ink on an empty ground, cut to the ink. Everything is made of means over cells of a grid:
 
 1. 32 x 32 cells over the frame. The third moment about their medians over half the frame tells which side ink
    is on.
@@ -178,7 +178,7 @@ def paper_level(cells: Integers) -> Integers:
 
 
 def stand_out(cells: Integers, paper: Integers, frame: Window, window: Window) -> Integers:
-    """How far cells stand out from the paper, as a share of what its light leaves: 0-255, `[rows, columns]`."""
+    """How far cells stand out from the paper, as a share of what it leaves: 0-255, `[rows, columns]`."""
     rows, columns = cells.shape
     level = _between(
         paper, _middles(window.top, window.height, rows), _middles(window.left, window.width, columns), frame
