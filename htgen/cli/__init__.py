@@ -45,6 +45,7 @@ def _register() -> None:
         evaluate,
         export,
         generate,
+        import_reference,
         inspect,
         plot,
         predict,
@@ -62,6 +63,7 @@ def _register() -> None:
     app.command("plot")(plot.plot)
     app.command("calibrate")(calibrate.calibrate)
     app.command("bench")(bench.bench)
+    app.command("import-reference")(import_reference.import_reference)
     app.add_typer(configs.configs, name="configs")
 
 

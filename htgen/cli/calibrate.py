@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htgen.cli.measuring import DataOption, GeneratorArgument, JsonOption, SeedOption, options_are_named
+from htgen.cli.generator_options import (
+    DataOption,
+    GeneratorArgument,
+    JsonOption,
+    SeedOption,
+    options_are_named,
+)
 
 if TYPE_CHECKING:
     from htgen.generator.provenance import Calibration

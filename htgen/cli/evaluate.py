@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htgen.cli.measuring import DataOption, GeneratorArgument, JsonOption, SeedOption, options_are_named
+from htgen.cli.generator_options import (
+    DataOption,
+    GeneratorArgument,
+    JsonOption,
+    SeedOption,
+    options_are_named,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +77,14 @@ AugmentOption = Annotated[
         help="Change the images as in the generator's training or validation; none: images as they are."
     ),
 ]
+OverlapOption = Annotated[
+    bool,
+    typer.Option(
+        "--overlap",
+        help="Draw query images without regard to the support set, as the published code does: the generator "
+        "saw some of them with their class.",
+    ),
+]
 WatchOption = Annotated[
     bool,
     typer.Option(
@@ -101,6 +115,7 @@ def evaluate(
     seed: SeedOption = 0,
     protocol: ProtocolOption = Protocol.htgen,
     augment: AugmentOption = Augment.none,
+    overlap: OverlapOption = False,
     watch: WatchOption = False,
     against: AgainstOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
@@ -127,6 +142,7 @@ def evaluate(
             transductive=transductive,
             seed=seed,
             augment=AugmentedAs(augment.value),
+            disjoint=not overlap,
             **given,
         )
         target = resolve_device(device)

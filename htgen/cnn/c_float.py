@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_source import CCode, array, comment, expect_support_norm, identifier, template, text
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
 from htgen.errors import ModelError
 
 _AVERAGE = Template("""\
@@ -119,13 +119,20 @@ class _Writer:
     def _arithmetic(self) -> dict[str, str]:
         """What depends on the order of a block's steps."""
         order = self.spec.order
-        slope = "0.0f" if self.spec.activation == "relu" else f"{_number(LEAKY_SLOPE)} * sum"
-        normed = "{0} = {0} * factor[o] + summand[o];"
-        if order.index("norm") < order.index("pool"):
-            norms = {"before_pool": normed.format("sum"), "after_pool": "/* the norm came first */"}
-        else:
-            norms = {"before_pool": "/* the norm comes last */", "after_pool": normed.format("best")}
-        return {**norms, "slope": slope}
+        slope = "0.0f" if self.spec.activation == "relu" else f"{_number(CNN_LEAKY_SLOPE)} * {{0}}"
+        steps = {
+            "norm": "{0} = {0} * factor[o] + summand[o];",
+            "activation": f"{{0}} = {{0}} > 0.0f ? {{0}} : {slope};",
+        }
+        pool = order.index("pool")
+        before = [steps[step].format("sum") for step in order[:pool] if step in steps]
+        if "norm" not in order[:pool]:
+            before.insert(0, "/* the norm comes last */")
+        after = [steps[step].format("best") for step in order[pool:] if step in steps]
+        return {
+            "before_pool": "\n            ".join(before),
+            "after_pool": "\n        ".join(after or ["/* the norm came first */"]),
+        }
 
     def _call(self, index: int, conv: ConvSpec) -> str:
         source, target = ("even", "odd") if index % 2 == 0 else ("odd", "even")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from htgen.cnn.batch_norm import batch_norm, normalise
 from htgen.cnn.layout import layout_for
-from htgen.cnn.spec import LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
 
 
@@ -67,7 +67,8 @@ def before_norm(
     layout = layout_for(x.device)
     x = layout.convolve(x, kernel, conv)
     if spec.norm_first:
-        return _add_bias(x, bias)
+        pools_before_norm = conv.pool and spec.norm_first == "after-pool"
+        return _add_bias(layout.pool(x, conv.pooling) if pools_before_norm else x, bias)
     # A max-pool comes before bias and activation: both are monotone and the same for all positions, so the
     # result is that of conv -> bias -> activation -> pool with a quarter of the work. A sum is not the same
     # for all positions, and an average is of what is active.
@@ -83,7 +84,8 @@ def after_norm(spec: CnnSpec, conv: ConvSpec, x: Tensor, addend: Tensor | None =
     if not spec.norm_first:
         return x
     x = activate(_add(x, addend), spec.activation_of(conv))
-    return layout_for(x.device).pool(x, conv.pooling) if conv.pool else x
+    pools_last = conv.pool and spec.norm_first is True
+    return layout_for(x.device).pool(x, conv.pooling) if pools_last else x
 
 
 def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
@@ -100,7 +102,7 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
         return x
     if activation == "relu":
         return F.relu(x)
-    return F.relu6(x) if activation == "relu6" else F.leaky_relu(x, LEAKY_SLOPE)
+    return F.relu6(x) if activation == "relu6" else F.leaky_relu(x, CNN_LEAKY_SLOPE)
 
 
 def head_features(x: Tensor, spec: CnnSpec) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from htgen.arrays import Floats
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec, Pooling
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec, Pooling
 from htgen.cnn.weights import BlockWeights, CnnWeights, Moments
 
 CACHED_NUMBERS = 100_000
@@ -74,6 +74,8 @@ def before_norm(
         part = convolve(part, kernel, conv.stride, conv.padding, conv.groups)
         if pools_early and not spec.norm_first:
             part = _pool(part, "max")
+        if conv.pool and spec.norm_first == "after-pool":
+            part = _pool(part, conv.pooling)
         if bias is not None:
             add(part, bias)
         if spec.norm_first:
@@ -92,7 +94,7 @@ def after_norm(spec: CnnSpec, conv: ConvSpec, x: Floats, addend: Floats | None =
     if not spec.norm_first:
         return x
     x = activate(x if addend is None else x + addend, spec.activation_of(conv))
-    return _pool(x, conv.pooling) if conv.pool else x
+    return _pool(x, conv.pooling) if conv.pool and spec.norm_first is True else x
 
 
 def by_images(run: Callable[..., Floats], x: Floats, numbers: int, *others: Floats) -> Floats:
@@ -161,7 +163,7 @@ def activate(x: Floats, activation: Activation) -> Floats:
         return x
     if activation == "relu6":
         return np.clip(x, 0, 6)
-    return np.maximum(x, 0 if activation == "relu" else x * LEAKY_SLOPE)
+    return np.maximum(x, 0 if activation == "relu" else x * CNN_LEAKY_SLOPE)
 
 
 def add(x: Floats, bias: Floats) -> Floats:

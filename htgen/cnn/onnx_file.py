@@ -9,7 +9,7 @@ import numpy as np
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_source import expect_support_norm
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, ConvSpec
 from htgen.errors import ModelError
 from htgen.images.inputs import scale_pixels
 
@@ -141,7 +141,7 @@ class _Graph:
         if activation == "relu6":
             self._add("Clip", self._constant("nothing", 0), self._constant("six", 6))
         elif activation == "lrelu":
-            self._add("LeakyRelu", alpha=LEAKY_SLOPE)
+            self._add("LeakyRelu", alpha=CNN_LEAKY_SLOPE)
         else:
             self._add("Relu")
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
 
 _ACTIVATIONS = {
     "relu": "x = F.relu(x)",
     "relu6": "x = F.relu6(x)",
-    "lrelu": f"x = F.leaky_relu(x, {LEAKY_SLOPE})",
+    "lrelu": f"x = F.leaky_relu(x, {CNN_LEAKY_SLOPE})",
 }
 
 

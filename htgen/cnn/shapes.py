@@ -42,8 +42,11 @@ class CnnConfig(Section):
     """lrelu has slope 0.01."""
     norm: Literal["support", "batch"] = "support"
     """Statistics of the support set, or of the batch at hand (the reference's, transductive)."""
-    norm_first: bool = False
-    """conv -> norm -> activation -> pool, instead of conv -> activation -> pool -> norm."""
+    norm_first: Literal[False, True, "after-pool"] = False
+    """conv -> norm -> activation -> pool (true), or conv -> pool -> norm -> activation (after-pool, the
+    reference's), instead of conv -> activation -> pool -> norm."""
+    count_ignored: bool = False
+    """Support images that are hidden count in norms all the same, as in the reference."""
     separate_query_norm: bool = False
     """Learn a second scale and shift of every norm for query images; exported CNNs have these."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

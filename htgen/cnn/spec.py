@@ -17,6 +17,8 @@ Norm = Literal["support", "batch"]
 
 Pooling = Literal["max", "average"]
 
+NormFirst = Literal[False, True, "after-pool"]
+
 Step = Literal["conv", "bias", "add", "activation", "pool", "norm"]
 
 ORDER: tuple[Step, ...] = ("conv", "bias", "add", "activation", "pool", "norm")
@@ -25,7 +27,10 @@ ORDER: tuple[Step, ...] = ("conv", "bias", "add", "activation", "pool", "norm")
 NORM_FIRST: tuple[Step, ...] = ("conv", "bias", "norm", "add", "activation", "pool")
 """What a block does in a CNN with `norm_first`."""
 
-LEAKY_SLOPE = 0.01
+NORM_AFTER_POOL: tuple[Step, ...] = ("conv", "bias", "pool", "norm", "add", "activation")
+"""What a block does in a CNN whose `norm_first` is `after-pool`."""
+
+CNN_LEAKY_SLOPE = 0.01
 """Slope of the CNN's leaky ReLU in the reference system."""
 
 NORM_EPSILON = 1e-3
@@ -115,7 +120,8 @@ class CnnSpec:
         norm: `support` = mean and variance of the support set, also for queries and kept in exported
             files; `batch` = those of the batch at hand, always (the reference; transductive).
         head: `flatten` or `average` (global average pooling) before the logits layer.
-        norm_first: conv -> norm -> activation -> pool; otherwise conv -> activation -> pool -> norm.
+        norm_first: True: conv -> norm -> activation -> pool; `after-pool`: conv -> pool -> norm ->
+            activation; False: conv -> activation -> pool -> norm.
     """
 
     image_size: int
@@ -124,7 +130,7 @@ class CnnSpec:
     activation: Activation
     norm: Norm
     head: Literal["flatten", "average"]
-    norm_first: bool = False
+    norm_first: NormFirst = False
 
     @property
     def feature_count(self) -> int:
@@ -141,6 +147,8 @@ class CnnSpec:
     def order(self) -> tuple[Step, ...]:
         """All that a block can do, in order. The sum of a residual connection is taken before the
         activation, and so before any pool."""
+        if self.norm_first == "after-pool":
+            return NORM_AFTER_POOL
         return NORM_FIRST if self.norm_first else ORDER
 
     def steps(self, conv: ConvSpec) -> tuple[Step, ...]:
@@ -194,8 +202,12 @@ class CnnSpec:
             yield f"unknown activation '{self.activation}' or norm '{self.norm}'"
         if self.head not in ("flatten", "average"):
             yield f"unknown head '{self.head}'"
-        if type(self.norm_first) is not bool or not type(self.image_size) is type(self.image_channels) is int:
-            yield "norm_first must be true or false, and sizes of images whole numbers"
+        if type(self.norm_first) is not bool and self.norm_first != "after-pool":
+            yield "norm_first must be true, false or 'after-pool'"
+        elif self.norm_first == "after-pool" and self.added:
+            yield "there are no additions with norm_first 'after-pool'"
+        if not type(self.image_size) is type(self.image_channels) is int:
+            yield "sizes of images must be whole numbers"
         names = [conv.name for conv in self.convs]
         if len({*names, "logits"}) <= len(names) or not all(map(_NAME.fullmatch, names)):
             yield "names of layers must be different words, and none 'logits'"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from htgen.arrays import Doubles
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.executor_numpy import convolve
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights
 from htgen.errors import ModelError
 
@@ -35,7 +35,7 @@ _BYTE = 255
 _HALF = (1 << 15) - 1
 """Largest factor, and largest number that is multiplied by one."""
 
-_SLOPES = {"relu": 0.0, "relu6": 0.0, "lrelu": LEAKY_SLOPE, "none": 1.0}
+_SLOPES = {"relu": 0.0, "relu6": 0.0, "lrelu": CNN_LEAKY_SLOPE, "none": 1.0}
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ def whole_cnn(bundle: Bundle, reach: float = REACH) -> WholeCnn:
     """Round a CNN to whole numbers.
 
     Raises:
-        ModelError: sums may not fit into 32 bits, or a weight is too large.
+        ModelError: sums may not fit into 32 bits, a weight is too large, or what is pooled would have to be
+            the least and not the largest.
     """
     spec, weights = bundle.spec, bundle.weights
     pixels = np.full(spec.image_channels, 128.0)
@@ -172,6 +173,8 @@ def _whole_block(
     factor = gamma / deviation
     summand = beta - mean * factor
     if spec.norm_first:
+        if spec.norm_first == "after-pool" and conv.pool and (factor < 0).any():
+            raise ModelError(f"{conv.name} pools before a norm that turns its sign", "htgen export --float")
         kernel, bias = kernel * factor[:, None, None, None], bias * factor + summand
         mean, deviation = beta, np.abs(gamma)
         factor, summand = np.ones(len(kernel)), np.zeros(len(kernel))
@@ -222,7 +225,7 @@ def _range(
     if activation in ("relu", "relu6"):
         low = np.maximum(low, 0)
     elif activation == "lrelu":
-        low = np.maximum(low, LEAKY_SLOPE * low)
+        low = np.maximum(low, CNN_LEAKY_SLOPE * low)
     if activation == "relu6":
         high = np.minimum(high, 6)
     return np.minimum(low, high), high

@@ -33,6 +33,8 @@ class EpisodeConfig(Section):
     """Labelled support images in all, instead of shot; the first (size mod way) classes get one more."""
     query_size: Count | None = None
     """Query images in all, instead of query; likewise."""
+    disjoint: bool = True
+    """No query image is in the support set; false: drawn without regard to it, as in the reference."""
     balanced: bool = True
     """Same counts for every class; otherwise support and query are cut from one shuffled batch."""
     remove_labeled: Fraction = 0.0
@@ -57,6 +59,8 @@ class EpisodeConfig(Section):
             faults.append(("remove_unlabeled", "changes nothing while unlabeled is 0"))
         if self.support_size is not None and self.support_size < max(ways):
             faults.append(("support_size", "every class needs a labelled image"))
+        if not (self.disjoint or self.balanced):
+            faults.append(("disjoint", "unbalanced episodes are cut from one batch, and so always disjoint"))
         refuse(faults)
         return self
 

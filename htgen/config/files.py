@@ -1,4 +1,4 @@
-"""Configs as YAML: presets, which are packaged under `configs/`, files, and overrides of single values."""
+"""Configs as YAML: presets, which are packaged under `presets/`, files, and overrides of single values."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

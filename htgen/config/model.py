@@ -18,9 +18,10 @@ class SharedFeaturesConfig(Section):
     width: Count = 32
     """Channels, and features per image."""
     padding: Literal["same", "valid"] = "same"
-    """Of the convolutions."""
-    norm: bool = False
-    """Batch norm after each ReLU."""
+    """Of the convolutions; see model.conventions for the sides that `same` pads."""
+    norm: Literal[False, True, "scale"] = False
+    """After each ReLU: batch norm by the support set (true), or a learned scale and shift of each channel 
+    (scale), which is what the norm of `2-layer-bn` and `3-layer-bn` amounts to in the reference."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """On the features, in training."""
 
@@ -30,8 +31,10 @@ class LocalFeaturesConfig(Section):
 
     width: Natural | None = None
     """Features per conv; null = the larger of the layer's input and output channels; 0 = none."""
-    nonlinear: bool = False
-    """Pool after the ReLU instead of before it."""
+    kernel: Literal[1, 3, 5, 7] | None = 3
+    """Side of the kernels; null = model.cnn.kernel, as in the reference. The logits layer's is always 3."""
+    nonlinear: Literal[False, True, "logits"] = False
+    """Average after the ReLU instead of before it; logits = for the logits layer alone, as the reference."""
     logits: Literal["default", "passthrough", "mix"] = "default"
     """For the logits layer: convs over the last activations, the inputs of the logits layer, or both."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -62,6 +65,9 @@ class TransformerConfig(Section):
     """Of the MLP; lrelu has slope 0.1."""
     skip_last_nonlinearity: bool = False
     """Make the last layer's MLP linear."""
+    decoder_nonlinearity: Literal["same", "relu"] = "same"
+    """Of the decoder's MLPs. relu = always ReLU, and skip_last_nonlinearity changes nothing where there is a
+    decoder, as in the reference."""
 
     @model_validator(mode="after")
     def _widths_are_not_lost(self) -> "TransformerConfig":
@@ -84,8 +90,9 @@ class WeightsConfig(Section):
     """Generate a bias for every convolution."""
     generate_norm: bool = False
     """Generate scale and shift of every norm; otherwise they are learned."""
-    base: bool = False
-    """Convolutions: add what is generated, times a learned scale, to learned task-independent kernels."""
+    base: Literal[False, True, "all"] = False
+    """Convolutions: add what is generated, times a learned scale, to learned task-independent kernels. all =
+    without the scale; biases, norms and the logits layer have such a learned part too (the reference's)."""
     base_scale: Positive = 0.1
     """Initial value of that scale."""
     prototypes: bool = False
@@ -118,6 +125,9 @@ class ModelConfig(Section):
     views: Count = 1
     """In use, not in training: with fewer support images per class, on average, turned and scaled copies of
     all are shown too."""
+    conventions: Literal["htgen", "reference"] = "htgen"
+    """How numbers are laid out, rounded and initialised; reference = as the published TensorFlow code does
+    (see docs/parity.md)."""
     embedding_dim: Count = 32
     """Width of label and weight embeddings."""
     cnn: CnnConfig = CnnConfig()

@@ -61,13 +61,16 @@ class TrainConfig(Section):
     episodes_per_step: Count = 16
     """Episodes whose mean loss makes one step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target that is spread evenly over the classes of the episode."""
+    """Share of the target that is spread evenly over the classes of the episode (for the shared head, of the
+    training)."""
     l2: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of half the sum of squares of CNN kernels and logits weights in the loss."""
+    """Weight of the sum of squares of CNN kernels and logits weights in the loss."""
     variation_penalty: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of sum(generated^2) / sum(base^2) in the loss; needs model.weights.base."""
+    """Weight of sum(generated^2) / sum(base^2) in the loss, of all in the blocks that has both, once for the
+    support images and once for the queries; needs model.weights.base."""
     head_steps: Natural = 0
-    """Steps over which the loss slides from warm-up heads behind each convolution to the real logits."""
+    """Steps over which the loss slides from warm-up heads to the real logits. Heads are learned layers behind
+    convolutions."""
     shared_head: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the loss of a linear classifier of all training classes on the shared features."""
     pretrain_shared: bool = False
@@ -145,7 +148,7 @@ class Config(Section):
         if self.train.pretrain_shared:
             faults += [
                 (f"train.{name}", "pretrain_shared trains no CNN, so it would change nothing")
-                for name in ("head_steps", "label_smoothing", "l2", "variation_penalty")
+                for name in ("head_steps", "l2", "variation_penalty")
                 if getattr(self.train, name)
             ]
         refuse(faults)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from htgen.config.data import AlikeConfig, AugmentConfig
 from htgen.episodes import randomness
-from htgen.episodes.draws import Purpose, draws, units_of
+from htgen.episodes.augmentation_draws import Purpose, draws, units_of
 from htgen.episodes.geometry import affine_maps, gather, per_image, rotate90, sample
 
 SMALLEST_RESIZE = 0.7

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from htgen.config.data import PhotoConfig
-from htgen.episodes.draws import Purpose, draws, units_of
+from htgen.episodes.augmentation_draws import Purpose, draws, units_of
 from htgen.episodes.geometry import affine_maps, per_image, sample
 
 

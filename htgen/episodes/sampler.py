@@ -1,6 +1,6 @@
 """Episodes: n-way k-shot tasks drawn from the classes of one split, many at a time.
 
-An episode is a function of (seed, split, index) and of the sampler's settings alone: it does not
+An episode is a function of (seed, stream, split, index) and of the settings alone: it does not
 depend on the batch it is drawn in, on the number of workers, or on what was drawn before. All
 drawing is vectorised integer arithmetic on the device that holds the images (`htgen.episodes.randomness`).
 """
@@ -105,7 +105,7 @@ class EpisodeSampler:
                 f"{way}",
                 "a smaller way (--way, or episodes.way and validation.way), or a split with more classes",
             )
-        needed = shot + query + unlabeled
+        needed = shot + query + unlabeled if shape.disjoint else max(shot + unlabeled, query)
         smallest = int(self._sizes.min())
         if smallest < needed:
             name = pool.name_of(int(self._class_ids[int(self._sizes.argmin())]))
@@ -215,15 +215,21 @@ class EpisodeSampler:
         return chosen[rank.argsort(dim=1, descending=True, stable=True)]
 
     def _draw_rows(self, picked: Tensor, keys: Tensor, support: int, query: int, query_round: int) -> Tensor:
-        """Rows `[E, n, support + query]` of different images; `picked` `[E, n]`: positions in the pool."""
+        """Rows `[E, n, support + query]` of images, different ones where episodes are disjoint.
+
+        Args:
+            picked: `[E, n]`, positions in the pool.
+        """
         # The images with the largest random values are drawn; positions past the class's end never win,
-        # and what is in the support set never wins a place among the queries.
+        # and what is in the support set never wins a place among disjoint queries.
         keys_of_class = randomness.fold(keys[:, None], self._class_ids[picked])  # [E, n]
         absent = torch.arange(self._widest, device=self.device) >= self._sizes[picked][..., None]
         draw = randomness.bits(keys_of_class, self._widest).masked_fill(absent, -1)  # [E, n, widest]
         in_support = draw.topk(support, dim=2).indices  # [E, n, support]
         draw = randomness.bits(randomness.fold(keys_of_class, query_round), self._widest)
-        draw = draw.masked_fill(absent, -1).scatter(2, in_support, -1)
+        draw = draw.masked_fill(absent, -1)
+        if self.shape.disjoint:
+            draw = draw.scatter(2, in_support, -1)
         in_query = draw.topk(query, dim=2).indices  # [E, n, query]
         return self._first_rows[picked][..., None] + torch.cat([in_support, in_query], dim=2)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from htgen.config.data import AugmentConfig, NewClassesConfig
 from htgen.episodes import randomness
-from htgen.episodes.draws import Purpose, draws
+from htgen.episodes.augmentation_draws import Purpose, draws
 from htgen.episodes.geometry import enlarge, linear_maps, pixel_centres, sample
 
 LARGEST_SEAM_OFFSET = 0.2

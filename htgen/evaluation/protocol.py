@@ -47,6 +47,8 @@ class EvaluationProtocol:
         augment: how images are changed.
         transductive: give the generator the query images too, without their labels (transductive); with one
             query round only.
+        disjoint: no query image is in the support set. The published code draws them without regard to it:
+            of N images of a class, `shot / N` of the queries are ones that the generator saw with their class.
     """
 
     way: int = DEFAULT_WAY
@@ -58,6 +60,7 @@ class EvaluationProtocol:
     seed: int = 0
     augment: AugmentedAs = AugmentedAs.none
     transductive: bool = False
+    disjoint: bool = True
 
     def __post_init__(self) -> None:
         least = {"way": 2, "shot": 1, "query": 1, "unlabeled": 0, "tasks": 2, "query_rounds": 1}
@@ -91,7 +94,13 @@ class EvaluationProtocol:
     @property
     def shape(self) -> EpisodeConfig:
         """Of one task."""
-        return EpisodeConfig(way=self.way, shot=self.shot, query=self.query, unlabeled=self.unlabeled)
+        return EpisodeConfig(
+            way=self.way,
+            shot=self.shot,
+            query=self.query,
+            unlabeled=self.unlabeled,
+            disjoint=self.disjoint,
+        )
 
     @property
     def queries(self) -> Queries:
@@ -162,6 +171,7 @@ class EvaluationResult:
             "unlabeled": protocol.unlabeled,
             "query_rounds": protocol.query_rounds,
             "queries_shown": protocol.transductive,
+            "disjoint": protocol.disjoint,
             "seed": protocol.seed,
             "augment": protocol.augment.value,
             "data": {"name": self.data[0], "sha256": self.data[1]},
@@ -175,6 +185,8 @@ class EvaluationResult:
         if result.transductive:
             who = "the generator saw" if protocol.transductive else "batch norm reads"
             label = f"  (transductive: {who} the query images)"
+        if not protocol.disjoint:
+            label += "  (some queries are support images)"
         if protocol.augment is not AugmentedAs.none:
             label += f"  (images augmented as in {protocol.augment.value})"
         unlabeled = f" with {protocol.unlabeled} unlabelled" if protocol.unlabeled else ""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from htgen.cnn.batch_norm import batch_norm
 from htgen.cnn.layout import layout_for
+from htgen.cnn.spec import NORM_EPSILON
 from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
 
@@ -34,23 +35,49 @@ class ChannelNorm(nn.Module):
         return batch_norm(x, len(x), self.weight, self.bias, ignore)[0]
 
 
+class ChannelScale(nn.Module):
+    """A scale and a shift of each channel: batch norm by statistics that stay 0 and 1, as the reference's."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, ignore: Tensor | None) -> Tensor:
+        scale = self.weight * (1 + NORM_EPSILON) ** -0.5
+        return torch.addcmul(self.bias[:, None, None], x, scale[:, None, None])
+
+
+class Conv(nn.Conv2d):
+    """A learned convolution `[B, C, H, W] -> [B, O, H', W']`; padding may be larger behind than before."""
+
+    def __init__(self, plan: ConvPlan) -> None:
+        before, behind = plan.padding
+        super().__init__(plan.in_channels, plan.out_channels, plan.kernel, stride=plan.stride, padding=before)
+        self.more_behind = behind - before
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.more_behind:
+            x = F.pad(x, (0, self.more_behind, 0, self.more_behind))
+        return super().forward(x)
+
+
 def _convs(plans: tuple[ConvPlan, ...]) -> nn.ModuleList:
-    return nn.ModuleList(
-        nn.Conv2d(p.in_channels, p.out_channels, p.kernel, stride=p.stride, padding=p.padding) for p in plans
-    )
+    return nn.ModuleList(Conv(plan) for plan in plans)
 
 
 class SharedFeatures(nn.Module):
     """Features of the support images, computed once per episode: `[S, E, C, H, W] -> [E, S, F]`.
 
-    3x3 convs, ReLU after each, stride 2 on all but the last, optional batch norm (of the episode's
-    support set) after each ReLU, global average pooling, dropout.
+    3x3 convs, ReLU after each, stride 2 on all but the last, optional norm after each ReLU (batch norm
+    of the episode's support set, or a scale and shift), global average pooling, dropout.
     """
 
     def __init__(self, plan: SharedPlan) -> None:
         super().__init__()
         self.convs = _convs(plan.convs)
-        self.norms = nn.ModuleList(ChannelNorm(plan.width) for _ in range(len(plan.convs) * plan.norm))
+        norm = ChannelScale if plan.norm == "scale" else ChannelNorm
+        self.norms = nn.ModuleList(norm(plan.width) for _ in range(len(plan.convs) if plan.norm else 0))
         self.dropout = nn.Dropout(plan.dropout)
 
     def forward(self, images: Tensor, ignore: Tensor | None) -> Tensor:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise
+from htgen.cnn.weights import Moments
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
@@ -26,9 +27,13 @@ class Conv:
     def __call__(self, x: Floats) -> Floats:
         """With ReLU, `[E, S, H', W', O]`."""
         plan = self.plan
+        before, behind = plan.padding
+        if behind > before:
+            more = (0, behind - before)
+            x = np.pad(x, ((0, 0), (0, 0), more, more, (0, 0)))
 
         def convolve_with_relu(part: Floats) -> Floats:
-            out = add(convolve(part, self.kernel, plan.stride, plan.padding), self.bias)
+            out = add(convolve(part, self.kernel, plan.stride, before), self.bias)
             return np.maximum(out, 0, out=out)
 
         samples, patch = x.shape[:2], plan.kernel**2 * plan.in_channels
@@ -63,7 +68,8 @@ class SharedFeatures:
 
     def __init__(self, plan: SharedPlan, parameters: Parameters) -> None:
         self.convs = _convs(plan.convs, parameters)
-        norms = [parameters.below(f"norms.{index}") for index in range(len(plan.convs) * plan.norm)]
+        self.by_support = plan.norm is True
+        norms = [parameters.below(f"norms.{index}") for index in range(len(plan.convs) if plan.norm else 0)]
         self.norms = [(norm("weight"), norm("bias")) for norm in norms]
 
     def __call__(self, x: Floats) -> Floats:
@@ -71,7 +77,8 @@ class SharedFeatures:
             x = conv(x)
             if self.norms:
                 gamma, beta = (p[None].repeat(len(x), axis=0) for p in self.norms[index])
-                x = normalise(x, moments(x), gamma, beta)
+                stats = moments(x) if self.by_support else Moments(np.zeros_like(gamma), np.ones_like(gamma))
+                x = normalise(x, stats, gamma, beta)
         return global_average(x)
 
 

@@ -62,6 +62,8 @@ class HyperTransformer(nn.Module):
         self.convs = nn.ModuleList(conv_writer(conv) for conv in plan.convs)
         self.logits = LogitsWriter(plan.logits)
         self.cnn_dropout = nn.Dropout(config.cnn.dropout)
+        if config.conventions == "reference":
+            initialise_as_reference(self)
 
     def forward(
         self,
@@ -122,11 +124,12 @@ class HyperTransformer(nn.Module):
             support // without_views,
         )
 
+        counted_out = None if self.config.cnn.count_ignored else ignore
         blocks, activations = [], []
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             written = writer(x[:support], view)
             x = before_norm(self.spec, conv, written.kernel, written.bias, x)
-            x, stats = self._normalise(x, written, support, ignore)
+            x, stats = self._normalise(x, written, support, counted_out)
             x = after_norm(self.spec, conv, x)
             blocks.append(written.finished(stats))
             activations.append(x)
@@ -176,3 +179,18 @@ class HyperTransformer(nn.Module):
                 f"{slots.shape[1]} classes are more than the {self.config.max_way} that this generator knows",
                 "fewer classes, or a generator trained with a larger max_way",
             )
+
+
+def initialise_as_reference(module: nn.Module) -> None:
+    """Draw the weights of layers and learned kernels as the reference does.
+
+    Uniform, with the variance 2 / (inputs + outputs) of Glorot and Bengio (AISTATS 2010); biases are zero.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    for name, parameter in module.named_parameters():
+        if name.rpartition(".")[2] in ("base_kernel", "base_weight"):
+            nn.init.xavier_uniform_(parameter)

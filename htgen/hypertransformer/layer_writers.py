@@ -90,6 +90,10 @@ class ConvWriter(_ConvBlock):
     def __init__(self, plan: ConvWriterPlan) -> None:
         super().__init__(plan)
         self.plan = plan
+        for name in plan.bases:
+            if name != "kernel":
+                initial = torch.ones if name == "gamma" else torch.zeros
+                self.register_parameter(f"base_{name}", nn.Parameter(initial(plan.conv.out_channels)))
         if plan.base_scale is not None:
             self.scale = nn.Parameter(torch.tensor(plan.base_scale))
         self.local = None if plan.local is None else LocalFeatures(plan.local)
@@ -105,9 +109,10 @@ class ConvWriter(_ConvBlock):
         parts = self.plan.allocation.decode(self.slices([*local, *view.shared], view))
         if self.plan.base_scale is not None:
             parts = {name: part * self.scale for name, part in parts.items()}
-            parts["kernel"] = self.base_kernel.expand_as(parts["kernel"]) + parts["kernel"]
             if "gamma" in parts:
                 parts["gamma"] = parts["gamma"] + 1  # a correction of the neutral scale
+        for name in self.plan.bases:
+            parts[name] = self.get_parameter(f"base_{name}").expand_as(parts[name]) + parts[name]
         return self._with_learned_norm(parts, self.plan.norm)
 
 
@@ -137,11 +142,17 @@ class LogitsWriter(nn.Module):
         super().__init__()
         self.plan = plan
         self.local = None if plan.local is None else LocalFeatures(plan.local)
+        self.inputs_dropout = nn.Dropout(plan.inputs_dropout)
         self.slices = SliceWriter(plan.slices)
         if plan.base_scale is not None:
             # Normed features have about unit variance, so distances grow with their number.
             self.log_sharpness = nn.Parameter(torch.tensor(4.0 / plan.feature_count).log())
             self.scale = nn.Parameter(torch.tensor(plan.base_scale))
+        if plan.base:
+            rows = plan.slices.placeholders
+            weight = torch.empty(rows, plan.feature_count)
+            self.base_weight = nn.Parameter(nn.init.xavier_uniform_(weight))
+            self.base_bias = nn.Parameter(torch.zeros(rows))
         self.plda = Plda(plan.feature_count) if plan.plda else None
 
     def forward(self, support: Tensor, features: Tensor, view: SupportView) -> tuple[Tensor, Tensor]:
@@ -151,11 +162,17 @@ class LogitsWriter(nn.Module):
             support: activations of the support images after the block, `[S, E, C, H, W]`.
             features: the same as inputs of the logits layer, `[E, S, F]`.
         """
-        local = [] if self.local is None else [self.local(support)]
-        inputs = [features] if self.plan.sees_inputs else []
-        slices = self.slices([*local, *inputs, *view.shared], view, view.slots)  # [E, n, F + 1]
+        tokens = [] if self.local is None else [self.local(support)]
+        inputs = [self.plan.allocation.from_cnn(features)] if self.plan.sees_inputs else []
+        if self.plan.inputs_first:
+            tokens = [*(self.inputs_dropout(x) for x in inputs), *tokens]
+        else:
+            tokens += inputs
+        slices = self.slices([*tokens, *view.shared], view, view.slots)  # [E, n, F + 1]
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
+        if self.plan.base:
+            weight, bias = weight + self.base_weight[view.slots], bias + self.base_bias[view.slots]
         if self.plan.base_scale is not None:
             base_weight, base_bias = self._from_class_means(features, view)
             weight, bias = base_weight + self.scale * weight, base_bias + self.scale * bias

@@ -67,8 +67,8 @@ class ConvWriter:
     def __init__(self, plan: ConvWriterPlan, parameters: Parameters) -> None:
         self.plan = plan
         self.norm = {name: parameters(name) for name in plan.norm}
-        if plan.base_scale is not None:
-            self.base_kernel, self.scale = parameters("base_kernel"), parameters("scale")
+        self.bases = {name: parameters(f"base_{name}") for name in plan.bases}
+        self.scale = None if plan.base_scale is None else parameters("scale")
         self.local = None if plan.local is None else LocalFeatures(plan.local, parameters.below("local"))
         self.slices = SliceWriter(plan.slices, parameters.below("slices"))
 
@@ -76,11 +76,12 @@ class ConvWriter:
         """Weights of this block in view of activations `[E, S, H, W, C]`."""
         local = [] if self.local is None else self.local(support)
         parts = self.plan.allocation.decode(self.slices([*local, *view.shared], view))
-        if self.plan.base_scale is not None:
+        if self.scale is not None:
             parts = {name: part * self.scale for name, part in parts.items()}
-            parts["kernel"] = self.base_kernel + parts["kernel"]
             if "gamma" in parts:
                 parts["gamma"] += 1
+        for name, base in self.bases.items():
+            parts[name] = base + parts[name]
         return _with_learned_norm(parts, self.norm)
 
 
@@ -109,15 +110,20 @@ class LogitsWriter:
         self.slices = SliceWriter(plan.slices, parameters.below("slices"))
         if plan.base_scale is not None:
             self.sharpness, self.scale = np.exp(parameters("log_sharpness")), parameters("scale")
+        if plan.base:
+            self.base_weight, self.base_bias = parameters("base_weight"), parameters("base_bias")
         self.plda = Plda(parameters.below("plda")) if plan.plda else None
 
     def __call__(self, support: Floats, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
         """Weight `[E, n, F]` and bias `[E, n]`, in view of activations and logits inputs `[E, S, F]`."""
         local = [] if self.local is None else self.local(support)
-        inputs = [features] if self.plan.sees_inputs else []
-        slices = self.slices([*local, *inputs, *view.shared], view, view.slots)  # [E, n, F + 1]
+        inputs = [self.plan.allocation.from_cnn(features)] if self.plan.sees_inputs else []
+        tokens = [*inputs, *local] if self.plan.inputs_first else [*local, *inputs]
+        slices = self.slices([*tokens, *view.shared], view, view.slots)  # [E, n, F + 1]
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
+        if self.plan.base:
+            weight, bias = weight + self.base_weight[view.slots], bias + self.base_bias[view.slots]
         if self.plan.base_scale is not None:
             base_weight, base_bias = self._from_class_means(features, view)
             weight, bias = base_weight + self.scale * weight, base_bias + self.scale * bias

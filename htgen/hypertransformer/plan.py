@@ -7,9 +7,10 @@ Its parts have the names and the order of the modules: sample encoder, transform
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from htgen.cnn.spec import CnnSpec, ConvSpec
-from htgen.config.model import ModelConfig, cnn_spec
+from htgen.config.model import ModelConfig, WeightsConfig, cnn_spec
 from htgen.hypertransformer.decoder import ALLOCATIONS, ConvAllocation, LogitsAllocation
 from htgen.hypertransformer.parameters import Shapes, norm_shapes
 from htgen.hypertransformer.transformer_plan import TransformerPlan, transformer_plan
@@ -25,7 +26,7 @@ class ConvPlan:
     """A learned convolution of square images.
 
     Attributes:
-        padding: zero padding on each side, in pixels.
+        padding: zeros before the first and behind the last row and column.
         size: side of its output in pixels.
     """
 
@@ -33,7 +34,7 @@ class ConvPlan:
     out_channels: int
     kernel: int
     stride: int
-    padding: int
+    padding: tuple[int, int]
     size: int
 
     def shapes(self, name: str) -> Shapes:
@@ -44,11 +45,11 @@ class ConvPlan:
 
 @dataclass(frozen=True)
 class SharedPlan:
-    """The shared features: `convs`, each with a batch norm if there is `norm`, and `width` numbers."""
+    """The shared features: `convs`, each with a norm if there is `norm` (see the config); `width` numbers."""
 
     convs: tuple[ConvPlan, ...]
     width: int
-    norm: bool
+    norm: Literal[False, True, "scale"]
     dropout: float
 
     def shapes(self, name: str) -> Shapes:
@@ -66,15 +67,25 @@ def shared_plan(config: ModelConfig) -> SharedPlan | None:
     shared = config.shared
     if not shared.layers:
         return None
-    padding = 1 if shared.padding == "same" else 0
     size, channels = config.image_size, int(config.image_channels)
     convs = []
     for index in range(shared.layers):
         stride = 2 if index < shared.layers - 1 else 1
-        size = (size + 2 * padding - 3) // stride + 1
+        padding = _same_padding(config, size, stride) if shared.padding == "same" else (0, 0)
+        size = (size + sum(padding) - 3) // stride + 1
         convs.append(ConvPlan(channels, shared.width, 3, stride, padding, size))
         channels = shared.width
     return SharedPlan(tuple(convs), shared.width, shared.norm, shared.dropout)
+
+
+def _same_padding(config: ModelConfig, size: int, stride: int) -> tuple[int, int]:
+    """Zeros around images for 3x3 convolutions whose output has `size / stride` pixels, rounded up.
+
+    The reference adds no more than that takes, of an odd number the larger part behind.
+    """
+    if config.conventions == "reference" and stride == 2 and size % 2 == 0:
+        return 0, 1
+    return 1, 1
 
 
 @dataclass(frozen=True)
@@ -95,30 +106,34 @@ class LocalPlan:
 
 
 def local_plan(
-    config: ModelConfig, channels: int, size: int, out_channels: int, layers: int
+    config: ModelConfig, channels: int, size: int, out_channels: int, of_logits: bool = False
 ) -> LocalPlan | None:
     """The local features of a layer, or None for none.
 
-    Convolutions that no longer fit are left out. The first kernel shrinks to the image.
+    Convolutions that no longer fit are left out. A kernel larger than the image shrinks to it.
 
     Args:
         channels, size: of the activations that they read.
         out_channels: of the layer.
-        layers: how many convolutions there shall be.
+        of_logits: for the logits layer, which has one convolution of kernel 3.
     """
     width = max(channels, out_channels) if config.local.width is None else config.local.width
     if width == 0:
         return None
+    layers, kernel = (1, 3) if of_logits else (LOCAL_CONVS, config.local.kernel or config.cnn.kernel)
+    kernels = [min(kernel, size)] + [kernel] * (layers - 1)
+    if size < kernel and config.conventions == "reference":
+        kernels = [size] * layers  # so that of one pixel there are two convolutions
     convs: list[ConvPlan] = []
-    for index in range(layers):
-        kernel = min(3, size) if index == 0 else 3
-        if size < kernel:
+    for index, side in enumerate(kernels):
+        if size < side:
             break
         stride = 2 if index < layers - 1 else 1
-        size = (size - kernel) // stride + 1
-        convs.append(ConvPlan(channels, width, kernel, stride, 0, size))
+        size = (size - side) // stride + 1
+        convs.append(ConvPlan(channels, width, side, stride, (0, 0), size))
         channels = width
-    return LocalPlan(tuple(convs), width * len(convs), config.local.nonlinear, config.local.dropout)
+    nonlinear = bool(config.local.nonlinear) if of_logits else config.local.nonlinear is True
+    return LocalPlan(tuple(convs), width * len(convs), nonlinear, config.local.dropout)
 
 
 # ---------------------------------------------------------------------------------- writers of the layers
@@ -153,7 +168,8 @@ class SlicesPlan:
 def slices_plan(config: ModelConfig, feature_width: int, placeholders: int, slice_size: int) -> SlicesPlan:
     """The way to slices for samples with `feature_width` features."""
     embedding = config.embedding_dim
-    transformer = transformer_plan(config.transformer, embedding + feature_width, embedding + slice_size)
+    widths = embedding + feature_width, embedding + slice_size
+    transformer = transformer_plan(config.transformer, *widths, config.conventions == "reference")
     return SlicesPlan(config.max_way + 1, placeholders, slice_size, embedding, transformer)
 
 
@@ -184,12 +200,14 @@ class ConvWriterPlan:
 
     Attributes:
         norm: names of its norm parameters that are learned.
-        base_scale: initial scale of what is added to a learned kernel; None = no such kernel.
+        bases: names of generated parts to which a learned one is added.
+        base_scale: initial scale of what is generated there; None = none.
         local: None for no local features.
     """
 
     conv: ConvSpec
     norm: tuple[str, ...]
+    bases: tuple[str, ...]
     base_scale: float | None
     allocation: ConvAllocation
     local: LocalPlan | None
@@ -198,11 +216,14 @@ class ConvWriterPlan:
     @property
     def kernel_shape(self) -> tuple[int, ...] | None:
         """Of the learned kernel, `[O, C, k, k]`; None for none."""
-        return None if self.base_scale is None else _kernel_shape(self.conv)
+        return _kernel_shape(self.conv) if "kernel" in self.bases else None
 
     def shapes(self, name: str) -> Shapes:
         """Of its parameters, below this name."""
         shapes = _learned_shapes(name, self)
+        for part in self.bases:
+            if part != "kernel":
+                shapes[f"{name}.base_{part}"] = (self.conv.out_channels,)
         if self.base_scale is not None:
             shapes[f"{name}.scale"] = ()
         if self.local is not None:
@@ -229,6 +250,9 @@ class LogitsPlan:
     Attributes:
         feature_count: number of its inputs.
         sees_inputs: whether these are among the features of a sample.
+        inputs_first: whether they come before the local features.
+        inputs_dropout: of these inputs as features.
+        base: whether a learned layer is added to what is generated.
         base_scale: initial scale of what is added to a layer from class means; None = no such layer.
         refinements: steps of soft k-means.
         plda: whether class means are corrected.
@@ -236,6 +260,9 @@ class LogitsPlan:
 
     feature_count: int
     sees_inputs: bool
+    inputs_first: bool
+    inputs_dropout: float
+    base: bool
     base_scale: float | None
     refinements: int
     plda: bool
@@ -248,6 +275,9 @@ class LogitsPlan:
         shapes: Shapes = {}
         if self.base_scale is not None:
             shapes |= {f"{name}.log_sharpness": (), f"{name}.scale": ()}
+        if self.base:
+            rows = self.slices.placeholders
+            shapes |= {f"{name}.base_weight": (rows, self.feature_count), f"{name}.base_bias": (rows,)}
         if self.local is not None:
             shapes |= self.local.shapes(f"{name}.local")
         shapes |= self.slices.shapes(f"{name}.slices")
@@ -270,17 +300,25 @@ def conv_plan(config: ModelConfig, index: int, spec: CnnSpec) -> LearnedConvPlan
         norm += ("query_gamma", "query_beta")
     if weights.learns(index, count):
         return LearnedConvPlan(conv, norm)
-    allocation = ALLOCATIONS[weights.allocation](conv, weights)
-    local = local_plan(config, conv.in_channels, conv.in_size, conv.out_channels, LOCAL_CONVS)
+    allocation = ALLOCATIONS[weights.allocation](conv, weights, config.conventions == "reference")
+    local = local_plan(config, conv.in_channels, conv.in_size, conv.out_channels)
     features = _feature_width(config, local)
     return ConvWriterPlan(
         conv,
         () if weights.generate_norm else norm,
-        weights.base_scale if weights.base else None,
+        _bases(weights),
+        weights.base_scale if weights.base is True else None,
         allocation,
         local,
         slices_plan(config, features, allocation.slices, allocation.slice_size),
     )
+
+
+def _bases(weights: WeightsConfig) -> tuple[str, ...]:
+    """Names of the generated parts of a block to which learned ones are added."""
+    if weights.base != "all":
+        return ("kernel",) if weights.base else ()
+    return ("kernel",) + ("bias",) * weights.generate_bias + ("gamma", "beta") * weights.generate_norm
 
 
 def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> LogitsPlan:
@@ -288,13 +326,16 @@ def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> Logi
     mode, weights = config.local.logits, config.weights
     local = None
     if mode != "passthrough":
-        local = local_plan(config, conv.out_channels, conv.out_size, conv.out_channels, 1)
-    sees_inputs = mode != "default"
-    allocation = LogitsAllocation(feature_count)
+        local = local_plan(config, conv.out_channels, conv.out_size, conv.out_channels, of_logits=True)
+    sees_inputs, as_reference = mode != "default", config.conventions == "reference"
+    allocation = LogitsAllocation(feature_count, conv.out_channels if as_reference else None)
     features = _feature_width(config, local) + (feature_count if sees_inputs else 0)
     return LogitsPlan(
         feature_count,
         sees_inputs,
+        as_reference,
+        config.local.dropout if as_reference else 0.0,
+        weights.base == "all",
         weights.base_scale if weights.prototypes else None,
         weights.refine_prototypes,
         weights.plda,

@@ -1,6 +1,6 @@
 """Every width and layer of a transformer, decided from its config and its token widths. No torch here.
 
-A new topology is a row of `TOPOLOGIES`, and its name in the config (see docs/extending.md).
+A new topology is a row of `TOPOLOGIES`, and its name in the config (see docs/explanation/extending.md).
 """
 
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from math import ceil
 from typing import Literal
 
 from htgen.config.model import TransformerConfig
+from htgen.errors import ModelError
 from htgen.hypertransformer.parameters import Shapes, linear_shapes, norm_shapes
 
 LAYER_NORM_EPSILON = 1e-6
 
-LEAKY_SLOPE = 0.1
+MLP_LEAKY_SLOPE = 0.1
 """Of the MLPs."""
 
 
@@ -129,26 +130,62 @@ def resolve_width(width: float, token_width: int, heads: int) -> int:
     return ceil(round(absolute / heads, 6)) * heads  # 1.1 * 50 is a little more than 55
 
 
-def transformer_plan(settings: TransformerConfig, sample_width: int, weight_width: int) -> TransformerPlan:
-    """The transformer of a layer whose tokens have at least these widths."""
+def resolve_width_as_reference(width: float, token_width: int, heads: int, rounded: bool) -> int:
+    """The same in the reference: cut to a whole number, and then, if `rounded`, a fraction is rounded up.
+
+    Raises:
+        ModelError: it is no multiple of `heads`.
+    """
+    is_fraction = width <= 3.0
+    whole = int(width * token_width if is_fraction else width)
+    if is_fraction and rounded:
+        return ceil(whole / heads) * heads
+    if whole % heads:
+        raise ModelError(
+            f"model.transformer: {heads} heads cannot share a width of {whole} (tokens have {token_width})",
+            "another width, or model.conventions: htgen, which rounds it up",
+        )
+    return whole
+
+
+def transformer_plan(
+    settings: TransformerConfig, sample_width: int, weight_width: int, as_reference: bool = False
+) -> TransformerPlan:
+    """The transformer of a layer whose tokens have at least these widths.
+
+    Args:
+        as_reference: widths are those of the reference (`resolve_width_as_reference`).
+
+    Raises:
+        ModelError: the heads cannot share one of the reference's widths.
+    """
     topology = TOPOLOGIES[settings.topology]
     if topology.joined:
         sample_width = weight_width = max(sample_width, weight_width)
 
+    def resolve(setting: float, width: int) -> int:
+        if as_reference:
+            return resolve_width_as_reference(setting, width, settings.heads, topology.joined)
+        return resolve_width(setting, width, settings.heads)
+
+    def nonlinearity(is_decoder: bool, is_last: bool) -> Literal["relu", "gelu", "lrelu"] | None:
+        if settings.decoder_nonlinearity == "relu" and is_decoder:
+            return "relu"
+        ignores_skip = settings.decoder_nonlinearity == "relu" and topology.has_decoder
+        is_linear = settings.skip_last_nonlinearity and is_last and not ignores_skip
+        return None if is_linear else settings.nonlinearity
+
     def attention(width: int, source_width: int) -> AttentionPlan:
-        key, value = (
-            resolve_width(w, width, settings.heads) for w in (settings.key_width, settings.value_width)
-        )
+        key, value = (resolve(setting, width) for setting in (settings.key_width, settings.value_width))
         return AttentionPlan(width, source_width, key, value, settings.heads, settings.activation)
 
     def layers(width: int, memory_width: int | None, is_end: bool) -> tuple[LayerPlan, ...]:
-        inner = resolve_width(settings.inner_width, width, settings.heads)
+        inner = resolve(settings.inner_width, width)
         cross = None if memory_width is None else attention(width, memory_width)
         plans = []
         for index in range(settings.layers):
             is_last = index == settings.layers - 1
-            nonlinearity = None if settings.skip_last_nonlinearity and is_last else settings.nonlinearity
-            mlp = MlpPlan(width, inner, nonlinearity) if inner else None
+            mlp = MlpPlan(width, inner, nonlinearity(cross is not None, is_last)) if inner else None
             own = attention(width, width)
             plans.append(LayerPlan(width, own, cross, mlp, settings.dropout, is_end and is_last))
         return tuple(plans)

@@ -1,4 +1,6 @@
-"""Image file -> array: reading, and the preprocessing record that travels with stores, generators and CNNs.
+"""An upright image -> the pixels that a CNN sees, by a record that travels with stores, generators and CNNs.
+
+`htgen.images.reading` makes the upright image of a file; `htgen.images.inputs` does both.
 
 Support images, query images and training images all go through `Preprocessing.read`, so that a CNN never
 sees images prepared in another way than those it was made for.

@@ -9,14 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from htgen.cnn.executor import linear
 from htgen.config.run import Config
 from htgen.episodes.batch import EpisodeBatch
-from htgen.hypertransformer.hypertransformer import EpisodeOutput, HyperTransformer
-from htgen.hypertransformer.layer_writers import ConvWriter, LogitsWriter
-from htgen.hypertransformer.plan import logits_plan
+from htgen.hypertransformer.hypertransformer import (
+    EpisodeOutput,
+    HyperTransformer,
+    initialise_as_reference,
+)
+from htgen.hypertransformer.layer_writers import ConvWriter
 
 Scalars = dict[str, Tensor | float]
+
+PASSES = 2
+"""Passes through a CNN that count in the variation penalty: support images, queries."""
 
 
 def head_weights(step: int, heads: int, head_steps: int) -> tuple[list[float], float]:
@@ -34,19 +39,23 @@ def head_weights(step: int, heads: int, head_steps: int) -> tuple[list[float], f
 
 
 def l2_penalty(output: EpisodeOutput) -> Tensor:
-    """Half the sum of squares of conv kernels and logits weights, mean over episodes."""
+    """Sum of squares of conv kernels and logits weights, mean over episodes."""
     tensors = [conv.kernel for conv in output.weights.blocks] + [output.weights.logits_weight]
-    return torch.stack([t.square().sum() / (2 * len(t)) for t in tensors]).sum()
+    return torch.stack([t.square().sum() / len(t) for t in tensors]).sum()
 
 
 def variation_penalty(model: HyperTransformer, output: EpisodeOutput) -> Tensor:
-    """`sum(generated^2) / (1e-8 + sum(base^2))`, summed over blocks that have both, mean over episodes."""
+    """`sum(generated^2) / (1e-8 + sum(base^2))`, summed over what has both in the blocks, mean over episodes.
+
+    Counted twice, for the pass of the support images and that of the queries, as in the reference.
+    """
     terms = []
-    for generator, conv in zip(model.convs, output.weights.blocks, strict=True):
-        if isinstance(generator, ConvWriter) and generator.plan.base_scale is not None:
-            base = generator.base_kernel
-            generated = (conv.kernel - base).square().sum() / len(conv.kernel)
-            terms.append(generated / (1e-8 + base.square().sum()))
+    for writer, block in zip(model.convs, output.weights.blocks, strict=True):
+        for name in writer.plan.bases if isinstance(writer, ConvWriter) else ():
+            base = writer.get_parameter(f"base_{name}")
+            whole: Tensor = getattr(block if name in ("kernel", "bias") else block.norm, name)
+            generated = (whole - base).square().sum() / len(whole)
+            terms.append(PASSES * generated / (1e-8 + base.square().sum()))
     return torch.stack(terms).sum()
 
 
@@ -63,13 +72,13 @@ class TrainingLoss(nn.Module):
         super().__init__()
         self.train_config = config.train
         blocks = model.spec.convs[:-1] if config.train.head_steps else ()
-        self.heads = nn.ModuleList(
-            LogitsWriter(logits_plan(config.model, conv, conv.out_channels)) for conv in blocks
-        )
+        self.heads = nn.ModuleList(nn.Linear(conv.out_channels, config.model.max_way) for conv in blocks)
         self.shared_head: nn.Linear | None = None
         if config.train.shared_head or config.train.pretrain_shared:
             shared = model.plan.shared
             self.shared_head = nn.Linear(0 if shared is None else shared.width, len(class_ids))
+        if config.model.conventions == "reference":
+            initialise_as_reference(self)
         # Position of each class of the store among the training classes.
         positions = torch.full((max(class_ids) + 1,), -1)
         positions[torch.as_tensor(class_ids)] = torch.arange(len(class_ids))
@@ -116,7 +125,8 @@ class TrainingLoss(nn.Module):
             loss = loss + self.train_config.shared_head * term
             scalars |= {"loss/shared": term, "accuracy/shared": accuracy}
         if self.train_config.l2:
-            term = l2_penalty(output)
+            heads = (head.get_parameter("weight").square().sum() for head in self.heads)
+            term = sum(heads, l2_penalty(output))
             loss = loss + self.train_config.l2 * term
             scalars["loss/l2"] = term
         if self.train_config.variation_penalty:
@@ -138,16 +148,20 @@ class TrainingLoss(nn.Module):
         assert isinstance(self.positions, Tensor)
         logits = self.shared_head(features).float()
         target = self.positions[batch.support_classes]
-        return F.cross_entropy(logits.flatten(0, 1), target.flatten()), _accuracy(logits, target)
+        smoothing = self.train_config.label_smoothing
+        loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), label_smoothing=smoothing)
+        return loss, _accuracy(logits, target)
 
 
 def _head_logits(head: nn.Module, output: EpisodeOutput, block: int) -> Tensor:
-    """Query logits of a warm-up head on the averaged activations after a block."""
-    x = output.activations[block]
-    support = output.view.labels.shape[1]
-    features = x.mean(dim=(3, 4)).transpose(0, 1)  # [E, S + Q, C]
-    weight, bias = head(x[:support], features[:, :support], output.view)
-    return linear(features[:, support:], weight, bias)
+    """Query logits `[E, Q, n]` of a warm-up head on the averaged activations after a block.
+
+    A head is a learned layer with an output for each label slot of the generator.
+    """
+    queries = output.activations[block][output.view.labels.shape[1] :]
+    features = queries.mean(dim=(3, 4)).transpose(0, 1)  # [E, Q, C]
+    logits: Tensor = head(features)
+    return logits.gather(2, output.view.slots[:, None].expand(-1, logits.shape[1], -1))
 
 
 def _accuracy(logits: Tensor, target: Tensor) -> Tensor:

@@ -20,15 +20,16 @@ from htgen.files import write_bytes
 from htgen.generator.file import GeneratorFile
 from htgen.generator.network import to_arrays
 from htgen.hypertransformer.hypertransformer import HyperTransformer
-from htgen.training.averaging import AveragedWeights
+from htgen.training.averaged_weights import AveragedWeights
 from htgen.training.checkpoint import generator_file
 from htgen.training.divergence import check_loss, check_weights
 from htgen.training.events import Event, Means, Progress, Saved, Validated
+from htgen.training.gradient_averaging import average_over_processes
 from htgen.training.loss import TrainingLoss
 from htgen.training.optimizer import learning_rate, make_optimizer, set_learning_rate, update
 from htgen.training.run_folder import RunFolder
 from htgen.training.state import Counters, Trained, load_state, restore_shared_features, save_state
-from htgen.training.step import StepGradients, average_over_processes
+from htgen.training.step import StepGradients
 from htgen.training.tasks import check_sharing, open_tasks
 
 

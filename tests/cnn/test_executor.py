@@ -40,10 +40,10 @@ def test_each_episode_is_convolved_with_its_own_kernel(in_channels, kernel, stri
         assert torch.allclose(result[:, e], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("norm_first", [False, True, "after-pool"])
 @pytest.mark.parametrize("activation", ["relu", "lrelu"])
 @pytest.mark.parametrize("size", [10, 11])
-def test_a_block_is_conv_bias_activation_pool_norm_in_either_order(norm_first, activation, size):
+def test_a_block_is_conv_bias_activation_pool_norm_in_any_order(norm_first, activation, size):
     spec = ConvSpec("conv1", 1, 4, 3, 1, True, True, size, size // 2)
     cnn = CnnSpec(size, 1, (spec,), activation, "support", "flatten", norm_first)
     x, kernels, bias = (
@@ -58,8 +58,11 @@ def test_a_block_is_conv_bias_activation_pool_norm_in_either_order(norm_first, a
     result = after_norm(cnn, spec, norm(before_norm(cnn, spec, kernels, bias, x)))
     for e in range(EPISODES):
         y = F.conv2d(x[:, e], kernels[e], bias[e], padding=1)
-        y = norm(y) if norm_first else y
-        y = F.max_pool2d(F.relu(y) if activation == "relu" else F.leaky_relu(y, 0.01), 2)
+        y = norm(y) if norm_first is True else y
+        y = F.max_pool2d(y, 2) if norm_first == "after-pool" else y
+        y = norm(y) if norm_first == "after-pool" else y
+        y = F.relu(y) if activation == "relu" else F.leaky_relu(y, 0.01)
+        y = y if norm_first == "after-pool" else F.max_pool2d(y, 2)
         y = y if norm_first else norm(y)
         assert torch.allclose(result[:, e], y, atol=1e-5)
 

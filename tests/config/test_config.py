@@ -65,7 +65,7 @@ def test_the_references_presets_have_the_references_values(name):
             "description": load_config(name).description,
             "seed": 0,
             "data": {"store": f"data/{data_set}", "train": "reference:train", "val": "reference:val"},
-            "episodes": {"way": way, "shot": support // way, "query": query // way, "balanced": True},
+            "episodes": {"way": way, "shot": support // way, "query": query // way, "disjoint": False},
             "validation": {"way": way, "shot": support // way, "query": 100 // way},
             "augment": REFERENCE_AUGMENTATION[augmentation],
             "augment_validation": {},
@@ -73,6 +73,7 @@ def test_the_references_presets_have_the_references_values(name):
                 "max_way": way,
                 "image_size": 28 if drawings else 84,
                 "image_channels": 1 if drawings else 3,
+                "conventions": "reference",
                 "embedding_dim": 32,
                 "cnn": {
                     "shape": "maxpool-4-layer",
@@ -219,10 +220,6 @@ def test_all_faults_are_told_at_once_with_line_and_path(tmp_path):
         *(
             (f"train: {{pretrain_shared: true, {name}: 1}}", f"train.{name}: pretrain_shared trains no CNN")
             for name in ("head_steps", "l2")
-        ),
-        (
-            "train: {pretrain_shared: true, label_smoothing: 0.1}",
-            "train.label_smoothing: pretrain_shared trains",
         ),
         (
             "{model: {weights: {base: true}}, train: {pretrain_shared: true, variation_penalty: 1.0}}",

@@ -350,3 +350,32 @@ def test_no_classes_are_a_clear_error(store):
             EpisodeStream(seed=0),
             slot_count=2,
         )
+
+
+def test_queries_drawn_as_in_the_reference_are_support_images_now_and_then(store):
+    # 8 images a class, 2 of them in the support set: a quarter of the queries, in the mean.
+    batch = sampler(store, shot=2, query=4, disjoint=False).batch(0, 400)
+    seen = (batch.query_rows[..., None] == batch.support_rows[:, None]).any(2)  # [E, Q]
+    assert seen.double().mean().item() == pytest.approx(2 / 8, abs=0.03)
+    for rows in (batch.query_rows, batch.support_rows):  # within a batch no image is there twice
+        assert all(len(set(row)) == len(row) for row in rows.tolist())
+    apart = sampler(store, shot=2, query=4).batch(0, 50)
+    assert not (apart.query_rows[..., None] == apart.support_rows[:, None]).any()
+    assert torch.equal(apart.support_rows, batch.support_rows[:50])
+
+
+def test_classes_need_no_more_images_than_each_batch_takes(store):
+    sampler(store, shot=8, query=8, disjoint=False).batch(0, 1)
+    with pytest.raises(DataError, match="has 8 images"):
+        sampler(store, shot=8, query=1)
+
+
+@pytest.mark.parametrize(
+    ("support", "query", "expected"),
+    [(4, 8, ([1, 1, 1, 1], [2, 2, 2, 2])), (6, 5, ([2, 2, 1, 1], [2, 1, 1, 1]))],
+)
+def test_sizes_are_shared_out_as_in_the_reference(store, support, query, expected):
+    """size // way images a class, one more for the first size % way classes; support and queries apart."""
+    batch = sampler(store, support_size=support, query_size=query).batch(0, 3)
+    for labels, counts in zip((batch.support_labels, batch.query_labels), expected, strict=True):
+        assert [torch.bincount(row, minlength=4).tolist() for row in labels] == [counts] * 3

@@ -20,6 +20,7 @@ SHAPES = {
     "some biases": {"weights": {"generate_bias": True, "learned_layers": 1}},
     "colour": {"image_channels": 3},
     "norm first": {"cnn": {"channels": 4, "norm_first": True, "activation": "lrelu"}},
+    "norm after pool": {"cnn": {"channels": 4, "norm_first": "after-pool", "activation": "lrelu"}},
     "query norm": {"cnn": {"channels": 4, "separate_query_norm": True}},
     "batch norm": {"cnn": {"channels": 4, "norm": "batch"}},
 }

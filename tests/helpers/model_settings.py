@@ -33,12 +33,14 @@ MAIN: dict[str, list[Any]] = {
 FEATURES: dict[str, list[Any]] = {
     "shared.layers": [0, 2, 3, 4],
     "shared.padding": ["same", "valid"],
-    "shared.norm": [False, True],
+    "shared.norm": [False, True, "scale"],
     "local.width": [None, 0, 4],
-    "local.nonlinear": [False, True],
+    "local.kernel": [3, None],
+    "local.nonlinear": [False, True, "logits"],
     "local.logits": ["default", "passthrough", "mix"],
 }
 OTHERS: dict[str, list[Any]] = {
+    "conventions": ["htgen", "reference"],
     "transformer.layers": [1, 2],
     "transformer.heads": [1, 2, 3],
     "transformer.key_width": [1.0, 0.5, 6.0],
@@ -47,9 +49,10 @@ OTHERS: dict[str, list[Any]] = {
     "transformer.activation": ["softmax", "sigmoid"],
     "transformer.nonlinearity": ["relu", "gelu", "lrelu"],
     "transformer.skip_last_nonlinearity": [False, True],
+    "transformer.decoder_nonlinearity": ["same", "relu"],
     "weights.generate_bias": [False, True],
     "weights.generate_norm": [False, True],
-    "weights.base": [False, True],
+    "weights.base": [False, True, "all"],
     "weights.prototypes": [False, True],
     "weights.refine_prototypes": [0, 1, 2],
     "weights.plda": [False, True],
@@ -59,7 +62,8 @@ OTHERS: dict[str, list[Any]] = {
     "cnn.kernel": [3, 1, 5],
     "cnn.activation": ["relu", "lrelu"],
     "cnn.norm": ["support", "batch"],
-    "cnn.norm_first": [False, True],
+    "cnn.norm_first": [False, True, "after-pool"],
+    "cnn.count_ignored": [False, True],
     "cnn.separate_query_norm": [False, True],
     "image_channels": [1, 3],
     "episode.counts": ["equal", "unequal"],
@@ -84,13 +88,33 @@ def allowed(settings: Settings) -> bool:
         or has(shared__layers=0, local__width=0)  # blind conv layers; the logits layer may still see
         or has(shared__layers=0, shared__padding="valid")  # no effect
         or has(shared__layers=0, shared__norm=True)  # no effect
+        or has(shared__layers=0, shared__norm="scale")
         or has(local__width=0, local__nonlinear=True)  # no effect
+        or has(local__width=0, local__nonlinear="logits")
+        or has(local__width=0, local__kernel=None)
+        or has(transformer__topology="joint", transformer__decoder_nonlinearity="relu")  # no effect
+        or has(transformer__inner_width=0.0, transformer__decoder_nonlinearity="relu")
+        or has(episode__ignore=False, cnn__count_ignored=True)
+        or _heads_do_not_fit(settings)
         or has(transformer__inner_width=0.0, transformer__skip_last_nonlinearity=True)  # no effect
         or has(cnn__separate_query_norm=True, weights__generate_norm=True)
         or has(weights__prototypes=False, weights__refine_prototypes=1)  # nothing to refine
         or has(weights__prototypes=False, weights__refine_prototypes=2)
         or has(weights__prototypes=False, weights__plda=True)
         or has(cnn="4-layer", cnn__kernel=5)  # wants large images
+    )
+
+
+def _heads_do_not_fit(settings: Settings) -> bool:
+    """Whether the reference's widths, which are rounded for fractions in a joint sequence alone, may not be
+    multiples of the heads."""
+    unrounded = (
+        settings.get("transformer.topology") == "separate"
+        or settings.get("transformer.value_width") == 5.0
+        or settings.get("transformer.inner_width") == 7.0
+    )
+    return (
+        unrounded and settings.get("conventions") == "reference" and settings.get("transformer.heads", 1) > 1
     )
 
 

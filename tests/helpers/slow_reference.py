@@ -196,7 +196,7 @@ def _generated_conv(
     """Kernel `[O, C, k, k]`, bias, gamma and beta `[O]` of one block."""
     weights = config.weights
     k, inputs, outputs = config.cnn.kernel, block.in_channels, config.cnn.channels
-    scale = layer["scale"] if weights.base else 1.0
+    scale = layer["scale"] if weights.base is True else 1.0
     bias, gamma, beta = None, None, None
     if weights.allocation == "output":
         size = k * k * inputs
@@ -204,21 +204,32 @@ def _generated_conv(
         slices = _slices(
             config, layer.below("slices"), features, label_rows, list(range(outputs)), total, ignore
         )
-        kernel = torch.stack([s[:size].reshape(inputs, k, k) for s in slices]) * scale
+        if config.conventions == "reference":  # [k, k, C]
+            kernels = [s[:size].reshape(k, k, inputs).permute(2, 0, 1) for s in slices]
+        else:
+            kernels = [s[:size].reshape(inputs, k, k) for s in slices]
+        kernel = torch.stack(kernels) * scale
         rest = [[s[size + j] for s in slices] for j in range(total - size)]
         if weights.generate_bias:
             bias = torch.stack(rest.pop(0)) * scale
+            if weights.base == "all":
+                bias = bias + layer["base_bias"]
         if weights.generate_norm:
             gamma, beta = torch.stack(rest[0]) * scale, torch.stack(rest[1]) * scale
-            if weights.base:
+            if weights.base is True:
                 gamma = gamma + 1
+            if weights.base == "all":
+                gamma, beta = gamma + layer["base_gamma"], beta + layer["base_beta"]
     else:
         size = inputs * outputs
         slices = _slices(
             config, layer.below("slices"), features, label_rows, list(range(k * k)), size, ignore
         )
         # Position (a, b) of the kernel is slice a * k + b.
-        positions = [s.reshape(outputs, inputs) for s in slices]
+        if config.conventions == "reference":  # [C, O]
+            positions = [s.reshape(inputs, outputs).T for s in slices]
+        else:
+            positions = [s.reshape(outputs, inputs) for s in slices]
         rows = [torch.stack(positions[a * k : a * k + k], dim=2) for a in range(k)]
         kernel = torch.stack(rows, dim=2) * scale
     if weights.base:
@@ -241,15 +252,26 @@ def _generated_logits(
     """Weight `[n, F]` and bias `[n]` of the logits layer."""
     inputs = [_head_features(config, x) for x in activations]
     count = len(inputs[0])
+    as_reference, flattened = config.conventions == "reference", config.cnn.shape == "maxpool-4-layer"
     tokens: list[list[Tensor]] = [[] for _ in activations]
     if config.local.logits in ("default", "mix"):
         local = _local_features(config, layer, activations, config.cnn.channels, layers=1)
         tokens = [[x] for x in local]
     if config.local.logits in ("passthrough", "mix"):
-        tokens = [[*token, x] for token, x in zip(tokens, inputs, strict=True)]
+        own = inputs
+        if as_reference and flattened:  # [H, W, C]
+            own = [x.permute(1, 2, 0).reshape(-1) for x in activations]
+        pairs = zip(tokens, own, strict=True)
+        tokens = [[x, *token] if as_reference else [*token, x] for token, x in pairs]
     tokens = [[*token, x] for token, x in zip(tokens, shared, strict=True)]
     slices = _slices(config, layer.below("slices"), tokens, label_rows, slots, count + 1, ignore)
     weights, biases = [s[:count] for s in slices], [s[count] for s in slices]
+    if as_reference and flattened:
+        side = activations[0].shape[1]
+        weights = [w.reshape(side, side, -1).permute(2, 0, 1).reshape(-1) for w in weights]
+    if config.weights.base == "all":
+        weights = [w + layer["base_weight"][slot] for w, slot in zip(weights, slots, strict=True)]
+        biases = [b + layer["base_bias"][slot] for b, slot in zip(biases, slots, strict=True)]
     if config.weights.prototypes:
         # -sharpness |x - mean|^2, less its mean over the classes; plus the generated layer.
         sharpness = layer["log_sharpness"].exp()
@@ -387,7 +409,7 @@ def _transformer(
     for index in range(layers):
         layer = parameters.below(f"encoder.{index}")
         memory = _attend(config, layer, "attention", memory, memory, encoder_mask)
-        memory = _mlp(config, layer, memory, last=index == layers - 1)
+        memory = _mlp(config, layer, memory, "encoder", last=index == layers - 1)
     if topology == "joint":
         return memory[: len(placeholders)]
     x = decoder_input
@@ -395,7 +417,7 @@ def _transformer(
         layer = parameters.below(f"decoder.{index}")
         x = _attend(config, layer, "attention", x, x, decoder_mask)
         x = _attend(config, layer, "cross", x, memory, encoder_mask)
-        x = _mlp(config, layer, x, last=index == layers - 1)
+        x = _mlp(config, layer, x, "decoder", last=index == layers - 1)
     return x[: len(placeholders)]
 
 
@@ -411,8 +433,8 @@ def _attend(
     heads = config.transformer.heads
     attention = layer.below(name)
     width = len(tokens[0])
-    key_size = _width(config.transformer.key_width, width, heads) // heads
-    value_size = _width(config.transformer.value_width, width, heads) // heads
+    key_size = _width(config, config.transformer.key_width, width) // heads
+    value_size = _width(config, config.transformer.value_width, width) // heads
     queries = [_linear(attention.below("query"), t) for t in tokens]
     keys = torch.stack([_linear(attention.below("key"), s) for s in sources])
     values = torch.stack([_linear(attention.below("value"), s) for s in sources])
@@ -437,21 +459,30 @@ def _attend(
     return out
 
 
-def _mlp(config: ModelConfig, layer: Parameters, tokens: list[Tensor], last: bool) -> list[Tensor]:
-    """Two-layer MLP, residual, LayerNorm; nothing at all if its inner width is 0."""
+def _mlp(config: ModelConfig, layer: Parameters, tokens: list[Tensor], part: str, last: bool) -> list[Tensor]:
+    """Two-layer MLP, residual, LayerNorm; nothing at all if its inner width is 0.
+
+    In the reference a decoder has ReLU, whatever is set, and the MLP of the last layer is linear only where
+    there is no decoder.
+    """
     settings = config.transformer
+    nonlinearity, linear = settings.nonlinearity, last and settings.skip_last_nonlinearity
+    if settings.decoder_nonlinearity == "relu" and settings.topology != "joint":
+        linear = False
+        if part == "decoder":
+            nonlinearity = "relu"
     if settings.inner_width == 0:
         assert "mlp.expand.weight" not in layer
         return tokens
-    inner = _width(settings.inner_width, len(tokens[0]), settings.heads)
+    inner = _width(config, settings.inner_width, len(tokens[0]))
     out = []
     for token in tokens:
         x = _linear(layer.below("mlp.expand"), token)
         assert len(x) == inner
-        if not (last and settings.skip_last_nonlinearity):
-            if settings.nonlinearity == "relu":
+        if not linear:
+            if nonlinearity == "relu":
                 x = _leaky(x, 0.0)
-            elif settings.nonlinearity == "lrelu":
+            elif nonlinearity == "lrelu":
                 x = _leaky(x, TRANSFORMER_SLOPE)
             else:
                 x = x * (1 + torch.erf(x / 2**0.5)) / 2
@@ -459,9 +490,18 @@ def _mlp(config: ModelConfig, layer: Parameters, tokens: list[Tensor], last: boo
     return out
 
 
-def _width(setting: float, token_width: int, heads: int) -> int:
-    """Up to 3.0 a fraction of the token width, else absolute; rounded up to a multiple of the heads."""
+def _width(config: ModelConfig, setting: float, token_width: int) -> int:
+    """Up to 3.0 a fraction of the token width, else absolute; rounded up to a multiple of the heads.
+
+    In the reference cut to a whole number first, and rounded up only as a fraction of tokens that samples and
+    weights share.
+    """
+    heads = config.transformer.heads
     exact = setting * token_width if setting <= 3.0 else setting
+    if config.conventions == "reference":
+        exact = math.floor(exact)
+        if setting > 3.0 or config.transformer.topology == "separate":
+            return exact
     width = 0
     while width < exact - 1e-6:
         width += heads
@@ -490,19 +530,33 @@ def _shared_features(
     for index in range(layers):
         conv = parameters.below(f"convs.{index}")
         stride = 1 if index == layers - 1 else 2
-        padding = 1 if config.shared.padding == "same" else 0
+        padding = _padding(config, x[0].shape[1], stride) if config.shared.padding == "same" else (0, 0)
         x = [_leaky(_convolve(i, conv["weight"], conv["bias"], stride, padding), 0.0) for i in x]
         if config.shared.norm:
             norm = parameters.below(f"norms.{index}")
-            mean, variance = _moments([i for i, out in zip(x, ignore, strict=True) if not out])
+            if config.shared.norm == "scale":  # moving statistics that never move
+                mean, variance = torch.zeros_like(norm["bias"]), torch.ones_like(norm["bias"])
+            else:
+                mean, variance = _moments([i for i, out in zip(x, ignore, strict=True) if not out])
             x = [_normalise(i, mean, variance, norm["weight"], norm["bias"], SHARED_NORM_EPSILON) for i in x]
     return [_average(i) for i in x]
+
+
+def _padding(config: ModelConfig, size: int, stride: int) -> tuple[int, int]:
+    """Zeros before and behind, so that there are `size / stride` pixels, rounded up, after a kernel of 3."""
+    if config.conventions == "htgen":
+        return 1, 1
+    missing = (math.ceil(size / stride) - 1) * stride + 3 - size
+    return missing // 2, missing - missing // 2
 
 
 def _local_features(
     config: ModelConfig, layer: Parameters, activations: list[Tensor], channels: int, layers: int
 ) -> list[Tensor]:
     """What each conv over the activations says, averaged over positions; the convs feed each other."""
+    of_logits = layers == 1
+    normal = 3 if of_logits or config.local.kernel == 3 else config.cnn.kernel
+    nonlinear = config.local.nonlinear is True or (config.local.nonlinear == "logits" and of_logits)
     width = channels if config.local.width is None else config.local.width
     if width == 0:
         assert "local.convs.0.weight" not in layer
@@ -512,15 +566,16 @@ def _local_features(
         x, pooled = activation, []
         for index in range(layers):
             size = x.shape[1]
-            kernel = min(3, size) if index == 0 else 3
+            # What is larger than the image that comes in shrinks to it; htgen's second one does not.
+            kernel = normal if index and config.conventions == "htgen" else min(normal, activation.shape[1])
             if size < kernel:
                 assert f"local.convs.{index}.weight" not in layer
                 break
             conv = layer.below(f"local.convs.{index}")
             assert conv["weight"].shape == (width, len(x), kernel, kernel)
-            x = _convolve(x, conv["weight"], conv["bias"], 1 if index == layers - 1 else 2, 0)
+            x = _convolve(x, conv["weight"], conv["bias"], 1 if index == layers - 1 else 2, (0, 0))
             positive = _leaky(x, 0.0)
-            pooled.append(_average(positive if config.local.nonlinear else x))
+            pooled.append(_average(positive if nonlinear else x))
             x = positive
         features.append(torch.cat(pooled))
     return features
@@ -543,17 +598,24 @@ def _blocks(
     stats: tuple[Tensor, Tensor] | None,
     ignore: list[bool] | None,
 ) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-    """Conv, activation, pool, norm, or conv, norm, activation, pool; without `stats`, those of the images."""
-    steps = ["activate", "pool"] if block.pool else ["activate"]
-    steps = ["norm", *steps] if config.cnn.norm_first else [*steps, "norm"]
-    x = [_convolve(image, kernel, bias, block.stride, block.padding) for image in images]
+    """Conv, activation, pool, norm, or another order; without `stats`, those of the images."""
+    steps = {
+        False: ["activate", "pool", "norm"],
+        True: ["norm", "activate", "pool"],
+        "after-pool": ["pool", "norm", "activate"],
+    }[config.cnn.norm_first]
+    if not block.pool:
+        steps = [step for step in steps if step != "pool"]
+    padding = block.padding, block.padding
+    x = [_convolve(image, kernel, bias, block.stride, padding) for image in images]
     for step in steps:
         if step == "activate":
             x = [_leaky(i, 0.0 if config.cnn.activation == "relu" else CNN_SLOPE) for i in x]
         elif step == "pool":
             x = [_max_pool(i) for i in x]
         else:
-            stats = stats or _moments([i for n, i in enumerate(x) if ignore is None or not ignore[n]])
+            hidden = [False] * len(x) if ignore is None or config.cnn.count_ignored else ignore
+            stats = stats or _moments([i for i, out in zip(x, hidden, strict=True) if not out])
             x = [_normalise(i, *stats, *parameters_of_norm, CNN_NORM_EPSILON) for i in x]
     assert x[0].shape == (config.cnn.channels, block.out_size, block.out_size)
     assert stats is not None
@@ -581,12 +643,15 @@ def _warp(image: Tensor, degrees: float, size: float) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-def _convolve(image: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
-    """`[C, H, W] * [O, C, k, k] -> [O, H', W']`, as one sum per kernel position."""
+def _convolve(
+    image: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int]
+) -> Tensor:
+    """`[C, H, W] * [O, C, k, k] -> [O, H', W']`, as one sum per kernel position; zeros before and behind."""
     channels, height, width = image.shape
     side = kernel.shape[2]
-    padded = image.new_zeros(channels, height + 2 * padding, width + 2 * padding)
-    padded[:, padding : padding + height, padding : padding + width] = image
+    before = padding[0]
+    padded = image.new_zeros(channels, height + sum(padding), width + sum(padding))
+    padded[:, before : before + height, before : before + width] = image
     rows = len(range(0, padded.shape[1] - side + 1, stride))
     columns = len(range(0, padded.shape[2] - side + 1, stride))
     out = image.new_zeros(len(kernel), rows, columns)

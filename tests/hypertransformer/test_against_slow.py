@@ -174,7 +174,7 @@ def test_every_option_of_the_model_is_set_somewhere() -> None:
 
 def choices() -> dict[str, tuple[Any, ...]]:
     """Key path -> the values that the config can name, for every such field of the model."""
-    found = {"cnn.shape": tuple(CNN_SHAPES), "local.width": (None, 0, 4)}  # 4 for any number
+    found = {"cnn.shape": tuple(CNN_SHAPES), "local.width": (None, 0, 4), "local.kernel": (None, 3)}
     for section, field in ModelConfig.model_fields.items():
         inner = getattr(field.annotation, "model_fields", {section: field})
         for key, leaf in inner.items():
@@ -200,7 +200,7 @@ def test_every_choice_is_made_and_every_topology_and_allocation_meets_every_feat
     for path, values in made.items():
         assert {value_at(config, path) for config in configs} == set(values), path
     features = [path for path in made if path.startswith(("shared.", "local."))]
-    assert len(features) == 6
+    assert len(features) == 7
     for path in features:
         axes = ("transformer.topology", "weights.allocation", path)
         met = {tuple(value_at(config, axis) for axis in axes) for config in configs}

@@ -64,11 +64,12 @@ def test_l2_and_variation_by_hand(store):
     weights = model.generate(batch.support_images, batch.support_labels, batch.slots)
     l2 = variation = 0.0
     for e in range(2):
-        l2 += weights.logits_weight[e].square().sum() / 2
+        l2 += weights.logits_weight[e].square().sum()
         for i, conv in enumerate(weights.blocks):
             base = model.convs[i].base_kernel
-            l2 += conv.kernel[e].square().sum() / 2
-            variation += (conv.kernel[e] - base).square().sum() / (1e-8 + base.square().sum())
+            l2 += conv.kernel[e].square().sum()
+            # Once for the support images, once for the queries.
+            variation += 2 * (conv.kernel[e] - base).square().sum() / (1e-8 + base.square().sum())
     assert torch.allclose(scalars["loss/l2"], l2 / 2, rtol=1e-4)
     assert torch.allclose(scalars["loss/variation"], variation / 2, rtol=1e-4)
     assert torch.allclose(total, scalars["loss/query"] + 0.1 * l2 / 2 + 0.3 * variation / 2, rtol=1e-4)
@@ -78,22 +79,56 @@ def test_penalties_of_learned_layers(store):
     model, _, batch = setup(store, model__weights__learned_layers=4)
     output = model.run(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
     kernels = sum(c.base_kernel.square().sum() for c in model.convs)
-    expected = (kernels + output.weights.logits_weight.square().sum() / 2) / 2
+    expected = kernels + output.weights.logits_weight.square().sum() / 2
     assert torch.allclose(l2_penalty(output), expected, rtol=1e-4)
     model, _, batch = setup(store, model__weights__learned_layers=3)
     output = model.run(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
     assert variation_penalty(model, output) > 0  # of the last block alone
 
 
-def test_warm_up_heads_classify_averaged_activations(store):
+def test_variation_of_all_that_has_a_learned_part(store):
+    changes = {"base": "all", "generate_bias": True, "generate_norm": True, "prototypes": False}
+    model, loss, batch = setup(
+        store,
+        train__variation_penalty=0.3,
+        **{f"model__weights__{name}": value for name, value in changes.items()},
+    )
+    with torch.no_grad():
+        for writer in model.convs:
+            writer.base_bias.normal_()
+            writer.base_beta.normal_()
+    weights = model.generate(batch.support_images, batch.support_labels, batch.slots)
+    expected = 0.0
+    for writer, block in zip(model.convs, weights.blocks, strict=True):
+        parts = {
+            "kernel": block.kernel,
+            "bias": block.bias,
+            "gamma": block.norm.gamma,
+            "beta": block.norm.beta,
+        }
+        for name, whole in parts.items():
+            base = getattr(writer, f"base_{name}")
+            generated = (whole - base).square().sum() / 2  # of two episodes
+            expected += 2 * generated / (1e-8 + base.square().sum())
+    assert torch.allclose(loss(model, batch, 0)[1]["loss/variation"], expected, rtol=1e-4)
+
+
+def test_l2_of_warm_up_heads(store):
+    model, loss, batch = setup(store, train__head_steps=300, train__l2=0.1)
+    output = model.run(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
+    heads = sum(head.weight.square().sum() for head in loss.heads)
+    assert torch.allclose(loss(model, batch, 0)[1]["loss/l2"], l2_penalty(output) + heads, rtol=1e-4)
+
+
+def test_warm_up_heads_are_learned_layers_on_averaged_activations(store):
     model, loss, batch = setup(store, train__head_steps=300)
     total, scalars = loss(model, batch, 50)
     output = model.run(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
     expected = 0.0
     for index in range(2):
         x = output.activations[index].mean((3, 4)).transpose(0, 1)
-        support = batch.support_labels.shape[1]
-        weight, bias = loss.heads[index](output.activations[index][:support], x[:, :support], output.view)
+        support, head = batch.support_labels.shape[1], loss.heads[index]
+        weight, bias = head.weight[batch.slots], head.bias[batch.slots]
         logits = torch.einsum("eqf,enf->eqn", x[:, support:], weight) + bias[:, None]
         expected += 0.5 * F.cross_entropy(logits.flatten(0, 1), batch.query_labels.flatten())
     assert torch.allclose(total, expected, atol=1e-5)
@@ -104,15 +139,20 @@ def test_warm_up_heads_classify_averaged_activations(store):
     assert torch.allclose(total, told, atol=1e-6)
 
 
-def test_the_shared_head_learns_the_true_classes_of_all_support_images(store):
-    model, loss, batch = setup(store, train__shared_head=0.5, episodes__unlabeled=1)
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_shared_head_learns_the_true_classes_of_all_support_images(store, smoothing):
+    model, loss, batch = setup(
+        store, train__shared_head=0.5, episodes__unlabeled=1, train__label_smoothing=smoothing
+    )
     total, scalars = loss(model, batch, 0)
     features = model.shared_features(batch.support_images.transpose(0, 1))[0]
     logits = loss.shared_head(features)
     assert logits.shape[2] == 10  # toy:train
     offsets = torch.as_tensor(store.offsets)
     truth = torch.searchsorted(offsets, batch.support_rows.contiguous(), right=True) - 1
-    expected = F.cross_entropy(logits.flatten(0, 1), truth.flatten())
+    log_p = logits.log_softmax(2)
+    right = log_p.gather(2, truth[..., None])[..., 0]
+    expected = -((1 - smoothing) * right + smoothing * log_p.mean(2)).mean()
     assert torch.allclose(scalars["loss/shared"], expected, atol=1e-6)
     assert torch.allclose(total, scalars["loss/query"] + 0.5 * expected, atol=1e-6)
 

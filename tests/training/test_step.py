@@ -6,8 +6,8 @@ from htgen.compute.processes import Processes
 from htgen.compute.threads import EpisodeThreads
 from htgen.config.files import dump_config
 from htgen.config.run import Config
+from htgen.training.gradient_averaging import average_over_processes
 from htgen.training.run_folder import RunFolder
-from htgen.training.step import average_over_processes
 from htgen.training.trainer import Trainer
 
 

@@ -3,7 +3,7 @@ import torch
 
 from htgen.config.files import dump_config
 from htgen.generator.generator import load_generator
-from htgen.training.averaging import AveragedWeights
+from htgen.training.averaged_weights import AveragedWeights
 from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer
 

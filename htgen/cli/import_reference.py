@@ -1,0 +1,51 @@
+"""`htgen import-reference`: a checkpoint of the published TensorFlow code -> a generator. Needs no torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_reference(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="Path of the checkpoint without its ending, such as run/model-4000000 for "
+            "run/model-4000000.index.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The generator to write. One that is there is replaced.",
+            show_default=False,
+        ),
+    ],
+    config: Annotated[
+        str,
+        typer.Option(
+            "--config",
+            help="Preset or YAML file of the model that was trained, with model.conventions: reference.",
+        ),
+    ] = "omniglot_1shot",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Another value of the config, as KEY.PATH=VALUE.")
+    ] = None,
+) -> None:
+    """Make a generator of a checkpoint of the published HyperTransformer code.
+
+    TensorFlow is not needed. Every tensor must have its place; those of training alone are left out.
+    """
+    from htgen.cli.console import printable
+    from htgen.config.files import load_config
+    from htgen.files import write_bytes
+    from htgen.generator.reference_weights import import_generator
+
+    file = import_generator(str(checkpoint), load_config(config, changes or []))
+    data = file.to_bytes()
+    write_bytes(output, data)
+    numbers = sum(tensor.size for tensor in file.tensors.values())
+    typer.echo(printable(f"{output}: generator '{file.name}', {numbers} parameters, {len(data)} bytes"))
