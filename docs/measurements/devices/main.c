@@ -18,6 +18,22 @@ static void number(int32_t value)
     put(at);
 }
 
+#ifdef FRAME_COLUMNS
+/* What becomes of a frame. */
+int main(void)
+{
+    static uint8_t pixels[NET_PIXELS];
+    uint32_t before = ticks();
+    int k;
+    number(net_prepare(frame, FRAME_COLUMNS, FRAME_ROWS, pixels));
+    before = ticks() - before;
+    for (k = 0; k < NET_PIXELS; k++)
+        number(pixels[k]);
+    number((int32_t)before);
+    put("\n");
+    return 0;
+}
+#else
 int main(void)
 {
     static uint8_t pixels[NET_PIXELS];
@@ -37,3 +53,4 @@ int main(void)
     }
     return 0;
 }
+#endif
