@@ -31,7 +31,7 @@ from htgen.cnn.spec import CnnSpec
 from htgen.cnn.whole_numbers import WholeCnn, Wholes, whole_cnn
 from htgen.errors import ModelError
 
-CODE, CODE_TO_PREPARE = 3500, 4000
+CODE, CODE_TO_PREPARE = 2800, 3000
 """About how many bytes of instructions there are, at most: gcc -O2 for Cortex-M, without class names."""
 
 _LARGEST_SIDE = 4096
