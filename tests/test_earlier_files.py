@@ -57,7 +57,8 @@ def test_a_cnn_gives_the_same_logits(name):
 @pytest.mark.parametrize(("cnn", "generator"), PAIRS.items())
 def test_a_generator_writes_the_same_cnn(cnn, generator):
     """Up to the rounding of another processor."""
-    loaded = load_generator(FILES / f"{generator}.safetensors")
+    # A later step of the preparation, `clean`, is left out.
+    loaded = load_generator(FILES / f"{generator}.safetensors").without_steps("clean")
     found = loaded.generate_bundle(loaded.prepare(SUPPORT, LABELS))
     expected = Bundle.load(FILES / f"{cnn}.safetensors")
     assert (found.spec, found.classes, found.preprocessing) == (

@@ -16,7 +16,7 @@ from real_images import DAMAGES, QUERY, SHOT, accuracy, characters, mixed, symbo
 from htgen.generator.generator import load_generator
 from htgen.generator.network import build
 from htgen.images.on_device import prepare_on_device
-from htgen.images.reading import without_transparency
+from htgen.images.transparency import without_transparency
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The generator and the CNN that it writes: section `model` of the config. No torch here."""
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,7 +20,7 @@ class SharedFeaturesConfig(Section):
     padding: Literal["same", "valid"] = "same"
     """Of the convolutions; see model.conventions for the sides that `same` pads."""
     norm: Literal[False, True, "scale"] = False
-    """After each ReLU: batch norm by the support set (true), or a learned scale and shift of each channel 
+    """After each ReLU: batch norm by the support set (true), or a learned scale and shift of each channel
     (scale), which is what the norm of `2-layer-bn` and `3-layer-bn` amounts to in the reference."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """On the features, in training."""
@@ -182,6 +182,27 @@ class ModelConfig(Section):
                 faults.append(("image_size", f"{self.image_size} pixels do not survive {blocks}"))
         refuse(faults)
         return self
+
+
+SINCE_0_1_0 = ("conventions", "cnn.count_ignored", "local.kernel", "transformer.decoder_nonlinearity")
+"""Keys that htgen 0.1.0 did not have."""
+
+
+def model_record(config: ModelConfig) -> dict[str, Any]:
+    """The section in plain JSON values, as files of generators hold it.
+
+    Keys that an earlier version did not have are left out where they have their default: a file that is read
+    and written again has the same bytes.
+    """
+    record, default = config.model_dump(mode="json"), ModelConfig().model_dump(mode="json")
+    for path in SINCE_0_1_0:
+        *sections, key = path.split(".")
+        values, usual = record, default
+        for section in sections:
+            values, usual = values[section], usual[section]
+        if values[key] == usual[key]:
+            del values[key]
+    return record
 
 
 def cnn_spec(config: ModelConfig) -> CnnSpec:

@@ -142,7 +142,7 @@ def check_store(store: Store, file: GeneratorFile) -> list[str]:
             f"{model.image_channels}",
             "a store prepared for this generator",
         )
-    if store.preprocessing == file.preprocessing:
+    if store.preprocessing.prepares_as(file.preprocessing):
         return []
     return [
         f"warning: store {store.path} was not prepared as the one that '{file.name}' was trained on, so this "

@@ -48,7 +48,7 @@ class EvaluationProtocol:
         transductive: give the generator the query images too, without their labels (transductive); with one
             query round only.
         disjoint: no query image is in the support set. The published code draws them without regard to it:
-            of N images of a class, `shot / N` of the queries are ones that the generator saw with their class.
+            of N images of a class, it saw `shot / N` of the queries with their class.
     """
 
     way: int = DEFAULT_WAY

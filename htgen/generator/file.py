@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from htgen.config.faults import validate
-from htgen.config.model import ModelConfig
+from htgen.config.model import ModelConfig, model_record
 from htgen.errors import ConfigError, ModelError
 from htgen.generator.provenance import NOT_KNOWN, Provenance
 from htgen.generator.shipped import generator_path
@@ -44,7 +44,7 @@ class GeneratorFile:
         """The file's content; the same generator gives the same bytes."""
         header = {
             "name": self.name,
-            "model": self.model.model_dump(mode="json"),
+            "model": model_record(self.model),
             "preprocessing": self.preprocessing.to_dict(),
             "provenance": self.provenance.to_json(),
         }

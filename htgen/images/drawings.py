@@ -10,13 +10,15 @@ treated alike. Nothing here depends on other images.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from htgen.arrays import Floats
+from htgen.arrays import Floats, Pixels
+from htgen.images.beside import FAINT, Parts, find_parts
+from htgen.images.ground import find_ground
 from htgen.images.paper import (
     Polarity,
     background_value,
@@ -26,7 +28,9 @@ from htgen.images.paper import (
     paper_light,
     side_of_ink,
 )
-from htgen.images.resampling import pad, quantile, resize, shrink, sweep
+from htgen.images.resampling import mean_width, pad, quantile, resize, shrink, sweep
+from htgen.images.specks import without_specks
+from htgen.images.surroundings import without_surroundings
 
 WORKING_SIDE = 1024
 """Larger images are scaled down first: what a CNN sees of them is much smaller still."""
@@ -42,9 +46,6 @@ _BOX_SIDE = 128
 
 _STRAY = 0.005
 """Share of the ink that may lie outside its box at each of the four sides: specks."""
-
-_FAINT = 0.04
-"""Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
 
 _UNEVEN = 0.1
 """Paper that varies more, compared with the ink's distance from it, is none."""
@@ -65,6 +66,10 @@ class InkSteps:
             of the result's side, 0.1 to 1. 0: the whole image.
         contrast: stretch the ink to the full range, and clear the paper of noise.
         stroke: make strokes about as wide as this share of the result's side, 0.01 to 0.2. 0: as they are.
+        clean: leave out what is not the drawing: what lies around the paper, single pixels, dust, and small
+            things near the border; paper is what is beside a drawing that reaches the border; an empty page
+            becomes empty. This changes nothing in an image of a drawing alone. It is done first,
+            and only with one of the four steps before: images that are scaled alone are read as they are.
 
     Raises:
         ValueError: a value outside its range.
@@ -75,9 +80,10 @@ class InkSteps:
     crop: float = 0.0
     contrast: bool = False
     stroke: float = 0.0
+    clean: bool = False
 
     def __post_init__(self) -> None:
-        for key in ("polarity", "flatten", "contrast"):
+        for key in ("polarity", "flatten", "contrast", "clean"):
             if type(getattr(self, key)) is not bool:
                 raise ValueError(f"{key} must be true or false, not {getattr(self, key)!r}")
         for key, low, high in (("crop", 0.1, 1.0), ("stroke", 0.01, 0.2)):
@@ -90,9 +96,17 @@ class InkSteps:
         """Whether there is more to do than to turn images over."""
         return bool(self.flatten or self.crop or self.contrast or self.stroke)
 
+    @property
+    def cleans(self) -> bool:
+        """Whether the step `clean` is done."""
+        return self.clean and self.change_pixels
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values; `clean` is left out where it is not done, as before there was this step."""
+        record = asdict(self)
+        if not self.clean:
+            del record["clean"]
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "InkSteps":
@@ -110,7 +124,7 @@ class InkSteps:
 NO_STEPS = InkSteps()
 """Drawings are turned over where they must be, and scaled."""
 
-DRAWING_STEPS = InkSteps(flatten=True, crop=0.9, contrast=True, stroke=0.058)
+DRAWING_STEPS = InkSteps(flatten=True, crop=0.9, contrast=True, stroke=0.058, clean=True)
 """What generators of drawings are used with: chosen on Omniglot's validation alphabets
 (docs/lab/real-images.md).
 
@@ -129,15 +143,17 @@ class Drawing:
         ink: `[H, W]`, about 0 (`ground`) to 1; noise of the paper may be below.
         ground: the amount at places without ink.
         polarity: what the image was.
+        parts: what the ink is made of, at `_BOX_SIDE`; None without the step `clean`.
     """
 
     ink: Floats
     ground: float
     polarity: Polarity
+    parts: Parts | None = None
 
 
 def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing:
-    """Tell ink from paper: the steps `polarity` and `flatten`.
+    """Tell ink from paper: the steps `clean`, `polarity` and `flatten`.
 
     Args:
         grey: of mode `L`; at most `WORKING_SIDE` of it is kept.
@@ -147,21 +163,49 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
         grey = grey.copy()
         grey.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     pixels = np.asarray(grey)
-    if not steps.flatten:
-        polarity = detect_polarity(pixels) if steps.polarity else as_wanted
-        ink = pixels if polarity == "light on dark" else 255 - pixels
-        return Drawing((ink / np.float32(255)).astype(np.float32), background_value(ink) / 255, polarity)
+    if not steps.cleans:
+        return _read_ink(pixels, steps, as_wanted)
+    pixels = without_surroundings(without_specks(pixels))
+    drawing = _read_ink(pixels, steps, as_wanted)
+    parts = _parts(drawing, pixels)
+    ink = drawing.ink if parts.limit is None else np.minimum(drawing.ink, drawing.ground + parts.limit)
+    if parts.others is not None:
+        size = ink.shape[::-1]
+        others = np.asarray(Image.fromarray(parts.others).resize(size, Image.Resampling.NEAREST))
+        ink = np.where(others, np.float32(drawing.ground), ink)
+    return replace(drawing, ink=ink, parts=parts)
+
+
+def _parts(drawing: Drawing, pixels: Pixels) -> Parts:
+    return find_parts(shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE), pixels)
+
+
+def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
+    """The same for an image `[H, W]` that is cleaned, or shall not be."""
     values = pixels.astype(np.float32)
-    light = paper_light(shrink(values, _LIGHT_SIDE))
     coarse = shrink(values, _SHADE_SIDE)
+    ground = find_ground(np.rint(coarse).astype(np.uint8)) if steps.cleans else None
+    told = ground.polarity if ground is not None else None
+    if not steps.flatten:
+        polarity = (told or detect_polarity(pixels)) if steps.polarity else as_wanted
+        bright = pixels if polarity == "light on dark" else 255 - pixels
+        return Drawing(
+            (bright / np.float32(255)).astype(np.float32), background_value(bright) / 255, polarity
+        )
+    small = shrink(values, _LIGHT_SIDE)
+    light = paper_light(small)
     difference = coarse - resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
-    polarity = side_of_ink(difference, float(light.mean())) if steps.polarity else as_wanted
+    polarity = (told or side_of_ink(difference, float(light.mean()))) if steps.polarity else as_wanted
+    if ground is not None:
+        light = ground.light(pixels, small, polarity)
     if polarity == "light on dark":
         values, coarse, light = 255 - values, 255 - coarse, 255 - light
     # Ink takes the same share of the light in the shadow as beside it. Very dark paper says little.
     light = np.maximum(light, 32)
-    share = 1 - coarse / resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
     ink = 1 - values / resize(light, values.shape[::-1], Image.Resampling.BICUBIC)
+    if ground is not None:  # two values: there are no shadows
+        return Drawing(ink, 0.0, polarity)
+    share = 1 - coarse / resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
     shade = find_shade(share, quantile(np.sort(ink, axis=None), 0.999))
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
     return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
@@ -176,6 +220,8 @@ def looks_drawn(drawing: Drawing) -> bool:
     Args:
         drawing: read with the steps `polarity` and `flatten`.
     """
+    if drawing.parts is not None and drawing.parts.is_blank:
+        return True
     ink = shrink(drawing.ink, _SHADE_SIDE)
     levels = find_levels(np.sort(ink, axis=None))
     is_ink = ink > levels.threshold
@@ -195,6 +241,8 @@ def normalise(drawing: Drawing, steps: InkSteps, fit: str, size: int) -> Floats:
     Returns:
         `[S, S]`, 0..1, bright ink; S is at most four times `size`.
     """
+    if drawing.parts is not None and drawing.parts.is_blank:
+        return np.zeros((size, size), np.float32)
     canvas = _cut(drawing, *_window(drawing, steps.crop, fit), 4 * size)
     if steps.contrast:
         canvas = _stretch_contrast(canvas)
@@ -223,11 +271,14 @@ def _window(drawing: Drawing, crop: float, fit: str) -> tuple[Span, Span]:
 
 def _ink_box(drawing: Drawing) -> tuple[Span, Span] | None:
     """Where the ink is; None where there is none."""
-    ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
-    levels = find_levels(np.sort(ink, axis=None))
-    is_ink = ink > levels.threshold
-    if not is_ink.any() or ink[is_ink].mean() < levels.paper + _FAINT:
-        return None
+    if drawing.parts is not None:
+        is_ink = drawing.parts.drawing
+    else:
+        ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
+        levels = find_levels(np.sort(ink, axis=None))
+        is_ink = ink > levels.threshold
+        if not is_ink.any() or ink[is_ink].mean() < levels.paper + FAINT:
+            return None
     spans = []
     for axis, full in ((0, drawing.ink.shape[1]), (1, drawing.ink.shape[0])):
         mass = np.cumsum(is_ink.sum(axis=axis))
@@ -264,7 +315,7 @@ def _stretch_contrast(ink: Floats) -> Floats:
     ordered = np.sort(ink, axis=None)
     levels = find_levels(ordered)
     values = ordered[np.searchsorted(ordered, np.float32(levels.threshold), "right") :]
-    if not values.size or (full := quantile(values, 0.6)) < levels.paper + _FAINT:
+    if not values.size or (full := quantile(values, 0.6)) < levels.paper + FAINT:
         return ink
     empty = min(levels.paper + 3 * levels.spread, (levels.paper + full) / 2)
     return (ink - np.float32(empty)) / np.float32(full - empty)
@@ -278,10 +329,9 @@ def _even_strokes(ink: Floats, stroke: float, size: int) -> Floats:
     """
     if len(ink) < 4 * size:  # too coarse for steps of two pixels
         ink = np.clip(resize(ink, (4 * size, 4 * size), Image.Resampling.BICUBIC), 0, 1)
-    is_ink = pad(ink > 0.5, [(1, 1), (1, 1)], 0)
-    outline = sum(int(np.count_nonzero(np.diff(is_ink, axis=axis))) for axis in (0, 1))
-    excess = (2 * np.count_nonzero(is_ink) / outline if outline else 0) - stroke * len(ink)
-    steps = min(int(abs(excess) / 2), _MOST_STROKE_STEPS) if outline else 0
+    width = mean_width(ink > 0.5)
+    excess = width - stroke * len(ink)
+    steps = min(int(abs(excess) / 2), _MOST_STROKE_STEPS) if width else 0
     for _ in range(steps):
         changed = sweep(ink, 1, np.minimum if excess > 0 else np.maximum)
         if changed.max() < 0.5:

@@ -1,23 +1,39 @@
 """Image files in folders, and folders with one sub-folder of images per class."""
 
+import re
+import unicodedata
 from pathlib import Path
-
-from PIL import Image
 
 from htgen.errors import DataError
 from htgen.files import kind_at
 from htgen.images import heic
+from htgen.images.formats import is_image, is_known_ending
 
 _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
 
 _OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
+
+_FOLDERS_OF_THE_SYSTEM = {
+    *("__macosx", "__pycache__", "@eadir", "@recycle", "#recycle", "lost+found", "$recycle.bin"),
+    *("system volume information",),
+}
+
+_PARTS_OF_DATA = re.compile(
+    r"(train|valid|val|test|dev|eval)(ing|ation|uation)?([-_ ]?(set|data|images))?", re.I
+)
+"""Names of folders that divide images into parts for training and testing, not into classes."""
+
+_MOST_DEPTH = 4
+"""Sub-folders of a class are looked into so deep."""
 
 
 # ---------------------------------------------------------------------------------------------------- folders
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """The image files directly in a folder, by extension, sorted by name; hidden files are left out.
+    """The image files directly in a folder, in natural order; hidden files are left out.
+
+    A file is one if its name has the ending of a format that is read, or if its content is of one.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
@@ -26,7 +42,7 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def find_other_files(folder: str | Path) -> list[Path]:
-    """The other files directly in a folder, sorted by name; people may take them for images, as HEIC files
+    """The other files directly in a folder, in natural order; people may take them for images, as HEIC files
     where these cannot be read.
 
     Raises:
@@ -36,21 +52,41 @@ def find_other_files(folder: str | Path) -> list[Path]:
 
 
 def find_folders(folder: str | Path) -> list[Path]:
-    """The folders directly in a folder, sorted by name; hidden ones and `__MACOSX` are left out.
+    """The folders directly in a folder, and links to such, in natural order; hidden ones are left out, and
+    those that systems make, such as `__MACOSX`, `@eaDir` and `lost+found`.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
     """
-    entries = _visible_entries(Path(folder))
-    return [path for path in entries if kind_at(path) == "folder" and path.name != "__MACOSX"]
+    return [
+        path
+        for path in _visible_entries(Path(folder))
+        if kind_at(path) == "folder" and path.name.lower() not in _FOLDERS_OF_THE_SYSTEM
+    ]
+
+
+def natural_order(name: str) -> tuple[tuple[tuple[int, int, str], ...], str, str]:
+    """The key by which names are sorted, on every system alike.
+
+    Digits count as the number that they are, so that `2` is before `10`, and come before letters; letters
+    count by their code points once composed (NFC), so that `Z` is before `a`.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    parts = re.findall(r"[0-9]+|[^0-9]", composed)
+    numbered = ((0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts)
+    return tuple(numbered), composed, name
 
 
 def _is_readable(path: Path) -> bool:
-    """Whether there is a format of this ending that can be read."""
+    """Whether there is a format of this ending that can be read, or of this content."""
     ending = path.suffix.lower()
-    if ending in heic.ENDINGS and not heic.teach_pillow():
+    if is_known_ending(ending):
+        return True
+    try:
+        with path.open("rb") as file:
+            return is_image(file.read(32))
+    except OSError:
         return False
-    return Image.registered_extensions().get(ending) in Image.OPEN
 
 
 def _visible_files(folder: str | Path) -> list[Path]:
@@ -58,53 +94,139 @@ def _visible_files(folder: str | Path) -> list[Path]:
     return [
         path
         for path in _visible_entries(Path(folder))
-        if (kind_at(path) == "file" or path.is_symlink()) and path.name not in _OF_THE_SYSTEM
+        if (kind_at(path) == "file" or (path.is_symlink() and kind_at(path) is None))
+        and path.name not in _OF_THE_SYSTEM
     ]
 
 
 def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]:
-    """The images of a folder that has one sub-folder per class: class name -> image files, sorted by name.
+    """The images of a folder that has one sub-folder per class: class name -> image files.
+
+    The classes are in natural order (`natural_order`), and this is the order of a CNN's outputs: 2 is before
+    10, `Zebra` before `ant`, on every system. So are the files of a class. Folders whose names differ by
+    their Unicode form alone (NFC and NFD) are one class. A class whose images lie in sub-folders, and none
+    beside them, has all of these.
 
     Args:
-        folder: hidden sub-folders, `__MACOSX`, and files beside the sub-folders are left out.
+        folder: hidden sub-folders, those of systems (`find_folders`), and files beside the sub-folders are
+            left out.
         minimum: how many classes there must be.
 
     Raises:
-        DataError: no such folder, fewer classes than `minimum`, or a class without image files.
+        DataError: no such folder, fewer classes than `minimum`, a class without image files, names that look
+            alike, or folders that are parts of a data set (`train`, `test`) in place of classes.
     """
     folder = Path(folder)
-    classes = find_folders(folder)
+    found = find_folders(folder)
     remedy = f"make one sub-folder per class in {folder}, with the images of the class in it"
-    if not classes:
+    if not found:
         loose = len(find_images(folder))
-        found = f"{loose} images but no sub-folders" if loose else "no sub-folders"
-        raise DataError(f"{folder} has {found}: no classes", remedy)
+        what = f"{loose} images but no sub-folders" if loose else "no sub-folders"
+        raise DataError(f"{folder} has {what}: no classes", remedy)
+    _refuse_parts_of_data(folder, found)
+    classes: dict[str, list[Path]] = {}
+    for path in found:
+        classes.setdefault(_class_name(path, found), []).append(path)
+    _refuse_look_alikes(folder, list(classes))
     if len(classes) < minimum:
-        names = ", ".join(repr(path.name) for path in classes)
+        _refuse_too_deep(folder, found)
+        names = ", ".join(map(repr, classes))
         count = "one class" if len(classes) == 1 else f"{len(classes)} classes"
         raise DataError(f"{folder} has only {count} ({names}); at least {minimum} are needed", remedy)
-    result = {path.name: find_images(path) for path in classes}
+    result = {name: _images_of_all(paths) for name, paths in classes.items()}
     empty = [name for name, images in result.items() if not images]
     if empty:
-        others = f"; {len(empty) - 1} of the other classes also" if len(empty) > 1 else ""
-        unknown = [path.name for path in find_other_files(folder / empty[0])]
-        found = f"no image files, only files such as {unknown[0]!r}" if unknown else "no image files"
-        endings = f"{', '.join(_COMMON_ENDINGS)}, ..."
-        raise DataError(
-            f"class {empty[0]!r} has no images: {folder / empty[0]} holds {found}{others}",
-            f"convert them to PNG or JPEG ({endings}); for HEIC: {heic.INSTALL}"
-            if unknown
-            else f"put images in it ({endings})",
-        )
+        raise _no_images(folder / empty[0], len(empty) - 1)
     return result
+
+
+def _class_name(path: Path, others: list[Path]) -> str:
+    """The name of a class: composed (NFC), where a folder is called so."""
+    composed = unicodedata.normalize("NFC", path.name)
+    return composed if any(other.name == composed for other in others) else path.name
+
+
+def _images_of_all(folders: list[Path]) -> list[Path]:
+    images = [image for folder in folders for image in _images_of(folder)]
+    return images if len(folders) == 1 else sorted(images, key=lambda path: natural_order(path.name))
+
+
+def _images_of(folder: Path, depth: int = 0) -> list[Path]:
+    """The images in a class's folder; in its sub-folders, if there are none beside these."""
+    images = find_images(folder)
+    if images or depth == _MOST_DEPTH:
+        return images
+    inner = find_folders(folder)
+    parts = [path for path in inner if _PARTS_OF_DATA.fullmatch(path.name)]
+    if parts and any(_images_of(path, depth + 1) for path in parts):
+        raise DataError(
+            f"{folder} holds parts of a data set ({_list(parts)}) in place of images",
+            "put the images that are to be learned from directly into it, and the others elsewhere",
+        )
+    return [image for path in inner for image in _images_of(path, depth + 1)]
+
+
+def _refuse_parts_of_data(folder: Path, found: list[Path]) -> None:
+    if len(found) < 2 or not all(_PARTS_OF_DATA.fullmatch(path.name) for path in found):
+        return
+    parts = f"{_list(found)}, which are parts of a data set and no classes"
+    inner = [path for path in found if find_folders(path)]
+    if inner:
+        train = next((path for path in inner if path.name.lower().startswith("train")), inner[0])
+        raise DataError(f"{folder} holds {parts}; the classes are folders in them", f"{train}")
+    images = find_images(found[0])
+    what = f"; are the names of the files labels, as {images[0].name!r}?" if images else ""
+    raise DataError(
+        f"{folder} holds {parts}; there is no folder per class{what}",
+        f"make one sub-folder per class in {folder}, with the images of the class in it",
+    )
+
+
+def _refuse_too_deep(folder: Path, found: list[Path]) -> None:
+    if len(found) == 1 and not find_images(found[0]) and len(inner := find_folders(found[0])) > 1:
+        what = f"one folder, {found[0].name!r}, and the classes seem to be in it: {_list(inner)}"
+        raise DataError(f"{folder} holds {what}", f"{found[0]}")
+
+
+def _refuse_look_alikes(folder: Path, names: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        plain = " ".join(unicodedata.normalize("NFC", name).split())
+        if plain in seen:
+            raise DataError(
+                f"{folder} has two classes whose names differ by blanks alone: {seen[plain]!r} and {name!r}",
+                "rename one of the folders, or put their images into one",
+            )
+        seen[plain] = name
+
+
+def _no_images(folder: Path, further: int) -> DataError:
+    """The error for a class without images, and how many of the other classes are so too."""
+    others = f"; {further} of the other classes also" if further else ""
+    unknown = [path.name for path in find_other_files(folder)]
+    found = f"no image files, only files such as {unknown[0]!r}" if unknown else "no image files"
+    endings = f"{', '.join(_COMMON_ENDINGS)}, ..."
+    return DataError(
+        f"class {folder.name!r} has no images: {folder} holds {found}{others}",
+        f"convert them to PNG or JPEG ({endings}); for HEIC: {heic.INSTALL}"
+        if unknown
+        else f"put images in it ({endings})",
+    )
+
+
+def _list(paths: list[Path]) -> str:
+    """The first names of some folders."""
+    names = [repr(path.name) for path in paths[:4]]
+    return ", ".join(names) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
 
 
 def _visible_entries(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except FileNotFoundError:
         raise DataError(f"there is no folder {folder}", "check the path") from None
     except NotADirectoryError:
         raise DataError(f"{folder} is not a folder", "name the folder that it is in") from None
     except OSError as error:
         raise DataError(f"cannot read folder {folder}: {error.strerror}", "check its permissions") from error
+    return sorted(entries, key=lambda path: natural_order(path.name))

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from htgen.arrays import Doubles, Floats, Pixels
+from htgen.arrays import Doubles, Floats, Mask, Pixels
 from htgen.images.resampling import medians, quantile, radius, sweep
 
 Polarity = Literal["dark on light", "light on dark"]
@@ -59,7 +59,7 @@ def detect_polarity(image: Pixels) -> Polarity:
     return "dark on light" if moment < 0 else "light on dark"
 
 
-def paper_light(grey: Floats) -> Floats:
+def paper_light(grey: Floats, where: Mask | None = None) -> Floats:
     """The value that the paper has, or would have under the ink, at every position: `[H, W]`, 0-255.
 
     A quadratic surface, fitted by least absolute deviations, so that ink does not pull it: it follows the
@@ -67,10 +67,15 @@ def paper_light(grey: Floats) -> Floats:
 
     Args:
         grey: `[H, W]`, 0-255, no larger than is needed: it takes up to 12 passes.
+        where: where there is paper, where that is known, `[H, W]`.
     """
     surfaces, weight = _quadratic_surfaces(*grey.shape)
     values = grey.ravel().astype(np.float64)
-    light = np.full(grey.size, float(background_value(np.rint(grey).astype(np.uint8))))
+    if where is None:
+        light = np.full(grey.size, float(background_value(np.rint(grey).astype(np.uint8))))
+    else:
+        light = np.full(grey.size, float(np.median(grey[where])))
+        weight = weight * np.where(where, 1, 1e-4).ravel()  # elsewhere the surface shall stay moderate
     for _ in range(12):
         # Absolute deviations by weighted squares; within one grey level all count alike.
         weighted = surfaces * (weight / np.maximum(np.abs(values - light), 1.0))

@@ -19,13 +19,14 @@ from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
 from htgen.images.on_device import prepare_on_device
 from htgen.images.paper import Polarity, background_value, detect_polarity
-from htgen.images.reading import Transparency, simplify, without_transparency
+from htgen.images.reading import NOTES, enough_memory, simplify
+from htgen.images.transparency import NOTHING_OPAQUE, Transparency, is_hidden, without_transparency
 
 Ink = Literal["bright", "dark", "none"]
 
 Fit = Literal["pad", "crop", "stretch"]
 
-Step = Literal["transparency", "polarity", "flatten", "crop", "aspect", "contrast", "stroke"]
+Step = Literal["transparency", "clean", "polarity", "flatten", "crop", "aspect", "contrast", "stroke"]
 """In the order in which they are done."""
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -98,8 +99,12 @@ class Preprocessing:
         return tuple(step for step in get_args(Step) if kept.get(step, self.is_for_drawings))
 
     def for_real_images(self) -> "Preprocessing":
-        """The same with the steps for drawings, unless it has steps already or is for other images."""
-        if not self.is_for_drawings or self.steps != NO_STEPS:
+        """The same with the steps for drawings, unless it has steps already or is for other images.
+
+        Generators from before there was the step `clean` get it: it changes nothing in the drawings that they
+        were trained on.
+        """
+        if not self.is_for_drawings or self.steps not in (NO_STEPS, replace(DRAWING_STEPS, clean=False)):
             return self
         return replace(self, steps=DRAWING_STEPS)
 
@@ -110,6 +115,13 @@ class Preprocessing:
             ValueError: it is not for grey drawings.
         """
         return replace(self, steps=NO_STEPS, device=True)
+
+    def prepares_as(self, other: "Preprocessing") -> bool:
+        """Whether another one makes the same of drawings alone, which the step `clean` leaves as they are."""
+        first, second = (
+            replace(record, steps=replace(record.steps, clean=False)) for record in (self, other)
+        )
+        return first == second
 
     def without(self, *steps: Step) -> "Preprocessing":
         """The same without some steps; without `aspect`, images are stretched to a square, and without
@@ -169,9 +181,18 @@ class Preprocessing:
             "make the file again with this version of htgen, or use the version that wrote it",
         )
 
+    @enough_memory()
     def read(self, image: Image.Image) -> "Reading":
-        """Look at an image: what it is, and what a CNN sees of it."""
-        return Reading(without_transparency(simplify(image), self.transparency), self)
+        """Look at an image: what it is, and what a CNN sees of it.
+
+        Raises:
+            DataError: it has values that are not finite, or there is not enough memory, here or later.
+        """
+        notes = tuple(image.info.get(NOTES, ()))
+        image = simplify(image)
+        if self.transparency == "fill" and is_hidden(image):
+            notes += (NOTHING_OPAQUE,)
+        return Reading(without_transparency(image, self.transparency, self.steps.cleans), self, notes)
 
     def apply(self, image: Image.Image) -> Pixels:
         """Return the image as uint8 `[size, size, channels]`."""
@@ -206,12 +227,14 @@ class Reading:
 
     Args:
         image: of mode `L` or `RGB`.
+        notes: what is to be said about how it was read.
     """
 
-    def __init__(self, image: Image.Image, preprocessing: Preprocessing) -> None:
-        self._image, self._preprocessing = image, preprocessing
+    def __init__(self, image: Image.Image, preprocessing: Preprocessing, notes: tuple[str, ...] = ()) -> None:
+        self._image, self._preprocessing, self._notes = image, preprocessing, notes
 
     @cached_property
+    @enough_memory()
     def _drawing(self) -> Drawing:
         return read_ink(self._image.convert("L"), self._preprocessing.steps, self._preprocessing._wanted)
 
@@ -223,17 +246,33 @@ class Reading:
     @property
     def looks_drawn(self) -> bool:
         """Whether it may be a drawing; see `htgen.images.drawings.looks_drawn`."""
+        return looks_drawn(self._sure_drawing)
+
+    @cached_property
+    @enough_memory()
+    def _sure_drawing(self) -> Drawing:
+        """The drawing, read with all that it takes to say what it is."""
         steps = self._preprocessing.steps
-        if steps.flatten and steps.polarity:
-            return looks_drawn(self._drawing)
-        return looks_drawn(read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark"))
+        if steps.flatten and steps.polarity and steps.clean:
+            return self._drawing
+        return read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may be read otherwise than it was meant, a sentence each without a full stop."""
+        parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
+        return self._notes if parts is None else self._notes + parts.warnings
 
     @cached_property
     def is_blank(self) -> bool:
-        """Whether nothing can be seen: what a CNN sees has hardly more than one value."""
+        """Whether there is nothing to be seen: no ink, or hardly more than one value in what a CNN sees."""
+        parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
+        if parts is not None and parts.is_blank:
+            return True
         return int(self.pixels.max()) - int(self.pixels.min()) < _VISIBLE
 
     @cached_property
+    @enough_memory()
     def pixels(self) -> Pixels:
         """What a CNN sees: uint8 `[size, size, channels]`."""
         wish = self._preprocessing

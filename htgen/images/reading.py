@@ -1,19 +1,45 @@
-"""A file in any format and mode that Pillow reads -> an upright image."""
+"""A file in any format and mode that is read -> an upright image."""
 
 import io
+import math
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from htgen.errors import DataError
+from htgen.files import kind_at
 from htgen.images import heic
+from htgen.images.depth import find_scale, has_more_bits
+from htgen.images.formats import describe_unread, readable
+from htgen.images.pages import count_pages, split_page, turn_to
+from htgen.images.png import open_png
 
-Transparency = Literal["fill", "ignore"]
+NOTES = "htgen notes"
+"""The key of `Image.info` with what is to be said about how an image was read: sentences, a tuple."""
+
+_MANY_PIXELS = 16_000_000
+"""Larger images are scaled down, by a whole factor, as they are read."""
+
+_ROWS = 64
+"""So many rows of the result are scaled down at once."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By which EXIF orientations are undone."""
+
+_ORIENTATION = 0x0112
 
 
 # ---------------------------------------------------------------------------------------------------- reading
@@ -22,13 +48,18 @@ Transparency = Literal["fill", "ignore"]
 def load_image(path: str | Path) -> Image.Image:
     """Read an image file upright, with its transparency; see `decode_image`.
 
+    Args:
+        path: the file; `scan.tif#2` is its second page or frame, if there is no file of that name.
+
     Raises:
-        DataError: the file is missing, empty, truncated, damaged, too large or no image.
+        DataError: the file is missing, empty, truncated, damaged, too large or no image, or has no such page.
     """
-    path = Path(path)
+    named, page = Path(path), None
+    if kind_at(named) is None:
+        named, page = split_page(path)
     try:
-        with path.open("rb") as file:
-            return decode_image(file, str(path))
+        with named.open("rb") as file:
+            return decode_image(file, str(path), page)
     except FileNotFoundError:
         raise DataError(f"there is no image {path}", "check the path") from None
     except IsADirectoryError:
@@ -41,55 +72,107 @@ def load_image(path: str | Path) -> Image.Image:
         raise DataError(f"there is no image {str(path)!r}: {error}", "check the path") from error
 
 
-def decode_image(file: BinaryIO, name: str) -> Image.Image:
-    """Decode the first frame of an open image file, in any format and mode that Pillow reads.
+def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Image:
+    """Decode an open image file, in any raster format and mode that Pillow reads without other programs.
 
-    The EXIF rotation is applied. 16-bit values keep their upper 8 bits.
+    The EXIF rotation is applied; pixels that are not square, as those of a fax, become so; values of more
+    than 8 bits become 8 (`htgen.images.depth.find_scale`). Of several pages the first of full size that holds
+    more than text is read, of the frames of an animation the last that is not empty; `Image.info[NOTES]`
+    says so. An image of more than 16 million pixels is scaled down by a whole factor.
 
     Args:
         file: open in binary mode, at the start of the image.
         name: how errors call the file.
+        page: the page or frame to read, counted from 1; None: choose.
 
     Returns:
         An image of mode `L` (grey) or `RGB`, or `LA` or `RGBA` where the file tells what is transparent.
 
     Raises:
-        DataError: the file is empty, truncated, damaged, too large or no image.
+        DataError: the file is empty, truncated, damaged, too large or no image, or has no such page.
     """
     if not file.seekable():  # a pipe
         file = io.BytesIO(file.read())
-    head = file.read(12)
+    head = file.read(32)
     file.seek(0)
     if not head:
         raise DataError(f"cannot read image {name}: it is empty", "replace it, or remove it")
+    if heic.is_heic(head):
+        heic.teach_pillow()
+    try:
+        with _as_data_errors(f"image {name}"), Image.open(open_png(file), formats=readable()) as opened:
+            note = turn_to(opened, page)
+            image = _upright(opened)
+            if note is not None:
+                image.info[NOTES] = (note,)
+            return image
+    except UnidentifiedImageError:
+        raise _unidentified(head, name) from None
+
+
+def _unidentified(head: bytes, name: str) -> DataError:
+    """The error for a file that is of no format that is read."""
     if heic.is_heic(head) and not heic.teach_pillow():
-        raise DataError(
+        return DataError(
             f"cannot read image {name}: it is HEIC, which needs a package that is not installed",
             f"{heic.INSTALL}, or convert it to PNG or JPEG",
         )
-    try:
-        with _as_data_errors(f"image {name}"), Image.open(file) as image:
-            return _upright(image)
-    except UnidentifiedImageError:
-        raise DataError(
+    what = describe_unread(head)
+    if what is None:
+        return DataError(
             f"cannot read image {name}: it is no image, or of an unknown format",
             "convert it to PNG or JPEG, replace it, or remove it",
-        ) from None
+        )
+    return DataError(f"cannot read image {name}: it is {what}", "convert it to PNG or JPEG, or remove it")
 
 
 def load_pillow_image(image: Image.Image) -> Image.Image:
-    """An image that Pillow opened, as `decode_image` gives it from its file. One that was made otherwise,
-    also from an opened one, is taken to be upright.
+    """An image that Pillow opened, as `decode_image` gives it from its file, but for the page: it is the one
+    that was turned to. One that was made otherwise, also from an opened one, is taken to be upright.
 
     Raises:
         DataError: it has no pixels, is truncated, damaged, too large, or has values that are not finite.
     """
     if 0 in image.size:
         raise DataError(f"an image of {image.width} x {image.height} pixels", "one that has pixels")
+    if image.format in ("EPS", "WMF"):
+        raise DataError(f"an image of Pillow is {image.format}, no raster", "convert it to PNG or JPEG")
     with _as_data_errors("an image of Pillow"):
         image.load()
         # What was turned or cut since it was opened still has the file's EXIF entry, but no format.
         return simplify(image) if image.format is None else _upright(image)
+
+
+def list_pages(path: str | Path) -> list[Path]:
+    """Names for all pages or frames of a file, as `load_image` takes them: `scan.tif#1`, `scan.tif#2`, ...
+
+    Returns:
+        The path itself where there is one page.
+
+    Raises:
+        DataError: as `load_image`.
+    """
+    path = Path(path)
+    try:
+        with (
+            path.open("rb") as file,
+            _as_data_errors(f"image {path}"),
+            Image.open(open_png(file), formats=readable()) as image,
+        ):
+            count = count_pages(image)
+    except (OSError, ValueError):  # with a better error
+        load_image(path)
+        return [path]
+    return [path.with_name(f"{path.name}#{number + 1}") for number in range(count)] if count > 1 else [path]
+
+
+@contextmanager
+def enough_memory(what: str = "an image") -> Iterator[None]:
+    """Memory that runs out, as an error of the image that is read."""
+    try:
+        yield
+    except MemoryError:
+        raise DataError(f"cannot read {what}: there is not enough memory", "scale it down") from None
 
 
 @contextmanager
@@ -98,32 +181,72 @@ def _as_data_errors(what: str) -> Iterator[None]:
     try:
         # Pillow warns about harmless oddities (a broken EXIF entry, more than 89 million pixels); beyond 179
         # million pixels it raises, and that limit is ours too.
-        with warnings.catch_warnings():
+        with enough_memory(what), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, DataError):
         raise
     except Image.DecompressionBombError:
         raise DataError(f"{what} has too many pixels", "scale it down, or remove it") from None
+    except EOFError as error:
+        if not re.match("it has .* and no ", str(error)):
+            raise _damaged(what, error) from error
+        raise DataError(f"cannot read {what}: {error}", "name one that there is") from None
     # Decoders raise whatever a damaged file makes them stumble over: SyntaxError, ValueError, struct.error,
     # ...
     except Exception as error:
-        raise DataError(
-            f"cannot read {what}: it is damaged or incomplete ({error})", "replace it, or remove it"
-        ) from error
+        raise _damaged(what, error) from error
+
+
+def _damaged(what: str, error: Exception) -> DataError:
+    return DataError(f"cannot read {what}: it is damaged or incomplete ({error})", "replace it, or remove it")
+
+
+# ----------------------------------------------------------------------------- any mode, any size -> 8 bits
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """The page that an open file is turned to, as `decode_image` gives it."""
+    factor = math.ceil(math.sqrt(image.width * image.height / _MANY_PIXELS))
+    if factor > 1 and image.format == "JPEG":
+        image.draft(image.mode, (image.width // factor, image.height // factor))
+        factor = math.ceil(math.sqrt(image.width * image.height / _MANY_PIXELS))
     image.load()
-    return simplify(ImageOps.exif_transpose(image))
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    result = _reduced(image, factor) if factor > 1 else simplify(image)
+    result = _with_square_pixels(result, image)
+    return result if turn is None else result.transpose(turn)
+
+
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """An image scaled down by a whole factor, part by part: a copy of a large one takes much memory."""
+    convert = _converter(image)
+    result: Image.Image | None = None
+    for top in range(0, image.height, _ROWS * factor):
+        bottom = min(image.height, top + _ROWS * factor)
+        part = convert(image.crop((0, top, image.width, bottom))).reduce(factor)
+        if result is None:
+            result = Image.new(part.mode, (part.width, math.ceil(image.height / factor)))
+        result.paste(part, (0, top // factor))
+    assert result is not None
+    return result
 
 
 def simplify(image: Image.Image) -> Image.Image:
     """Bring any mode to `L`, `LA`, `RGB` or `RGBA`."""
+    return _converter(image)(image)
+
+
+def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """What does so with an image or a part of it."""
+    if has_more_bits(image):
+        return find_scale(image).apply
+    return _convert
+
+
+def _convert(image: Image.Image) -> Image.Image:
     if image.mode in ("L", "LA", "RGB", "RGBA") and "transparency" not in image.info:
         return image.copy()
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _scale_to_8_bits(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         if image.mode == "La":  # Pillow turns it into nothing else
             return image.convert("LA")
@@ -133,36 +256,14 @@ def simplify(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _scale_to_8_bits(image: Image.Image) -> Image.Image:
-    """Values of 16 bits, 32 bits or floating point -> grey of 8 bits.
-
-    16-bit files, and 32-bit integers within 0-65535 (Pillow opens some 16-bit files so), are divided by 257.
-    Floating-point values within 0-1 are multiplied by 255. Anything else is stretched from its lowest to its
-    highest value, because such files do not say what white is.
-    """
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("it holds values that are not finite")
-    low, high = values.min(), values.max()
-    if image.mode != "F" and low >= 0 and high <= 65535:
-        values = values / 257
-    elif image.mode == "F" and low >= 0 and high <= 1:
-        values = values * 255
-    else:
-        values = (values - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
-    return Image.fromarray(np.rint(values).astype(np.uint8))
-
-
-def without_transparency(image: Image.Image, transparency: Transparency) -> Image.Image:
-    """An image of a mode that `simplify` gives -> `L` or `RGB`."""
-    if image.mode in ("L", "RGB"):
+def _with_square_pixels(image: Image.Image, file: Image.Image) -> Image.Image:
+    """A scan whose file tells unequal resolutions, such as a fax, stretched to what was scanned."""
+    dpi = file.info.get("dpi")
+    if file.format != "TIFF" or not isinstance(dpi, tuple) or not all(30 <= value <= 5000 for value in dpi):
         return image
-    mode = "L" if image.mode == "LA" else "RGB"
-    if transparency == "ignore":
-        return image.convert(mode)
-    opacity = np.asarray(image.getchannel("A"), dtype=np.float64)
-    # Premultiplied by nothing: the colours under full transparency are arbitrary, so they get no weight.
-    grey = np.asarray(image.convert(mode).convert("L"), dtype=np.float64)
-    is_dark = (grey * opacity).sum() < 127.5 * opacity.sum() or not opacity.any()
-    canvas = Image.new("RGBA", image.size, (255, 255, 255, 255) if is_dark else (0, 0, 0, 255))
-    return Image.alpha_composite(canvas, image.convert("RGBA")).convert(mode)
+    ratio = float(dpi[0]) / float(dpi[1])
+    if not (1.15 < ratio < 6 or 1.15 < 1 / ratio < 6):
+        return image
+    width, height = image.size
+    size = (width, round(height * ratio)) if ratio > 1 else (round(width / ratio), height)
+    return image.resize(size, Image.Resampling.BICUBIC)

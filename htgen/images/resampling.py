@@ -35,6 +35,13 @@ def pad(values: npt.NDArray[Any], margins: Sequence[tuple[int, int]], fill: floa
     return padded
 
 
+def mean_width(mask: npt.NDArray[np.bool_]) -> float:
+    """How wide strokes `[H, W]` are on average: twice their area by their outline; 0 without any."""
+    padded = pad(mask, [(1, 1), (1, 1)], 0)
+    outline = sum(int(np.count_nonzero(np.diff(padded, axis=axis))) for axis in (0, 1))
+    return 2 * int(np.count_nonzero(mask)) / outline if outline else 0.0
+
+
 def sweep(values: Floats, reach: int, extreme: np.ufunc) -> Floats:
     """The `np.minimum` or `np.maximum` of `[H, W]` over squares that reach so many pixels to every side."""
     values = pad(values, [(reach, reach)] * 2, np.inf if extreme is np.minimum else -np.inf)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.drawings import FULL, PLAIN, distance, drawing, page, to_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
@@ -15,37 +16,6 @@ from htgen.images.paper import background_value, find_levels, paper_light, side_
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.resampling import medians, sweep
 
-PLAIN = Preprocessing(28, 1, "bright", "pad")
-FULL = replace(PLAIN, steps=DRAWING_STEPS)
-
-
-def drawing(size: int = 120, width: float = 0.04, ink: int = 0, paper: int = 255) -> Image.Image:
-    """A hook and a bar, with margins, as wide and high as most training characters."""
-    image = Image.new("L", (4 * size, 4 * size), paper)
-    pen = ImageDraw.Draw(image)
-
-    def line(*points: tuple[float, float]) -> None:
-        pen.line([(4 * size * x, 4 * size * y) for x, y in points], fill=ink, width=round(4 * size * width))
-
-    line((0.25, 0.2), (0.25, 0.8), (0.75, 0.8), (0.6, 0.5))
-    line((0.45, 0.3), (0.75, 0.3))
-    return image.resize((size, size), Image.Resampling.BOX)
-
-
-def to_image(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
-
-
-def distance(image: Image.Image, preprocessing: Preprocessing) -> float:
-    """How far what becomes of an image is from what becomes of the clean drawing, relative to its ink.
-
-    Both are blurred: half a pixel's shift is little.
-    """
-    blur = ImageFilter.GaussianBlur(1.2)
-    pixels = (Image.fromarray(preprocessing.apply(i)[..., 0]).filter(blur) for i in (image, drawing()))
-    found, expected = (np.asarray(p, dtype=float) for p in pixels)
-    return float(np.abs(found - expected).sum() / expected.sum())
-
 
 def slope() -> np.ndarray:
     y, x = np.mgrid[0:1:120j, 0:1:120j]
@@ -55,12 +25,6 @@ def slope() -> np.ndarray:
 def edge() -> np.ndarray:
     """A shadow that takes 40 % of the light, from one column to the next few."""
     return np.broadcast_to(1 - 0.4 / (1 + np.exp(-(np.arange(120) - 66) / 3)), (120, 120))
-
-
-def page(x: int, y: int, width: int = 300, height: int = 300, side: int = 75) -> Image.Image:
-    image = Image.new("L", (width, height), 255)
-    image.paste(drawing().resize((side, side), Image.Resampling.LANCZOS), (x, y))
-    return image
 
 
 NOISE = np.random.default_rng(0).normal(0, 18, (120, 120))
@@ -406,7 +370,8 @@ def test_steps_are_for_grey_drawings() -> None:
 
 
 def test_any_step_can_be_left_out() -> None:
-    assert FULL.without("polarity", "flatten", "crop", "contrast", "stroke").steps == InkSteps(polarity=False)
+    bare = FULL.without("clean", "polarity", "flatten", "crop", "contrast", "stroke")
+    assert bare.steps == InkSteps(polarity=False)
     assert FULL.without("aspect").fit == "stretch"
     assert FULL.without("transparency").transparency == "ignore"
     assert FULL.without() == FULL

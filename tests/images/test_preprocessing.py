@@ -2,7 +2,6 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
 from htgen.errors import DataError, ModelError
-from htgen.images.folders import class_folders, find_images
 from htgen.images.paper import background_value, detect_polarity
 from htgen.images.preprocessing import Preprocessing
-from htgen.images.reading import Transparency, decode_image, load_image
+from htgen.images.reading import decode_image, load_image
+from htgen.images.transparency import Transparency
 
 
 def drawing(width: int = 40, height: int = 40, ink: int = 20, paper: int = 230) -> Image.Image:
@@ -438,75 +437,3 @@ def test_every_missing_key_is_named() -> None:
         Preprocessing.from_dict({})
     for key in GOOD:
         assert f"missing key {key!r}" in caught.value.message
-
-
-# ------------------------------------------------------------------------------------------------ folders
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Path]:
-    def run(*names: str) -> Path:
-        for name in names:
-            path = tmp_path / "top" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if name.endswith("/"):
-                path.mkdir(exist_ok=True)
-            else:
-                path.touch()
-        return tmp_path / "top"
-
-    return run
-
-
-Make = Callable[..., Path]
-
-
-def test_images_are_found_by_extension_in_order(make: Make) -> None:
-    folder = make(
-        "b.png", "a.JPG", "c.webp", ".hidden.png", "notes.txt", "d.pdf", "e.npy", "sub.png/", "sub.png/x.png"
-    )
-    assert [path.name for path in find_images(folder)] == ["a.JPG", "b.png", "c.webp"]
-
-
-def test_class_folders(make: Make) -> None:
-    folder = make(
-        "owl/2.png", "owl/1.png", "Auk/x.gif", ".cache/x.png", "__MACOSX/x.png", "readme.md", "loose.png"
-    )
-    found = class_folders(folder)
-    assert list(found) == ["Auk", "owl"]
-    assert [path.name for path in found["owl"]] == ["1.png", "2.png"]
-    assert found["Auk"] == [folder / "Auk" / "x.gif"]
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["notes.txt"], "has no sub-folders"),
-        (["1.png", "2.png"], "2 images but no sub-folders"),
-        (["owl/1.png"], "only one class ('owl'); at least 2"),
-        (["owl/1.png", "auk/notes.txt"], "class 'auk' has no images"),
-        (["owl/1.png", "auk/", "wren/"], "holds no image files; 1 of the other classes also"),
-    ],
-)
-def test_folders_that_hold_no_classes(make: Make, names: list[str], message: str) -> None:
-    folder = make(*names)
-    with pytest.raises(DataError) as caught:
-        class_folders(folder)
-    assert message in caught.value.message
-    assert str(folder) in str(caught.value)
-    assert caught.value.hint
-
-
-def test_minimum_of_classes(make: Make) -> None:
-    folder = make("owl/1.png", "auk/1.png")
-    assert list(class_folders(make("owl/1.png"), minimum=1)) == ["auk", "owl"]
-    with pytest.raises(DataError, match=r"only 2 classes \('auk', 'owl'\); at least 3"):
-        class_folders(folder, minimum=3)
-
-
-def test_missing_folder_and_file(make: Make) -> None:
-    folder = make("a.png")
-    with pytest.raises(DataError, match="there is no folder"):
-        class_folders(folder / "nowhere")
-    with pytest.raises(DataError, match="is not a folder"):
-        class_folders(folder / "a.png")

@@ -1,0 +1,64 @@
+"""The formats that are read: rasters, told by their content, that no other program is needed for."""
+
+import struct
+
+from PIL import Image
+
+from htgen.images import heic
+
+_READ = (
+    *("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "AVIF", "HEIF", "PPM", "MPO", "JPEG2000", "ICO", "TGA"),
+    *("QOI", "PCX", "DCX", "DDS", "DIB", "PSD", "SGI", "SUN", "IM", "MSP", "XBM", "XPM", "FITS", "FLI"),
+    *("ICNS", "CUR", "SPIDER", "PIXAR", "FTEX", "BLP", "XVTHUMB", "GBR"),
+)
+"""Names of Pillow. EPS and WMF are left out, for which Pillow starts other programs."""
+
+_DRAWN = {b"%!PS": "PostScript", b"\xc5\xd0\xd3\xc6": "PostScript", b"\xd7\xcd\xc6\x9a": "a Windows metafile"}
+
+_OTHERS = {b"%PDF": "a PDF document", b"<svg": "an SVG drawing", b"<?xm": "XML, as SVG drawings are"}
+
+
+def readable() -> tuple[str, ...]:
+    """The names, as Pillow knows them, of the formats that can be read here."""
+    Image.init()
+    return tuple(name for name in _READ if name in Image.OPEN)
+
+
+def is_known_ending(ending: str) -> bool:
+    """Whether there is a format with this ending, as `.png`, that can be read here."""
+    if ending in heic.ENDINGS and not heic.teach_pillow():
+        return False
+    return Image.registered_extensions().get(ending) in readable()
+
+
+def describe_unread(head: bytes) -> str | None:
+    """What a file is that begins so and is not read; None if it is nothing that is known.
+
+    Args:
+        head: at least 4 bytes.
+    """
+    for start, what in (_DRAWN | _OTHERS).items():
+        if head.startswith(start):
+            return what
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "a TIFF of a kind that is not read, such as floating point of 16 or 64 bits or in colour"
+    return None
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file is an image, whatever its name, by marks that no other files have.
+
+    Args:
+        head: its first 32 bytes.
+    """
+    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"qoif", b"8BPS\0\1")):
+        return True
+    if head.startswith((b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51")):
+        return True
+    if head[:4] == b"RIFF":
+        return head[8:12] == b"WEBP"
+    if head[:2] == b"BM" and len(head) >= 18:
+        return struct.unpack_from("<I", head, 14)[0] in (12, 40, 52, 56, 64, 108, 124)
+    if head[4:12] in (b"ftypavif", b"ftypavis"):
+        return True
+    return heic.is_heic(head) and heic.teach_pillow()

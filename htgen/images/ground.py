@@ -1,0 +1,93 @@
+"""Images of two values: which is the paper, where ink covers most of the image or reaches its border."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from htgen.arrays import Floats, Mask, Pixels
+from htgen.images.components import find_components
+from htgen.images.paper import Polarity, paper_light
+from htgen.images.surroundings import otsu, sure_places
+
+_TWO_VALUES = 0.8
+"""Share of the variance that two values must explain."""
+
+_TINY = 16
+"""Pixels; a smaller image is even, and its ink blurred."""
+
+_ENOUGH = 0.05
+"""Share of an image that must be paper for its light to be told by place."""
+
+_LITTLE = 0.06
+"""Share of the border that ink may touch and harm nothing."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The paper of an image.
+
+    Attributes:
+        polarity: what the image is; None where it does not say.
+        dark: where it is darker than the value between, `[H, W]`.
+    """
+
+    polarity: Polarity | None
+    dark: Mask
+
+    def light(self, grey: Pixels, small: Floats, polarity: Polarity) -> Floats:
+        """The light on the paper, `[h, w]`: a surface, or one value where little paper is left to tell.
+
+        Args:
+            grey: the image, `[H, W]`.
+            small: the same, coarser, `[h, w]`.
+            polarity: what the image is.
+        """
+        paper = self.dark if polarity == "light on dark" else ~self.dark
+        sure = sure_places(paper, small.shape)
+        if max(grey.shape) > _TINY and sure.mean() > _ENOUGH:
+            return paper_light(small, sure)
+        dark = grey <= otsu(np.bincount(grey.reshape(-1), minlength=256))
+        return np.full_like(small, np.median(grey[dark if polarity == "light on dark" else ~dark]))
+
+
+def find_ground(values: Pixels) -> Ground | None:
+    """Tell the paper by the border of an image; None where it has more than two values, such as light.
+
+    Args:
+        values: `[H, W]`.
+    """
+    counts = np.bincount(values.reshape(-1), minlength=256)
+    threshold = otsu(counts)
+    dark = values <= threshold
+    share = float(dark.mean())
+    if not 0 < share < 1:
+        return None
+    border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
+    edge = float(border.mean())
+    if min(edge, 1 - edge) < _LITTLE and abs(share - edge) < 0.3:
+        return None  # a clean border and little ink: nothing to decide
+    grey = np.arange(256)
+    mean = counts @ grey / values.size
+    variance = counts @ (grey - mean) ** 2 / values.size
+    lower = counts[: threshold + 1] @ grey[: threshold + 1] / (share * values.size)
+    between = share / (1 - share) * (mean - lower) ** 2
+    if between < (_TWO_VALUES if max(values.shape) > _TINY else _TWO_VALUES - 0.2) * variance:
+        return None
+    polarity: Polarity | None = None
+    if not 0.25 < edge < 0.75:
+        polarity = "light on dark" if edge > 0.5 else "dark on light"
+    elif _is_around(dark):
+        polarity = "light on dark"
+    elif _is_around(~dark):
+        polarity = "dark on light"
+    return Ground(polarity, dark)
+
+
+def _is_around(mask: Mask) -> bool:
+    """Whether a mask is what is left beside one filled shape that reaches the border: a band along it."""
+    height, width = mask.shape
+    rows, columns = 1 + height // 8, 1 + width // 8
+    if mask[rows:-rows, columns:-columns].any():
+        return False
+    area = find_components(~mask).area
+    return bool(area.max() > 0.98 * area.sum())

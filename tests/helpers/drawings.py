@@ -1,0 +1,50 @@
+"""Drawings, and how far what a CNN sees of one is from what it sees of another."""
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from htgen.images.drawings import DRAWING_STEPS
+from htgen.images.preprocessing import Preprocessing
+
+PLAIN = Preprocessing(28, 1, "bright", "pad")
+FULL = replace(PLAIN, steps=DRAWING_STEPS)
+
+
+def drawing(size: int = 120, width: float = 0.04, ink: int = 0, paper: int = 255) -> Image.Image:
+    """A hook and a bar, with margins, as wide and high as most training characters."""
+    image = Image.new("L", (4 * size, 4 * size), paper)
+    pen = ImageDraw.Draw(image)
+
+    def line(*points: tuple[float, float]) -> None:
+        pen.line([(4 * size * x, 4 * size * y) for x, y in points], fill=ink, width=round(4 * size * width))
+
+    line((0.25, 0.2), (0.25, 0.8), (0.75, 0.8), (0.6, 0.5))
+    line((0.45, 0.3), (0.75, 0.3))
+    return image.resize((size, size), Image.Resampling.BOX)
+
+
+def to_image(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def distance(
+    image: Image.Image, preprocessing: Preprocessing = FULL, clean: Image.Image | None = None
+) -> float:
+    """How far what becomes of an image is from what becomes of the clean drawing, relative to its ink.
+
+    Both are blurred: half a pixel's shift is little.
+    """
+    blur = ImageFilter.GaussianBlur(1.2)
+    images = (image, clean or drawing())
+    pixels = (Image.fromarray(preprocessing.apply(i)[..., 0]).filter(blur) for i in images)
+    found, expected = (np.asarray(p, dtype=float) for p in pixels)
+    return float(np.abs(found - expected).sum() / expected.sum())
+
+
+def page(x: int, y: int, width: int = 300, height: int = 300, side: int = 75) -> Image.Image:
+    """The drawing with its left upper corner at a place of a larger page."""
+    image = Image.new("L", (width, height), 255)
+    image.paste(drawing().resize((side, side), Image.Resampling.LANCZOS), (x, y))
+    return image
