@@ -1,6 +1,7 @@
 # make demo   a folder of example images -> a CNN -> predictions
 # make test   the test suite
 # make lint   ruff and mypy
+# make devices   the C of CNNs on many compilers and processors; installs Debian's packages if it may
 # Each sets up .venv by itself; needs Python 3.11 or newer (PYTHON=... names another one).
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint
+.PHONY: demo test lint devices
 
 demo: $(VENV)/.package
 	rm -rf demo-output
@@ -24,6 +25,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+devices: $(VENV)/.package
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measurements/devices.py --install
 
 $(VENV)/.package: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('htgen needs Python 3.11 or newer') if sys.version_info < (3, 11) else None"

@@ -10,7 +10,7 @@ from conftest import drawing
 
 from htgen.cli import main
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_header import c_code
+from htgen.cnn.c_float import float_code
 from htgen.generator.file import GeneratorFile
 from htgen.generator.generator import load_generator
 from htgen.images.inputs import prepare_images
@@ -72,7 +72,7 @@ def test_a_generator_writes_the_same_cnn(cnn, generator):
 
 
 def test_a_cnn_is_exported_as_the_same_c():
-    text = c_code(Bundle.load(FILES / "cnn.safetensors"), "cnn", eight_bits=True).text
+    text = float_code(Bundle.load(FILES / "cnn.safetensors"), "cnn").text
     assert text == (FILES / "cnn.h").read_text()
 
 

@@ -1,45 +1,185 @@
-"""`htgen export`: a CNN file -> C. Needs no torch."""
+"""`htgen export`: a CNN file -> C, ONNX or PyTorch. Needs no torch."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from htgen.arrays import Pixels
+    from htgen.cnn.bundle import Bundle
+    from htgen.cnn.c_source import CCode
+
+ENDINGS = (".h", ".onnx", ".py")
+
+ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="The file to write; its ending says what: a C header (.h; its functions begin with the file's "
+        "name), ONNX (.onnx; needs the extra onnx), or lines of plain PyTorch (.py). One that is there is "
+        "replaced.",
+        show_default=False,
+    ),
+]
+FloatOption = Annotated[
+    bool,
+    typer.Option("--float", help="C: in float instead of whole numbers; much slower on small processors."),
+]
+PrepareOption = Annotated[
+    bool,
+    typer.Option("--prepare", help="C: prepare frames too, as `htgen generate --device` did support images."),
+]
+ArduinoOption = Annotated[
+    Path | None,
+    typer.Option(help="Write an Arduino library into this folder; its name is the C's.", show_default=False),
+]
+SelftestOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="C: folder of images for the self-test to store; without it, it takes noise.", show_default=False
+    ),
+]
+LikeOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="An earlier CNN file: classes keep the index that they have there, new ones come after.",
+        show_default=False,
+    ),
+]
+FlashOption = Annotated[
+    str | None, typer.Option(help="C: refuse a CNN that needs more, such as 32k.", show_default=False)
+]
+RamOption = Annotated[
+    str | None,
+    typer.Option(help="C: refuse a CNN whose buffers need more, such as 4k.", show_default=False),
+]
+
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The C header to write, e.g. symbols.h; its functions begin with the file's name. One that "
-            "is there is replaced.",
-            show_default=False,
-        ),
-    ],
-    eight_bits: Annotated[
-        bool, typer.Option("--eight-bits", help="Weights of 8 bits instead of 32: a quarter of the size.")
-    ] = False,
+    model: ModelArgument,
+    output: OutputOption = None,
+    in_float: FloatOption = False,
+    prepare: PrepareOption = False,
+    arduino: ArduinoOption = None,
+    selftest: SelftestOption = None,
+    like: LikeOption = None,
+    flash: FlashOption = None,
+    ram: RamOption = None,
 ) -> None:
-    """Write a CNN as one C header without dependencies, for devices with kilobytes.
+    """Write a CNN for other programs: C for devices with kilobytes, ONNX, or PyTorch.
 
-    It takes an image that is prepared already: as many pixels as the CNN reads, 0 to 255.
+    The C is one header without dependencies, in whole numbers. It takes an image that is prepared already: as
+    many pixels as the CNN reads, 0 to 255; or, with --prepare, a grey frame of any size.
     """
-    from htgen.cli.console import printable
     from htgen.cnn.bundle import Bundle
-    from htgen.cnn.c_header import c_code
+    from htgen.cnn.c_source import expect_fits
+
+    limits = [_bytes(text, option) for text, option in ((flash, "--flash"), (ram, "--ram"))]
+    if (output is None) == (arduino is None):
+        raise typer.BadParameter("give one of -o and --arduino", param_hint="--output")
+    ending = ".h" if output is None else output.suffix.lower()
+    if ending not in ENDINGS:
+        raise typer.BadParameter(
+            f"'{ending}' is no format that there is: {', '.join(ENDINGS)}", param_hint="--output"
+        )
+    if ending != ".h" and (in_float or prepare or selftest or flash or ram):
+        raise typer.BadParameter("--float, --prepare, --selftest, --flash and --ram are for C (.h)")
+    if in_float and (prepare or selftest or arduino):
+        raise typer.BadParameter(
+            "--prepare, --selftest and --arduino are for C in whole numbers", param_hint="--float"
+        )
+    if output is not None and output.exists() and output.samefile(model):
+        raise typer.BadParameter("it is the CNN itself", param_hint="--output")
+    bundle = Bundle.load(model)
+    if like is not None:
+        bundle = bundle.with_classes_like(Bundle.load(like).classes)
+    if ending == ".h":
+        target = output or arduino
+        assert target is not None
+        code = _c(bundle, target.stem, in_float, prepare, selftest)
+        expect_fits(code, *limits)
+        _write_c(code, output, arduino)
+    else:
+        assert output is not None
+        _write_other(bundle, output, model)
+
+
+def _bytes(text: str | None, option: str) -> int | None:
+    """`32k` or `2048` as bytes."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})([kK]?)", text)
+    if match is None:
+        raise typer.BadParameter(f"'{text}' is no number of bytes, such as 2048 or 32k", param_hint=option)
+    return int(match[1]) * (1024 if match[2] else 1)
+
+
+def _c(bundle: "Bundle", name: str, in_float: bool, prepare: bool, selftest: Path | None) -> "CCode":
+    from htgen.cnn.c_float import float_code
+    from htgen.cnn.c_whole import whole_code
+
+    if in_float:
+        return float_code(bundle, name)
+    return whole_code(bundle, name, prepare, None if selftest is None else _stored(bundle, selftest))
+
+
+def _stored(bundle: "Bundle", folder: Path) -> "Pixels":
+    """Images of a folder, prepared: uint8 `[N, C, H, W]`."""
+    import numpy as np
+
+    from htgen.errors import DataError
+    from htgen.images.folders import find_images
+    from htgen.images.reading import load_image
+
+    paths = sorted(path for path in find_images(folder))
+    if not paths:
+        raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
+    images = [bundle.preprocessing.apply(load_image(path)) for path in paths]
+    return np.stack(images).transpose(0, 3, 1, 2)
+
+
+def _write_c(code: "CCode", output: Path | None, arduino: Path | None) -> None:
+    from htgen.cnn.arduino import library_files
     from htgen.files import write_text
 
-    if output.exists() and output.samefile(model):
-        raise typer.BadParameter("it is the CNN itself", param_hint="--output")
-    code = c_code(Bundle.load(model), output.stem, eight_bits)
-    write_text(output, code.text)
-    rows = [
-        ("constants", f"{code.constants} bytes (flash)"),
-        ("buffers", f"{code.buffers} bytes (RAM)"),
-        ("work", f"{code.multiply_adds} multiply-adds an image"),
-        ("written", f"{output}; {code.name}_classify(pixels, &probability) gives the index of a class"),
-    ]
-    for key, value in rows:
-        typer.echo(f"{key:11}{printable(value)}")
+    if output is not None:
+        write_text(output, code.text)
+    else:
+        assert arduino is not None
+        for path, content in library_files(code).items():
+            (arduino / path).parent.mkdir(parents=True, exist_ok=True)
+            write_text(arduino / path, content)
+    arguments = "pixels, logits" if code.code else "pixels, &probability"
+    _say("constants", f"{code.constants} bytes (flash)")
+    if code.code:
+        _say("code", f"about {code.code} bytes at most (flash)")
+    _say("buffers", f"{code.buffers} bytes (RAM)")
+    _say("work", f"{code.multiply_adds} multiply-adds an image")
+    _say("written", f"{output or arduino}; {code.name}_classify({arguments}) gives the index of a class")
+
+
+def _write_other(bundle: "Bundle", output: Path, model: Path) -> None:
+    import os
+
+    from htgen.cnn.onnx_file import onnx_bytes
+    from htgen.cnn.pytorch_file import pytorch_text
+    from htgen.files import write_bytes, write_text
+
+    if output.suffix.lower() == ".py":
+        where = os.path.relpath(model, output.parent).replace(os.sep, "/")
+        write_text(output, pytorch_text(bundle, where))
+        _say("written", f"{output}; it reads {model}")
+    else:
+        data = onnx_bytes(bundle)
+        write_bytes(output, data)
+        _say("written", f"{output}, {len(data)} bytes; uint8 pixels [N, C, H, W] -> logits, probabilities")
+
+
+def _say(key: str, value: str) -> None:
+    from htgen.cli.console import printable
+
+    typer.echo(f"{key:11}{printable(value)}")

@@ -64,6 +64,13 @@ NoAspect = Annotated[
     bool, typer.Option("--no-aspect", help="Stretch what is not square, instead of margins or a cut.")
 ]
 
+Device = Annotated[
+    bool,
+    typer.Option(
+        "--device", help="Drawings: prepare as `htgen export --prepare` does it in C, for small devices."
+    ),
+]
+
 
 def generate(
     output: OutputOption,
@@ -80,6 +87,7 @@ def generate(
     no_contrast: NoContrast = False,
     no_stroke: NoStroke = False,
     no_aspect: NoAspect = False,
+    device: Device = False,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
@@ -108,6 +116,8 @@ def generate(
         "aspect": no_aspect,
     }
     loaded = _without_steps(load_generator(generator), [step for step, out in left_out.items() if out])
+    if device:
+        loaded = _for_device(loaded, any(left_out.values()))
     with progress(lines=False) as report:
         made = generate_from_files(files, loaded, report)
         made.bundle.save(output)
@@ -144,6 +154,14 @@ def _without_steps(generator: "Generator", steps: "list[Step]") -> "Generator":
                 param_hint=f"--no-{step}",
             )
     return generator.without_steps(*steps)
+
+
+def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
+    if steps_left_out:
+        raise typer.BadParameter("it has steps of its own; leave none out", param_hint="--device")
+    if not generator.preprocessing.is_for_drawings:
+        raise typer.BadParameter(f"generator '{generator.name}' is not for drawings", param_hint="--device")
+    return generator.on_device()
 
 
 def _print_report(made: "GeneratedFromFolder", output: Path) -> None:

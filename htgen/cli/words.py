@@ -22,6 +22,8 @@ def describe_images(preprocessing: "Preprocessing") -> str:
 
 def describe_steps(preprocessing: "Preprocessing") -> str:
     """What is done with drawings beside turning them over, and which steps for all images are left out."""
+    if preprocessing.device:
+        return "those of a small device"
     steps = preprocessing.steps
     done = {
         "light made even": steps.flatten,

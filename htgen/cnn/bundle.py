@@ -14,7 +14,7 @@ description, the class names, the preprocessing, and which generator made it:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,25 @@ class Bundle:
     def parameter_count(self) -> int:
         """Numbers in all tensors."""
         return sum(tensor.size for tensor in self.tensors.values())
+
+    def with_classes_like(self, earlier: Sequence[str]) -> "Bundle":
+        """The same CNN with its classes in another order: those of an earlier one first, then the new ones.
+
+        So a program goes on with the indices that it knows.
+
+        Raises:
+            ModelError: it lacks one of the earlier classes.
+        """
+        missing = [name for name in earlier if name not in self.classes]
+        if missing:
+            raise ModelError(
+                f"the CNN has no class '{missing[0]}', which the earlier one has",
+                "a CNN of all earlier classes, or other indices: leave --like out",
+            )
+        order = [self.classes.index(name) for name in earlier]
+        order += [index for index, name in enumerate(self.classes) if name not in earlier]
+        tensors = {key: t[order] if key.startswith("logits.") else t for key, t in self.tensors.items()}
+        return replace(self, classes=tuple(self.classes[index] for index in order), tensors=tensors)
 
     def to_bytes(self) -> bytes:
         """The file's content; the same CNN gives the same bytes."""

@@ -83,6 +83,16 @@ class Generator:
         changed._preprocessing = self._preprocessing.without(*steps)
         return changed
 
+    def on_device(self) -> "Generator":
+        """The same generator, whose images are prepared as a small device does it.
+
+        Raises:
+            ValueError: it is not for grey drawings.
+        """
+        changed = copy(self)
+        changed._preprocessing = self._preprocessing.on_device()
+        return changed
+
     @property
     def knows_unlabeled(self) -> bool:
         """Whether support images without labels help it: it moves class means by them, or has seen such."""

@@ -17,6 +17,7 @@ from PIL import Image, ImageChops
 from htgen.arrays import Pixels as Pixels
 from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
+from htgen.images.on_device import prepare_on_device
 from htgen.images.paper import Polarity, background_value, detect_polarity
 from htgen.images.reading import NOTES, enough_memory, simplify
 from htgen.images.transparency import NOTHING_OPAQUE, Transparency, is_hidden, without_transparency
@@ -59,6 +60,8 @@ class Preprocessing:
         transparency: what is transparent is filled (`fill`) with white when the opaque part is dark on
             average and with black when it is bright, so that ink on no background stays visible; or all is
             taken as opaque (`ignore`), in the colours that lie beneath.
+        device: grey drawings are prepared as a small device does it (`htgen.images.on_device`); `steps` and
+            `fit` play no part then.
 
     Raises:
         ValueError: a value outside its range.
@@ -70,6 +73,7 @@ class Preprocessing:
     fit: Fit
     steps: InkSteps = NO_STEPS
     transparency: Transparency = "fill"
+    device: bool = False
 
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 1 <= self.size <= MAX_SIZE:
@@ -78,7 +82,9 @@ class Preprocessing:
             value = getattr(self, key)
             if value not in choices or type(value) is not type(choices[0]):
                 raise ValueError(f"{key} must be {' or '.join(map(repr, choices))}, not {value!r}")
-        if self.steps.change_pixels and not self.is_for_drawings:
+        if type(self.device) is not bool:
+            raise ValueError(f"device must be true or false, not {self.device!r}")
+        if (self.steps.change_pixels or self.device) and not self.is_for_drawings:
             raise ValueError("steps are for grey drawings, with channels 1 and ink 'bright' or 'dark'")
 
     @property
@@ -101,6 +107,14 @@ class Preprocessing:
         if not self.is_for_drawings or self.steps not in (NO_STEPS, replace(DRAWING_STEPS, clean=False)):
             return self
         return replace(self, steps=DRAWING_STEPS)
+
+    def on_device(self) -> "Preprocessing":
+        """The same with the steps that a small device can do.
+
+        Raises:
+            ValueError: it is not for grey drawings.
+        """
+        return replace(self, steps=NO_STEPS, device=True)
 
     def prepares_as(self, other: "Preprocessing") -> bool:
         """Whether another one makes the same of drawings alone, which the step `clean` leaves as they are."""
@@ -141,6 +155,8 @@ class Preprocessing:
             record["steps"] = self.steps.to_dict()
         if self.transparency != "fill":
             record["transparency"] = self.transparency
+        if self.device:
+            record["device"] = True
         return record
 
     @classmethod
@@ -261,6 +277,9 @@ class Reading:
         """What a CNN sees: uint8 `[size, size, channels]`."""
         wish = self._preprocessing
         image = self._image.convert("L" if wish.channels == 1 else "RGB")
+        if wish.device:
+            ink = prepare_on_device(np.asarray(image), wish.size)
+            return (255 - ink if wish.ink == "dark" else ink)[..., None]
         if wish.steps.change_pixels:
             ink = np.rint(normalise(self._drawing, wish.steps, wish.fit, wish.size) * 255).astype(np.uint8)
             image = Image.fromarray(255 - ink if wish.ink == "dark" else ink)

@@ -6,74 +6,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.cnns import any_spec, any_weights
 from torch import Tensor
 
 from htgen.cnn import executor, executor_numpy
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_header import c_code
+from htgen.cnn.c_float import float_code
+from htgen.cnn.c_whole import whole_code
 from htgen.cnn.layout import BY_EPISODE, LAYOUTS, SIDE_BY_SIDE
 from htgen.cnn.module import GeneratedCNN, load_cnn
 from htgen.cnn.spec import CnnSpec, ConvSpec
-from htgen.cnn.weights import CnnWeights, tensor_names, tensor_shapes
+from htgen.cnn.weights import CnnWeights, tensor_shapes
 from htgen.errors import ModelError
 from htgen.images.preprocessing import Preprocessing
 
 EPISODES, IMAGES, WAY = 2, 3, 4
 SEEDS = range(60)
-
-
-def any_spec(seed: int, norm: str = "support") -> CnnSpec:
-    """Of one to five blocks; every field that there is takes every value over the seeds."""
-    hand = np.random.default_rng(seed)
-
-    def choose(*values):
-        return values[hand.integers(len(values))]
-
-    size, channels = int(hand.integers(9, 20)), int(choose(1, 3))
-    convs: list[ConvSpec] = []
-    side, inputs = size, channels
-    while len(convs) < hand.integers(1, 6):
-        kernel, stride = int(choose(1, 2, 3, 5)), int(choose(1, 1, 2))
-        depthwise = inputs > 1 and hand.random() < 0.4
-        groups = inputs if depthwise else int(choose(1, 1, 2) if inputs % 2 == 0 else 1)
-        conv = ConvSpec(
-            name=f"layer{len(convs)}",
-            in_channels=inputs,
-            out_channels=inputs if depthwise else groups * int(choose(1, 2, 4)),
-            kernel=kernel,
-            stride=stride,
-            same_padding=bool(choose(True, False)),
-            pool=bool(choose(True, False)),
-            in_size=side,
-            out_size=0,
-            bias=bool(choose(True, False)),
-            groups=groups,
-            activation=choose(None, "none", "relu", "relu6", "lrelu"),
-            norm=bool(choose(True, False)),
-            pooling=choose("max", "average"),
-        ).at_size(side)
-        if conv.conv_size < 1 or conv.out_size < 1:
-            continue
-        alike = [c.name for c in convs if (c.out_size, c.out_channels) == (conv.conv_size, conv.out_channels)]
-        if alike and hand.random() < 0.7:
-            conv = replace(conv, add=str(choose(*alike)))
-        convs.append(conv)
-        side, inputs = conv.out_size, conv.out_channels
-    activation, head = choose("none", "relu", "relu6", "lrelu"), choose("flatten", "average")
-    return CnnSpec(size, channels, tuple(convs), activation, norm, head, bool(choose(True, False)))
-
-
-def any_weights(spec: CnnSpec, seed: int, *lead: int, dtype: type = np.float64) -> CnnWeights:
-    """Random weights, with axes in front; large enough for relu6 to matter."""
-    hand = np.random.default_rng(seed)
-    tensors = {
-        name: hand.normal(0, 1, (*lead, *shape)).astype(dtype)
-        for name, shape in tensor_shapes(spec, WAY).items()
-    }
-    for block in tensor_names(spec).blocks:
-        if block.norm:
-            tensors[block.norm.variance] = np.abs(tensors[block.norm.variance]) + dtype(0.1)
-    return CnnWeights.from_tensors(spec, tensors)
 
 
 def any_images(spec: CnnSpec, seed: int, *lead: int) -> np.ndarray:
@@ -366,7 +314,10 @@ def test_what_has_no_c_is_refused(changes, says):
     tensors = any_weights(spec, 0, dtype=np.float32).to_tensors(spec)
     bundle = Bundle(spec, tuple("abcd"), Preprocessing(16, 3, "none", "pad"), tensors)
     with pytest.raises(ModelError, match=says):
-        c_code(bundle, "cnn")
+        float_code(bundle, "cnn")
+    if changes != {"activation": "none"}:  # which takes a factor alone
+        with pytest.raises(ModelError, match=says):
+            whole_code(bundle, "cnn")
 
 
 def test_descriptions_of_plain_blocks_say_no_more_than_they_did():

@@ -46,7 +46,7 @@ def test_the_readme_shows_what_the_commands_print(workplace, capsys):
     kept = shown("htgen " + " ".join(predict))
     assert kept[-1] == "..."
     assert printed[: len(kept) - 1] == kept[:-1]
-    export = ["export", "symbols.safetensors", "-o", "symbols.h", "--eight-bits"]
+    export = ["export", "symbols.safetensors", "-o", "symbols.h"]
     assert main(export) == 0
     assert without_durations(capsys.readouterr().out) == shown("htgen " + " ".join(export))
 

@@ -1,0 +1,289 @@
+"""The C of generated CNNs on many compilers and processors: `make devices`.
+
+    python docs/measurements/devices.py
+
+Compiles every kind of header with every compiler that is there, all warnings being errors. Runs them here, on
+Cortex-M in QEMU and on an AVR in simavr, compares every logit and prepared frames with Python, and counts
+instructions. Prints the tables of docs/guide/devices.md. Exits with 1 if anything differs.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from htgen.arrays import Pixels
+from htgen.cnn.bundle import Bundle
+from htgen.cnn.c_float import float_code
+from htgen.cnn.c_source import array
+from htgen.cnn.c_whole import whole_code
+from htgen.cnn.whole_numbers import whole_cnn
+from htgen.generator.generator import load_generator
+from htgen.images.on_device import prepare_on_device
+
+PACKAGES = (
+    *("gcc", "g++", "clang", "tcc", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "qemu-system-arm"),
+    *("gcc-avr", "avr-libc", "simavr", "sdcc", "gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf"),
+)
+
+BOARD = Path(__file__).parent / "devices"
+WARNINGS = [
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wdouble-promotion", "-Wshadow"),
+    "-Werror",
+]
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """How to compile one source file; what it makes of it is not run."""
+
+    name: str
+    command: list[str]
+
+
+ARM = {
+    "Cortex-M0": (["-mcpu=cortex-m0"], "mps2-an385"),
+    "Cortex-M3": (["-mcpu=cortex-m3"], "mps2-an385"),
+    "Cortex-M4F": (["-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"], "mps2-an386"),
+    "Cortex-M33": (["-mcpu=cortex-m33"], "mps2-an505"),
+}
+"""Processor -> flags, and the board of QEMU that runs it: an M3 runs all instructions of an M0."""
+
+MEMORY = {"mps2-an505": (0x10000000, 0x38000000)}
+"""Where flash and RAM begin; otherwise at 0 and 0x20000000."""
+
+INSTRUCTIONS_A_TICK = {"mps2-an505": 50}
+"""A tick of SysTick is so many nanoseconds, of an instruction each; otherwise 40."""
+
+
+def compilers() -> list[Compiler]:
+    """All that could be there."""
+    c, cpp = ["-std=c99", *WARNINGS], ["-x", "c++", "-std=c++11", *WARNINGS]
+    arm = [
+        Compiler(f"arm-none-eabi-gcc {name}", ["arm-none-eabi-gcc", "-mthumb", *flags, *c, "-O2"])
+        for name, (flags, _) in ARM.items()
+    ]
+    riscv = ["riscv64-unknown-elf-gcc", "--specs=picolibc.specs", "-march=rv32imac", "-mabi=ilp32"]
+    return [
+        Compiler("gcc", ["gcc", *c, "-O2"]),
+        Compiler("g++", ["g++", *cpp, "-O2"]),
+        Compiler("clang", ["clang", *c, "-O2"]),
+        Compiler("clang++", ["clang++", *cpp, "-O2"]),
+        Compiler("tcc", ["tcc", "-std=c99", "-Wall", "-Werror"]),
+        *arm,
+        Compiler("riscv64-unknown-elf-gcc (rv32imac)", [*riscv, *c, "-O2"]),
+        Compiler("avr-gcc (ATmega2560)", ["avr-gcc", "-mmcu=atmega2560", *c, "-Os"]),
+        Compiler("sdcc (STM8)", ["sdcc", "-mstm8", "--std-c99", "--Werror"]),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- pieces
+
+
+def call(command: list[str], folder: Path, seconds: float = 300) -> str:
+    """Run a command; what it says.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=seconds, check=False)
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{said[-2000:]}")
+    return said
+
+
+def made(generator: str, device: bool = False) -> tuple[Bundle, Pixels]:
+    """A CNN, and four prepared images `[N, C, H, W]`."""
+    loaded = load_generator(generator)
+    loaded = loaded.on_device() if device else loaded
+    root = Path(__file__).parents[2] / "examples" / "symbols"
+    files = sorted(root.glob("support/*/*.png"))
+    bundle = loaded.generate_bundle(loaded.prepare(files, [path.parent.name for path in files]))
+    queries = loaded.prepare(sorted(root.glob("new/*.png"))[:4], list("abab")).images
+    return bundle, np.rint((queries + 1) * 128).astype(np.uint8)
+
+
+def write_program(folder: Path, text: str, images: Pixels) -> None:
+    """A header, images for it, and the program of both."""
+    (folder / "net.h").write_text(text)
+    lines = [f"#define IMAGES {len(images)}", *array("uint8_t", "images", images, "NET_FLASH"), ""]
+    (folder / "images.h").write_text("\n".join(lines))
+
+
+def numbers(said: str) -> np.ndarray:
+    """The program's answers: a row for each image, the class first, the ticks last."""
+    plain = re.sub(
+        "\x1b\\[[0-9;]*m", "", said
+    )  # simavr colours what it shows, and shows ends of lines as dots
+    rows = [line.removesuffix(".").split() for line in plain.splitlines()]
+    return np.array([row for row in rows if row and all(re.fullmatch(r"-?\d+", word) for word in row)], int)
+
+
+def build_arm(folder: Path, processor: str) -> Path:
+    """A program for a Cortex-M."""
+    flags, board = ARM[processor]
+    flash, ram = MEMORY.get(board, (0, 0x20000000))
+    places = f"-Wl,--defsym=FLASH={flash},--defsym=RAM={ram},--defsym=RAM_SIZE=0x8000"
+    elf = folder / "net.elf"
+    small = ["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections,--no-warn-rwx-segments"]
+    start = ["-nostartfiles", "--specs=nano.specs", places, "-T", str(BOARD / "arm.ld")]
+    sources = [f"-I{BOARD}", "-I.", str(BOARD / "arm.c"), str(BOARD / "main.c")]
+    compiler = ["arm-none-eabi-gcc", "-mthumb", *flags, "-O2"]
+    call([*compiler, *small, *start, *sources, "-lm", "-o", str(elf)], folder)
+    return elf
+
+
+def run_arm(folder: Path, processor: str) -> tuple[np.ndarray, float]:
+    """Answers in QEMU, and instructions an image."""
+    elf, board = build_arm(folder, processor), ARM[processor][1]
+    quiet = ["-nographic", "-monitor", "none", "-serial", "none"]
+    counting = ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native"]
+    said = call(["qemu-system-arm", "-M", board, *quiet, *counting, "-kernel", str(elf)], folder)
+    rows = numbers(said)
+    return rows, INSTRUCTIONS_A_TICK.get(board, 40) * float((rows[:, -1] % (1 << 24)).mean())
+
+
+def run_avr(folder: Path) -> tuple[np.ndarray, float]:
+    """Answers in simavr, and cycles an image."""
+    sources = [f"-I{BOARD}", "-I.", str(BOARD / "avr.c"), str(BOARD / "main.c")]
+    call(["avr-gcc", "-mmcu=atmega2560", "-O2", *sources, "-o", "net.elf"], folder)
+    rows = numbers(call(["simavr", "-m", "atmega2560", "-f", "16000000", "net.elf"], folder, 600))
+    return rows, 1024 * float((rows[:, -1] % (1 << 16)).mean())
+
+
+def run_host(folder: Path, compiler: str) -> np.ndarray:
+    """Answers of this machine."""
+    call([compiler, f"-I{BOARD}", "-I.", str(BOARD / "host.c"), str(BOARD / "main.c"), "-o", "net"], folder)
+    return numbers(call(["./net"], folder))
+
+
+# ---------------------------------------------------------------------------------------------------- report
+
+
+def install() -> None:
+    """Debian's packages, as far as they are there."""
+    for package in PACKAGES:
+        done = subprocess.run(
+            ["apt-get", "install", "--yes", "--no-install-recommends", package],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            print(f"not installed: {package}")
+
+
+def compile_all(folder: Path) -> list[str]:
+    """Every header by every compiler: what went wrong."""
+    headers = {}
+    glyph, _ = made("glyph-8", device=True)
+    photo, _ = made("photo-40")
+    headers["whole"], headers["prepare"] = whole_code(glyph, "net").text, whole_code(glyph, "net", True).text
+    headers["photo-40"], headers["float"] = whole_code(photo, "net").text, float_code(glyph, "net").text
+    uses = {
+        "float": "float p; static uint8_t x[NET_PIXELS]; return net_classify(x, &p);",
+        "prepare": "static uint8_t x[NET_PIXELS]; static int32_t l[NET_CLASSES];\n"
+        "(void)net_prepare(x, 28, 28, x); return net_classify(x, l);",
+    }
+    plain = "static uint8_t x[NET_PIXELS]; static int32_t l[NET_CLASSES]; return net_classify(x, l);"
+    faults, small = [], ("avr-gcc", "sdcc")
+    for compiler in compilers():
+        before = len(faults)
+        if shutil.which(compiler.command[0]) is None:
+            print(f"| {compiler.name} | not there |")
+            continue
+        for kind, text in headers.items():
+            is_small = compiler.command[0] in small
+            if kind == "float" and is_small:
+                continue  # C99's INFINITY, and floats that an 8-bit processor should be spared
+            (folder / "net.h").write_text(text)
+            (folder / "main.c").write_text(
+                f'#include "net.h"\nint main(void)\n{{\n{uses.get(kind, plain)}\n}}\n'
+            )
+            out = "main.rel" if compiler.command[0] == "sdcc" else "main.o"
+            done = subprocess.run(
+                [*compiler.command, "-c", "main.c", "-o", out], cwd=folder, capture_output=True, check=False
+            )
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            refused = is_small and kind == "photo-40" and "an array may have" in said
+            if done.returncode and not refused:
+                faults.append(f"{compiler.name}, {kind}: {said[-1500:]}")
+        print(f"| {compiler.name} | {'no warning' if len(faults) == before else 'FAILED'} |", flush=True)
+    return faults
+
+
+def runs(folder: Path, generators: list[str]) -> list[str]:
+    """Answers and counts of every processor: what differs."""
+    faults = []
+    print("\n| CNN of 6 classes | constants | buffers | multiply-adds | processor | instructions | each |")
+    print("|---|---|---|---|---|---|---|")
+    for generator in generators:
+        bundle, images = made(generator)
+        code, expected = whole_code(bundle, "net"), whole_cnn(bundle).logits(images)
+        write_program(folder, code.text, images)
+        needs = f"{generator} | {code.constants} | {code.buffers} | {code.multiply_adds}"
+        for compiler in filter(shutil.which, ("gcc", "clang", "tcc")):
+            if not (run_host(folder, compiler)[:, 1:-1] == expected).all():
+                faults.append(f"{generator}: {compiler} differs")
+        for processor in ARM if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm") else ():
+            rows, count = run_arm(folder, processor)
+            if not (rows[:, 1:-1] == expected).all():
+                faults.append(f"{generator}: {processor} differs")
+            print(f"| {needs} | {processor} | {count:.0f} | {count / code.multiply_adds:.2f} |", flush=True)
+        if generator == "glyph-8" and shutil.which("avr-gcc") and shutil.which("simavr"):
+            rows, count = run_avr(folder)
+            if not (rows[:, 1:-1] == expected).all():
+                faults.append(f"{generator}: AVR differs")
+            print(
+                f"| {needs} | ATmega2560 (cycles) | {count:.0f} | {count / code.multiply_adds:.2f} |",
+                flush=True,
+            )
+    return faults
+
+
+def frames(folder: Path) -> list[str]:
+    """Preparation of a frame of a photographed drawing: what differs."""
+    faults = []
+    bundle, _ = made("glyph-8", device=True)
+    code = whole_code(bundle, "net", prepare=True)
+    print("\n| frame | buffers, CNN included | processor | instructions |\n|---|---|---|---|")
+    for columns, rows in ((96, 96), (160, 120), (320, 240)):
+        y, x = np.mgrid[:rows, :columns]
+        ring = np.abs(np.hypot(x - columns / 2, y - rows / 2) - rows / 4) < rows / 25
+        frame = (200 - 60 * x / columns - 90 * ring).astype(np.uint8)
+        lines = [f"#define FRAME_COLUMNS {columns}", f"#define FRAME_ROWS {rows}"]
+        (folder / "net.h").write_text(code.text)
+        (folder / "images.h").write_text("\n".join([*lines, *array("uint8_t", "frame", frame), ""]))
+        expected = prepare_on_device(frame, bundle.spec.image_size).ravel()
+        for processor in ARM if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm") else ():
+            found, count = run_arm(folder, processor)
+            if not (found[0, 1:-1] == expected).all():
+                faults.append(f"frame: {processor} differs")
+            print(f"| {columns} x {rows} | {code.buffers} | {processor} | {count:.0f} |", flush=True)
+    return faults
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "--install", action="store_true", help="install Debian's compilers and emulators first"
+    )
+    parser.add_argument("--generators", nargs="*", default=["glyph-8", "glyph-16", "glyph-64", "photo-40"])
+    options = parser.parse_args()
+    if options.install:
+        install()
+    with tempfile.TemporaryDirectory() as name:
+        faults = compile_all(Path(name)) + runs(Path(name), options.generators) + frames(Path(name))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""`htgen export`: formats, limits, libraries, and what is refused."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.cnns import make_bundle
+from PIL import Image
+
+from htgen.cli import main
+from htgen.cnn.bundle import Bundle
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def cnn(tmp_path) -> Path:
+    path = tmp_path / "cnn.safetensors"
+    make_bundle().save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["-o", "x.tflite"], "no format that there is"),
+        (["-o", "x"], "no format that there is"),
+        ([], "give one of"),
+        (["-o", "x.h", "--arduino", "lib"], "give one of"),
+        (["-o", "x.onnx", "--float"], "are for C"),
+        (["-o", "x.py", "--flash", "32k"], "are for C"),
+        (["-o", "x.h", "--float", "--prepare"], "in whole numbers"),
+        (["-o", "x.h", "--flash", "32 kB"], "no number of bytes"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_nothing_is_written(
+    options, says, cnn, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(cnn), *options]) == 2
+    assert says in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert [path.name for path in tmp_path.iterdir()] == ["cnn.safetensors"]
+
+
+def test_limits(cnn, tmp_path, capsys):
+    out = tmp_path / "x.h"
+    assert main(["export", str(cnn), "-o", str(out), "--flash", "1k"]) == 5
+    assert "bytes of flash, more than the 1024" in capsys.readouterr().err
+    assert main(["export", str(cnn), "-o", str(out), "--ram", "100"]) == 5
+    assert not out.exists()
+    assert main(["export", str(cnn), "-o", str(out), "--flash", "32k", "--ram", "4K"]) == 0
+    assert out.exists()
+
+
+def test_indices_stay_when_a_class_is_added(cnn, tmp_path, capsys):
+    """Of which a program may make use: the enum of the earlier header is the beginning of the later one."""
+    earlier = Bundle.load(cnn)
+    later_classes = ("aardvark", "ant", "bee", "cat", "dog")
+    random = np.random.default_rng(0)
+    tensors = {
+        key: random.normal(0, 1, (5, *t.shape[1:])).astype(np.float32) if key.startswith("logits") else t
+        for key, t in earlier.tensors.items()
+    }
+    later = Bundle(earlier.spec, later_classes, earlier.preprocessing, tensors)
+    later.save(tmp_path / "later.safetensors")
+    out = tmp_path / "x.h"
+    assert main(["export", str(tmp_path / "later.safetensors"), "-o", str(out), "--like", str(cnn)]) == 0
+    names = [line.split()[0] for line in out.read_text().splitlines() if line.startswith("    X_CLASS_")]
+    assert names == [f"X_CLASS_{name}" for name in ("ANT", "BEE", "CAT", "AARDVARK", "DOG")]
+    like = later.with_classes_like(earlier.classes)
+    x = random.normal(0, 1, (3, 1, 20, 20)).astype(np.float32)
+    for one, other in zip(later.classify(x), like.classify(x), strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, rel=1e-5)
+    assert main(["export", str(cnn), "-o", str(out), "--like", str(tmp_path / "later.safetensors")]) == 5
+    assert "no class 'aardvark'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_an_arduino_library_is_whole(cnn, tmp_path):
+    library = tmp_path / "my symbols"
+    assert main(["export", str(cnn), "--arduino", str(library)]) == 0
+    files = {str(path.relative_to(library)) for path in library.rglob("*") if path.is_file()}
+    assert files == {
+        "library.properties",
+        "src/my_symbols.h",
+        "examples/my_symbols_once/my_symbols_once.ino",
+    }
+    properties = dict(
+        line.split("=", 1) for line in (library / "library.properties").read_text().splitlines()
+    )
+    assert properties["name"] == "my_symbols"
+    assert {"version", "author", "maintainer", "sentence", "architectures", "category", "url"} <= set(
+        properties
+    )
+    sketch = (library / "examples/my_symbols_once/my_symbols_once.ino").read_text()
+    program = (
+        "struct { void begin(long) {} void println(const char *) {} } Serial;\nstatic void delay(int) {}\n"
+        + sketch
+        + "int main() { setup(); loop(); return 0; }\n"
+    )
+    (tmp_path / "main.cpp").write_text(program)
+    command = ["c++", "-Wall", "-Wextra", "-Werror", f"-I{library / 'src'}", "main.cpp", "-o", "main"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    subprocess.run([tmp_path / "main"], check=True)
+
+
+def test_a_folder_of_images_is_stored_for_the_selftest(cnn, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    assert main(["export", str(cnn), "-o", str(tmp_path / "x.h"), "--selftest", str(folder)]) == 4
+    for i in range(2):
+        noise = np.random.default_rng(i).integers(0, 256, (30, 30), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.png")
+    assert main(["export", str(cnn), "-o", str(tmp_path / "x.h"), "--selftest", str(folder)]) == 0
+    assert "x_images[800]" in (tmp_path / "x.h").read_text()
+
+
+def test_a_cnn_for_a_device_is_prepared_as_the_c_does(tmp_path, capsys):
+    out, support = tmp_path / "x.safetensors", ROOT / "examples" / "symbols" / "support"
+    assert main(["generate", "--support", str(support), "-o", str(out), "--device"]) == 0
+    assert "those of a small device" in capsys.readouterr().out
+    assert Bundle.load(out).preprocessing.device
+    assert main(["export", str(out), "-o", str(tmp_path / "x.h"), "--prepare"]) == 0
+    assert "x_prepare(const uint8_t *frame" in (tmp_path / "x.h").read_text()
+    images = sorted((ROOT / "examples" / "symbols" / "new").glob("*.png"))
+    capsys.readouterr()
+    assert main(["predict", str(out), *map(str, images), "--json"]) == 0
+    answers = [answer["class"] for answer in json.loads(capsys.readouterr().out)["predictions"]]
+    wanted = (ROOT / "examples" / "symbols" / "answers.txt").read_text().splitlines()
+    right = sum(
+        image.name in line and answer in line
+        for image, answer, line in zip(images, answers, wanted, strict=True)
+    )
+    assert right >= 23
+    generate = ["generate", "--support", str(support), "-o", str(out), "--device"]
+    assert main([*generate, "--no-crop"]) == 2
+    assert main([*generate, "--generator", "photo-40"]) == 2
