@@ -152,6 +152,15 @@ class Calibration(Record):
         return Temperature(tuple((float(shot), float(value)) for shot, value in self.temperatures))
 
 
+class SettingChange(Record):
+    """A setting that was changed when a training was resumed: at which step, its key path, both values."""
+
+    step: int
+    key: str
+    before: Number
+    after: Number
+
+
 class Provenance(Record):
     """Where a generator comes from. Files may lack any of it.
 
@@ -160,6 +169,7 @@ class Provenance(Record):
         step, episodes: how long it was trained.
         data: the store that it was trained on.
         htgen: the version that trained it.
+        changes: of settings while it was trained; `config` has the last ones.
         validation: None where nothing was measured, or other settings were measured.
         calibration: None where it was not calibrated.
     """
@@ -169,6 +179,7 @@ class Provenance(Record):
     episodes: int | None = None
     data: DataSource = DataSource()
     htgen: str | None = None
+    changes: Annotated[tuple[SettingChange, ...], Field(strict=False)] = ()
     validation: ValidationResult | None = None
     calibration: Calibration | None = None
 
