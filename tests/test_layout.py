@@ -163,11 +163,11 @@ def reaches_torch(start: str) -> bool:
 
     For a command also those inside its functions: it runs them at once.
     """
+    is_command = start.startswith("htgen.cli.")
     seen, waiting = {start}, [start]
     while waiting:
         name = waiting.pop()
-        is_command = name.startswith("htgen.cli.")
-        for other in imports(name, everywhere=is_command):
+        for other in imports(name, everywhere=name == start and is_command):
             if other.split(".")[0] == "torch":
                 return True
             for part in (other, *packages_around(other)):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from htgen.arrays import Floats
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.eight_bits import round_to_8_bits
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
 from htgen.errors import ModelError
 
 _AVERAGE = Template("""\
@@ -168,7 +168,7 @@ class _Writer:
     def _arithmetic(self) -> dict[str, str]:
         """What depends on how weights are kept, and on the order of a block's steps."""
         order = self.spec.order
-        slope = "0.0f" if self.spec.activation == "relu" else f"{_number(LEAKY_SLOPE)} * sum"
+        slope = "0.0f" if self.spec.activation == "relu" else f"{_number(CNN_LEAKY_SLOPE)} * sum"
         normed = "{0} = {0} * factor[o] + summand[o];"
         if order.index("norm") < order.index("pool"):
             norms = {"before_pool": normed.format("sum"), "after_pool": "/* the norm came first */"}

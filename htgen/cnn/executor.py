@@ -13,7 +13,7 @@ from torch import Tensor
 
 from htgen.cnn.batch_norm import batch_norm, normalise
 from htgen.cnn.layout import layout_for
-from htgen.cnn.spec import LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
 
 
@@ -100,7 +100,7 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
         return x
     if activation == "relu":
         return F.relu(x)
-    return F.relu6(x) if activation == "relu6" else F.leaky_relu(x, LEAKY_SLOPE)
+    return F.relu6(x) if activation == "relu6" else F.leaky_relu(x, CNN_LEAKY_SLOPE)
 
 
 def head_features(x: Tensor, spec: CnnSpec) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from htgen.arrays import Floats
-from htgen.cnn.spec import LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec, Pooling
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec, Pooling
 from htgen.cnn.weights import BlockWeights, CnnWeights, Moments
 
 CACHED_NUMBERS = 100_000
@@ -161,7 +161,7 @@ def activate(x: Floats, activation: Activation) -> Floats:
         return x
     if activation == "relu6":
         return np.clip(x, 0, 6)
-    return np.maximum(x, 0 if activation == "relu" else x * LEAKY_SLOPE)
+    return np.maximum(x, 0 if activation == "relu" else x * CNN_LEAKY_SLOPE)
 
 
 def add(x: Floats, bias: Floats) -> Floats:

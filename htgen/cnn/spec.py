@@ -25,7 +25,7 @@ ORDER: tuple[Step, ...] = ("conv", "bias", "add", "activation", "pool", "norm")
 NORM_FIRST: tuple[Step, ...] = ("conv", "bias", "norm", "add", "activation", "pool")
 """What a block does in a CNN with `norm_first`."""
 
-LEAKY_SLOPE = 0.01
+CNN_LEAKY_SLOPE = 0.01
 """Slope of the CNN's leaky ReLU in the reference system."""
 
 NORM_EPSILON = 1e-3

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from htgen.datasets.hints import DRAWINGS
+
 if TYPE_CHECKING:
     from htgen.datasets.store import Progress
 
@@ -59,10 +61,6 @@ class Recipe:
         """Where the store goes unless another place is named: `data/NAME` or `data/NAME-drawings`."""
         named_after = source.resolve().name if source is not None and self.named_after_source else dataset
         return Path("data", f"{named_after}{DRAWINGS if as_drawings else ''}")
-
-
-DRAWINGS = "-drawings"
-"""How the names of stores end whose drawings were brought to one form."""
 
 
 def _omniglot(request: Request) -> list[str]:
@@ -166,18 +164,3 @@ RECIPES = {
         named_after_source=True,
     ),
 }
-
-# ------------------------------------------------------------------------------------- hints for errors
-
-MAKE_AGAIN = "run `htgen prepare-data` again (with --overwrite)"
-MAKE_OF_FOLDER = "make one from a folder of class folders with `htgen prepare-data folder --source DIR`"
-
-
-def how_to_make(path: Path) -> str:
-    """A command that makes a store at a path; which data set that is, its name tells."""
-    dataset = path.name.removesuffix(DRAWINGS)
-    form = " --as-drawings" if path.name.endswith(DRAWINGS) else ""
-    if dataset not in RECIPES or RECIPES[dataset].named_after_source:
-        dataset, form = "folder", f" --ink bright{form}" if form else ""
-    source = " --source DIR" if RECIPES[dataset].needs_source else ""
-    return f"htgen prepare-data {dataset}{source}{form} --out {path}"

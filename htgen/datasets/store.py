@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from htgen.arrays import Pixels
-from htgen.datasets.recipes import MAKE_AGAIN
+from htgen.datasets.hints import MAKE_AGAIN
 from htgen.datasets.store_format import (
     FORMAT,
     FORMAT_VERSION,

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from htgen.arrays import Pixels
-from htgen.datasets.recipes import MAKE_AGAIN, MAKE_OF_FOLDER, how_to_make
+from htgen.datasets.hints import MAKE_AGAIN, MAKE_OF_FOLDER, how_to_make
 from htgen.errors import DataError
 from htgen.files import kind_at
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from htgen.datasets.recipes import how_to_make
+from htgen.datasets.hints import how_to_make
 from htgen.datasets.splits import format_ranges, named_splits, resolve_split, unseen_part
 from htgen.datasets.store import Store
 from htgen.episodes.pool import open_store

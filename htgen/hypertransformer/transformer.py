@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from htgen.hypertransformer.transformer_plan import (
     LAYER_NORM_EPSILON,
-    LEAKY_SLOPE,
+    MLP_LEAKY_SLOPE,
     AttentionPlan,
     LayerPlan,
     MlpPlan,
@@ -67,7 +67,7 @@ class Mlp(nn.Module):
         elif self.nonlinearity == "gelu":
             x = F.gelu(x)
         elif self.nonlinearity == "lrelu":
-            x = F.leaky_relu(x, LEAKY_SLOPE)
+            x = F.leaky_relu(x, MLP_LEAKY_SLOPE)
         return self.contract(x)
 
 

@@ -16,7 +16,7 @@ from htgen.cnn.executor_numpy import softmax
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.transformer_plan import (
     LAYER_NORM_EPSILON,
-    LEAKY_SLOPE,
+    MLP_LEAKY_SLOPE,
     AttentionPlan,
     LayerPlan,
     MlpPlan,
@@ -86,7 +86,7 @@ class Mlp:
         elif self.nonlinearity == "gelu":
             x *= (0.5 + 0.5 * _erf(x * 0.5**0.5)).astype(x.dtype)
         elif self.nonlinearity == "lrelu":
-            np.maximum(x, x * LEAKY_SLOPE, out=x)
+            np.maximum(x, x * MLP_LEAKY_SLOPE, out=x)
         return apply(self.contract, x)
 
 

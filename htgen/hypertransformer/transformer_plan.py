@@ -12,7 +12,7 @@ from htgen.hypertransformer.parameters import Shapes, linear_shapes, norm_shapes
 
 LAYER_NORM_EPSILON = 1e-6
 
-LEAKY_SLOPE = 0.1
+MLP_LEAKY_SLOPE = 0.1
 """Of the MLPs."""
 
 

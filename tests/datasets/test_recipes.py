@@ -5,7 +5,8 @@ import pytest
 
 import htgen.datasets
 from htgen.datasets import fashion_mnist, omniglot
-from htgen.datasets.recipes import RECIPES, Request, how_to_make
+from htgen.datasets.hints import DOWNLOADED, RAW_FILES, how_to_make
+from htgen.datasets.recipes import RECIPES, Request
 from htgen.datasets.store import Store
 from htgen.errors import DataError
 
@@ -94,3 +95,9 @@ def test_where_archives_are_kept_is_told_as_progress(tmp_path, monkeypatch, caps
 )
 def test_stores_have_a_usual_place(name, source, as_drawings, out):
     assert RECIPES[name].default_out(name, source and Path(source), as_drawings) == Path(out)
+
+
+def test_hints_know_the_same_data_sets():
+    assert {*DOWNLOADED, *RAW_FILES, "folder"} == RECIPES.keys()
+    assert {name for name, recipe in RECIPES.items() if not recipe.needs_source} == {*DOWNLOADED}
+    assert {name for name, recipe in RECIPES.items() if recipe.named_after_source} == {"folder"}

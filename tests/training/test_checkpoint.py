@@ -12,7 +12,7 @@ def test_a_generator_says_where_it_comes_from(config, store):
     tensors = {"x": np.zeros(2, np.float32)}
     file = generator_file(config, tensors, store.preprocessing, 7, store)
     assert (file.name, file.model, file.tensors) == ("toy", config.model, tensors)
-    assert file.provenance == {
+    assert file.provenance.to_json() == {
         "config": config.model_dump(mode="json"),
         "step": 7,
         "episodes": 14,
@@ -20,14 +20,15 @@ def test_a_generator_says_where_it_comes_from(config, store):
         "htgen": __version__,
         "validation": None,
     }
-    assert "data" not in generator_file(config, tensors, store.preprocessing, 7, None).provenance
+    assert "data" not in generator_file(config, tensors, store.preprocessing, 7, None).provenance.to_json()
 
 
 def test_a_followed_run_says_the_same_as_the_generator_that_it_ships(config, store, tmp_path):
     runs.train(config, tmp_path / "run")
-    shipped = GeneratorFile.read(tmp_path / "run" / "best.safetensors").provenance
+    shipped = GeneratorFile.read(tmp_path / "run" / "best.safetensors").provenance.to_json()
     (followed,) = checkpoints(RunFolder(tmp_path / "run"), store)
-    assert followed.provenance.keys() == shipped.keys()
+    found = followed.provenance.to_json()
+    assert found.keys() == shipped.keys()
     for key in shipped.keys() - {"validation", "step", "episodes"}:
-        assert followed.provenance[key] == shipped[key], key
-    assert followed.provenance["step"] == 6
+        assert found[key] == shipped[key], key
+    assert found["step"] == 6

@@ -1,4 +1,4 @@
-"""The commands as a user runs them, with a toy generator that is trained for a second."""
+"""`htgen train` as a user runs it."""
 
 import json
 import os
@@ -107,7 +107,7 @@ def test_a_run_that_is_told_to_end_where_it_was_stopped_is_validated(config_path
     said = capsys.readouterr()
     assert "best validation accuracy" in said.out
     assert "shared features" not in said.out
-    assert load_generator(folder).file.provenance["step"] == 4
+    assert load_generator(folder).file.provenance.step == 4
     before = (folder / "metrics.jsonl").read_text()
     assert main(["train", "--run", str(folder), "--resume"]) == 0  # once
     assert (folder / "metrics.jsonl").read_text() == before
