@@ -1,5 +1,6 @@
 """What a training tells while it runs."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,23 @@ class Progress:
     episodes_per_second: float
     scalars: dict[str, float]
     skipped: int = 0
+
+    @classmethod
+    def of(cls, step: int, means: dict[str, float], *, lr: float, episodes: int, skipped: int) -> "Progress":
+        """That of the means since the last one, `loss`, `accuracy` and `seconds` among them.
+
+        Args:
+            episodes: of one step.
+        """
+        others = {name: mean for name, mean in means.items() if name not in ("loss", "accuracy", "seconds")}
+        rate = episodes / max(means["seconds"], 1e-9)
+        return cls(step, means["loss"], means["accuracy"], lr, rate, others, skipped)
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of the metrics."""
+        fields = dict(self.__dict__)
+        scalars, skipped = fields.pop("scalars"), fields.pop("skipped")
+        return {"event": "train", **fields, **({"skipped": skipped} if skipped else {}), **scalars}
 
 
 @dataclass(frozen=True)
@@ -73,9 +91,15 @@ class Means:
         entry[1] = entry[1] + counted
 
     def settle(self) -> None:
-        """Make numbers of sums that are still being computed."""
+        """Make numbers of sums that are still being computed.
+
+        Waiting for the device counts as time of the steps that began it: it is added to `seconds`.
+        """
+        started = time.perf_counter()
         for entry in self.entries.values():
             entry[0], entry[1] = float(entry[0]), int(entry[1])
+        if "seconds" in self.entries:
+            self.entries["seconds"][0] += time.perf_counter() - started
 
     def means(self) -> dict[str, float]:
         """Of those that were added at least once."""

@@ -68,6 +68,10 @@ class Counters:
     skips: Skips = field(default_factory=Skips)
     changes: list[dict[str, Any]] = field(default_factory=list)
 
+    def changes_at(self, step: int) -> list[dict[str, Any]]:
+        """Those of when the run was resumed at a step."""
+        return [change for change in self.changes if change["step"] == step]
+
 
 class StateHeader(BaseModel):
     """What the description of a training state must hold; that of a damaged one may hold anything."""

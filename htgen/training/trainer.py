@@ -112,10 +112,8 @@ class Trainer:
         Raises:
             RunError: the training diverged.
         """
-        self._settle_sums()
+        self._settle()
         return self._counters.sums.means()
-
-    # ------------------------------------------------------------------------------------------ the loop
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train for the configured steps or minutes, or until `stop()` is true after a step.
@@ -183,28 +181,15 @@ class Trainer:
         counters.step += 1
         counters.skips.add(skipped)
         if self.device.type != "cuda" or self.step % _GPU_WAITS_EVERY == 0:
-            self._check_skips()
+            self._settle()
         self.average.update(self.step)
         for name, value in scalars.items():
             counters.sums.add(name, value, skipped)
         counters.sums.add("seconds", time.perf_counter() - started)
 
-    def _settle_sums(self) -> None:
-        """Wait for what the device still has to do, which counts as time of the steps that began it.
-
-        Raises:
-            RunError: the training diverged.
-        """
-        sums = self._counters.sums
-        if not sums.entries:
-            return
-        started = time.perf_counter()
-        sums.settle()
-        sums.entries["seconds"][0] += time.perf_counter() - started
-        self._check_skips()
-
-    def _check_skips(self) -> None:
-        """Raise RunError when too many steps were skipped in a row, or the last one."""
+    def _settle(self) -> None:
+        """Wait for what the device has to do; RunError when the training diverged."""
+        self._counters.sums.settle()
         row = self._counters.skips.settle()
         if row >= MOST_SKIPPED or (row and self._is_over()):
             good_step = self.saved.put_back(self.step - row) if self.processes.is_main else None
@@ -212,22 +197,17 @@ class Trainer:
 
     def _log_progress(self) -> Progress | None:
         """None when all steps since the last time were skipped."""
-        means = self.means()
-        if "loss" not in means:
+        if "loss" not in (means := self.means()):
             return None
         self._counters.sums = Means()
-        progress = Progress(
-            step=self.step,
-            loss=means.pop("loss"),
-            accuracy=means.pop("accuracy"),
+        progress = Progress.of(
+            self.step,
+            means,
             lr=self.optimizer.param_groups[0]["lr"],
-            episodes_per_second=self.config.train.episodes_per_step / max(means.pop("seconds"), 1e-9),
-            scalars=means,
+            episodes=self.config.train.episodes_per_step,
             skipped=int(self._counters.skips.total),
         )
-        fields = dict(progress.__dict__)
-        extra, skipped = fields.pop("scalars"), fields.pop("skipped")
-        self._log({"event": "train", **fields, **({"skipped": skipped} if skipped else {}), **extra})
+        self._log(progress.to_json())
         return progress
 
     def validate(self) -> Validated:
@@ -236,7 +216,7 @@ class Trainer:
         Raises:
             RunError: the training diverged, or the weights are no longer numbers.
         """
-        self._settle_sums()
+        self._settle()
         with self.average.in_place():
             if self.tasks.plda is not None:
                 check_weights(self.trained, self.step, self.config, self.run)
@@ -263,11 +243,9 @@ class Trainer:
 
     def generator_file(self, validation: Evaluation | None = None) -> GeneratorFile:
         """The generator as it is now, with where it comes from."""
-        store, tensors = self.tasks.store, to_arrays(self.model.state_dict())
-        changes = self._counters.changes
-        return generator_file(
-            self.config, tensors, store.preprocessing, self.step, store, validation, changes
-        )
+        store, tensors, changes = self.tasks.store, to_arrays(self.model.state_dict()), self._counters.changes
+        images = store.preprocessing
+        return generator_file(self.config, tensors, images, self.step, store, validation, changes)
 
     # -------------------------------------------------------------------------------- saving and resuming
 
@@ -281,7 +259,7 @@ class Trainer:
             RunError: the weights are no longer numbers; the state before is kept.
             OutputError: it cannot be written; the state before is kept.
         """
-        self._settle_sums()
+        self._settle()
         self._save_is_due = self._counters.skips.settle() > 0 and self.step > 0
         if self.processes.is_main and not self._save_is_due:
             check_weights(self.trained, self.step, self.config, self.run)
@@ -300,9 +278,8 @@ class Trainer:
         if self.processes.is_main:
             self.saved.note_read(self.step)
             self.run.forget_after(self.step)
-            for change in self._counters.changes:
-                if change["step"] == self.step:
-                    self._log({"event": "change", **change})
+            for change in self._counters.changes_at(self.step):
+                self._log({"event": "change", **change})
 
     def _all_trained(self) -> Trained:
         return Trained(self.trained, self.average.tensors, self.optimizer)
