@@ -49,9 +49,13 @@ def number_or_range(minimum: int, maximum: int) -> Any:
     return BeforeValidator(check)
 
 
-CountOrRange = Annotated[int | tuple[int, int], number_or_range(1, MOST_IMAGES)]
+CountOrRange = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_IMAGES)] | tuple[int, int], number_or_range(1, MOST_IMAGES)
+]
 
-NaturalOrRange = Annotated[int | tuple[int, int], number_or_range(0, MOST_IMAGES)]
+NaturalOrRange = Annotated[
+    Annotated[int, Field(ge=0, le=MOST_IMAGES)] | tuple[int, int], number_or_range(0, MOST_IMAGES)
+]
 
 
 def section_below(section: type[BaseModel], key: Any) -> type[BaseModel] | None:

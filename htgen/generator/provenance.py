@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from htgen.errors import ModelError
 from htgen.generator.temperature import Temperature
 
-Number = int | float
+Number = Annotated[int | float, Field(ge=-1e9, le=1e9)]
+Natural = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[int | float, Field(gt=0, lt=1e9)]
 Pair = Annotated[tuple[Positive, Positive], Field(strict=False)]
 Bin = Annotated[tuple[Number, Number, Number], Field(strict=False)]
@@ -89,14 +90,14 @@ class ValidationResult(Record):
 
     accuracy: Number
     interval95: Number
-    tasks: int
+    tasks: Natural
     transductive: bool = False
 
 
 class CalibratedSetting(Record):
     """Calibration of one way and shot; `accuracy` and calibration errors before and after are 0..1."""
 
-    way: int
+    way: Natural
     shot: Number
     accuracy: Number
     error_before: Number
@@ -140,7 +141,7 @@ class Calibration(Record):
     settings: Annotated[tuple[CalibratedSetting, ...], Field(strict=False)] = ()
     reject: Annotated[tuple[Rejection, ...], Field(strict=False)] = ()
     split: str | None = None
-    tasks: int | None = None
+    tasks: Natural | None = None
     seed: int | None = None
     data: DataSource = DataSource()
     temperature: Positive | None = None
@@ -155,7 +156,7 @@ class Calibration(Record):
 class SettingChange(Record):
     """A setting that was changed when a training was resumed: at which step, its key path, both values."""
 
-    step: int
+    step: Natural
     key: str
     before: Number
     after: Number
@@ -175,8 +176,8 @@ class Provenance(Record):
     """
 
     config: TrainingConfig = TrainingConfig()
-    step: int = 0
-    episodes: int | None = None
+    step: Natural = 0
+    episodes: Natural | None = None
     data: DataSource = DataSource()
     htgen: str | None = None
     changes: Annotated[tuple[SettingChange, ...], Field(strict=False)] = ()
