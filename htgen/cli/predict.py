@@ -27,6 +27,17 @@ RejectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV with a header on stdout.")]
+CsvSafeOption = Annotated[
+    bool,
+    typer.Option(
+        "--csv-safe",
+        help="CSV for a spreadsheet: an apostrophe goes before every name that it would take for a formula.",
+    ),
+]
+
+
+_FORMULA = tuple("=+-@'")
+"""With what a cell begins that a spreadsheet computes, or takes for a mark of its own."""
 
 
 class Row(NamedTuple):
@@ -42,12 +53,13 @@ def predict(
     reject: RejectOption = 0.0,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
+    csv_safe: CsvSafeOption = False,
 ) -> None:
     """Classify new images.
 
     Exits with 1 when some images could not be read; the others are classified all the same.
     """
-    if as_json and as_csv:
+    if as_json and (as_csv or csv_safe):
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
 
     one_thread()
@@ -63,8 +75,8 @@ def predict(
     tell(notices)
     if as_json:
         _print_json(model, rows, reject)
-    elif as_csv:
-        _print_csv(rows, cnn.classes, reject)
+    elif as_csv or csv_safe:
+        _print_csv(rows, cnn.classes, reject, csv_safe)
     else:
         _print_table(rows, reject)
     failed = sum(isinstance(row.answer, str) for row in rows)
@@ -112,16 +124,23 @@ def _json_entry(row: Row, reject: float) -> dict[str, Any]:
     }
 
 
-def _print_csv(rows: list[Row], classes: tuple[str, ...], reject: float) -> None:
+def _print_csv(rows: list[Row], classes: tuple[str, ...], reject: float, safe: bool) -> None:
+    from htgen.cli.console import printable
+
+    def cell(text: object) -> str:
+        shown = printable(str(text))
+        return f"'{shown}" if safe and shown.lstrip().startswith(_FORMULA) else shown
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["image", "class", "probability", "error", *(f"p({name})" for name in classes)])
+    names = [printable(f"p({name})") for name in classes]
+    writer.writerow(["image", "class", "probability", "error", *names])
     for path, answer in rows:
         if isinstance(answer, str):
-            writer.writerow([path, "", "", answer, *("" for _ in classes)])
+            writer.writerow([cell(path), "", "", cell(answer), *("" for _ in classes)])
         else:
             probabilities = [f"{answer.probabilities[name]:.6f}" for name in classes]
             label = answer.label if answer.probability >= reject else ""
-            writer.writerow([path, label, f"{answer.probability:.6f}", "", *probabilities])
+            writer.writerow([cell(path), cell(label), f"{answer.probability:.6f}", "", *probabilities])
 
 
 def _print_table(rows: list[Row], reject: float) -> None:

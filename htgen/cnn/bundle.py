@@ -173,8 +173,16 @@ class Bundle:
         return to_predictions(softmax(self.logits(x)), self.classes)
 
     def logits(self, x: Floats) -> Floats:
-        """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`."""
-        return run(self.spec, self._as_episode, x[None])[0]
+        """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`.
+
+        Raises:
+            ModelError: an answer is no number, because the weights are too large.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = run(self.spec, self._as_episode, x[None])[0]
+        if not np.isfinite(logits).all():
+            raise ModelError("the CNN's weights are so large that its answers are no numbers", "another CNN")
+        return logits
 
     @cached_property
     def _as_episode(self) -> CnnWeights[Floats]:
