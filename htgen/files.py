@@ -1,12 +1,16 @@
-"""What is at a path, and writing files so that a reader never sees half of one."""
+"""What is at a path, reading regular files only, and writing so that a reader never sees half of a file."""
 
+import contextlib
+import errno
 import os
+import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from htgen.errors import OutputError
 
@@ -26,11 +30,59 @@ def kind_at(path: str | Path) -> Kind | None:
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file to read it, symbolic links followed; whatever else is there is refused at once.
+
+    A pipe without a writer would make others wait, a device may never end.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, OSError: nothing, a folder, something that is no regular file,
+            or no permission.
+        ValueError: the path holds a NUL.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | Path, most: int) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        most: bytes that are read; a longer file is refused before anything is.
+
+    Raises:
+        OSError, ValueError: as `open_regular`; a longer file has EFBIG.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
+        data = file.read(most + 1)
+    if len(data) > most:  # it grew
+        raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
+    return data
+
+
+# ---------------------------------------------------------------------------------------------------- writing
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed and renamed to `path`.
 
-    When the body raises, the temporary file is removed and `path` keeps what it held before.
+    When the body raises, the temporary file is removed and `path` keeps what it held before. What a process
+    that was killed left for the same `path` is removed first.
 
     A symbolic link stays, and what it points to is replaced.
 
@@ -41,18 +93,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     check_writable(path)
     path = Path(path)
     temporary: Path | None = None
+    handle = -1
     try:
         path = path.resolve() if path.is_symlink() else path
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        remove_leftovers(path)
+        handle, temporary = _make_temporary(path)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
+        sync_folder(path.parent)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}",
@@ -60,7 +113,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of a disk that is read-only now: the next start removes it
+                temporary.unlink(missing_ok=True)
+        if handle >= 0:
+            os.close(handle)
+
+
+def _make_temporary(path: Path) -> tuple[int, Path]:
+    """An empty temporary file beside `path`, and the open handle that holds its lock."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        hold(handle, wait=True)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # another process took it for a leftover before it was locked
 
 
 def check_writable(path: str | Path) -> None:
@@ -88,7 +154,77 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlast a power failure, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+# -------------------------------------------------------------------------------------------------- leftovers
+
+
+def hold(handle: int, wait: bool = False) -> bool:
+    """Lock an open file or folder as long as it is open in this process.
+
+    By the lock others see that a temporary file or folder is still being written: the system drops it when
+    its process ends, however that comes about.
+
+    Args:
+        wait: until no other process has it.
+
+    Returns:
+        False when another process has it, or where the system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def leftovers(path: Path, ending: str = ".tmp") -> list[Path]:
+    """Temporary files and folders of `path` beside it, sorted; also those of processes that still run."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(ending)}")
+    try:
+        return sorted(beside for beside in path.parent.iterdir() if pattern.fullmatch(beside.name))
+    except OSError:
+        return []
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left beside `path`; what cannot be removed stays."""
+    for found in leftovers(path):
+        with taken(found) as is_ours:
+            if is_ours and found.is_dir():
+                shutil.rmtree(found, ignore_errors=True)
+            elif is_ours:
+                with contextlib.suppress(OSError):
+                    found.unlink(missing_ok=True)
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[bool]:
+    """Hold a file or folder within; yields False when another process has it, or it cannot be opened."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        yield False
+        return
+    try:
+        yield hold(handle)
+    finally:
+        os.close(handle)

@@ -6,13 +6,25 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+MOST = 1_000_000_000
+"""Of anything that is counted: a number beyond it is a slip of the pen."""
+
+MOST_IMAGES = 10_000
+"""Classes of an episode, and its images of one class."""
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
-Positive = Annotated[float, Field(gt=0.0)]
+Positive = Annotated[float, Field(gt=0.0, le=1e6)]
 
-Count = Annotated[int, Field(ge=1)]
+Penalty = Annotated[float, Field(ge=0.0, le=1e6)]
+"""Weight of a term of the loss."""
 
-Natural = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+
+Natural = Annotated[int, Field(ge=0, le=MOST)]
+
+Width = Annotated[int, Field(ge=1, le=4096)]
+"""Channels, features, numbers of an embedding."""
 
 
 def ascending(numbers: tuple[int, ...]) -> tuple[int, ...]:
@@ -21,25 +33,29 @@ def ascending(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return numbers
 
 
-def number_or_range(minimum: int) -> Any:
-    """Type of a whole number from `minimum` on, or of an inclusive range of such; YAML's is a list."""
+def number_or_range(minimum: int, maximum: int) -> Any:
+    """Type of a whole number within limits, or of an inclusive range of such; YAML's is a list."""
 
     def check(value: Any) -> Any:
         pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
-        if len(pair) != 2 or any(type(v) is not int or v < minimum for v in pair):
+        if len(pair) != 2 or any(type(v) is not int or not minimum <= v <= maximum for v in pair):
             raise PydanticCustomError(
                 "range",
-                "input should be a whole number from {minimum} on, or a range [low, high] of two such",
-                {"minimum": minimum},
+                "input should be a whole number from {minimum} to {maximum}, or a range [low, high] of such",
+                {"minimum": minimum, "maximum": maximum},
             )
         return pair if isinstance(value, list | tuple) else value
 
     return BeforeValidator(check)
 
 
-CountOrRange = Annotated[int | tuple[int, int], number_or_range(1)]
+CountOrRange = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_IMAGES)] | tuple[int, int], number_or_range(1, MOST_IMAGES)
+]
 
-NaturalOrRange = Annotated[int | tuple[int, int], number_or_range(0)]
+NaturalOrRange = Annotated[
+    Annotated[int, Field(ge=0, le=MOST_IMAGES)] | tuple[int, int], number_or_range(0, MOST_IMAGES)
+]
 
 
 def section_below(section: type[BaseModel], key: Any) -> type[BaseModel] | None:

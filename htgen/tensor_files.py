@@ -1,26 +1,55 @@
 """Files of named arrays: generators, CNNs, training states. No torch here.
 
 All are safetensors with one metadata entry, `htgen`, that holds sorted JSON (several entries would be
-written in varying order).
+written in varying order). Its key `checksum` is the SHA-256 of the rest of that JSON and of all tensors, so a
+file that was damaged is refused. Files of htgen before it wrote checksums have none; they are read too.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from htgen.errors import ModelError
+from htgen.files import read_regular
 
 FORMAT_VERSION = 1
 
+MOST_BYTES = 1 << 33
+"""Of a file; nothing of a longer one is read."""
+
+MOST_HEADER_BYTES = 1 << 24
+"""Of the description in front of the tensors."""
+
+LARGEST_NUMBER = 1e12
+"""Weights beyond it are none: products of a few of them exceed 32 bits."""
+
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """What a file holds.
+
+    Attributes:
+        header: the JSON entry, less its checksum.
+        tensors: by name.
+        sha256: of the whole file, hexadecimal.
+        has_checksum: whether the file has a checksum, which was compared.
+    """
+
+    header: dict[str, Any]
+    tensors: Arrays
+    sha256: str
+    has_checksum: bool
 
 
 def file_hash(data: bytes) -> str:
@@ -30,15 +59,23 @@ def file_hash(data: bytes) -> str:
 
 def encode(format_name: str, header: Mapping[str, Any], tensors: Arrays) -> bytes:
     """The content of a file; the same header and tensors give the same bytes."""
-    metadata = {"format": format_name, "version": FORMAT_VERSION, **header}
-    return save(
-        {name: np.asarray(tensor, order="C") for name, tensor in sorted(tensors.items())},
-        metadata={"htgen": json.dumps(metadata, sort_keys=True)},
-    )
+    metadata = json.loads(json.dumps({"format": format_name, "version": FORMAT_VERSION, **header}))
+    arrays = {name: np.asarray(tensor, order="C") for name, tensor in sorted(tensors.items())}
+    metadata["checksum"] = checksum(metadata, arrays)
+    return save(arrays, metadata={"htgen": json.dumps(metadata, sort_keys=True)})
 
 
-def decode(path: str | Path, format_name: str, wanted: str, remedy: str) -> tuple[dict[str, Any], Arrays]:
-    """Header and tensors of a file.
+def checksum(header: Mapping[str, Any], tensors: Arrays) -> str:
+    """Hexadecimal SHA-256 of a header without its checksum, and of names, types, shapes and values."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def decode(path: str | Path, format_name: str, wanted: str, remedy: str) -> TensorFile:
+    """What a file of one format holds.
 
     Args:
         wanted: what the file should be, and `remedy` what to name instead, for errors.
@@ -46,39 +83,72 @@ def decode(path: str | Path, format_name: str, wanted: str, remedy: str) -> tupl
     Raises:
         ModelError: it is missing, damaged, or not of this format.
     """
-    with _opened(path, wanted, remedy) as (header, file):
-        if header["format"] != format_name:
-            raise ModelError(f"{path} is not {wanted} but a file of format '{header['format']}'", remedy)
-        return header, {name: file.get_tensor(name) for name in _names(file)}
+    found = _read(path, wanted, remedy)
+    if found.header["format"] != format_name:
+        raise ModelError(f"{path} is not {wanted} but a file of format '{found.header['format']}'", remedy)
+    return found
 
 
-def describe(path: str | Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
-    """Header and shapes of the tensors of a file of any format of htgen.
+def read_any(path: str | Path) -> TensorFile:
+    """What a file of any format of htgen holds.
 
     Raises:
         ModelError: it is missing, damaged, or of none.
     """
-    with _opened(path, "a file of htgen", "a file that htgen wrote") as (header, file):
-        return header, {name: tuple(file.get_slice(name).get_shape()) for name in _names(file)}
+    return _read(path, "a file of htgen", "a file that htgen wrote")
 
 
-@contextmanager
-def _opened(path: str | Path, wanted: str, remedy: str) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Yield header and handle of a file of this version or an older one; what cannot be read is told."""
+def unusable(tensor: npt.NDArray[Any]) -> str | None:
+    """Why the values of a tensor cannot be weights, or None where they can."""
+    if not np.isfinite(tensor).all():
+        return "values that are no numbers"
+    if tensor.size and float(np.abs(tensor).max()) > LARGEST_NUMBER:
+        return f"values beyond {LARGEST_NUMBER:g}"
+    return None
+
+
+def _read(path: str | Path, wanted: str, remedy: str) -> TensorFile:
+    """A file of this version or an older one; what cannot be read is told."""
     try:
-        with safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {})["htgen"])
-            if header["version"] > FORMAT_VERSION:
-                raise ModelError(
-                    f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
-                    "a newer htgen",
-                )
-            yield header, file
+        data = read_regular(path, MOST_BYTES)
+        header, tensors = _parse(data)
+        if header["version"] > FORMAT_VERSION:
+            raise ModelError(
+                f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
+                "a newer htgen",
+            )
+        written = header.pop("checksum", None)
+        intact = written is None or written == checksum(header, tensors)
+        if not isinstance(header["format"], str):
+            raise TypeError("its format is no text")
     except FileNotFoundError:
         raise ModelError(f"there is no file {path}", remedy) from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not {wanted}, or it is damaged ({error})", remedy) from error
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}", remedy) from error
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path} is not {wanted}, or it is damaged ({reason})", remedy) from error
+    if not intact:
+        raise ModelError(
+            f"{path} is damaged: its checksum is not that of its content",
+            "a copy of the file that is whole, or make it again",
+        )
+    return TensorFile(header, tensors, file_hash(data), written is not None)
 
 
-def _names(file: Any) -> list[str]:
-    return list(file.keys())
+def _parse(data: bytes) -> tuple[dict[str, Any], Arrays]:
+    """Header and tensors of a file's content.
+
+    Raises:
+        SafetensorError, KeyError, TypeError, ValueError, RecursionError: it is none.
+    """
+    if len(data) < 8:
+        raise ValueError("it is too short")
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > min(MOST_HEADER_BYTES, len(data) - 8):
+        raise ValueError(f"its header has {length} bytes")
+    tensors = load(data)  # checks names, types, shapes and places, which the file says as JSON
+    header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["htgen"])
+    if not isinstance(header, dict):
+        raise TypeError("its description is no object")
+    return header, tensors

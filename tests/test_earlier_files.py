@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import drawing
+from helpers.files import without_checksum
 
 from htgen.cli import main
 from htgen.cnn.bundle import Bundle
@@ -14,7 +15,7 @@ from htgen.cnn.c_float import float_code
 from htgen.generator.file import GeneratorFile
 from htgen.generator.generator import load_generator
 from htgen.images.inputs import prepare_images
-from htgen.tensor_files import decode, describe
+from htgen.tensor_files import read_any
 
 FILES = Path(__file__).parent / "earlier_files"
 SUPPORT = [drawing(kind, variant)[..., 0] for variant in range(2) for kind in range(3)]
@@ -27,16 +28,15 @@ def without_version(data: bytes, tmp_path: Path) -> tuple[dict, dict]:
     """Header, less the version of htgen that wrote it, and tensors of a file's content."""
     path = tmp_path / "file.safetensors"
     path.write_bytes(data)
-    header, _ = describe(path)
-    header, tensors = decode(path, header["format"], "a file", "another")
-    header.pop("htgen", None)
-    return header, {name: (array.dtype, array.tobytes()) for name, array in tensors.items()}
+    file = read_any(path)
+    header = {key: value for key, value in file.header.items() if key != "htgen"}
+    return header, {name: (array.dtype, array.tobytes()) for name, array in file.tensors.items()}
 
 
 @pytest.mark.parametrize("name", ["generator", "other-generator", "run/best"])
-def test_a_generator_is_written_again_byte_for_byte(name):
+def test_a_generator_is_written_again_byte_for_byte_but_for_its_checksum(name):
     path = FILES / f"{name}.safetensors"
-    assert GeneratorFile.read(path).to_bytes() == path.read_bytes()
+    assert without_checksum(GeneratorFile.read(path).to_bytes()) == path.read_bytes()
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -50,6 +50,11 @@ def _section(path: str, schema: Any, known: Any, defaults: dict[str, Any]) -> It
         yield from _section(key, section, known, defaults[name])
 
 
+def _shown(limit: float) -> str:
+    """A limit, with blanks between thousands."""
+    return f"{int(limit):,}".replace(",", " ") if limit == int(limit) else f"{limit:g}"
+
+
 def _values(field: dict[str, Any]) -> str:
     """What a key may be, in words."""
     if "anyOf" in field:
@@ -73,7 +78,7 @@ def _values(field: dict[str, Any]) -> str:
     }
     # The seed's limits are those of 64 bits, and tell nobody anything.
     words = [
-        text.format(f"{field[limit]:g}")
+        text.format(_shown(field[limit]))
         for limit, text in limits.items()
         if limit in field and abs(field[limit]) < 2**53
     ]

@@ -28,6 +28,13 @@ RejectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV with a header on stdout.")]
+CsvSafeOption = Annotated[
+    bool,
+    typer.Option(
+        "--csv-safe",
+        help="CSV for a spreadsheet: an apostrophe goes before every name that it would take for a formula.",
+    ),
+]
 
 
 def predict(
@@ -36,13 +43,14 @@ def predict(
     reject: RejectOption = 0.0,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
+    csv_safe: CsvSafeOption = False,
 ) -> None:
     """Classify new images.
 
     Each row is printed as soon as its image is classified; warnings about an image stand in its row. Exits
     with 1 when some images could not be read; the others are classified all the same.
     """
-    if as_json and as_csv:
+    if as_json and (as_csv or csv_safe):
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
 
     one_thread()
@@ -59,8 +67,8 @@ def predict(
     output: CsvRows | JsonRows | TableRows
     if as_json:
         output = JsonRows(reject, str(model))
-    elif as_csv:
-        output = CsvRows(reject, cnn.classes)
+    elif as_csv or csv_safe:
+        output = CsvRows(reject, cnn.classes, csv_safe)
     else:
         output = TableRows(reject, cnn.classes, paths)
     counts = WarningCounts()

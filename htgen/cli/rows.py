@@ -108,33 +108,44 @@ class JsonRows(_Rows):
         }
 
 
+FORMULA = tuple("=+-@'")
+"""With what a cell begins that a spreadsheet computes, or takes for a mark of its own."""
+
+
 class CsvRows(_Rows):
     """CSV with a header.
 
     Args:
         classes: in the order of the columns.
+        safe: put an apostrophe before what a spreadsheet would take for a formula.
     """
 
-    def __init__(self, reject: float, classes: Sequence[str]) -> None:
+    def __init__(self, reject: float, classes: Sequence[str], safe: bool = False) -> None:
         super().__init__(reject)
-        self._classes = classes
+        self._classes, self._safe = classes, safe
         self._writer = csv.writer(sys.stdout, lineterminator="\n")
 
     def __enter__(self) -> Self:
         known = ("image", "class", "probability", "error", "blank", "warnings")
-        self._writer.writerow([*known, *(f"p({name})" for name in self._classes)])
+        self._writer.writerow([*known, *(printable(f"p({name})") for name in self._classes)])
         return self
+
+    def _cell(self, text: object) -> str:
+        """A text that others chose, without control characters."""
+        shown = printable(str(text))
+        return f"'{shown}" if self._safe and shown.lstrip().startswith(FORMULA) else shown
 
     def write(self, row: Row) -> None:
         """Print one line."""
         answer = row.answer
         if answer is None:
-            cells = [row.path, "", "", row.error, "", "", *("" for _ in self._classes)]
+            error = self._cell(row.error)
+            cells = [self._cell(row.path), "", "", error, "", "", *("" for _ in self._classes)]
         else:
             probabilities = [f"{answer.probabilities[name]:.6f}" for name in self._classes]
-            found = [self.label(answer) or "", f"{answer.probability:.6f}", ""]
-            warned = ["true" if row.is_blank else "false", "; ".join(row.warnings)]
-            cells = [row.path, *found, *warned, *probabilities]
+            found = [self._cell(self.label(answer) or ""), f"{answer.probability:.6f}", ""]
+            warned = ["true" if row.is_blank else "false", self._cell("; ".join(row.warnings))]
+            cells = [self._cell(row.path), *found, *warned, *probabilities]
         self._writer.writerow(cells)
         sys.stdout.flush()
 

@@ -51,11 +51,13 @@ def train(
     """Train a generator.
 
     Ctrl-C and SIGTERM save the training state and exit with 130 or 143; --resume goes on from there.
+    With --resume, --set changes what may change: the length of the run, how often it logs, validates and
+    saves, and optimizer.lr.
     `torchrun --nproc-per-node N -m htgen train ...` shares the episodes of each step among N processes.
     """
-    if resume and (run is None or config is not None or overrides or overwrite):
+    if resume and (run is None or config is not None or overwrite):
         raise typer.BadParameter(
-            "it takes --run, and neither --config, --set nor --overwrite", param_hint="--resume"
+            "it takes --run, and neither --config nor --overwrite", param_hint="--resume"
         )
     if not resume and config is None:
         raise typer.BadParameter("a preset or a file is needed", param_hint="--config")
@@ -76,7 +78,7 @@ def _settings(config: str | None, overrides: list[str], data: Path | None, run: 
 
     named_store = {} if data is None else {"data.store": str(data)}
     if run is not None:
-        return find_run_config(RunFolder(run), named_store)
+        return find_run_config(RunFolder(run), named_store, overrides)
     assert config is not None
     return load_config(config, overrides, named_store)
 
@@ -141,9 +143,8 @@ def _print_stop(trainer: "Trainer") -> None:
 
     alone = trainer.processes.count == 1
     command = "htgen train --run" if alone else "torchrun ... -m htgen train --run-folder"
-    stderr().print(
-        f"stopped at step {trainer.step}; go on with: {command} {trainer.run.path} --resume", markup=False
-    )
+    step = trainer.saved.step  # steps that are skipped, as their loss is no number, put saving off
+    stderr().print(f"stopped at step {step}; go on with: {command} {trainer.run.path} --resume", markup=False)
 
 
 def _print_end(trainer: "Trainer") -> None:
@@ -255,6 +256,7 @@ def _cells(
         "step": step,
         "loss": f"{event.loss:.4f}",
         **{name: f"{value:.4f}" for name, value in event.scalars.items()},
+        **({"skipped steps": f"{event.skipped}"} if event.skipped else {}),
         "train accuracy": f"{100 * event.accuracy:.2f} %",
         "learning rate": f"{event.lr:.2e}",
         "episodes/s": f"{event.episodes_per_second:.1f}",

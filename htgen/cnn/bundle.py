@@ -30,7 +30,7 @@ from htgen.errors import ModelError
 from htgen.files import write_bytes
 from htgen.images.inputs import ImageLike, batches, prepare_images
 from htgen.images.preprocessing import Preprocessing
-from htgen.tensor_files import decode, encode
+from htgen.tensor_files import decode, encode, unusable
 from htgen.version import __version__
 
 FORMAT = "htgen-cnn"
@@ -97,8 +97,10 @@ class Bundle:
             if expected.get(name) != found.get(name):
                 there, wanted = found.get(name, "missing"), expected.get(name, "none of that name")
                 yield f"{name} is {there}, expected {wanted}"
-            elif self.tensors[name].dtype != np.float32 or not np.isfinite(self.tensors[name]).all():
-                yield f"{name} must hold finite float32 numbers"
+            elif self.tensors[name].dtype != np.float32:
+                yield f"{name} must hold float32 numbers"
+            elif fault := unusable(self.tensors[name]):
+                yield f"{name} holds {fault}"
             elif name in variances and (self.tensors[name] < 0).any():
                 yield f"{name} must hold variances, none below 0"
         if not all(isinstance(text, str) for text in (*self.generator, *self.generator.values())):
@@ -165,7 +167,8 @@ class Bundle:
             ModelError: it is missing, damaged, or no htgen CNN that this version reads.
         """
         remedy = "a file that `htgen generate` wrote"
-        header, tensors = decode(path, FORMAT, "a htgen CNN", remedy)
+        file = decode(path, FORMAT, "a htgen CNN", remedy)
+        header, tensors = file.header, file.tensors
         try:
             return cls(
                 with_biases(CnnSpec.from_dict(header["cnn"]), tensors),
@@ -197,8 +200,16 @@ class Bundle:
         return to_predictions(softmax(self.logits(x)), self.classes)
 
     def logits(self, x: Floats) -> Floats:
-        """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`."""
-        return run(self.spec, self._as_episode, x[None])[0]
+        """Run the CNN: prepared images `[N, C, H, W]` -> logits `[N, classes]`.
+
+        Raises:
+            ModelError: an answer is no number, because the weights are too large.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = run(self.spec, self._as_episode, x[None])[0]
+        if not np.isfinite(logits).all():
+            raise ModelError("the CNN's weights are so large that its answers are no numbers", "another CNN")
+        return logits
 
     @cached_property
     def _as_episode(self) -> CnnWeights[Floats]:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from htgen.cnn.spec import CnnSpec, ConvSpec
-from htgen.schema import Count, Faults, Section, ascending
+from htgen.schema import Faults, Section, Width, ascending
 
 
 def _known_shape(name: str) -> str:
@@ -28,7 +28,7 @@ class CnnConfig(Section):
 
     shape: Annotated[str, AfterValidator(_known_shape)] = "maxpool-4-layer"
     """`maxpool-4-layer` is the paper's; the others are strided and end in global average pooling."""
-    channels: Count = 8
+    channels: Width = 8
     """Output channels of every convolution."""
     pools: Annotated[
         tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(strict=False), AfterValidator(ascending)
@@ -36,7 +36,7 @@ class CnnConfig(Section):
     """maxpool-4-layer: which blocks pool; the paper's all do."""
     kernel: Literal[1, 3, 5, 7] = 3
     """Side of the kernels."""
-    stride: Count | None = None
+    stride: Annotated[int, Field(ge=1, le=64)] | None = None
     """Stride of the convolutions of 3-layer and 4-layer; null = 2. maxpool-4-layer always has 1."""
     activation: Literal["relu", "lrelu"] = "relu"
     """lrelu has slope 0.01."""

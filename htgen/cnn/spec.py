@@ -36,6 +36,12 @@ CNN_LEAKY_SLOPE = 0.01
 NORM_EPSILON = 1e-3
 """Added to variances. Large enough that a channel that is silent on the support set stays quiet."""
 
+LARGEST_ACTIVATION = 2**28
+"""Numbers in the output of a convolution for one image; each takes four bytes."""
+
+MOST_MULTIPLY_ADDS = 10**12
+"""Of a CNN for one image: minutes."""
+
 _ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -213,9 +219,16 @@ class CnnSpec:
             yield "names of layers must be different words, and none 'logits'"
         size, channels = self.image_size, self.image_channels
         outputs: dict[str, tuple[int, int]] = {}  # side and channels of each block's output
+        can_be_counted = bool(self.convs)
         for conv in self.convs:
-            yield from _faults_of(conv, size, channels, outputs)
+            for fault in _faults_of(conv, size, channels, outputs):
+                can_be_counted = False
+                yield fault
             size, channels = outputs[conv.name] = conv.out_size, conv.out_channels
+        if can_be_counted and (
+            self.largest_activation > LARGEST_ACTIVATION or self.multiply_adds(1) > MOST_MULTIPLY_ADDS
+        ):
+            yield "its layers are larger than those of any CNN that htgen runs"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for metadata of files. Biases are left to the tensors

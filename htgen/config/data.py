@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from htgen.schema import Count, CountOrRange, Faults, Fraction, NaturalOrRange, Section, refuse
+from htgen.schema import CountOrRange, Faults, Fraction, NaturalOrRange, Section, refuse
+
+ImageCount = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class DataConfig(Section):
@@ -29,9 +31,9 @@ class EpisodeConfig(Section):
     """Query images per class."""
     unlabeled: NaturalOrRange = 0
     """Support images per class that come without their label."""
-    support_size: Count | None = None
+    support_size: ImageCount | None = None
     """Labelled support images in all, instead of shot; the first (size mod way) classes get one more."""
-    query_size: Count | None = None
+    query_size: ImageCount | None = None
     """Query images in all, instead of query; likewise."""
     disjoint: bool = True
     """No query image is in the support set; false: drawn without regard to it, as in the reference."""
@@ -44,6 +46,17 @@ class EpisodeConfig(Section):
     related: Fraction = 0.0
     """Share of episodes whose classes come from one group (alphabet), or from a few, drawn until they hold
     enough classes. The group is what a class name has before its last `/`."""
+
+    @property
+    def most_images(self) -> int:
+        """In the largest episode."""
+        way, shot, query, unlabeled = (
+            value[1] if isinstance(value, tuple) else value
+            for value in (self.way, self.shot, self.query, self.unlabeled)
+        )
+        labeled = way * shot if self.support_size is None else self.support_size
+        queries = way * query if self.query_size is None else self.query_size
+        return labeled + queries + way * unlabeled
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> "EpisodeConfig":

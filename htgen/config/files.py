@@ -11,7 +11,9 @@ import yaml
 from htgen.config.faults import did_you_mean, shown, validate
 from htgen.config.run import Config
 from htgen.errors import ConfigError
-from htgen.files import kind_at
+from htgen.files import kind_at, read_regular
+
+_MOST_BYTES = 1 << 20
 
 
 def preset_names() -> list[str]:
@@ -48,7 +50,7 @@ def config_text(name_or_path: str | Path) -> tuple[str, str]:
     if path.suffix not in (".yaml", ".yml") and kind_at(path) != "file":
         return preset_text(str(name_or_path)), f"preset {name_or_path}"
     try:
-        return path.read_text(encoding="utf-8"), str(path)
+        return read_regular(path, _MOST_BYTES).decode("utf-8"), str(path)
     except UnicodeDecodeError as error:
         raise ConfigError(f"the config {path} is not text in UTF-8", "a YAML file") from error
     except OSError as error:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from htgen.cnn.shapes import SHAPES, CnnConfig
-from htgen.cnn.spec import CnnSpec
-from htgen.schema import Count, Faults, Natural, Positive, Section, refuse
+from htgen.cnn.spec import LARGEST_ACTIVATION, CnnSpec, ConvSpec
+from htgen.schema import MOST_IMAGES, Faults, Positive, Section, Width, refuse
 
 
 class SharedFeaturesConfig(Section):
@@ -15,7 +15,7 @@ class SharedFeaturesConfig(Section):
 
     layers: Literal[0, 2, 3, 4] = 4
     """0 = none."""
-    width: Count = 32
+    width: Width = 32
     """Channels, and features per image."""
     padding: Literal["same", "valid"] = "same"
     """Of the convolutions; see model.conventions for the sides that `same` pads."""
@@ -29,7 +29,7 @@ class SharedFeaturesConfig(Section):
 class LocalFeaturesConfig(Section):
     """Learned convs over the activations that enter each layer."""
 
-    width: Natural | None = None
+    width: Annotated[int, Field(ge=0, le=4096)] | None = None
     """Features per conv; null = the larger of the layer's input and output channels; 0 = none."""
     kernel: Literal[1, 3, 5, 7] | None = 3
     """Side of the kernels; null = model.cnn.kernel, as in the reference. The logits layer's is always 3."""
@@ -47,15 +47,15 @@ class TransformerConfig(Section):
     topology: Literal["joint", "encoder-decoder", "separate"] = "joint"
     """One encoder over samples and weights together; the same to a decoder too; or samples to the encoder
     and weights to the decoder."""
-    layers: Count = 3
+    layers: Annotated[int, Field(ge=1, le=64)] = 3
     """Of the encoder, and as many of the decoder if there is one."""
-    heads: Count = 2
+    heads: Annotated[int, Field(ge=1, le=256)] = 2
     """Of every attention."""
-    key_width: Positive = 1.0
+    key_width: Annotated[float, Field(gt=0, le=4096)] = 1.0
     """Of queries and keys, all heads together; rounded up to a multiple of the heads."""
-    value_width: Positive = 1.0
+    value_width: Annotated[float, Field(gt=0, le=4096)] = 1.0
     """Of values; likewise."""
-    inner_width: Annotated[float, Field(ge=0)] = 1.0
+    inner_width: Annotated[float, Field(ge=0, le=65_536)] = 1.0
     """Of the MLP; likewise; 0 = no MLP."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """After attention and MLP, in training."""
@@ -97,14 +97,14 @@ class WeightsConfig(Section):
     """Initial value of that scale."""
     prototypes: bool = False
     """Start the logits layer from the class means of the support activations."""
-    refine_prototypes: Natural = 0
+    refine_prototypes: Annotated[int, Field(ge=0, le=1000)] = 0
     """Steps of soft k-means by which unlabelled support images move the class means; needs prototypes."""
     plda: bool = False
     """Correct the class means, and weigh features, by how classes and their samples vary in training
     (probabilistic linear discriminant analysis, measured at each validation); needs prototypes."""
     plda_floor: Positive = 1.0
     """Noise that `plda` reckons with beside what was measured, relative to it: new classes are different."""
-    learned_layers: int = 0
+    learned_layers: Annotated[int, Field(ge=-100, le=100)] = 0
     """The first N convolutions (last N when negative) are learned, without bias, instead of generated."""
 
     def learns(self, index: int, count: int) -> bool:
@@ -116,19 +116,19 @@ class WeightsConfig(Section):
 class ModelConfig(Section):
     """The generator and the CNN that it writes."""
 
-    max_way: Annotated[int, Field(ge=2)] = 20
+    max_way: Annotated[int, Field(ge=2, le=MOST_IMAGES)] = 20
     """Most classes that a generated CNN can have."""
-    image_size: Annotated[int, Field(ge=8)] = 28
+    image_size: Annotated[int, Field(ge=8, le=4096)] = 28
     """Side of the images in pixels, as in the store."""
     image_channels: Literal[1, 3] = 1
     """1 = grey, 3 = colour, as in the store."""
-    views: Count = 1
+    views: Annotated[int, Field(ge=1, le=1000)] = 1
     """In use, not in training: with fewer support images per class, on average, turned and scaled copies of
     all are shown too."""
     conventions: Literal["htgen", "reference"] = "htgen"
     """How numbers are laid out, rounded and initialised; reference = as the published TensorFlow code does
     (see docs/parity.md)."""
-    embedding_dim: Count = 32
+    embedding_dim: Width = 32
     """Width of label and weight embeddings."""
     cnn: CnnConfig = CnnConfig()
     shared: SharedFeaturesConfig = SharedFeaturesConfig()
@@ -177,11 +177,21 @@ class ModelConfig(Section):
                     faults.append(("cnn.shape", reason))
             if abs(self.weights.learned_layers) > len(convs):
                 faults.append(("weights.learned_layers", f"the CNN has {len(convs)} convolutions"))
+            if (largest := self._largest_activation(convs)) > LARGEST_ACTIVATION:
+                made = f"{self.image_size} pixels make layers of {largest} numbers an image"
+                reason = f"{made}; at most {LARGEST_ACTIVATION} can be"
+                faults.append(("image_size", reason))
             if min(conv.out_size for conv in convs) < 1:
                 blocks = f"{len(convs)} blocks of {self.cnn.shape}"
                 faults.append(("image_size", f"{self.image_size} pixels do not survive {blocks}"))
         refuse(faults)
         return self
+
+    def _largest_activation(self, convs: tuple[ConvSpec, ...]) -> int:
+        """Numbers in the largest output of a layer for one image: of the CNN, or of what reads its images."""
+        channels = max(self.cnn.channels, self.local.width or 0)
+        shared = self.shared.width * ((self.image_size + 1) // 2) ** 2 if self.shared.layers else 0
+        return max(shared, *(channels * max(conv.in_size, conv.conv_size) ** 2 for conv in convs))
 
 
 SINCE_0_1_0 = ("conventions", "cnn.count_ignored", "local.kernel", "transformer.decoder_nonlinearity")

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from htgen.config.data import AugmentConfig, DataConfig, EpisodeConfig, ValidationAugmentConfig
 from htgen.config.model import ModelConfig, cnn_spec
-from htgen.schema import Count, Fraction, Natural, Positive, Section, refuse
+from htgen.schema import Count, Fraction, Natural, Penalty, Positive, Section, refuse
 
 
 def _known_name(name: str) -> str:
@@ -27,12 +27,16 @@ def _known_name(name: str) -> str:
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
+MOST_PIXELS = 2**32
+"""Values of pixels in all images of a step; each takes four bytes and more."""
+
+
 class OptimizerConfig(Section):
     """Optimiser and learning-rate schedule."""
 
     name: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or plain stochastic gradient descent."""
-    lr: Positive = 1e-3
+    lr: Annotated[float, Field(gt=0, le=1000)] = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "exponential", "constant"] = "cosine"
     """How the learning rate goes on after the warm-up."""
@@ -44,9 +48,9 @@ class OptimizerConfig(Section):
     """exponential: factor per decay_steps."""
     decay_steps: Count = 100_000
     """exponential: see decay_rate."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Penalty = 0.01
     """Of matrices and kernels; embeddings, norms, biases and scales are left alone."""
-    clip: Annotated[float, Field(ge=0)] = 1.0
+    clip: Penalty = 1.0
     """Largest gradient norm; 0 = no clipping."""
 
 
@@ -58,20 +62,20 @@ class TrainConfig(Section):
     minutes: Positive | None = None
     """Train for so long, instead of for `steps`; a cosine schedule then follows the clock. No such run can be
     repeated exactly."""
-    episodes_per_step: Count = 16
+    episodes_per_step: Annotated[int, Field(ge=1, le=65_536)] = 16
     """Episodes whose mean loss makes one step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target that is spread evenly over the classes of the episode (for the shared head, of the
     training)."""
-    l2: Annotated[float, Field(ge=0)] = 0.0
+    l2: Penalty = 0.0
     """Weight of the sum of squares of CNN kernels and logits weights in the loss."""
-    variation_penalty: Annotated[float, Field(ge=0)] = 0.0
+    variation_penalty: Penalty = 0.0
     """Weight of sum(generated^2) / sum(base^2) in the loss, of all in the blocks that has both, once for the
     support images and once for the queries; needs model.weights.base."""
     head_steps: Natural = 0
     """Steps over which the loss slides from warm-up heads to the real logits. Heads are learned layers behind
     convolutions."""
-    shared_head: Annotated[float, Field(ge=0)] = 0.0
+    shared_head: Penalty = 0.0
     """Weight of the loss of a linear classifier of all training classes on the shared features."""
     pretrain_shared: bool = False
     """Train the shared features alone, with the shared head's loss."""
@@ -84,7 +88,7 @@ class TrainConfig(Section):
     """Steps between lines of metrics.jsonl."""
     val_every: Count = 500
     """Steps between validations."""
-    val_tasks: Annotated[int, Field(ge=2)] = 200
+    val_tasks: Annotated[int, Field(ge=2, le=1_000_000)] = 200
     """Episodes per validation."""
     save_every: Count = 500
     """Steps between checkpoints."""
@@ -151,5 +155,14 @@ class Config(Section):
                 for name in ("head_steps", "l2", "variation_penalty")
                 if getattr(self.train, name)
             ]
+        for section in ("episodes", "validation"):
+            numbers = (
+                getattr(self, section).most_images * self.model.image_size**2 * self.model.image_channels
+            )
+            if section == "episodes":
+                numbers *= self.train.episodes_per_step
+            if numbers > MOST_PIXELS:
+                per = "the episodes of a step hold" if section == "episodes" else "an episode holds"
+                faults.append((section, f"{per} up to {numbers} pixel values, at most {MOST_PIXELS} can be"))
         refuse(faults)
         return self

@@ -12,6 +12,7 @@ from htgen.errors import DataError, OutputError
 from htgen.version import __version__
 
 _BLOCK_BYTES = 1 << 16
+_MOST_BYTES = 1 << 34  # a server that sends more is not the one that is meant
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -119,6 +120,10 @@ def _transfer(url: str, part: Path, name: str, progress: Progress | None, timeou
                 except OSError as error:
                     raise _cannot_write(part, error) from error
                 done += len(block)
+                if done > _MOST_BYTES:
+                    raise DataError(
+                        f"{url}: the server sends more than {_MOST_BYTES} bytes", "another source"
+                    )
     if total and done != total:
         raise DataError(f"{url}: the connection broke after {done} of {total} bytes", again)
 

@@ -26,12 +26,15 @@ from htgen.datasets.splits import format_ranges
 from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
-from htgen.files import kind_at
+from htgen.files import kind_at, read_regular
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import decode_image
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 DRAWINGS = 20
+
+_MOST_BYTES = 1 << 24
+"""Of the file of one drawing; the largest has 4 kB."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,10 @@ def _zip_reader(archive: zipfile.ZipFile, path: Path, members: list[str]) -> _Re
     def read() -> Iterator[tuple[str, bytes]]:
         for member in members:
             try:
-                content = archive.read(member)
+                with archive.open(member) as file:
+                    content = file.read(_MOST_BYTES + 1)
+                if len(content) > _MOST_BYTES:
+                    raise ValueError(f"it has more than {_MOST_BYTES} bytes")
             # A damaged zip makes zipfile and zlib raise BadZipFile, zlib.error, EOFError, RuntimeError, ...
             except Exception as error:
                 raise DataError(f"{path} is damaged at {member}: {error}", "download it again") from error
@@ -205,7 +211,7 @@ def _folder_reader(folder: Path, members: list[str]) -> _ReadImages:
     def read() -> Iterator[tuple[str, bytes]]:
         for member in members:
             try:
-                content = (folder / member).read_bytes()
+                content = read_regular(folder / member, _MOST_BYTES)
             except OSError as error:
                 raise DataError(
                     f"cannot read {folder / member}: {error.strerror}", "check its permissions"

@@ -9,8 +9,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy.typing as npt
 
 from htgen.arrays import Pixels
 from htgen.datasets.hints import MAKE_AGAIN
+from htgen.datasets.replacing import folder_beside, restore, take_name
 from htgen.datasets.store_format import (
     FORMAT,
     FORMAT_VERSION,
@@ -37,6 +36,7 @@ from htgen.datasets.store_format import (
     sha256_of,
 )
 from htgen.errors import DataError, ModelError, OutputError
+from htgen.files import sync_folder
 from htgen.images.preprocessing import Ink, Preprocessing
 from htgen.version import __version__
 
@@ -111,28 +111,27 @@ class StoreWriter:
         self._classes: dict[str, ClassRecord] = {}
 
     def __enter__(self) -> Self:
-        check_target(self._path, self._overwrite)
-        self._temporary = self._path.parent / f".{self._path.name}.{uuid.uuid4().hex[:8]}.tmp"
-        try:
+        with contextlib.ExitStack() as stack:
             with self._writing():
-                self._temporary.mkdir(parents=True)
+                restore(self._path)
+            check_target(self._path, self._overwrite)
+            with self._writing():
+                self._temporary = stack.enter_context(folder_beside(self._path))
                 self._file: BinaryIO = (self._temporary / IMAGES).open("wb", buffering=_BLOCK_BYTES)
                 self._file.write(bytes(HEADER_BYTES))  # the header is known at the end
-        except BaseException:  # also Ctrl-C: a body that has not begun calls no __exit__
-            shutil.rmtree(self._temporary, ignore_errors=True)
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if error is None:
-                self._finish()
-        finally:
-            with contextlib.suppress(OSError):  # the flush of a full disk, already reported
-                self._file.close()
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        with self._stack:
+            try:
+                if error is None:
+                    self._finish()
+            finally:
+                with contextlib.suppress(OSError):  # the flush of a full disk, already reported
+                    self._file.close()
 
     def add_class(self, name: str, source: str, images: Iterable[Pixels] | Pixels) -> None:
         """Append one class.
@@ -189,21 +188,9 @@ class StoreWriter:
                 file.write("\n")
                 file.flush()
                 os.fsync(file.fileno())
-            self._move_in_place()
-
-    def _move_in_place(self) -> None:
-        check_target(self._path, self._overwrite)
-        retired = self._temporary.with_suffix(".old")
-        replaces = self._path.exists()
-        if replaces:
-            self._path.rename(retired)
-        try:
-            self._temporary.rename(self._path)
-        except OSError:
-            if replaces:
-                retired.rename(self._path)
-            raise
-        shutil.rmtree(retired, ignore_errors=True)
+            check_target(self._path, self._overwrite)
+            sync_folder(self._temporary)
+            take_name(self._temporary, self._path)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

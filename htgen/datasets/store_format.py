@@ -18,13 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from htgen.arrays import Pixels
 from htgen.datasets.hints import MAKE_AGAIN, MAKE_OF_FOLDER, how_to_make
+from htgen.datasets.replacing import restore, retired
 from htgen.errors import DataError
-from htgen.files import kind_at
+from htgen.files import kind_at, read_regular
 
 FORMAT = "htgen-store"
 FORMAT_VERSION = 1
 IMAGES = "images.npy"
 MANIFEST = "manifest.json"
+
+MOST_IMAGES = 2**40
+
+MOST_MANIFEST_BYTES = 1 << 28
 
 HEADER_BYTES = 128
 """Length of the header of `images.npy`."""
@@ -70,6 +75,8 @@ class Manifest(_Record):
     def _names_differ(self) -> Self:
         if len({entry.name for entry in self.classes}) != len(self.classes):
             raise ValueError("two classes have the same name")
+        if sum(entry.count for entry in self.classes) > MOST_IMAGES:
+            raise ValueError(f"more than {MOST_IMAGES} images")
         return self
 
 
@@ -79,6 +86,8 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         DataError: no store, an incomplete or damaged one, or one of a newer format.
     """
+    if kind_at(path) is None:
+        _restore(path)
     if (kind := kind_at(path)) != "folder":
         found = "is not a folder" if kind else "does not exist"
         raise DataError(f"store {path} {found}", f"make it, as with `{how_to_make(path)}`")
@@ -91,7 +100,7 @@ def read_manifest(path: Path) -> Manifest:
     if missing:
         raise DataError(f"store {path} is incomplete: {missing[0]} is missing", MAKE_AGAIN)
     try:
-        record = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        record = json.loads(read_regular(path / MANIFEST, MOST_MANIFEST_BYTES).decode("utf-8"))
     except OSError as error:
         raise DataError(
             f"cannot read {path / MANIFEST}: {error.strerror}", "check its permissions"
@@ -113,6 +122,22 @@ def read_manifest(path: Path) -> Manifest:
         where = ".".join(map(str, first["loc"])) or "content"
         raise DataError(
             f"store {path} is damaged: {MANIFEST}, {where}: {first['msg']}", MAKE_AGAIN
+        ) from error
+
+
+def _restore(path: Path) -> None:
+    """Give a store its name back that was to be replaced when `prepare-data` was killed.
+
+    Raises:
+        DataError: it cannot be renamed.
+    """
+    try:
+        restore(path)
+    except OSError as error:
+        raise DataError(
+            f"store {path} was being replaced when that was cut off; it is {retired(path)} now, and cannot "
+            f"be given its name back: {error.strerror or error}",
+            f"mv {retired(path)} {path}",
         ) from error
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from htgen.config.faults import validate
 from htgen.config.model import ModelConfig, model_record
-from htgen.errors import ConfigError, ModelError
+from htgen.errors import ConfigError, HtgenError, ModelError
 from htgen.generator.provenance import NOT_KNOWN, Provenance
-from htgen.generator.shipped import generator_path
+from htgen.generator.shipped import SHIPPED_SHA256, generator_path
 from htgen.images.preprocessing import Preprocessing
-from htgen.tensor_files import Arrays, decode, encode, file_hash
+from htgen.tensor_files import Arrays, decode, encode, unusable
 
 GENERATOR_FORMAT = "htgen-generator"
 
@@ -61,22 +61,10 @@ class GeneratorFile:
         Raises:
             ModelError: the file is missing, damaged, or no generator that this version reads.
         """
-        remedy = "a run folder, or a generator file such as its best.safetensors"
-        header, tensors = decode(path, GENERATOR_FORMAT, "a htgen generator", remedy)
-        try:
-            model = validate(ModelConfig, header["model"], f"the description inside {path}")
-            preprocessing = Preprocessing.from_dict(header["preprocessing"])
-            name, provenance = header["name"], header["provenance"]
-        except (KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
-            raise ModelError(
-                f"{path} describes a generator that this version of htgen does not know: {error}",
-                "a newer htgen",
-            ) from error
-        if not isinstance(name, str) or not isinstance(provenance, dict):
-            raise ModelError(f"{path} is damaged: no name, or no provenance", remedy)
-        if (model.image_size, model.image_channels) != (preprocessing.size, preprocessing.channels):
-            raise ModelError(f"{path} is damaged: it prepares other images than it reads", remedy)
-        return cls(name, model, tensors, preprocessing, Provenance.from_json(provenance, str(path)))
+        return StoredGenerator.read(path).file
+
+
+_REMEDY = "a run folder, or a generator file such as its best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -86,10 +74,38 @@ class StoredGenerator:
     Attributes:
         file: its content.
         sha256: hexadecimal; empty for a generator that was never in a file, such as a running training's.
+        is_checked: whether the file was compared with a checksum: its own, or that of a generator that ships.
     """
 
     file: GeneratorFile
     sha256: str = ""
+    is_checked: bool = False
+
+    @classmethod
+    def read(cls, path: str | Path) -> "StoredGenerator":
+        """Read a generator.
+
+        Raises:
+            ModelError: the file is missing, damaged, or no generator that this version reads.
+        """
+        content = decode(path, GENERATOR_FORMAT, "a htgen generator", _REMEDY)
+        header, tensors = content.header, content.tensors
+        try:
+            model = validate(ModelConfig, header["model"], f"the description inside {path}")
+            preprocessing = Preprocessing.from_dict(header["preprocessing"])
+            name, provenance = header["name"], header["provenance"]
+        except (KeyError, TypeError, AttributeError, RecursionError, ConfigError, ModelError) as error:
+            reason = error.message if isinstance(error, HtgenError) else error
+            raise ModelError(
+                f"{path} describes a generator that this version of htgen does not know: {reason}",
+                "a newer htgen",
+            ) from error
+        if not isinstance(name, str) or not isinstance(provenance, dict):
+            raise ModelError(f"{path} is damaged: no name, or no provenance", _REMEDY)
+        if (model.image_size, model.image_channels) != (preprocessing.size, preprocessing.channels):
+            raise ModelError(f"{path} is damaged: it prepares other images than it reads", _REMEDY)
+        file = GeneratorFile(name, model, tensors, preprocessing, Provenance.from_json(provenance, str(path)))
+        return cls(file, content.sha256, content.has_checksum)
 
 
 def read_generator(name_or_path: str | Path) -> StoredGenerator:
@@ -99,7 +115,12 @@ def read_generator(name_or_path: str | Path) -> StoredGenerator:
         ModelError: there is none, or it is damaged.
     """
     path = generator_path(name_or_path)
-    return StoredGenerator(GeneratorFile.read(path), file_hash(path.read_bytes()))
+    stored = StoredGenerator.read(path)
+    if (expected := SHIPPED_SHA256.get(str(name_or_path))) is None:
+        return stored
+    if stored.sha256 != expected:
+        raise ModelError(f"{path} is damaged: it is not the file that ships", "install htgen again")
+    return replace(stored, is_checked=True)
 
 
 def unlabeled_are_new_to(generator: str) -> str:
@@ -127,5 +148,6 @@ def check(tensors: Arrays, expected: Mapping[str, tuple[int, ...]], source: str)
             f"the weights of {source} do not fit its config ({len(faults)} differences: {shown})",
             "the config that the weights were trained with",
         )
-    if wrong := sorted(name for name, tensor in tensors.items() if not np.isfinite(tensor).all()):
-        raise ModelError(f"{wrong[0]} of {source} holds values that are no numbers", "another checkpoint")
+    for name, tensor in sorted(tensors.items()):
+        if fault := "values that are no numbers" if tensor.dtype.kind not in "fiu" else unusable(tensor):
+            raise ModelError(f"{name} of {source} holds {fault}", "another checkpoint")

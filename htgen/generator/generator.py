@@ -265,7 +265,8 @@ class Generator:
 
         def write(images: Floats, labels: Integers) -> CnnWeights[Floats]:
             slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
-            weights = self.model.generate(images, labels, slots)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
+                weights = self.model.generate(images, labels, slots)
             weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
             return replace(weights, logits_weight=weight, logits_bias=bias)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from htgen.generator.file import GeneratorFile, check
 from htgen.hypertransformer.hypertransformer import HyperTransformer
+from htgen.hypertransformer.plan import generator_plan
 from htgen.tensor_files import Arrays
 
 
@@ -16,8 +17,10 @@ def build(file: GeneratorFile) -> HyperTransformer:
     Raises:
         ModelError: the tensors do not fit the description.
     """
+    source = f"generator '{file.name}'"
+    check(file.tensors, generator_plan(file.model).shapes, source)  # before memory is taken for them
     model = HyperTransformer(file.model)
-    load_tensors(model, file.tensors, f"generator '{file.name}'")
+    load_tensors(model, file.tensors, source)
     return model.eval()
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from htgen.errors import ModelError
 from htgen.generator.temperature import Temperature
 
-Number = int | float
+Number = Annotated[int | float, Field(ge=-1e9, le=1e9)]
+Natural = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[int | float, Field(gt=0, lt=1e9)]
 Pair = Annotated[tuple[Positive, Positive], Field(strict=False)]
 Bin = Annotated[tuple[Number, Number, Number], Field(strict=False)]
@@ -89,14 +90,14 @@ class ValidationResult(Record):
 
     accuracy: Number
     interval95: Number
-    tasks: int
+    tasks: Natural
     transductive: bool = False
 
 
 class CalibratedSetting(Record):
     """Calibration of one way and shot; `accuracy` and calibration errors before and after are 0..1."""
 
-    way: int
+    way: Natural
     shot: Number
     accuracy: Number
     error_before: Number
@@ -140,7 +141,7 @@ class Calibration(Record):
     settings: Annotated[tuple[CalibratedSetting, ...], Field(strict=False)] = ()
     reject: Annotated[tuple[Rejection, ...], Field(strict=False)] = ()
     split: str | None = None
-    tasks: int | None = None
+    tasks: Natural | None = None
     seed: int | None = None
     data: DataSource = DataSource()
     temperature: Positive | None = None
@@ -152,6 +153,15 @@ class Calibration(Record):
         return Temperature(tuple((float(shot), float(value)) for shot, value in self.temperatures))
 
 
+class SettingChange(Record):
+    """A setting that was changed when a training was resumed: at which step, its key path, both values."""
+
+    step: Natural
+    key: str
+    before: Number
+    after: Number
+
+
 class Provenance(Record):
     """Where a generator comes from. Files may lack any of it.
 
@@ -160,15 +170,17 @@ class Provenance(Record):
         step, episodes: how long it was trained.
         data: the store that it was trained on.
         htgen: the version that trained it.
+        changes: of settings while it was trained; `config` has the last ones.
         validation: None where nothing was measured, or other settings were measured.
         calibration: None where it was not calibrated.
     """
 
     config: TrainingConfig = TrainingConfig()
-    step: int = 0
-    episodes: int | None = None
+    step: Natural = 0
+    episodes: Natural | None = None
     data: DataSource = DataSource()
     htgen: str | None = None
+    changes: Annotated[tuple[SettingChange, ...], Field(strict=False)] = ()
     validation: ValidationResult | None = None
     calibration: Calibration | None = None
 

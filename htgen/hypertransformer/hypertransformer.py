@@ -57,6 +57,7 @@ class HyperTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.plan = plan = generator_plan(config)
+        plan.check_size()
         self.spec = plan.spec
         self.shared = None if plan.shared is None else SharedFeatures(plan.shared)
         self.convs = nn.ModuleList(conv_writer(conv) for conv in plan.convs)

@@ -6,14 +6,19 @@ Its parts have the names and the order of the modules: sample encoder, transform
 `shapes` of a part are those of its parameters, by the names and in the order of `state_dict`.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.config.model import ModelConfig, WeightsConfig, cnn_spec
+from htgen.errors import ConfigError
 from htgen.hypertransformer.decoder import ALLOCATIONS, ConvAllocation, LogitsAllocation
 from htgen.hypertransformer.parameters import Shapes, norm_shapes
 from htgen.hypertransformer.transformer_plan import TransformerPlan, transformer_plan
+
+MOST_PARAMETERS = 2**29
+"""Of a generator; training takes sixteen bytes and more for each."""
 
 LOCAL_CONVS = 2
 """Convs of the local features of a convolutional layer; the logits layer has one."""
@@ -369,6 +374,19 @@ class GeneratorPlan:
         for index, conv in enumerate(self.convs):
             shapes |= conv.shapes(f"convs.{index}")
         return shapes | self.logits.shapes("logits")
+
+    def check_size(self) -> None:
+        """Refuse what fits into no memory, before any is taken.
+
+        Raises:
+            ConfigError: there would be more than `MOST_PARAMETERS`.
+        """
+        count = sum(map(math.prod, self.shapes.values()))
+        if count > MOST_PARAMETERS:
+            raise ConfigError(
+                f"the generator would have {count} parameters; at most {MOST_PARAMETERS} can be",
+                "fewer channels, or smaller widths in model.shared, model.local and model.transformer",
+            )
 
 
 def generator_plan(config: ModelConfig) -> GeneratorPlan:

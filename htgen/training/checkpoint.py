@@ -1,5 +1,6 @@
 """The generator of a training as a file, with where it comes from."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from htgen.config.run import Config
@@ -19,6 +20,7 @@ def generator_file(
     step: int,
     store: Store | None,
     validation: Evaluation | None = None,
+    changes: Sequence[Mapping[str, Any]] = (),
 ) -> GeneratorFile:
     """A generator as it is after some steps of a training.
 
@@ -29,6 +31,7 @@ def generator_file(
         step: steps done.
         store: what it was trained on; None = it is not at hand, so that its checksum is not known.
         validation: how good it was, if that was measured.
+        changes: of settings on the way; see `htgen.generator.provenance.SettingChange`.
     """
     provenance: dict[str, Any] = {
         "config": config.model_dump(mode="json"),
@@ -37,6 +40,8 @@ def generator_file(
         "htgen": __version__,
         "validation": None if validation is None else validation.to_dict(),
     }
+    if changes:
+        provenance["changes"] = [dict(change) for change in changes]
     if store is not None:
         provenance["data"] = {"name": store.name, "sha256": store.checksum}
     return GeneratorFile(config.name, config.model, tensors, preprocessing, Provenance.from_json(provenance))

@@ -1,8 +1,10 @@
 """What a training tells while it runs."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from htgen.evaluation.accuracy import Evaluation
@@ -14,6 +16,8 @@ class Progress:
 
     Attributes:
         scalars: every other term of the loss, accuracy and weight that this run has, by name.
+        skipped: steps since the run began that changed nothing, because their loss or gradients were not
+            finite; the means leave them out.
     """
 
     step: int
@@ -22,6 +26,24 @@ class Progress:
     lr: float
     episodes_per_second: float
     scalars: dict[str, float]
+    skipped: int = 0
+
+    @classmethod
+    def of(cls, step: int, means: dict[str, float], *, lr: float, episodes: int, skipped: int) -> "Progress":
+        """That of the means since the last one, `loss`, `accuracy` and `seconds` among them.
+
+        Args:
+            episodes: of one step.
+        """
+        others = {name: mean for name, mean in means.items() if name not in ("loss", "accuracy", "seconds")}
+        rate = episodes / max(means["seconds"], 1e-9)
+        return cls(step, means["loss"], means["accuracy"], lr, rate, others, skipped)
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of the metrics."""
+        fields = dict(self.__dict__)
+        scalars, skipped = fields.pop("scalars"), fields.pop("skipped")
+        return {"event": "train", **fields, **({"skipped": skipped} if skipped else {}), **scalars}
 
 
 @dataclass(frozen=True)
@@ -47,19 +69,38 @@ Event = Progress | Validated | Saved
 class Means:
     """Running means of named scalars; not every scalar comes with every step."""
 
-    entries: dict[str, list[Any]] = field(default_factory=dict)  # of each: sum, which may be a tensor; count
+    entries: dict[str, list[Any]] = field(default_factory=dict)  # of each: sum and count, maybe tensors
 
-    def add(self, name: str, value: Tensor | float) -> None:
+    def add(self, name: str, value: Tensor | float, skipped: Tensor | None = None) -> None:
+        """Take in a value.
+
+        Args:
+            skipped: scalar; 1 = it does not count, whatever it is.
+        """
         entry = self.entries.setdefault(name, [0.0, 0])
-        if isinstance(value, Tensor):
-            value = value.double() if value.device.type == "cuda" else value.item()
+        if isinstance(value, Tensor) and value.device.type == "cuda":
+            counted: Any = 1
+            value = value.double()
+            if skipped is not None:
+                counted = (1 - skipped).long()
+                value = torch.where(skipped > 0, 0.0, value)
+        else:
+            counted = 1 if skipped is None or not skipped.item() else 0
+            value = float(value) if counted else 0.0
         entry[0] = entry[0] + value
-        entry[1] += 1
+        entry[1] = entry[1] + counted
 
     def settle(self) -> None:
-        """Make numbers of sums that are still being computed."""
+        """Make numbers of sums that are still being computed.
+
+        Waiting for the device counts as time of the steps that began it: it is added to `seconds`.
+        """
+        started = time.perf_counter()
         for entry in self.entries.values():
-            entry[0] = float(entry[0])
+            entry[0], entry[1] = float(entry[0]), int(entry[1])
+        if "seconds" in self.entries:
+            self.entries["seconds"][0] += time.perf_counter() - started
 
     def means(self) -> dict[str, float]:
-        return {name: total / count for name, (total, count) in self.entries.items()}
+        """Of those that were added at least once."""
+        return {name: total / count for name, (total, count) in self.entries.items() if count}

@@ -57,7 +57,8 @@ def _generator(run: RunFolder, store: Store) -> GeneratorFile:
     header, tensors = read_state(run.state_path)
     config, step = state_config(header, run.state_path), int(header["step"])
     trained_on = store if store.fingerprint == header["data"] else None
-    file = generator_file(config, shipped_weights(header, tensors), store.preprocessing, step, trained_on)
+    weights, changes = shipped_weights(header, tensors), header.get("changes", ())
+    file = generator_file(config, weights, store.preprocessing, step, trained_on, changes=changes)
     if not config.model.weights.plda:
         return file
     model = build(file)

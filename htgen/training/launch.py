@@ -11,7 +11,7 @@ from htgen.compute.processes import ALONE, Processes, is_restart, launch_id
 from htgen.config.files import dump_config
 from htgen.config.run import Config
 from htgen.training.events import Event
-from htgen.training.run_folder import RunFolder
+from htgen.training.run_folder import RunFolder, find_run_config
 from htgen.training.trainer import Trainer
 
 
@@ -81,8 +81,18 @@ def open_training(
             trainer = Trainer(config, run, device, processes, resuming=resume)
             if resume:
                 trainer.resume()
+                if processes.is_main:
+                    _keep_changes(run, config)
             elif processes.is_main:
                 run.start(dump_config(config), overwrite or is_restarted)
             if processes.is_main:
                 run.note_launch(launch_id())
         yield trainer
+
+
+def _keep_changes(run: RunFolder, config: Config) -> None:
+    """Write the settings that a run is gone on with into its folder, but for the place of the store."""
+    before = find_run_config(run)
+    after = config.model_copy(update={"data": before.data})
+    if after != before:
+        run.keep_config(dump_config(after))

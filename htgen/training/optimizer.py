@@ -51,12 +51,24 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def update(optimizer: torch.optim.Optimizer, trained: torch.nn.Module, clip: float) -> None:
+def update(
+    optimizer: torch.optim.Optimizer, trained: torch.nn.Module, clip: float, loss: Tensor | float = 0.0
+) -> Tensor:
     """One step of the optimiser with the gradients that the parameters have.
+
+    Nothing changes where the loss or the norm of the gradients is not finite. A GPU need not be waited for:
+    fused optimisers ask `found_inf` themselves, as `torch.amp.GradScaler` sets it.
 
     Args:
         clip: largest norm of all gradients together; 0 = no clipping.
+        loss: that the gradients are of.
+
+    Returns:
+        Whether the step was skipped: float32 scalar, 1 or 0.
     """
-    if clip:
-        torch.nn.utils.clip_grad_norm_(trained.parameters(), clip)
+    norm = torch.nn.utils.clip_grad_norm_(trained.parameters(), clip or math.inf)
+    is_sound = norm.isfinite() & torch.as_tensor(loss, device=norm.device).isfinite()
+    skipped = 1.0 - is_sound.float()
+    optimizer.found_inf = skipped  # type: ignore[attr-defined]
     optimizer.step()
+    return skipped

@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,10 +12,12 @@ from typing import Any, TextIO
 from htgen.config.files import load_config
 from htgen.config.run import Config
 from htgen.errors import OutputError, RunError
-from htgen.files import kind_at, write_text
+from htgen.files import kind_at, read_regular, write_bytes, write_text
 from htgen.generator.shipped import BEST_OF_RUN
 
 METRICS = "metrics.jsonl"
+
+MOST_METRICS_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -40,20 +43,40 @@ def read_curve(run: str | Path) -> Curve:
     """
     path = Path(run) / METRICS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "there is none" if isinstance(error, FileNotFoundError) else str(error)
+        content = read_regular(path, MOST_METRICS_BYTES)
+    except OSError as error:
+        reason = "there is none" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
         raise RunError(f"cannot read {path}: {reason}", "the folder given to htgen train as --run") from error
     found: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            found[entry["event"]].append({**entry, "step": int(entry["step"])})
-        except (ValueError, KeyError, TypeError):
-            continue
+    for line in content.split(b"\n"):
+        if (entry := read_metrics_line(line)) and entry["event"] in found:
+            found[entry["event"]].append(entry)
     if not any(found.values()):
         raise RunError(f"{path} has no metrics yet", "wait for train.log_every steps")
     return Curve(Path(run).resolve().name, found["train"], found["validation"])
+
+
+def read_metrics_line(line: bytes) -> dict[str, Any] | None:
+    """One line of the metrics; None when it is none, as one that was cut off or damaged.
+
+    Returns:
+        `event`, a text; `step`, a whole number from 0 on; and whatever else is there. Events of training and
+        validation have numbers and truth values alone.
+    """
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("event"), str):
+        return None
+    step = entry.get("step")
+    if type(step) is not int or not 0 <= step < 2**53:
+        return None
+    if entry["event"] in ("train", "validation"):
+        for key, value in entry.items():
+            if key != "event" and not (isinstance(value, bool | int | float) and abs(value) < 1e300):
+                return None
+    return entry
 
 
 class RunFolder:
@@ -98,32 +121,79 @@ class RunFolder:
         return self.path / "tensorboard"
 
     def __enter__(self) -> "RunFolder":
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        while True:
+            self._lock = self._locked()
+            if self._holds_the_place():
+                break
+            self._lock.close()  # whoever had it before took the folder away again; ours is none any more
+        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)
+        return self
+
+    def _locked(self) -> TextIO:
+        """The folder's lock, held.
+
+        Raises:
+            OutputError: there can be none.
+            RunError: another process has it.
+        """
         import fcntl
 
         try:
-            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
+            lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise OutputError(
                 f"cannot use {self.path} as a run folder: {error.strerror}", "another --run"
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self._lock.close()
+            lock.close()
             raise RunError(
                 f"the run folder {self.path} is in use by another process",
                 "wait for it, or name another --run",
             ) from None
-        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
-        return self
+        return lock
+
+    def _holds_the_place(self) -> bool:
+        """Whether the lock that is held is the one in the folder that now has the name."""
+        if self._lock is None:
+            return True
+        try:
+            there, held = (self.path / ".lock").stat(), os.fstat(self._lock.fileno())
+        except OSError:
+            return False
+        return os.path.samestat(there, held)
+
+    def _check_place(self) -> None:
+        """Never write into a folder that another process may have by now, nor make one that is gone again.
+
+        Raises:
+            RunError: the folder was renamed, replaced or removed while it was in use.
+        """
+        if not self._holds_the_place():
+            raise RunError(
+                f"the run folder {self.path} was moved, replaced or removed while it was in use",
+                "give it its name back, and go on with --resume",
+            )
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write one of its files, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written; what was there is kept.
+            RunError: the folder was renamed, replaced or removed while it was in use.
+        """
+        self._check_place()
+        write_bytes(path, data)
 
     def __exit__(self, *_: object) -> None:
         if self._lock is None:
             return
-        if not self.config_path.exists():
+        if not self.config_path.exists() and self._holds_the_place():
             # Nothing was started: what was made for the lock goes again.
             (self.path / ".lock").unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # no longer empty
@@ -150,26 +220,36 @@ class RunFolder:
         Raises:
             RunError: there is a run already and `overwrite` is false.
         """
-        existing = [
-            p for p in (self.config_path, self.metrics_path, self.state_path, self.best_path) if p.exists()
-        ]
+        # In this order, so that a run which is half removed is one that has not saved yet.
+        files = (self.state_path, self.best_path, self.metrics_path, self.config_path)
+        existing = [path for path in files if path.exists()]
         if existing and not overwrite:
             raise RunError(
-                f"{self.path} already holds a run ({existing[0].name})",
+                f"{self.path} already holds a run ({existing[-1].name})",
                 "--resume to go on with it, --overwrite to replace it, or another --run",
             )
-        for path in existing:
-            path.unlink()
+        try:
+            for path in existing:
+                if path != self.config_path:
+                    path.unlink()
+        except OSError as error:
+            raise OutputError(f"cannot remove {path}: {error.strerror}", "another --run") from error
         if existing:  # otherwise a folder of that name is somebody else's
             shutil.rmtree(self.tensorboard_path, ignore_errors=True)
-        write_text(self.config_path, config_text)
+        self.keep_config(config_text)
+
+    def keep_config(self, config_text: str) -> None:
+        """Write the resolved config."""
+        self.write(self.config_path, config_text.encode())
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append one line to the metrics.
 
         Raises:
             OutputError: it cannot be written.
+            RunError: the folder was renamed, replaced or removed while it was in use.
         """
+        self._check_place()
         try:
             with self.metrics_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, allow_nan=False) + "\n")
@@ -189,21 +269,32 @@ class RunFolder:
             write_text(self.path / ".launch", launch)
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics of later steps than `step`: a resumed run writes them again."""
-        if not self.metrics_path.exists():
+        """Drop metrics of later steps than `step`, which a resumed run writes again, and what is no metric:
+        no line of a log is worth a run that cannot be resumed."""
+        try:
+            content = read_regular(self.metrics_path, MOST_METRICS_BYTES)
+        except FileNotFoundError:
             return
+        except OSError as error:
+            raise RunError(
+                f"cannot read {self.metrics_path}: {error.strerror}", "remove it; only the log is lost"
+            ) from error
         kept = []
-        for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except (ValueError, KeyError):
-                continue  # a line cut off by a crash
-        write_text(self.metrics_path, "".join(f"{line}\n" for line in kept))
+        for line in content.split(b"\n"):
+            entry = read_metrics_line(line)
+            if entry and entry["step"] <= step and not (entry["event"] == "change" and entry["step"] == step):
+                kept.append(line + b"\n")
+        self.write(self.metrics_path, b"".join(kept))
 
 
-def find_run_config(run: RunFolder, values: Mapping[str, Any] | None = None) -> Config:
-    """The config of an existing run, with some values replaced: key path -> value.
+def find_run_config(
+    run: RunFolder, values: Mapping[str, Any] | None = None, overrides: Iterable[str] = ()
+) -> Config:
+    """The config of an existing run, with some values replaced.
+
+    Args:
+        values: key path -> value.
+        overrides: `KEY=VALUE`.
 
     Raises:
         RunError: there is no run in the folder.
@@ -212,4 +303,4 @@ def find_run_config(run: RunFolder, values: Mapping[str, Any] | None = None) -> 
         raise RunError(
             f"{run.path} is not a run folder: it has no {run.config_path.name}", "the folder given as --run"
         )
-    return load_config(run.config_path, values=values)
+    return load_config(run.config_path, overrides, values)

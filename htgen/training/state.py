@@ -1,24 +1,28 @@
 """Training states: what a run has beside a generator, to go on as if nothing had happened."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from htgen.config.faults import validate
 from htgen.config.files import flatten
 from htgen.config.run import Config
 from htgen.datasets.store import Store
-from htgen.errors import ModelError, RunError
+from htgen.errors import ConfigError, ModelError, RunError
 from htgen.files import kind_at, write_bytes
-from htgen.generator.file import GeneratorFile
+from htgen.generator.file import GeneratorFile, check
 from htgen.generator.network import load_tensors, to_arrays
+from htgen.generator.provenance import SettingChange
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.tensor_files import Arrays, decode, encode
+from htgen.training.divergence import Skips
 from htgen.training.events import Means
 from htgen.training.run_folder import RunFolder
 
@@ -37,6 +41,10 @@ CHANGEABLE = {
 """What may be edited in a run's config.yaml before it is resumed; `steps` and `minutes` move the end of the
 schedule."""
 
+RECORDED = {"optimizer.lr"}
+"""What may be edited too, and is recorded in the state, the metrics and the generator, because it touches
+what is trained: after a divergence it must be."""
+
 Named = TypeVar("Named")
 
 
@@ -49,12 +57,35 @@ class Counters:
         seconds: that they took, in all processes that this training has had one after the other.
         best: the best validation accuracy, 0..1; None before the first validation.
         sums: since the last logged step, so that a resumed run logs what an uninterrupted one would.
+        skips: steps that changed nothing.
+        changes: of settings when the run was resumed: `step`, `key`, `before` and `after`.
     """
 
     step: int = 0
     seconds: float = 0.0
     best: float | None = None
     sums: Means = field(default_factory=Means)
+    skips: Skips = field(default_factory=Skips)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+    def changes_at(self, step: int) -> list[dict[str, Any]]:
+        """Those of when the run was resumed at a step."""
+        return [change for change in self.changes if change["step"] == step]
+
+
+class StateHeader(BaseModel):
+    """What the description of a training state must hold; that of a damaged one may hold anything."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+    config: str
+    step: int = Field(ge=0, lt=2**53)
+    seconds: float = Field(default=0.0, ge=0.0)  # states of before this was counted have none
+    best: float | None = Field(default=None, ge=0.0, le=1.0)
+    sums: dict[str, Annotated[tuple[float, Annotated[int, Field(ge=0)]], Field(strict=False)]]
+    skipped: int = Field(default=0, ge=0)
+    changes: list[SettingChange] = Field(default_factory=list)
+    data: str
 
 
 @dataclass(frozen=True)
@@ -77,12 +108,8 @@ class Trained:
         return next(self.modules.parameters()).device
 
 
-def save_state(path: Path, config: Config, store: Store, trained: Trained, counters: Counters) -> None:
-    """Write the training state: weights, average, optimiser, random state, counters.
-
-    Raises:
-        OutputError: it cannot be written; the previous one is kept.
-    """
+def encode_state(config: Config, store: Store, trained: Trained, counters: Counters) -> bytes:
+    """The file of the training state: weights, average, optimiser, random state, counters."""
     tensors = dict(trained.modules.state_dict())
     tensors |= {f"average.{name}": tensor for name, tensor in trained.average.items()}
     tensors["random.cpu"] = torch.get_rng_state()
@@ -98,9 +125,11 @@ def save_state(path: Path, config: Config, store: Store, trained: Trained, count
         "seconds": counters.seconds,
         "best": counters.best,
         "sums": counters.sums.entries,
+        "skipped": int(counters.skips.total),
+        "changes": counters.changes,
         "data": store.fingerprint,
     }
-    write_state(path, header, tensors)
+    return encode(STATE_FORMAT, header, to_arrays(tensors))
 
 
 def load_state(run: RunFolder, config: Config, store: Store, trained: Trained) -> Counters:
@@ -121,42 +150,68 @@ def load_state(run: RunFolder, config: Config, store: Store, trained: Trained) -
         raise RunError(
             f"the run was trained on other data than {store.path} holds now", "the original store as --data"
         )
-    _check_unchanged(run, state_config(header, path), config)
+    changes = [*header.get("changes", ()), *_changes(run, state_config(header, path), config, header["step"])]
     weights = {name: a for name, a in arrays.items() if name.partition(".")[0] in ("model", "loss")}
     load_tensors(trained.modules, weights, str(path))
     tensors = {name: torch.tensor(array) for name, array in arrays.items() if name not in weights}
     # States of before kept an average without use.
-    average = below("average.", tensors) if config.train.ema else {}
-    if average.keys() != trained.average.keys():
-        raise ModelError(f"{path} does not fit its config: averaged weights differ")
-    for name, tensor in average.items():
-        trained.average[name].copy_(tensor)
-    _load_optimizer(trained.optimizer, below("optimizer.", tensors))
-    torch.set_rng_state(tensors["random.cpu"])
-    if trained.device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], trained.device)
-    seconds = header.get("seconds", 0.0)  # states of before this was counted have none
-    return Counters(header["step"], seconds, header["best"], Means(header["sums"]))
+    average = below("average.", arrays) if config.train.ema else {}
+    check(average, {name: tuple(t.shape) for name, t in trained.average.items()}, f"the average of {path}")
+    for name, array in average.items():
+        trained.average[name].copy_(torch.tensor(array))
+    try:
+        _load_optimizer(trained.optimizer, below("optimizer.", tensors))
+        torch.set_rng_state(tensors["random.cpu"])
+        if trained.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], trained.device)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+    sums = Means({name: list(entry) for name, entry in header["sums"].items()})
+    skips = Skips(header.get("skipped", 0))
+    return Counters(header["step"], header.get("seconds", 0.0), header.get("best"), sums, skips, changes)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Set the moments of an optimiser, named `<number of the parameter>.<key>`."""
+    """Set the moments of an optimiser, named `<number of the parameter>.<key>`.
+
+    Raises:
+        ValueError: a name or a shape is none of its own, or a moment is no number.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        index, key = name.split(".", 1)
-        entries.setdefault(int(index), {})[key] = tensor
+        number, _, key = name.partition(".")
+        index = int(number)
+        if not 0 <= index < len(parameters) or key not in ("step", "exp_avg", "exp_avg_sq"):
+            raise ValueError(f"optimizer.{name} is no moment of a parameter")
+        shape = () if key == "step" else parameters[index].shape
+        if tensor.shape != shape or tensor.dtype != torch.float32 or not tensor.isfinite().all():
+            raise ValueError(f"optimizer.{name} has another shape, or holds values that are no numbers")
+        entries.setdefault(index, {})[key] = tensor
+    if any(len(entry) != 3 or (entry["exp_avg_sq"] < 0).any() for entry in entries.values()):
+        raise ValueError("a parameter has not all moments of its own")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
 
 
-def _check_unchanged(run: RunFolder, before: Config, after: Config) -> None:
-    """Going on means with the same settings, but for those that do not touch what is trained."""
+def _changes(run: RunFolder, before: Config, after: Config, step: int) -> list[dict[str, Any]]:
+    """What is to be recorded: going on means with the same settings, but for those that do not touch what is
+    trained, and the learning rate.
+
+    Raises:
+        RunError: others were changed.
+    """
     then, now = (flatten(config.model_dump(mode="json")) for config in (before, after))
-    changed = [key for key, value in then.items() if now[key] != value and key not in CHANGEABLE]
+    changed = [key for key, value in then.items() if now[key] != value and key not in CHANGEABLE | RECORDED]
     if changed:
         raise RunError(
             f"{run.config_path} was changed since the run began: {', '.join(changed)}",
             "the values as they were, or a new run",
         )
+    return [
+        {"step": step, "key": key, "before": then[key], "after": now[key]}
+        for key in sorted(RECORDED)
+        if now[key] != then[key]
+    ]
 
 
 def state_config(header: Mapping[str, Any], path: Path) -> Config:
@@ -169,9 +224,17 @@ def state_config(header: Mapping[str, Any], path: Path) -> Config:
         path: of the state, for messages.
 
     Raises:
-        ConfigError: it has values that this version does not know.
+        ModelError: it has values that this version does not know, or is damaged.
     """
-    return validate(Config, json.loads(header["config"]), f"the config inside {path}")
+    try:
+        values = json.loads(header["config"])
+        if not isinstance(values, dict):
+            raise ValueError("its config is no object")
+        return validate(Config, values, f"the config inside {path}")
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    except ConfigError as error:
+        raise ModelError(error.message, "a newer htgen, or a new run") from error
 
 
 def write_state(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -189,7 +252,18 @@ def read_state(path: Path) -> tuple[dict[str, Any], Arrays]:
     Raises:
         ModelError: the file is missing, damaged or no training state.
     """
-    return decode(path, STATE_FORMAT, "a htgen training state", "another run, or train it again")
+    file = decode(path, STATE_FORMAT, "a htgen training state", "another run, or train it again")
+    try:
+        StateHeader.model_validate(file.header)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise _damaged(path, f"{place}: {fault['msg']}") from error
+    return file.header, file.tensors
+
+
+def _damaged(path: Path, reason: object) -> ModelError:
+    return ModelError(f"{path} is damaged: {reason}", "train it again, with --overwrite")
 
 
 def shipped_weights(header: Mapping[str, Any], tensors: Arrays) -> Arrays:
@@ -198,9 +272,16 @@ def shipped_weights(header: Mapping[str, Any], tensors: Arrays) -> Arrays:
     Args:
         header, tensors: of `read_state`.
     """
-    averages = json.loads(header["config"])["train"]["ema"] > 0
+    averages = _averages(header)
     # What is no parameter has no average.
     return below("model.", tensors) | (below("average.", tensors) if averages else {})
+
+
+def _averages(header: Mapping[str, Any]) -> bool:
+    """Whether the run averages; states of before kept an average without use."""
+    with contextlib.suppress(ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return bool(json.loads(header["config"])["train"]["ema"] > 0)
+    return False
 
 
 def below(prefix: str, tensors: Mapping[str, Named]) -> dict[str, Named]:

@@ -9,28 +9,30 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from htgen.compute.processes import ALONE, LostContact, Processes
 from htgen.config.model import ModelConfig
 from htgen.config.run import Config
 from htgen.evaluation.accuracy import Evaluation, evaluate
 from htgen.evaluation.plda import measure_plda
-from htgen.files import write_bytes
 from htgen.generator.file import GeneratorFile
 from htgen.generator.network import to_arrays
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.training.averaged_weights import AveragedWeights
 from htgen.training.checkpoint import generator_file
-from htgen.training.divergence import check_loss, check_weights
+from htgen.training.divergence import MOST_SKIPPED, check_weights, diverged
 from htgen.training.events import Event, Means, Progress, Saved, Validated
 from htgen.training.gradient_averaging import average_over_processes
 from htgen.training.loss import TrainingLoss
 from htgen.training.optimizer import learning_rate, make_optimizer, set_learning_rate, update
 from htgen.training.run_folder import RunFolder
-from htgen.training.state import Counters, Trained, load_state, restore_shared_features, save_state
+from htgen.training.saving import SavedStates
+from htgen.training.state import Counters, Trained, load_state, restore_shared_features
 from htgen.training.step import StepGradients
 from htgen.training.tasks import check_sharing, open_tasks
+
+_GPU_WAITS_EVERY = 100
+"""Steps after which it is found out how many were skipped."""
 
 
 class Trainer:
@@ -54,6 +56,7 @@ class Trainer:
         gradients: computes the gradients of a step.
         average: the averaged weights, if the config has such.
         is_resumed: whether it goes on from a saved state.
+        saved: the states that were saved; see `save` for when.
         stopped: whether `stop()` was true, in this process or another one.
 
     Raises:
@@ -84,8 +87,8 @@ class Trainer:
         self.trained = self.gradients.trained
         self.average = AveragedWeights(self.model, config.train.ema)
         self.optimizer = make_optimizer(config.optimizer, self.trained)
-        self.is_resumed = False
-        self.stopped = False
+        self.saved = SavedStates(run)
+        self.is_resumed = self.stopped = self._save_is_due = False
         self._counters = Counters()
         self._started = time.monotonic()
 
@@ -108,12 +111,10 @@ class Trainer:
         """Of all that is logged, since it was last logged: `loss`, `accuracy`, `seconds` and more.
 
         Raises:
-            RunError: a loss was no number.
+            RunError: the training diverged.
         """
-        self._settle_sums()
+        self._settle()
         return self._counters.sums.means()
-
-    # ------------------------------------------------------------------------------------------ the loop
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train for the configured steps or minutes, or until `stop()` is true after a step.
@@ -124,7 +125,7 @@ class Trainer:
         Raises:
             LostContact: another process is gone. The state after the last full step is then on disk,
                 unless it went during a validation.
-            RunError: the loss is no longer a number.
+            RunError: the training diverged; the last good state is then on disk.
         """
         train = self.config.train
         self._started = time.monotonic() - self.seconds
@@ -139,14 +140,14 @@ class Trainer:
                 self.save()  # nothing of this step has changed anything yet
                 raise
             is_last = self._is_over()
-            if self.step % train.log_every == 0 or is_last:
-                yield self._log_progress()
+            if (self.step % train.log_every == 0 or is_last) and (progress := self._log_progress()):
+                yield progress
             if (self.step % train.val_every == 0 or is_last) and not train.pretrain_shared:
                 yield self.validate()
             if self.processes.count == 1:
                 self.stopped = stop()  # several processes agree on it within the step
-            if self.step % train.save_every == 0 or is_last or self.stopped:
-                self.save()
+            is_due = self.step % train.save_every == 0 or self._save_is_due
+            if (is_due or is_last or self.stopped) and self.save():
                 yield Saved(self.step)
             if self.stopped:
                 return
@@ -165,7 +166,7 @@ class Trainer:
 
         Raises:
             LostContact: another process is gone; nothing is changed then.
-            RunError: the loss is no longer a number.
+            RunError: the training diverged.
         """
         started = time.perf_counter()
         config, counters = self.config, self._counters
@@ -177,52 +178,46 @@ class Trainer:
             scalars, self.stopped, counters.seconds = average_over_processes(
                 self.processes, self.trained, scalars, stop(), counters.seconds
             )
-        loss = scalars["loss"]
-        if not isinstance(loss, Tensor) or self.device.type != "cuda":  # a GPU need not wait for each loss
-            check_loss(float(loss), self.step + 1, config, self.run)
-        update(self.optimizer, self.trained, config.optimizer.clip)
+        skipped = update(self.optimizer, self.trained, config.optimizer.clip, scalars["loss"])
         counters.step += 1
+        counters.skips.add(skipped)
+        if self.device.type != "cuda" or self.step % _GPU_WAITS_EVERY == 0:
+            self._settle()
         self.average.update(self.step)
         for name, value in scalars.items():
-            counters.sums.add(name, value)
+            counters.sums.add(name, value, skipped)
         counters.sums.add("seconds", time.perf_counter() - started)
 
-    def _settle_sums(self) -> None:
-        """Wait for what the device still has to do, which counts as time of the steps that began it.
+    def _settle(self) -> None:
+        """Wait for what the device has to do; RunError when the training diverged."""
+        self._counters.sums.settle()
+        row = self._counters.skips.settle()
+        if row >= MOST_SKIPPED or (row and self._is_over()):
+            good_step = self.saved.put_back(self.step - row) if self.processes.is_main else None
+            raise diverged(self.step, row, good_step, self.config, self.run)
 
-        Raises:
-            RunError: a loss was no number.
-        """
-        sums = self._counters.sums
-        if not sums.entries:
-            return
-        started = time.perf_counter()
-        sums.settle()
-        sums.entries["seconds"][0] += time.perf_counter() - started
-        check_loss(sums.entries["loss"][0], self.step, self.config, self.run)
-
-    def _log_progress(self) -> Progress:
-        means, self._counters.sums = self.means(), Means()
-        progress = Progress(
-            step=self.step,
-            loss=means.pop("loss"),
-            accuracy=means.pop("accuracy"),
+    def _log_progress(self) -> Progress | None:
+        """None when all steps since the last time were skipped."""
+        if "loss" not in (means := self.means()):
+            return None
+        self._counters.sums = Means()
+        progress = Progress.of(
+            self.step,
+            means,
             lr=self.optimizer.param_groups[0]["lr"],
-            episodes_per_second=self.config.train.episodes_per_step / max(means.pop("seconds"), 1e-9),
-            scalars=means,
+            episodes=self.config.train.episodes_per_step,
+            skipped=int(self._counters.skips.total),
         )
-        fields = dict(progress.__dict__)
-        extra = fields.pop("scalars")
-        self._log({"event": "train", **fields, **extra})
+        self._log(progress.to_json())
         return progress
 
     def validate(self) -> Validated:
         """Measure the accuracy on the validation episodes; write the generator if it is the best so far.
 
         Raises:
-            RunError: the loss or the weights are no longer numbers.
+            RunError: the training diverged, or the weights are no longer numbers.
         """
-        self._settle_sums()
+        self._settle()
         with self.average.in_place():
             if self.tasks.plda is not None:
                 check_weights(self.trained, self.step, self.config, self.run)
@@ -233,11 +228,12 @@ class Trainer:
                 tasks=self.config.train.val_tasks,
                 processes=self.processes,
             )
-            is_best = self.best is None or result.accuracy > self.best
+            is_sound = not self._counters.skips.row  # otherwise the weights may be ruined
+            is_best = is_sound and (self.best is None or result.accuracy > self.best)
             if is_best:
                 self._counters.best = result.accuracy
             if is_best and self.processes.is_main:
-                write_bytes(self.run.best_path, self.generator_file(result).to_bytes())
+                self.run.write(self.run.best_path, self.generator_file(result).to_bytes())
         fields = {"accuracy": result.accuracy, "interval95": result.interval95, "best": is_best}
         self._log({"event": "validation", "step": self.step, **fields})
         return Validated(self.step, result, is_best)
@@ -248,23 +244,28 @@ class Trainer:
 
     def generator_file(self, validation: Evaluation | None = None) -> GeneratorFile:
         """The generator as it is now, with where it comes from."""
-        store, tensors = self.tasks.store, to_arrays(self.model.state_dict())
-        return generator_file(self.config, tensors, store.preprocessing, self.step, store, validation)
+        store, tensors, changes = self.tasks.store, to_arrays(self.model.state_dict()), self._counters.changes
+        images = store.preprocessing
+        return generator_file(self.config, tensors, images, self.step, store, validation, changes)
 
     # -------------------------------------------------------------------------------- saving and resuming
 
-    def save(self) -> None:
-        """Write the training state. Rank 0 only.
+    def save(self) -> bool:
+        """Write the training state, in rank 0; put off while steps are skipped, as the weights may be ruined.
+
+        Returns:
+            Whether it was not put off.
 
         Raises:
             RunError: the weights are no longer numbers; the state before is kept.
             OutputError: it cannot be written; the state before is kept.
         """
-        if not self.processes.is_main:
-            return
-        check_weights(self.trained, self.step, self.config, self.run)
-        self._settle_sums()
-        save_state(self.run.state_path, self.config, self.tasks.store, self._all_trained(), self._counters)
+        self._settle()
+        self._save_is_due = self._counters.skips.settle() > 0 and self.step > 0
+        if self.processes.is_main and not self._save_is_due:
+            check_weights(self.trained, self.step, self.config, self.run)
+            self.saved.save(self.config, self.tasks.store, self._all_trained(), self._counters)
+        return not self._save_is_due
 
     def resume(self) -> None:
         """Go on from the run folder's training state, exactly.
@@ -276,7 +277,10 @@ class Trainer:
         self.is_resumed = True
         self._counters = load_state(self.run, self.config, self.tasks.store, self._all_trained())
         if self.processes.is_main:
+            self.saved.note_read(self.step)
             self.run.forget_after(self.step)
+            for change in self._counters.changes_at(self.step):
+                self._log({"event": "change", **change})
 
     def _all_trained(self) -> Trained:
         return Trained(self.trained, self.average.tensors, self.optimizer)

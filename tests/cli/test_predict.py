@@ -1,14 +1,18 @@
 """`htgen predict` as a user runs it, with a CNN of a toy generator."""
 
+import contextlib
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 
 from htgen.cli import main
+from htgen.cnn.bundle import Bundle
 
 
 def test_json_and_csv_agree_with_the_model(cnn, support, capsys):
@@ -134,3 +138,33 @@ def test_columns_stay_in_line_beside_wide_letters(cnn, support, tmp_path, capsys
     lines = capsys.readouterr().out.splitlines()
     label = lines[1].split()[1]
     assert len({cell_len(line[: line.index(f" {label} ")]) for line in lines[1:]}) == 1
+
+
+def test_names_are_harmless_in_csv_and_no_formulas_for_a_spreadsheet(cnn, support, tmp_path, capsys):
+    bundle = Bundle.load(cnn)
+    names = ("=1+1", "a\x1b[31m", "-x")
+    odd = replace(bundle, classes=names, support={})
+    odd.save(tmp_path / "odd.safetensors")
+    picture = tmp_path / "@sum.png"
+    picture.write_bytes(next((support / "kind0").iterdir()).read_bytes())
+    command = ["predict", str(tmp_path / "odd.safetensors"), "@sum.png"]
+    capsys.readouterr()
+    with contextlib.chdir(tmp_path):
+        assert main([*command, "--csv"]) == 0
+        plain = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert main([*command, "--csv-safe"]) == 0
+        safe = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [*plain][4:] == [*safe][4:] == ["p(=1+1)", "p(a\\x1b[31m)", "p(-x)"]
+    assert plain["image"] == "@sum.png"
+    assert safe["image"] == "'@sum.png"
+    assert safe["class"] == (f"'{plain['class']}" if plain["class"] in ("=1+1", "-x") else plain["class"])
+    assert "\x1b" not in str(plain) + str(safe)
+
+
+def test_a_cnn_whose_answers_are_no_numbers_is_told_without_warnings(cnn, support, tmp_path, capfd):
+    bundle = Bundle.load(cnn)
+    huge = {name: np.full_like(tensor, 1e12) for name, tensor in bundle.tensors.items()}
+    replace(bundle, tensors=huge).save(tmp_path / "huge.safetensors")
+    capfd.readouterr()
+    assert main(["predict", str(tmp_path / "huge.safetensors"), str(support / "kind0")]) == 5
+    assert capfd.readouterr().err.startswith("error: the CNN's weights are so large")

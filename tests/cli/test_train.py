@@ -123,7 +123,7 @@ def test_a_state_whose_config_is_of_another_version_is_told(config_path, tmp_pat
     state = {name: torch.tensor(array) for name, array in tensors.items()}
     write_state(folder / "latest.safetensors", header, state)
     capsys.readouterr()
-    assert main(["train", "--run", str(folder), "--resume"]) == 3
+    assert main(["train", "--run", str(folder), "--resume"]) == 5
     assert "latest.safetensors" in (said := capsys.readouterr().err)
     assert "train.gone" in said
 

@@ -152,6 +152,7 @@ def test_the_module_has_the_names_of_the_file(cnn_path):
 def test_a_description_that_cannot_be_is_refused(change, says, cnn_path, tmp_path):
     with safe_open(cnn_path, framework="np") as file:
         header = json.loads(file.metadata()["htgen"])
+    del header["checksum"]
     tensors = load_file(cnn_path)
     change(header)
     path = tmp_path / "odd.safetensors"
@@ -168,7 +169,9 @@ def test_weights_that_are_no_numbers_are_refused(value, cnn_path):
         weight = weight.astype(np.int8)
     else:
         weight[0, 0, 0, 0] = value
-    with pytest.raises(ModelError, match=r"conv2\.weight must hold finite float32"):
+    with pytest.raises(
+        ModelError, match=r"conv2\.weight (holds values that are no numbers|must hold float32)"
+    ):
         Bundle(bundle.spec, bundle.classes, bundle.preprocessing, {**bundle.tensors, "conv2.weight": weight})
 
 

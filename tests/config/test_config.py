@@ -300,7 +300,7 @@ def test_any_unknown_key_is_named_as_it_was_given(tmp_path, override, reason):
 def test_what_is_no_number_and_no_range_is_one_fault(tmp_path, value):
     message = faults(write(tmp_path, ""), f"episodes.shot={value}")
     assert "has 1 fault:" in message
-    assert "episodes.shot: input should be a whole number from 1 on, or a range [low, high]" in message
+    assert "episodes.shot: input should be a whole number from 1 to 10000, or a range [low, high]" in message
 
 
 def test_faults_of_values_do_not_hide_faults_of_combinations(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.files import without_checksum
 from helpers.generators import make_generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,10 +21,10 @@ from htgen.generator.shipped import generator_path, shipped_generators
 
 
 @pytest.mark.parametrize("name", shipped_generators())
-def test_what_ships_is_written_again_to_the_byte(name):
+def test_what_ships_is_written_again_to_the_byte_but_for_its_checksum(name):
     path = generator_path(name)
     file = GeneratorFile.read(path)
-    assert file.to_bytes() == path.read_bytes()
+    assert without_checksum(file.to_bytes()) == path.read_bytes()
     assert file.provenance.config.data.train
     assert file.provenance.calibration.settings
     assert len(file.provenance.data.sha256) == 64
@@ -56,6 +57,7 @@ def rewrite(tmp_path_factory):
     path.write_bytes(make_generator().file.to_bytes())
     with safe_open(path, framework="np") as file:
         header = json.loads(file.metadata()["htgen"])
+        del header["checksum"]
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
     def write(provenance: str):
@@ -89,7 +91,7 @@ def test_any_provenance_is_read_and_used_or_refused_in_one_sentence(values, rewr
         assert isinstance(generator.knows_unlabeled, bool)
         kept = generator.file.provenance.to_json()
         assert json.dumps(kept, sort_keys=True) == json.dumps(values, sort_keys=True)
-        assert generator.file.to_bytes() == path.read_bytes()
+        assert without_checksum(generator.file.to_bytes()) == path.read_bytes()
     assert main(["inspect", str(path)]) in (0, 5)
 
 
@@ -100,7 +102,7 @@ def test_deep_nesting_is_kept_or_refused(depth, key, rewrite, capsys):
     generator = loaded_or_refused(path)
     assert (generator is not None) == (depth == 200)
     if generator is not None:
-        assert generator.file.to_bytes() == path.read_bytes()
+        assert without_checksum(generator.file.to_bytes()) == path.read_bytes()
     assert main(["inspect", str(path)]) in (0, 5)
     assert "Traceback" not in capsys.readouterr().err
 
