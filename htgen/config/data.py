@@ -114,8 +114,9 @@ class AlikeConfig(Section):
 class PhotoConfig(Section):
     """Changes of photographs; magnitudes are limits of uniform distributions, 0 = off."""
 
-    per_image: bool = False
-    """Draw for every image; otherwise once per episode."""
+    per_image: Literal[False, True, "moves"] = False
+    """Draw for every image; otherwise once per episode. moves = as the reference: flip and crop for every
+    image, the colours once for the support images and once for the queries."""
     flip: Fraction = 0.0
     """Probability of swapping left and right."""
     crop: Annotated[float, Field(ge=0, lt=1)] = 0.0

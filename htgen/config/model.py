@@ -127,7 +127,7 @@ class ModelConfig(Section):
     all are shown too."""
     conventions: Literal["htgen", "reference"] = "htgen"
     """How numbers are laid out, rounded and initialised; reference = as the published TensorFlow code does
-    (see docs/parity.md)."""
+    (see docs/reference/parity.md)."""
     embedding_dim: Width = 32
     """Width of label and weight embeddings."""
     cnn: CnnConfig = CnnConfig()

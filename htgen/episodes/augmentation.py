@@ -30,7 +30,12 @@ from htgen.episodes.warps import chimeras, warp
 
 
 def augment(
-    config: AugmentConfig, images: Tensor, labels: Tensor, keys: Tensor, others: Tensor | None = None
+    config: AugmentConfig,
+    images: Tensor,
+    labels: Tensor,
+    keys: Tensor,
+    others: Tensor | None = None,
+    support: int = 0,
 ) -> Tensor:
     """Change the images of a batch of episodes.
 
@@ -41,6 +46,7 @@ def augment(
         keys: `[E]` int64, one random key per episode.
         others: `[E, M, C, H, W]`, an image of another class for every image, the same class for all of a
             class; read when there are chimeras.
+        support: how many images, from the first, are support images.
 
     Returns:
         Images of the same shape, 0..255; the very same tensor where all is off.
@@ -57,4 +63,4 @@ def augment(
     images = warp(config, images, labels, keys)
     images = move_photographs(config.photo, images, keys)
     images = recolor_alike(config.alike, images, labels, keys)
-    return recolor_photographs(config.photo, images, keys)
+    return recolor_photographs(config.photo, images, keys, support)

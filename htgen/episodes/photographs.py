@@ -13,7 +13,7 @@ from htgen.episodes.geometry import affine_maps, per_image, sample
 
 def move_photographs(config: PhotoConfig, images: Tensor, keys: Tensor) -> Tensor:
     """The changes that move pixels: flip left and right, crop."""
-    units = _units(config, images)
+    units = units_of(bool(config.per_image), _positions(images))
     if config.flip:
         (coin,) = draws(Purpose.FLIP, 1, units, keys)
         images = torch.where(per_image(coin < config.flip), images.flip(-1), images)
@@ -27,9 +27,14 @@ def move_photographs(config: PhotoConfig, images: Tensor, keys: Tensor) -> Tenso
     return images
 
 
-def recolor_photographs(config: PhotoConfig, images: Tensor, keys: Tensor) -> Tensor:
-    """The changes of values: hue (of three channels red, green, blue), brightness, contrast."""
-    units = _units(config, images)
+def recolor_photographs(config: PhotoConfig, images: Tensor, keys: Tensor, support: int = 0) -> Tensor:
+    """The changes of values: hue (of three channels red, green, blue), brightness, contrast.
+
+    Args:
+        support: how many images, from the first, are support images; for `per_image: moves`.
+    """
+    units = _positions(images)
+    units = (units >= support).long() if config.per_image == "moves" else units_of(config.per_image, units)
     if config.hue:
         (draw,) = draws(Purpose.HUE, 1, units, keys)
         images = turn_hue(images, (draw * 2 - 1) * config.hue)
@@ -43,9 +48,9 @@ def recolor_photographs(config: PhotoConfig, images: Tensor, keys: Tensor) -> Te
     return images.clamp(0, 255) if config.brightness or config.contrast else images
 
 
-def _units(config: PhotoConfig, images: Tensor) -> Tensor:
-    positions = torch.arange(images.shape[1], device=images.device).expand(images.shape[:2])  # [E, M]
-    return units_of(config.per_image, positions)
+def _positions(images: Tensor) -> Tensor:
+    """`[E, M]`, which image it is."""
+    return torch.arange(images.shape[1], device=images.device).expand(images.shape[:2])
 
 
 def turn_hue(images: Tensor, turns: Tensor) -> Tensor:

@@ -162,7 +162,9 @@ class EpisodeSampler:
         support_labels[:, labeled:] = UNLABELED
 
         images, *other_images = (self.pool.read(drawn) for drawn in rows)  # [E, S + Q, C, H, W]
-        images = augment(self.augmentation, images, labels, randomness.fold(keys, _AUGMENT), *other_images)
+        other = other_images[0] if other_images else None
+        change_keys = randomness.fold(keys, _AUGMENT)
+        images = augment(self.augmentation, images, labels, change_keys, other, support)
         images = scale_pixels(images)
         classes = self._class_ids[picked]  # [E, n]
         return EpisodeBatch(

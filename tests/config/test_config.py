@@ -49,7 +49,16 @@ REFERENCE = {
 }
 REFERENCE_AUGMENTATION = {
     "per class, by 90 degrees": {"rotate90": "class"},
-    "image": {"photo": {"flip": 0.5, "crop": 0.4, "hue": 0.2, "brightness": 0.3, "contrast": 0.2}},
+    "image": {
+        "photo": {
+            "per_image": "moves",
+            "flip": 0.5,
+            "crop": 0.4,
+            "hue": 0.2,
+            "brightness": 0.3,
+            "contrast": 0.2,
+        }
+    },
 }
 
 

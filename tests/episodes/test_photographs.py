@@ -52,3 +52,20 @@ def test_photo_contrast_stretches_by_80_to_120_percent():
     after = augment(AugmentConfig(photo=PhotoConfig(contrast=0.2)), before, labels, keys).flatten(1)
     assert torch.allclose(after.mean(1), torch.tensor(120.0))
     between((after[:, 1] - after[:, 0]) / 40, 0.8, 1.2, 1e-4)
+
+
+def test_as_in_the_reference_each_image_moves_alone_and_each_batch_is_coloured_as_one():
+    image = torch.zeros(3, 4, 4)
+    image[0, :, 0] = 200  # red, on the left
+    before = image.expand(300, 10, -1, -1, -1).contiguous()
+    labels, keys = torch.zeros(300, 10, dtype=torch.int64), torch.arange(300)
+    flips = augment(AugmentConfig(photo=PhotoConfig(per_image="moves", flip=0.5)), before, labels, keys)
+    flipped = flips[:, :, 0, 0, 3] > 0  # [E, M]
+    assert 0.45 < flipped.double().mean() < 0.55
+    assert (flipped.sum(1) % 10 != 0).double().mean() > 0.95
+    for colour in ("hue", "brightness", "contrast"):
+        photo = PhotoConfig(per_image="moves", **{colour: 0.2})
+        after = augment(AugmentConfig(photo=photo), before, labels, keys, support=4)
+        for part in (after[:, :4], after[:, 4:]):
+            assert torch.equal(part, part[:, :1].expand_as(part))
+        assert (after[:, 0] != after[:, 4]).flatten(1).any(1).double().mean() > 0.95
