@@ -88,8 +88,7 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
     if contrast < sure and _may_be_light(ink, contrast) and not _is_drawn(is_ink, grey, contrast):
         return Parts(is_ink, is_blank=True)
     limit, dust = None, None
-    highest = float(ink.max())
-    if highest > contrast + levels.paper and highest > 2 * (middle := float(np.median(ink[is_ink]))):
+    if ink.max() > 2 * (middle := float(np.median(ink[is_ink]))):
         limit, dust = _dust(ink, is_ink, parts, middle)
     others, warnings = _things_beside(is_ink, parts) if parts.count > 1 else (None, ())
     if dust is not None:

@@ -165,13 +165,14 @@ def test_a_dot_of_one_pixel_stays_among_lines_of_one_pixel() -> None:
     np.testing.assert_array_equal(FULL.apply(image), UNCLEANED.apply(image))
 
 
-@pytest.mark.parametrize("ink", [205, 170])
-def test_dark_dust_does_not_hide_a_pale_drawing(ink: int) -> None:
-    image = drawing(300, 0.03, ink, 250)
+@pytest.mark.parametrize(("side", "ink"), [(300, 205), (300, 170), (150, 190), (500, 200)])
+def test_dark_dust_does_not_hide_a_pale_drawing(side: int, ink: int) -> None:
+    image = drawing(side, 0.03, ink, 250)
     clean = image.copy()
     pen = ImageDraw.Draw(image)
-    for x, y in ((20, 30), (270, 250), (150, 110), (75, 150)):
-        pen.ellipse([x, y, x + 7, y + 7], fill=0)
+    grain = max(4, side // 45)
+    for x, y in ((0.07, 0.1), (0.9, 0.83), (0.5, 0.37), (0.25, 0.5)):
+        pen.ellipse([side * x, side * y, side * x + grain, side * y + grain], fill=0)
     assert distance(image, clean=clean) < 0.3
     assert distance(image, UNCLEANED, clean) > 0.5
 
