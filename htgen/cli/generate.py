@@ -49,6 +49,9 @@ GeneratorOption = Annotated[str, typer.Option(help="One that ships, a generator 
 NoTransparency = Annotated[
     bool, typer.Option("--no-transparency", help="Take all as opaque, in the colours that lie beneath.")
 ]
+NoClean = Annotated[
+    bool, typer.Option("--no-clean", help="Drawings: what lies around and beside them, and dust, is ink too.")
+]
 NoPolarity = Annotated[bool, typer.Option("--no-polarity", help="Drawings: do not turn dark on light over.")]
 NoFlatten = Annotated[bool, typer.Option("--no-flatten", help="Drawings: leave shadows and grey paper in.")]
 NoCrop = Annotated[
@@ -81,6 +84,7 @@ def generate(
     unlabeled: UnlabeledOption = None,
     generator: GeneratorOption = DEFAULT_GENERATOR,
     no_transparency: NoTransparency = False,
+    no_clean: NoClean = False,
     no_polarity: NoPolarity = False,
     no_flatten: NoFlatten = False,
     no_crop: NoCrop = False,
@@ -91,8 +95,8 @@ def generate(
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
-    Drawings are brought to one form first, and new ones by `htgen predict` too: polarity, even paper, a cut
-    to the ink, contrast, strokes. Each step can be left out.
+    Drawings are brought to one form first, and new ones by `htgen predict` too: surroundings, polarity, even
+    paper, a cut to the ink, contrast, strokes. Each step can be left out.
 
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
@@ -108,6 +112,7 @@ def generate(
     files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names)
     left_out: dict[Step, bool] = {
         "transparency": no_transparency,
+        "clean": no_clean,
         "polarity": no_polarity,
         "flatten": no_flatten,
         "crop": no_crop,

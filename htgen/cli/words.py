@@ -26,6 +26,7 @@ def describe_steps(preprocessing: "Preprocessing") -> str:
         return "those of a small device"
     steps = preprocessing.steps
     done = {
+        "surroundings left out": steps.cleans,
         "light made even": steps.flatten,
         "cut to the ink": steps.crop,
         "contrast stretched": steps.contrast,

@@ -41,7 +41,7 @@ def test_steps_are_recorded_in_the_file_and_each_can_be_left_out(run_path, suppo
     output = tmp_path / "cnn.safetensors"
     command = ["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]
     assert main(command) == 0
-    every = "light made even, cut to the ink, contrast stretched, strokes made even"
+    every = "surroundings left out, light made even, cut to the ink, contrast stretched, strokes made even"
     assert every in capsys.readouterr().out
     assert Bundle.load(output).preprocessing.steps == DRAWING_STEPS
     for step in ("polarity", "flatten", "crop", "contrast", "stroke"):
