@@ -65,19 +65,19 @@ def fetch(
     return destination
 
 
-def _transfer(url: str, part: Path, name: str, progress: Progress | None, timeout: float) -> None:
-    """Bring `part` to the full length that the server announces."""
-    again = "run again to continue"
-    done = part.stat().st_size if part.exists() else 0
+def _answer(url: str, done: int, timeout: float) -> "http.client.HTTPResponse | None":
+    """What the server answers to a request for the bytes from `done` on; None when there are no more."""
     headers = {"User-Agent": f"htgen/{__version__}", "Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+        response: http.client.HTTPResponse = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=timeout
+        )
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416 and done:  # nothing after `done`: the part is whole, or too long
-                return
+                return None
         raise DataError(
             f"{url}: the server answered {error.code} {error.reason}",
             "try later, or get the file elsewhere and name its folder with --source",
@@ -88,6 +88,16 @@ def _transfer(url: str, part: Path, name: str, progress: Progress | None, timeou
             f"no connection to {url}: {reason}",
             "check the network and run again, or get the file elsewhere and name its folder with --source",
         ) from error
+    return response
+
+
+def _transfer(url: str, part: Path, name: str, progress: Progress | None, timeout: float) -> None:
+    """Bring `part` to the full length that the server announces."""
+    again = "run again to continue"
+    done = part.stat().st_size if part.exists() else 0
+    response = _answer(url, done, timeout)
+    if response is None:
+        return
     with response:
         resumed = response.status == 206 and _range_start(response.headers.get("Content-Range")) == done
         if response.status == 206 and not resumed:
