@@ -185,7 +185,8 @@ def _call(name: str, value: Any) -> str:
             keywords = True
         stars = {argument.VAR_POSITIONAL: "*", argument.VAR_KEYWORD: "**"}.get(argument.kind, "")
         keywords = keywords or stars == "*"
-        default = "" if argument.default is argument.empty else f"={argument.default!r}"
+        shown = getattr(argument.default, "__name__", repr(argument.default))  # functions by their names
+        default = "" if argument.default is argument.empty else f"={shown}"
         arguments.append(f"{stars}{argument.name}{default}")
     return f"{name}({', '.join(arguments)})"
 
