@@ -182,7 +182,8 @@ def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
         _say("ink", _describe_polarity(images, bundle.preprocessing))
         _say("steps", describe_steps(bundle.preprocessing))
     size, milliseconds = len(bundle.to_bytes()), f"{1000 * made.seconds:.1f} ms"
-    _say("CNN", f"{bundle.parameter_count} numbers, {size} bytes; {made.generator.name} took {milliseconds}")
+    numbers = f"{bundle.parameter_count} numbers, {size} bytes"
+    _say("CNN", f"{numbers}; written by {made.generator.name} in {milliseconds}")
     _print_estimate(made)
     _say_all("warnings", [f"{path}: {'; '.join(texts)}" for path, texts in images.warnings.items()])
     tell(made.doubts)

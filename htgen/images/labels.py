@@ -245,7 +245,8 @@ def _rows(table: Path) -> list[list[str]]:
     lines = [line for line in text.splitlines() if line.strip()]
     separator = max(_SEPARATORS, key=lambda mark: sum(mark in line for line in lines))
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator, strict=True) if any(row)]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        rows = [row for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise DataError(f"{table} is no CSV file: {error}", _REMEDY) from None
     if not rows:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.cells import cell_len
 
 from htgen.cli import main
@@ -168,3 +169,97 @@ def test_a_cnn_whose_answers_are_no_numbers_is_told_without_warnings(cnn, suppor
     capfd.readouterr()
     assert main(["predict", str(tmp_path / "huge.safetensors"), str(support / "kind0")]) == 5
     assert capfd.readouterr().err.startswith("error: the CNN's weights are so large")
+
+
+@pytest.fixture
+def warned(support) -> list[Path]:
+    """A drawing, and an empty page."""
+    blank = support / "kind0" / "page.png"
+    Image.new("L", (60, 50), 240).save(blank)
+    return [support / "kind0" / "0.png", blank]
+
+
+def test_warnings_stand_in_the_row_of_their_image(cnn, warned, capsys):
+    capsys.readouterr()
+    words = ["predict", str(cnn), *map(str, warned)]
+    assert main([*words, "--json"]) == 0
+    captured = capsys.readouterr()
+    drawn, blank = json.loads(captured.out)["predictions"]
+    assert (drawn["blank"], drawn["warnings"]) == (False, [])
+    assert (blank["blank"], blank["warnings"]) == (True, ["nothing is to be seen"])
+    assert captured.err == f"warning: nothing is to be seen: {warned[1]}\n"
+    assert main([*words, "--csv"]) == 0
+    drawn, blank = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (drawn["blank"], drawn["warnings"]) == ("false", "")
+    assert (blank["blank"], blank["warnings"]) == ("true", "nothing is to be seen")
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "; warning" not in lines[1]
+    assert lines[2].endswith(" %; warning: nothing is to be seen")
+
+
+def test_the_summary_of_many_warnings_is_short(cnn, warned, capsys):
+    capsys.readouterr()
+    assert main(["predict", str(cnn), *([str(warned[1])] * 40), str(warned[0])]) == 0
+    told = capsys.readouterr().err
+    assert told == f"warning: nothing is to be seen: 40 of 41 images, the first is {warned[1]}\n"
+
+
+def test_json_is_one_document_however_many_images(cnn, warned, capsys):
+    for count in (1, 3):
+        capsys.readouterr()
+        assert main(["predict", str(cnn), *([str(warned[0])] * count), "--json"]) == 0
+        printed = capsys.readouterr().out
+        assert printed == json.dumps(json.loads(printed), indent=2) + "\n"
+        assert len(json.loads(printed)["predictions"]) == count
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", None])
+def test_ctrl_c_leaves_the_rows_so_far(option, cnn, warned, monkeypatch, capsys):
+    from htgen.cnn import answers
+
+    def two(*arguments):
+        yield from list(read(*arguments))[:2]
+        raise KeyboardInterrupt
+
+    read = answers.read_images
+    monkeypatch.setattr(answers, "read_images", two)
+    capsys.readouterr()
+    words = ["predict", str(cnn), *map(str, [*warned, *warned])]
+    assert main(words if option is None else [*words, option]) == 130
+    captured = capsys.readouterr()
+    if option == "--json":
+        assert len(json.loads(captured.out)["predictions"]) == 2
+    else:
+        assert len(captured.out.splitlines()) == 3
+    assert captured.err.endswith("interrupted after 2 of 4 images\n")
+
+
+def test_rows_come_before_the_next_image_is_read(cnn, warned, monkeypatch, capsys):
+    from htgen.cnn import answers
+
+    seen = []
+
+    def watched(paths, preprocessing):
+        for pair in read(paths, preprocessing):
+            seen.append(capsys.readouterr().out)
+            yield pair
+
+    read = answers.read_images
+    monkeypatch.setattr(answers, "read_images", watched)
+    capsys.readouterr()
+    assert main(["predict", str(cnn), *map(str, [*warned, *warned])]) == 0
+    assert [text.count("\n") for text in seen] == [1, 1, 1, 1]  # the header, then a row each
+
+
+def test_brackets_in_a_name_are_no_pattern_if_nothing_fits(cnn, warned, tmp_path, capsys):
+    capsys.readouterr()
+    assert main(["predict", str(cnn), str(tmp_path / "nope[1].png"), str(warned[0]), "--json"]) == 1
+    missing, found = json.loads(capsys.readouterr().out)["predictions"]
+    assert "there is no image" in missing["error"]
+    assert found["class"]
+
+
+def test_a_folder_of_class_folders_is_told_as_such(cnn, support, capsys):
+    assert main(["predict", str(cnn), str(support)]) == 4
+    assert f"try: '{support}/*'; where the folders are classes: htgen test" in capsys.readouterr().err

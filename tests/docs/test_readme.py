@@ -33,7 +33,7 @@ def shown(command: str) -> list[str]:
 
 
 def without_durations(text: str) -> list[str]:
-    return re.sub(r"took [\d.]+ ms", "took … ms", text).strip().splitlines()
+    return re.sub(r"in [\d.]+ ms", "in … ms", text).strip().splitlines()
 
 
 def test_the_readme_shows_what_the_commands_print(workplace, capsys):
