@@ -155,7 +155,7 @@ def test_names_are_harmless_in_csv_and_no_formulas_for_a_spreadsheet(cnn, suppor
         plain = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
         assert main([*command, "--csv-safe"]) == 0
         safe = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [*plain][4:] == [*safe][4:] == ["p(=1+1)", "p(a\\x1b[31m)", "p(-x)"]
+    assert [*plain][6:] == [*safe][6:] == ["p(=1+1)", "p(a\\x1b[31m)", "p(-x)"]
     assert plain["image"] == "@sum.png"
     assert safe["image"] == "'@sum.png"
     assert safe["class"] == (f"'{plain['class']}" if plain["class"] in ("=1+1", "-x") else plain["class"])
