@@ -77,7 +77,7 @@ def measure(generator: Generator, tasks: Tasks, way: int, shot: int, count: int)
         parts = [alone, *(alone % shot % folds for folds in range(2, min(shot, 5) + 1))]
         write, spec = generator.writer(support), generator.model.spec
         found = [leave_one_out(spec, write, support, together) for together in parts]
-        estimates.append([check.accuracy for check in found if check is not None])
+        estimates.append([(check.labels == check.predictions).mean() for check in found if check is not None])
     truth = np.array(truths)[:, None]
     errors = 100 * (np.array(estimates) - truth)  # [tasks, methods]
     cells = [
