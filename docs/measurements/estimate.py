@@ -22,7 +22,7 @@ from htgen.generator.self_check import leave_one_out
 from htgen.generator.support import Support
 from htgen.images.inputs import scale_pixels
 
-SIZES = ((5, 2), (5, 3), (5, 5), (20, 2), (20, 3), (20, 5), (20, 10))
+SIZES = ("5x2", "5x3", "5x5", "20x2", "20x3", "20x5", "20x10")
 QUERY = 10
 
 
@@ -77,7 +77,7 @@ def measure(generator: Generator, tasks: Tasks, way: int, shot: int, count: int)
         parts = [alone, *(alone % shot % folds for folds in range(2, min(shot, 5) + 1))]
         write, spec = generator.writer(support), generator.model.spec
         found = [leave_one_out(spec, write, support, together) for together in parts]
-        estimates.append([check.accuracy for check in found if check is not None])
+        estimates.append([(check.labels == check.predictions).mean() for check in found if check is not None])
     truth = np.array(truths)[:, None]
     errors = 100 * (np.array(estimates) - truth)  # [tasks, methods]
     cells = [
@@ -85,7 +85,7 @@ def measure(generator: Generator, tasks: Tasks, way: int, shot: int, count: int)
         for bias, spread in zip(errors.mean(axis=0), np.sqrt((errors**2).mean(axis=0)), strict=True)
     ]
     cells += [""] * (5 - len(cells))
-    return f"| {way} | {shot} | {100 * truth.mean():.1f} | {' | '.join(cells)} |"
+    return f"| {way} | {shot} | {count} | {100 * truth.mean():.1f} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -94,11 +94,13 @@ def main() -> None:
     parser.add_argument("--split", default="lake:val")
     parser.add_argument("--generator", default="glyph-8")
     parser.add_argument("--tasks", type=int, default=400, help="of each size")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, help="ways x shots, such as 5x2")
     options = parser.parse_args()
     generator, store = load_generator(options.generator), Store.open(options.store)
-    print("| ways | shots | truth | one | 2 parts | 3 parts | 4 parts | 5 parts |")
-    print("|---|---|---|---|---|---|---|---|")
-    for way, shot in SIZES:
+    print("| ways | shots | tasks | truth | one | 2 parts | 3 parts | 4 parts | 5 parts |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for size in options.sizes:
+        way, shot = map(int, size.split("x"))
         print(measure(generator, Tasks(store, options.split), way, shot, options.tasks), flush=True)
 
 

@@ -40,6 +40,8 @@ class LeaveOneOut:
         classes: class names.
         positions: `[T]`, where each tested image is in the support set.
         untested: classes of which no image could be left out: it is the only one, or all are its copies.
+        copies: `[T]`, equal for images that are copies of each other, which count as one; None: there are
+            none.
     """
 
     labels: np.ndarray
@@ -47,6 +49,7 @@ class LeaveOneOut:
     classes: tuple[str, ...]
     positions: np.ndarray
     untested: tuple[str, ...] = ()
+    copies: np.ndarray | None = None
 
     @property
     def predictions(self) -> np.ndarray:
@@ -55,8 +58,11 @@ class LeaveOneOut:
 
     @property
     def score(self) -> Score:
-        """How many images were found to be of the class they were given."""
-        return Score(int((self.labels == self.predictions).sum()), len(self.labels))
+        """How many images were found to be of the class they were given; of copies, the first counts."""
+        is_right = self.labels == self.predictions
+        if self.copies is not None:
+            is_right = is_right[np.unique(self.copies, return_index=True)[1]]
+        return Score(int(is_right.sum()), len(is_right))
 
     @property
     def accuracy(self) -> float:
@@ -108,7 +114,8 @@ def leave_one_out(
         return None
     labels = support.labels[positions]
     untested = tuple(name for index, name in enumerate(support.classes) if index not in labels)
-    return LeaveOneOut(labels, probabilities[positions], support.classes, positions, untested)
+    tested = probabilities[positions]
+    return LeaveOneOut(labels, tested, support.classes, positions, untested, copies[positions])
 
 
 def _rounds(labels: Integers, copies: Integers) -> list[Integers]:

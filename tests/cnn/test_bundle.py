@@ -1,6 +1,7 @@
 """The exported CNN: equal to the generator's own executor, and safe to load."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.module import GeneratedCNN, load_cnn
+from htgen.cnn.score import Score
 from htgen.errors import DataError, ModelError, OutputError
 from htgen.generator.network import build
 from htgen.images.drawings import DRAWING_STEPS
@@ -296,3 +298,32 @@ def test_an_image_that_pillow_opened_is_read_as_its_file(cnn_path, tmp_path):
 def test_what_is_no_list_of_images_is_refused(images, says, cnn_path):
     with pytest.raises(DataError, match=says):
         Bundle.load(cnn_path).predict(images)
+
+
+def test_the_estimate_is_kept_and_left_out_when_unknown(cnn_path, tmp_path):
+    plain = Bundle.load(cnn_path)
+    assert plain.estimate is None
+    assert plain.to_bytes() == cnn_path.read_bytes()
+    path = tmp_path / "cnn.safetensors"
+    replace(plain, estimate=Score(17, 18)).save(path)
+    assert Bundle.load(path).estimate == Score(17, 18)
+    with safe_open(path, "np") as file:
+        header = json.loads(file.metadata()["htgen"])
+    assert header.pop("estimate") == {"right": 17, "images": 18}
+    for wrong in ({"right": 19, "images": 18}, {"right": 1}, [], "17 of 18", {"right": 1.0, "images": 2}):
+        metadata = {"htgen": json.dumps(header | {"estimate": wrong})}
+        save_file(load_file(path), path, metadata)
+        with pytest.raises(ModelError, match="damaged"):
+            Bundle.load(path)
+
+
+def test_a_cnn_that_was_changed_has_no_estimate(cnn_path, tmp_path):
+    path = tmp_path / "cnn.safetensors"
+    replace(Bundle.load(cnn_path), estimate=Score(17, 18)).save(path)
+    module = load_cnn(path)
+    module.save(path)
+    assert Bundle.load(path).estimate == Score(17, 18)
+    with torch.no_grad():
+        module.logits.bias += 1
+    module.save(path)
+    assert Bundle.load(path).estimate is None

@@ -167,10 +167,10 @@ def test_copies_are_named_and_say_nothing_of_new_images(folder):
     assert [[path.name[0] for path in group] for group in made.copies] == [["0"] * 3, ["1"] * 3] * 2
     assert "copies of each other" in made.doubts[0]
     assert str(folder / "auk" / "02.jpg") in made.doubts[0]
-    assert made.check.score.images == 12
+    assert (len(made.check.labels), made.check.score.images) == (12, 4)
     one = generator.leave_one_out(made.support, np.arange(12))
     assert one.accuracy == 1
-    assert made.check.accuracy < 1
+    assert made.check.accuracy < 0.6
 
 
 def scribble(noise: np.random.Generator) -> np.ndarray:

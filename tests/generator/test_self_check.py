@@ -21,6 +21,7 @@ def test_leave_one_out_is_generating_without_each_image():
         assert cnn.predict([images[i]])[0].label == result.classes[result.predictions[i]]
         assert result.classes[result.labels[i]] == LABELS[i]
     assert result.accuracy == np.mean(result.labels == result.predictions)
+    assert result.score.images == 6
 
 
 def test_classes_that_look_alike_are_found_by_hand():
@@ -74,6 +75,8 @@ def test_copies_are_left_out_together():
     copies = np.array([0, 0, 2, 3, 4, 5, 4])
     result = generator.leave_one_out(support, copies)
     assert result.positions.tolist() == list(range(6))
+    is_right = result.labels == result.predictions
+    assert (result.score.right, result.score.images) == (is_right[[0, 2, 3, 4, 5]].sum(), 5)
     for i, left_out in enumerate([(0, 1), (0, 1), (2,), (3,), (4, 6), (5,)]):
         others = support.without(np.isin(np.arange(7), left_out))
         expected = softmax(generator.generate_bundle(others).logits(support.images[i : i + 1]))[0]
