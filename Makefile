@@ -1,6 +1,7 @@
 # make demo   a folder of example images -> a CNN -> predictions
 # make test   the test suite
 # make lint   ruff and mypy
+# make faults kills, full disks, damaged and hostile files: all that tests/faults tries, within ten minutes
 # Each sets up .venv by itself; needs Python 3.11 or newer (PYTHON=... names another one).
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint
+.PHONY: demo test lint faults
 
 demo: $(VENV)/.package
 	rm -rf demo-output
@@ -24,6 +25,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# In one thread, in an order that can be repeated; `make test` has a part of it.
+faults: $(VENV)/.dev
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults --page ../docs/reference/reliability.md
 
 $(VENV)/.package: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('htgen needs Python 3.11 or newer') if sys.version_info < (3, 11) else None"
