@@ -12,9 +12,16 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faults.workshop import COMMANDS, build
+
+if TYPE_CHECKING:
+    from faults.interruptions import Tally
+
+    Parts = Iterator[tuple[str, Callable[[], None]]]
 
 MARKS = ("<!-- table of make faults -->", "<!-- end of the table -->")
 
@@ -59,7 +66,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _parts(options: argparse.Namespace, place: Path, tally):
+def _parts(options: argparse.Namespace, place: Path, tally: "Tally") -> "Parts":
     """The parts by name. Each begins with its own chance, so that one can be repeated alone."""
     from faults.damage import damage_all, flips_in_use
     from faults.inputs import Readers, try_all
@@ -91,7 +98,7 @@ def _parts(options: argparse.Namespace, place: Path, tally):
     yield "hostile inputs", hostile
 
 
-def table(done: dict[str, int], seconds: dict[str, float], tally, whole: float) -> str:
+def table(done: dict[str, int], seconds: dict[str, float], tally: "Tally", whole: float) -> str:
     """What was tried and what went wrong, in Markdown."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         1024 if sys.platform != "darwin" else 1 << 20
@@ -103,7 +110,7 @@ def table(done: dict[str, int], seconds: dict[str, float], tally, whole: float) 
         "files damaged": "files damaged: cut off, bits changed, blocks of zeros",
         "inputs tried": "hostile inputs",
     }
-    lines += [f"| {text} | {done.get(key, 0):,} |".replace(",", " ") for key, text in names.items()]
+    lines += [f"| {text} | {done.get(key, 0):_} |".replace("_", " ") for key, text in names.items()]
     lines += ["", "| went wrong | number |", "|---|---|"]
     wrong = {
         "tracebacks": len(tally.tracebacks),
