@@ -215,6 +215,9 @@ class CnnSpec:
         if not type(self.image_size) is type(self.image_channels) is int:
             yield "sizes of images must be whole numbers"
         names = [conv.name for conv in self.convs]
+        if not all(isinstance(text, str) for conv in self.convs for text in (conv.name, conv.add)):
+            yield "names of layers must be texts"
+            return
         if len({*names, "logits"}) <= len(names) or not all(map(_NAME.fullmatch, names)):
             yield "names of layers must be different words, and none 'logits'"
         size, channels = self.image_size, self.image_channels
