@@ -50,7 +50,7 @@ class Interruptions:
     def all_of(self, command: Command, every: int, first: int = 0) -> int:
         """Each `every`-th of all ways to interrupt a command, from the `first`-th on.
 
-        A whole run tells which calls there are, and what there must be in the end. Returns how many were tried.
+        A whole run tells which calls there are, and what there must be in the end. Returns their number.
         """
         before = self._fresh(command)
         ended, calls = calls_of(before, list(command.arguments))
