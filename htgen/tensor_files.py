@@ -42,7 +42,7 @@ class TensorFile:
     Attributes:
         header: the JSON entry, less its checksum.
         tensors: by name.
-        sha256: of the whole file, hexadecimal.
+        sha256: of the whole file, hexadecimal; empty where nobody asked for it.
         has_checksum: whether the file has a checksum, which was compared.
     """
 
@@ -74,16 +74,17 @@ def checksum(header: Mapping[str, Any], tensors: Arrays) -> str:
     return digest.hexdigest()
 
 
-def decode(path: str | Path, format_name: str, wanted: str, remedy: str) -> TensorFile:
+def decode(path: str | Path, format_name: str, wanted: str, remedy: str, hashed: bool = False) -> TensorFile:
     """What a file of one format holds.
 
     Args:
         wanted: what the file should be, and `remedy` what to name instead, for errors.
+        hashed: whether `sha256` is wanted; it takes as long as the checksum.
 
     Raises:
         ModelError: it is missing, damaged, or not of this format.
     """
-    found = _read(path, wanted, remedy)
+    found = _read(path, wanted, remedy, hashed)
     if found.header["format"] != format_name:
         raise ModelError(f"{path} is not {wanted} but a file of format '{found.header['format']}'", remedy)
     return found
@@ -95,7 +96,7 @@ def read_any(path: str | Path) -> TensorFile:
     Raises:
         ModelError: it is missing, damaged, or of none.
     """
-    return _read(path, "a file of htgen", "a file that htgen wrote")
+    return _read(path, "a file of htgen", "a file that htgen wrote", hashed=True)
 
 
 def unusable(tensor: npt.NDArray[Any]) -> str | None:
@@ -107,7 +108,7 @@ def unusable(tensor: npt.NDArray[Any]) -> str | None:
     return None
 
 
-def _read(path: str | Path, wanted: str, remedy: str) -> TensorFile:
+def _read(path: str | Path, wanted: str, remedy: str, hashed: bool) -> TensorFile:
     """A file of this version or an older one; what cannot be read is told."""
     try:
         data = read_regular(path, MOST_BYTES)
@@ -133,7 +134,7 @@ def _read(path: str | Path, wanted: str, remedy: str) -> TensorFile:
             f"{path} is damaged: its checksum is not that of its content",
             "a copy of the file that is whole, or make it again",
         )
-    return TensorFile(header, tensors, file_hash(data), written is not None)
+    return TensorFile(header, tensors, file_hash(data) if hashed else "", written is not None)
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any], Arrays]:

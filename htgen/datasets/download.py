@@ -129,8 +129,7 @@ def _transfer(url: str, part: Path, name: str, progress: Progress | None, timeou
                     file.flush()
                 except OSError as error:
                     raise _cannot_write(part, error) from error
-                done += len(block)
-                if done > _MOST_BYTES:
+                if (done := done + len(block)) > _MOST_BYTES:
                     raise DataError(
                         f"{url}: the server sends more than {_MOST_BYTES} bytes", "another source"
                     )

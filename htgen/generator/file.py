@@ -88,7 +88,7 @@ class StoredGenerator:
         Raises:
             ModelError: the file is missing, damaged, or no generator that this version reads.
         """
-        content = decode(path, GENERATOR_FORMAT, "a htgen generator", _REMEDY)
+        content = decode(path, GENERATOR_FORMAT, "a htgen generator", _REMEDY, hashed=True)
         header, tensors = content.header, content.tensors
         try:
             model = validate(ModelConfig, header["model"], f"the description inside {path}")

@@ -1,9 +1,11 @@
 """`htgen inspect` as a user runs it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from helpers.files import without_checksum
 from safetensors.numpy import save
 
 from htgen.cli import main
@@ -55,3 +57,43 @@ def test_inspecting_something_else_is_an_error(content, tmp_path, capsys):
         path.write_bytes(content)
     assert main(["inspect", str(path)]) == 5
     assert "x.safetensors" in capsys.readouterr().err
+
+
+def damage(path, target):
+    """A copy of a file with one changed bit in its last number."""
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    target.write_bytes(data)
+    return target
+
+
+def test_a_check_finds_one_changed_bit(cnn, run_path, store_path, tmp_path, capsys):
+    state, best = run_path / "latest.safetensors", run_path / "best.safetensors"
+    for path, says in ((cnn, "usable numbers"), (best, "usable numbers"), (state, "can be read")):
+        capsys.readouterr()
+        assert main(["inspect", str(path), "--check"]) == 0
+        said = capsys.readouterr().out
+        assert "checksum    right" in said
+        assert says in said
+        for command in (["--check"], []):
+            assert main(["inspect", str(damage(path, tmp_path / "x.safetensors")), *command]) == 5
+            assert "x.safetensors is damaged: its checksum" in capsys.readouterr().err
+    assert main(["inspect", str(store_path), "--check"]) == 0
+    assert "checksum    right" in capsys.readouterr().out
+    shutil.copytree(store_path, tmp_path / "store")
+    damage(store_path / "images.npy", tmp_path / "store" / "images.npy")
+    assert main(["inspect", str(tmp_path / "store")]) == 0
+    assert "checksum    not compared" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path / "store"), "--check"]) == 4
+    assert "images.npy was changed" in capsys.readouterr().err
+
+
+def test_a_file_of_before_and_one_that_ships_say_what_is_known(cnn, tmp_path, capsys):
+    old = tmp_path / "old.safetensors"
+    old.write_bytes(without_checksum(cnn.read_bytes()))
+    capsys.readouterr()
+    assert main(["inspect", str(old), "--check"]) == 0
+    assert "checksum    none; the file is of an older htgen" in capsys.readouterr().out
+    assert main(["inspect", "glyph-8"]) == 0
+    assert "checksum    right" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path), "--json"]) == 5

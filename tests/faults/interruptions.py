@@ -47,10 +47,10 @@ class Interruptions:
     def __init__(self, workshop: Path, place: Path, tally: Tally) -> None:
         self.workshop, self.place, self.tally = workshop, place, tally
 
-    def all_of(self, command: Command, every: int, first: int = 0) -> None:
+    def all_of(self, command: Command, every: int, first: int = 0) -> int:
         """Each `every`-th of all ways to interrupt a command, from the `first`-th on.
 
-        A whole run tells which calls there are, and what there must be in the end.
+        A whole run tells which calls there are, and what there must be in the end. Returns their number.
         """
         before = self._fresh(command)
         ended, calls = calls_of(before, list(command.arguments))
@@ -59,8 +59,10 @@ class Interruptions:
         wanted = contents(before, command.results)
         ways: list[What] = ["kill before", "kill after", "fail once", "fail from then on"]
         trials = [(at, what) for at in range(len(calls)) for what in ways]
-        for at, what in trials[first % every :: every]:
+        chosen = trials[first % every :: every]
+        for at, what in chosen:
             self._one(command, f"{command.name}, {what} {calls[at]} (call {at})", Layer, what, at, wanted)
+        return len(chosen)
 
     def _one(
         self, command: Command, where: str, layer: type[Layer], what: What, at: int, wanted: dict[str, bytes]

@@ -14,7 +14,7 @@ PAGE = TESTS.parent / "docs" / "reference" / "reliability.md"
 
 
 def test_kills_full_disks_damaged_and_hostile_files_do_no_harm(tmp_path):
-    few = ["--inputs", "4000", "--damages", "60", "--every", "70", "--moments", "3"]
+    few = ["--inputs", "3000", "--damages", "60", "--every", "90", "--moments", "3"]
     ended = subprocess.run(
         [sys.executable, "-m", "faults", *few, "--json", str(tmp_path / "counts.json")],
         cwd=TESTS,
@@ -27,10 +27,10 @@ def test_kills_full_disks_damaged_and_hostile_files_do_no_harm(tmp_path):
     assert ended.returncode == 0, ended.stderr
     counts = json.loads((tmp_path / "counts.json").read_text())
     assert counts["failures"] == 0
-    assert counts["done"]["kills"] >= 10
-    assert counts["done"]["writes refused"] >= 8
+    assert counts["done"]["kills"] >= 8
+    assert counts["done"]["writes refused"] >= 6
     assert counts["done"]["files damaged"] >= 240
-    assert counts["done"]["inputs tried"] >= 4000
+    assert counts["done"]["inputs tried"] >= 3000
 
 
 def test_the_harness_would_notice(tmp_path):

@@ -10,8 +10,11 @@ import torch
 import htgen
 from htgen.cli import main
 from htgen.cnn.bundle import Bundle
+from htgen.errors import ModelError
+from htgen.generator.file import read_generator
+from htgen.generator.generator import load_generator
 from htgen.generator.network import build
-from htgen.generator.shipped import generator_path, shipped_generators
+from htgen.generator.shipped import SHIPPED_SHA256, generator_path, shipped_generators
 from htgen.images.inputs import prepare_images
 
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
@@ -126,3 +129,16 @@ def test_one_class_in_two_folders_is_told(tmp_path, capsys):
     (warning,) = [line for line in capsys.readouterr().err.splitlines() if "alike" in line]
     assert "banner and flag" in warning
     assert "house" not in warning
+
+
+def test_what_ships_is_known_by_its_hash_or_has_a_checksum():
+    for name in shipped_generators():
+        stored = read_generator(name)
+        assert stored.is_checked
+        assert SHIPPED_SHA256.get(name, stored.sha256) == stored.sha256
+
+
+def test_a_generator_that_ships_and_was_damaged_is_refused(monkeypatch):
+    monkeypatch.setitem(SHIPPED_SHA256, "glyph-8", "0" * 64)
+    with pytest.raises(ModelError, match="not the file that ships"):
+        load_generator("glyph-8")
