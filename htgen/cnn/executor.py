@@ -5,7 +5,7 @@ Blocks do the steps of `CnnSpec.steps`, in that order or in one that gives the s
 Axis legend: E episodes (each with its own weights), N images per episode, C channels, H x W pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,14 +17,25 @@ from htgen.cnn.spec import CNN_LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
 
 
-def run(spec: CnnSpec, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
+def run(
+    spec: CnnSpec,
+    weights: CnnWeights[Tensor],
+    images: Tensor,
+    dropout: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Run each episode's CNN on its images, `[E, N, C, H, W]`, -1..1.
+
+    Args:
+        dropout: of the inputs of the logits layer `[E, N, F]`, if any.
 
     Returns:
         Logits `[E, N, n]`.
     """
     x = last_activations(spec, weights.blocks, layout_for(images.device).channels_last(images))
-    return linear(head_features(x, spec), weights.logits_weight, weights.logits_bias)
+    features = head_features(x, spec)
+    if dropout is not None:
+        features = dropout(features)
+    return linear(features, weights.logits_weight, weights.logits_bias)
 
 
 def last_activations(spec: CnnSpec, blocks: Sequence[BlockWeights[Tensor]], x: Tensor) -> Tensor:

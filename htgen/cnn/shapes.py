@@ -47,10 +47,11 @@ class CnnConfig(Section):
     reference's), instead of conv -> activation -> pool -> norm."""
     count_ignored: bool = False
     """Support images that are hidden count in norms all the same, as in the reference."""
-    separate_query_norm: bool = False
-    """Learn a second scale and shift of every norm for query images; exported CNNs have these."""
+    separate_query_norm: Literal[False, True, "kernels"] = False
+    """Learn a second scale and shift of every norm for query images; exported CNNs have these. kernels = a
+    second copy of all that is learned of the CNN, kernels too, as in the reference."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Before the logits layer, in training."""
+    """Before the logits layer; see model.dropout_as."""
 
     @model_validator(mode="before")
     @classmethod

@@ -79,18 +79,36 @@ class WrittenBlock(Generic[Array]):
         kernel, bias: as in `BlockWeights`.
         support: of the norm of support images.
         query: of the norm of query images, if that is another one. It is the finished CNN's.
+        query_kernel, query_bias: likewise.
     """
 
     kernel: Array
     bias: Array | None
     support: Affine[Array]
     query: Affine[Array] | None = None
+    query_kernel: Array | None = None
+    query_bias: Array | None = None
+
+    @staticmethod
+    def of_parts(parts: Mapping[str, Array]) -> "WrittenBlock[Array]":
+        """Of `kernel`, `gamma`, `beta`, `bias` if any, and what is another one for queries: `query_...`."""
+        query = Affine(parts["query_gamma"], parts["query_beta"]) if "query_gamma" in parts else None
+        return WrittenBlock(
+            parts["kernel"],
+            parts.get("bias"),
+            Affine(parts["gamma"], parts["beta"]),
+            query,
+            parts.get("query_kernel"),
+            parts.get("query_bias", parts.get("bias")),
+        )
 
     def finished(self, stats: Moments[Array]) -> BlockWeights[Array]:
         """The block as it is executed and saved."""
         affine = self.support if self.query is None else self.query
         norm = Norm(affine.gamma, affine.beta, stats.mean, stats.variance)
-        return BlockWeights(self.kernel, self.bias, norm)
+        kernel = self.kernel if self.query_kernel is None else self.query_kernel
+        bias = self.bias if self.query_bias is None else self.query_bias
+        return BlockWeights(kernel, bias, norm)
 
 
 @dataclass(frozen=True)

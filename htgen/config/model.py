@@ -58,7 +58,7 @@ class TransformerConfig(Section):
     inner_width: Annotated[float, Field(ge=0, le=65_536)] = 1.0
     """Of the MLP; likewise; 0 = no MLP."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """After attention and MLP, in training."""
+    """After attention and MLP; see model.dropout_as."""
     activation: Literal["softmax", "sigmoid"] = "softmax"
     """Of the attention logits."""
     nonlinearity: Literal["relu", "gelu", "lrelu"] = "relu"
@@ -128,6 +128,10 @@ class ModelConfig(Section):
     conventions: Literal["htgen", "reference"] = "htgen"
     """How numbers are laid out, rounded and initialised; reference = as the published TensorFlow code does
     (see docs/reference/parity.md)."""
+    dropout_as: Literal["htgen", "reference"] = "htgen"
+    """When cnn.dropout and transformer.dropout apply: in training only (htgen); or, as in the reference, the
+    CNN's in evaluation and validation only, the transformer's in training, evaluation and validation. No
+    generator in use, and no exported CNN, has dropout."""
     embedding_dim: Width = 32
     """Width of label and weight embeddings."""
     cnn: CnnConfig = CnnConfig()
@@ -153,7 +157,8 @@ class ModelConfig(Section):
             faults.append(("weights.allocation", reason))
         if self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default":
             faults.append(("local.width", "0 without shared features leaves tokens that see no image"))
-        if self.cnn.separate_query_norm and self.weights.generate_norm:
+        norms_have_base = self.cnn.separate_query_norm == "kernels" and self.weights.base == "all"
+        if self.cnn.separate_query_norm and self.weights.generate_norm and not norms_have_base:
             faults.append(("cnn.separate_query_norm", "norm parameters are either learned or generated"))
         if (
             self.shared.layers
@@ -194,7 +199,13 @@ class ModelConfig(Section):
         return max(shared, *(channels * max(conv.in_size, conv.conv_size) ** 2 for conv in convs))
 
 
-SINCE_0_1_0 = ("conventions", "cnn.count_ignored", "local.kernel", "transformer.decoder_nonlinearity")
+SINCE_0_1_0 = (
+    "conventions",
+    "dropout_as",
+    "cnn.count_ignored",
+    "local.kernel",
+    "transformer.decoder_nonlinearity",
+)
 """Keys that htgen 0.1.0 did not have."""
 
 

@@ -1,7 +1,8 @@
 """Accuracy over unseen tasks, with its interval. Draws episodes, never prints."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,8 +129,6 @@ def task_accuracies(
         LostContact: another process is gone.
     """
     assert queries.rounds == 1 or not queries.shown
-    was_training = model.training
-    model.eval()
     accuracies = torch.zeros(tasks, dtype=torch.float64)
     step = tasks_at_once(model, sampler)
 
@@ -137,6 +136,8 @@ def task_accuracies(
         """Fraction of queries classified correctly in each task of the batch that begins at `start`."""
         count = min(step, tasks - start)
         batch = sampler.batch(start, count)
+        if model.drops_when_measured:
+            torch.manual_seed(start)  # the same masks however the tasks are shared out
         seen = batch.showing_queries() if queries.shown else batch
         weights = model.generate(seen.support_images, seen.support_labels, seen.slots, seen.ignore)
         total = torch.zeros(count, dtype=torch.float64)
@@ -147,13 +148,25 @@ def task_accuracies(
         return total / queries.rounds
 
     starts = range(0, tasks, step)[processes.rank :: processes.count]
-    try:
-        with product_precision("float32", sampler.device):
-            results = EpisodeThreads.for_device(sampler.device).map(correct, starts)
-            for start, result in zip(starts, results, strict=True):
-                accuracies[start : start + len(result)] = result
-                progress(start + len(result))
-    finally:
-        model.train(was_training)
+    # Masks of dropout come from one sequence of random numbers, which threads cannot share repeatably.
+    threads = EpisodeThreads.for_device(sampler.device, size=1 if model.drops_when_measured else None)
+    with _measuring(model, sampler.device):
+        for start, result in zip(starts, threads.map(correct, starts), strict=True):
+            accuracies[start : start + len(result)] = result
+            progress(start + len(result))
     processes.add_up(accuracies)
     return accuracies
+
+
+@contextmanager
+def _measuring(model: HyperTransformer, device: torch.device) -> Iterator[None]:
+    """The model in the mode for measuring, in full precision; it and torch's random numbers are left as
+    they were."""
+    was_training = model.training
+    devices = [device] if device.type == "cuda" else []
+    try:
+        model.measure()
+        with product_precision("float32", device), torch.random.fork_rng(devices, model.drops_when_measured):
+            yield
+    finally:
+        model.train(was_training)

@@ -46,6 +46,12 @@ _OF_A_LAYER = {
     "base_bias": f"{_CNN}/conv/bias",
     "base_gamma": f"{_CNN}/batch_normalization/gamma",
     "base_beta": f"{_CNN}/batch_normalization/beta",
+    "base_query_kernel": f"{_CNN}/conv/kernel-eval",
+    "base_query_bias": f"{_CNN}/conv/bias-eval",
+    "base_query_gamma": f"{_CNN}/batch_normalization/gamma-eval",
+    "base_query_beta": f"{_CNN}/batch_normalization/beta-eval",
+    "base_weight": f"{_CNN}/fc/kernel",
+    "base_query_weight": f"{_CNN}/fc/kernel-eval",
 }
 
 _NOT_OF_THE_GENERATOR = re.compile(
@@ -75,8 +81,8 @@ def place_of(name: str, layers: int) -> str:
     if found is None:
         raise KeyError(name)
     layer, rest = layers + 1 if found[1] is None else int(found[1]) + 1, found[2]
-    if found[1] is None and rest in ("base_weight", "base_bias"):
-        return f"{_CNN}/fc/{_LINEAR[rest.removeprefix('base_')]}".format(layer=layer)
+    if found[1] is None and rest.endswith("bias") and rest.startswith("base_"):
+        return _OF_A_LAYER[rest].replace("/conv/", "/fc/").format(layer=layer)
     if rest in ("slices.labels", "slices.placeholders"):
         word = "label" if rest == "slices.labels" else "weight"
         return f"{_SETUP}/{word}_embeddings/{word}_".format(layer=layer) + "{row}"
@@ -123,6 +129,9 @@ def read_parameters(checkpoint: Checkpoint, config: Config) -> Arrays:
         else:
             array = take(place)
         arrays[name] = np.ascontiguousarray(_axes(name, array, plan.logits), np.float32)
+    if config.model.cnn.separate_query_norm == "kernels":  # no support image passes the logits layer
+        layer = _CNN.format(layer=len(plan.convs) + 1)
+        used |= {f"{layer}/fc/kernel", f"{layer}/fc/bias"}
     _check_rest(checkpoint, used)
     check(arrays, plan.shapes, f"checkpoint {checkpoint.prefix}")
     return arrays
@@ -173,7 +182,9 @@ def _axes(name: str, array: Array, logits: LogitsPlan) -> Array:
     if name.endswith((".labels", ".placeholders")) or array.ndim != 2:
         return array
     array = array.T
-    if name == "logits.base_weight" and array.shape[1] == logits.feature_count:  # inputs are [H, W, C] there
+    if (
+        name.startswith("logits.base_") and array.shape[1] == logits.feature_count
+    ):  # inputs are [H, W, C] there
         array = logits.allocation.to_cnn(np.ascontiguousarray(array)[None])[0]
     return array
 

@@ -16,12 +16,14 @@ from htgen.cnn.batch_norm import batch_norm, moments, normalise
 from htgen.cnn.executor import after_norm, before_norm, head_features, linear
 from htgen.cnn.executor import run as run_cnns
 from htgen.cnn.layout import layout_for
+from htgen.cnn.spec import ConvSpec
 from htgen.cnn.weights import CnnWeights, Moments, WrittenBlock
 from htgen.config.model import ModelConfig
 from htgen.errors import ModelError
 from htgen.hypertransformer.encoder import SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers import LogitsWriter, conv_writer
 from htgen.hypertransformer.plan import generator_plan
+from htgen.hypertransformer.transformer import Layer
 from htgen.hypertransformer.views import add_views
 
 
@@ -77,6 +79,29 @@ class HyperTransformer(nn.Module):
         """Logits `[E, Q, n]` of the query images; see `run` for the arguments."""
         return self.run(support_images, support_labels, query_images, slots, ignore).logits
 
+    @property
+    def drops_when_measured(self) -> bool:
+        """Whether random numbers decide what is measured, as in the reference's evaluation."""
+        config = self.config
+        return config.dropout_as == "reference" and bool(config.cnn.dropout or config.transformer.dropout)
+
+    def train(self, mode: bool = True) -> "HyperTransformer":
+        """Training or evaluation mode; in evaluation mode there is no dropout."""
+        super().train(mode)
+        if self.config.dropout_as == "reference":
+            self.cnn_dropout.eval()  # the training loss of the reference has none
+        return self
+
+    def measure(self) -> None:
+        """Evaluation mode, for measuring accuracy: with `dropout_as: reference` there is dropout, of the
+        transformers and before the logits layer."""
+        self.eval()
+        if self.config.dropout_as == "reference":
+            self.cnn_dropout.train()
+            for part in self.modules():
+                if isinstance(part, Layer):
+                    part.dropout.train()
+
     def generate(
         self, support_images: Tensor, support_labels: Tensor, slots: Tensor, ignore: Tensor | None = None
     ) -> CnnWeights[Tensor]:
@@ -85,7 +110,8 @@ class HyperTransformer(nn.Module):
 
     def execute(self, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
-        return run_cnns(self.spec, weights, images)
+        dropout = self.cnn_dropout if self.drops_when_measured else None
+        return run_cnns(self.spec, weights, images, dropout)
 
     def run(
         self,
@@ -129,7 +155,7 @@ class HyperTransformer(nn.Module):
         blocks, activations = [], []
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             written = writer(x[:support], view)
-            x = before_norm(self.spec, conv, written.kernel, written.bias, x)
+            x = self._before_norm(conv, written, x, support)
             x, stats = self._normalise(x, written, support, counted_out)
             x = after_norm(self.spec, conv, x)
             blocks.append(written.finished(stats))
@@ -143,6 +169,14 @@ class HyperTransformer(nn.Module):
     def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:
         """Shared features of support images `[S, E, C, H, W]` as a list of one `[E, S, F]`, or none."""
         return [] if self.shared is None else [self.shared(images, ignore)]
+
+    def _before_norm(self, conv: ConvSpec, written: WrittenBlock[Tensor], x: Tensor, support: int) -> Tensor:
+        """What a block does up to its norm, in one step where support and query images have one kernel."""
+        if written.query_kernel is None or support == len(x):
+            return before_norm(self.spec, conv, written.kernel, written.bias, x)
+        seen = before_norm(self.spec, conv, written.kernel, written.bias, x[:support])
+        asked = before_norm(self.spec, conv, written.query_kernel, written.query_bias, x[support:])
+        return layout_for(x.device).join(seen, asked)
 
     def _normalise(
         self, x: Tensor, written: WrittenBlock[Tensor], support: int, ignore: Tensor | None
@@ -193,5 +227,6 @@ def initialise_as_reference(module: nn.Module) -> None:
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
     for name, parameter in module.named_parameters():
-        if name.rpartition(".")[2] in ("base_kernel", "base_weight"):
+        own = name.rpartition(".")[2]
+        if own.startswith("base_") and own.endswith(("kernel", "weight")):
             nn.init.xavier_uniform_(parameter)

@@ -9,10 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.cnn.executor import linear
-from htgen.cnn.weights import Affine, WrittenBlock
+from htgen.cnn.weights import WrittenBlock
 from htgen.hypertransformer.class_means import class_mean_layer, membership
 from htgen.hypertransformer.encoder import LocalFeatures, SupportView, sample_tokens
-from htgen.hypertransformer.plan import ConvWriterPlan, LearnedConvPlan, LogitsPlan, SlicesPlan
+from htgen.hypertransformer.plan import (
+    ConvWriterPlan,
+    LearnedConvPlan,
+    LogitsPlan,
+    SlicesPlan,
+    base_shape,
+)
 from htgen.hypertransformer.plda import PldaCoordinates
 from htgen.hypertransformer.transformer import Transformer
 
@@ -56,19 +62,19 @@ class _ConvBlock(nn.Module):
         for name in plan.norm:
             initial = torch.ones if name.endswith("gamma") else torch.zeros
             self.register_parameter(name, nn.Parameter(initial(plan.conv.out_channels)))
-        if plan.kernel_shape is not None:
-            kernel = torch.empty(plan.kernel_shape)
-            self.base_kernel = nn.Parameter(nn.init.kaiming_normal_(kernel))
+        for name in plan.bases:
+            base = torch.zeros(base_shape(plan.conv, name))
+            if name.endswith("kernel"):
+                nn.init.kaiming_normal_(base)
+            elif name.endswith("gamma"):
+                nn.init.ones_(base)
+            self.register_parameter(f"base_{name}", nn.Parameter(base))
 
     def _with_learned_norm(self, parts: dict[str, Tensor], norm: tuple[str, ...]) -> WrittenBlock[Tensor]:
-        """Weights for E episodes from what was written, by name, and the norm parameters that are learned.
-
-        Queries have norm parameters of their own only if these are learned.
-        """
+        """Weights for E episodes from what was written, by name, and the norm parameters that are learned."""
         episodes = len(parts["kernel"])
-        parts = {**parts, **{name: self.get_parameter(name).expand(episodes, -1) for name in norm}}
-        query = Affine(parts["query_gamma"], parts["query_beta"]) if "query_gamma" in parts else None
-        return WrittenBlock(parts["kernel"], parts.get("bias"), Affine(parts["gamma"], parts["beta"]), query)
+        learned = {name: self.get_parameter(name).expand(episodes, -1) for name in norm}
+        return WrittenBlock.of_parts({**parts, **learned})
 
 
 class LearnedConv(_ConvBlock):
@@ -80,8 +86,11 @@ class LearnedConv(_ConvBlock):
 
     def forward(self, support: Tensor, view: SupportView) -> WrittenBlock[Tensor]:
         """The same weights for each of the E episodes of `support` `[S, E, C, H, W]`."""
-        kernel = self.base_kernel.expand(support.shape[1], -1, -1, -1, -1)
-        return self._with_learned_norm({"kernel": kernel}, self.plan.norm)
+        kernels = {
+            name: self.get_parameter(f"base_{name}").expand(support.shape[1], -1, -1, -1, -1)
+            for name in self.plan.bases
+        }
+        return self._with_learned_norm(kernels, self.plan.norm)
 
 
 class ConvWriter(_ConvBlock):
@@ -90,10 +99,6 @@ class ConvWriter(_ConvBlock):
     def __init__(self, plan: ConvWriterPlan) -> None:
         super().__init__(plan)
         self.plan = plan
-        for name in plan.bases:
-            if name != "kernel":
-                initial = torch.ones if name == "gamma" else torch.zeros
-                self.register_parameter(f"base_{name}", nn.Parameter(initial(plan.conv.out_channels)))
         if plan.base_scale is not None:
             self.scale = nn.Parameter(torch.tensor(plan.base_scale))
         self.local = None if plan.local is None else LocalFeatures(plan.local)
@@ -111,9 +116,11 @@ class ConvWriter(_ConvBlock):
             parts = {name: part * self.scale for name, part in parts.items()}
             if "gamma" in parts:
                 parts["gamma"] = parts["gamma"] + 1  # a correction of the neutral scale
+        whole = dict(parts)
         for name in self.plan.bases:
-            parts[name] = self.get_parameter(f"base_{name}").expand_as(parts[name]) + parts[name]
-        return self._with_learned_norm(parts, self.plan.norm)
+            part = parts[name.removeprefix("query_")]
+            whole[name] = self.get_parameter(f"base_{name}").expand_as(part) + part
+        return self._with_learned_norm(whole, self.plan.norm)
 
 
 def conv_writer(plan: LearnedConvPlan | ConvWriterPlan) -> LearnedConv | ConvWriter:
@@ -148,11 +155,11 @@ class LogitsWriter(nn.Module):
             # Normed features have about unit variance, so distances grow with their number.
             self.log_sharpness = nn.Parameter(torch.tensor(4.0 / plan.feature_count).log())
             self.scale = nn.Parameter(torch.tensor(plan.base_scale))
-        if plan.base:
-            rows = plan.slices.placeholders
-            weight = torch.empty(rows, plan.feature_count)
-            self.base_weight = nn.Parameter(nn.init.xavier_uniform_(weight))
-            self.base_bias = nn.Parameter(torch.zeros(rows))
+        for name in plan.bases:
+            base = torch.zeros(plan.base_shape(name))
+            if name.endswith("weight"):
+                nn.init.xavier_uniform_(base)
+            self.register_parameter(f"base_{name}", nn.Parameter(base))
         self.plda = Plda(plan.feature_count) if plan.plda else None
 
     def forward(self, support: Tensor, features: Tensor, view: SupportView) -> tuple[Tensor, Tensor]:
@@ -171,8 +178,9 @@ class LogitsWriter(nn.Module):
         slices = self.slices([*tokens, *view.shared], view, view.slots)  # [E, n, F + 1]
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
-        if self.plan.base:
-            weight, bias = weight + self.base_weight[view.slots], bias + self.base_bias[view.slots]
+        if self.plan.bases:
+            learned_weight, learned_bias = (self.get_parameter(f"base_{name}") for name in self.plan.bases)
+            weight, bias = weight + learned_weight[view.slots], bias + learned_bias[view.slots]
         if self.plan.base_scale is not None:
             base_weight, base_bias = self._from_class_means(features, view)
             weight, bias = base_weight + self.scale * weight, base_bias + self.scale * bias

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.executor_numpy import softmax
-from htgen.cnn.weights import Affine, WrittenBlock
+from htgen.cnn.weights import WrittenBlock
 from htgen.hypertransformer.class_means import class_mean_layer, membership
 from htgen.hypertransformer.encoder_numpy import LocalFeatures, SupportView, sample_tokens
 from htgen.hypertransformer.parameters import Parameters
@@ -44,8 +44,7 @@ def _with_learned_norm(parts: dict[str, Floats], norm: dict[str, Floats]) -> Wri
     """Weights for E episodes: what was written, by name, and the norm parameters that all share."""
     episodes = len(parts["kernel"])
     parts = parts | {name: parameter[None].repeat(episodes, axis=0) for name, parameter in norm.items()}
-    query = Affine(parts["query_gamma"], parts["query_beta"]) if "query_gamma" in parts else None
-    return WrittenBlock(parts["kernel"], parts.get("bias"), Affine(parts["gamma"], parts["beta"]), query)
+    return WrittenBlock.of_parts(parts)
 
 
 class LearnedConv:
@@ -53,12 +52,12 @@ class LearnedConv:
 
     def __init__(self, plan: LearnedConvPlan, parameters: Parameters) -> None:
         self.norm = {name: parameters(name) for name in plan.norm}
-        self.base_kernel = parameters("base_kernel")
+        self.kernels = {name: parameters(f"base_{name}") for name in plan.bases}
 
     def __call__(self, support: Floats, view: SupportView) -> WrittenBlock[Floats]:
         """The same weights for each of the E episodes of `support` `[E, S, H, W, C]`."""
-        kernel = self.base_kernel + np.zeros((len(support), 1, 1, 1, 1), support.dtype)
-        return _with_learned_norm({"kernel": kernel}, self.norm)
+        zeros = np.zeros((len(support), 1, 1, 1, 1), support.dtype)
+        return _with_learned_norm({name: base + zeros for name, base in self.kernels.items()}, self.norm)
 
 
 class ConvWriter:
@@ -80,9 +79,10 @@ class ConvWriter:
             parts = {name: part * self.scale for name, part in parts.items()}
             if "gamma" in parts:
                 parts["gamma"] += 1
+        whole = dict(parts)
         for name, base in self.bases.items():
-            parts[name] = base + parts[name]
-        return _with_learned_norm(parts, self.norm)
+            whole[name] = base + parts[name.removeprefix("query_")]
+        return _with_learned_norm(whole, self.norm)
 
 
 def conv_writer(plan: LearnedConvPlan | ConvWriterPlan, parameters: Parameters) -> LearnedConv | ConvWriter:
@@ -110,8 +110,7 @@ class LogitsWriter:
         self.slices = SliceWriter(plan.slices, parameters.below("slices"))
         if plan.base_scale is not None:
             self.sharpness, self.scale = np.exp(parameters("log_sharpness")), parameters("scale")
-        if plan.base:
-            self.base_weight, self.base_bias = parameters("base_weight"), parameters("base_bias")
+        self.bases = [parameters(f"base_{name}") for name in plan.bases]
         self.plda = Plda(parameters.below("plda")) if plan.plda else None
 
     def __call__(self, support: Floats, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
@@ -122,8 +121,9 @@ class LogitsWriter:
         slices = self.slices([*tokens, *view.shared], view, view.slots)  # [E, n, F + 1]
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
-        if self.plan.base:
-            weight, bias = weight + self.base_weight[view.slots], bias + self.base_bias[view.slots]
+        if self.bases:
+            base_weight, base_bias = self.bases
+            weight, bias = weight + base_weight[view.slots], bias + base_bias[view.slots]
         if self.plan.base_scale is not None:
             base_weight, base_bias = self._from_class_means(features, view)
             weight, bias = base_weight + self.scale * weight, base_bias + self.scale * bias

@@ -184,15 +184,12 @@ class LearnedConvPlan:
 
     Attributes:
         norm: names of its norm parameters.
+        bases: names of its kernels: of all images, or of support images and of queries.
     """
 
     conv: ConvSpec
     norm: tuple[str, ...]
-
-    @property
-    def kernel_shape(self) -> tuple[int, ...]:
-        """Of the learned kernel, `[O, C, k, k]`."""
-        return _kernel_shape(self.conv)
+    bases: tuple[str, ...]
 
     def shapes(self, name: str) -> Shapes:
         """Of its parameters, below this name."""
@@ -205,7 +202,7 @@ class ConvWriterPlan:
 
     Attributes:
         norm: names of its norm parameters that are learned.
-        bases: names of generated parts to which a learned one is added.
+        bases: names of generated parts to which a learned one is added; `query_...` for queries alone.
         base_scale: initial scale of what is generated there; None = none.
         local: None for no local features.
     """
@@ -218,17 +215,9 @@ class ConvWriterPlan:
     local: LocalPlan | None
     slices: SlicesPlan
 
-    @property
-    def kernel_shape(self) -> tuple[int, ...] | None:
-        """Of the learned kernel, `[O, C, k, k]`; None for none."""
-        return _kernel_shape(self.conv) if "kernel" in self.bases else None
-
     def shapes(self, name: str) -> Shapes:
         """Of its parameters, below this name."""
         shapes = _learned_shapes(name, self)
-        for part in self.bases:
-            if part != "kernel":
-                shapes[f"{name}.base_{part}"] = (self.conv.out_channels,)
         if self.base_scale is not None:
             shapes[f"{name}.scale"] = ()
         if self.local is not None:
@@ -237,15 +226,18 @@ class ConvWriterPlan:
 
 
 def _learned_shapes(name: str, plan: LearnedConvPlan | ConvWriterPlan) -> Shapes:
-    """Of the norm parameters and the kernel that are learned."""
+    """Of the norm parameters, kernels and other parts that are learned."""
     shapes: Shapes = {f"{name}.{norm}": (plan.conv.out_channels,) for norm in plan.norm}
-    if plan.kernel_shape is not None:
-        shapes[f"{name}.base_kernel"] = plan.kernel_shape
+    for part in plan.bases:
+        shapes[f"{name}.base_{part}"] = base_shape(plan.conv, part)
     return shapes
 
 
-def _kernel_shape(conv: ConvSpec) -> tuple[int, ...]:
-    return (conv.out_channels, conv.in_channels, conv.kernel, conv.kernel)
+def base_shape(conv: ConvSpec, part: str) -> tuple[int, ...]:
+    """Of a learned part of a block: `[O, C, k, k]` of a kernel, `[O]` of the others."""
+    if part.endswith("kernel"):
+        return (conv.out_channels, conv.in_channels, conv.kernel, conv.kernel)
+    return (conv.out_channels,)
 
 
 @dataclass(frozen=True)
@@ -257,7 +249,7 @@ class LogitsPlan:
         sees_inputs: whether these are among the features of a sample.
         inputs_first: whether they come before the local features.
         inputs_dropout: of these inputs as features.
-        base: whether a learned layer is added to what is generated.
+        bases: names of the learned weight and bias that are added to what is generated, if any.
         base_scale: initial scale of what is added to a layer from class means; None = no such layer.
         refinements: steps of soft k-means.
         plda: whether class means are corrected.
@@ -267,7 +259,7 @@ class LogitsPlan:
     sees_inputs: bool
     inputs_first: bool
     inputs_dropout: float
-    base: bool
+    bases: tuple[str, ...]
     base_scale: float | None
     refinements: int
     plda: bool
@@ -275,14 +267,18 @@ class LogitsPlan:
     local: LocalPlan | None
     slices: SlicesPlan
 
+    def base_shape(self, part: str) -> tuple[int, ...]:
+        """Of a learned part, for all label slots: `[N, F]` of the weight, `[N]` of the bias."""
+        rows = self.slices.placeholders
+        return (rows, self.feature_count) if part.endswith("weight") else (rows,)
+
     def shapes(self, name: str) -> Shapes:
         """Of its parameters, below this name."""
         shapes: Shapes = {}
         if self.base_scale is not None:
             shapes |= {f"{name}.log_sharpness": (), f"{name}.scale": ()}
-        if self.base:
-            rows = self.slices.placeholders
-            shapes |= {f"{name}.base_weight": (rows, self.feature_count), f"{name}.base_bias": (rows,)}
+        for part in self.bases:
+            shapes[f"{name}.base_{part}"] = self.base_shape(part)
         if self.local is not None:
             shapes |= self.local.shapes(f"{name}.local")
         shapes |= self.slices.shapes(f"{name}.slices")
@@ -304,14 +300,14 @@ def conv_plan(config: ModelConfig, index: int, spec: CnnSpec) -> LearnedConvPlan
     if config.cnn.separate_query_norm:
         norm += ("query_gamma", "query_beta")
     if weights.learns(index, count):
-        return LearnedConvPlan(conv, norm)
+        return LearnedConvPlan(conv, norm, _with_copies(config, ("kernel",)))
     allocation = ALLOCATIONS[weights.allocation](conv, weights, config.conventions == "reference")
     local = local_plan(config, conv.in_channels, conv.in_size, conv.out_channels)
     features = _feature_width(config, local)
     return ConvWriterPlan(
         conv,
         () if weights.generate_norm else norm,
-        _bases(weights),
+        _with_copies(config, _bases(weights)),
         weights.base_scale if weights.base is True else None,
         allocation,
         local,
@@ -326,6 +322,12 @@ def _bases(weights: WeightsConfig) -> tuple[str, ...]:
     return ("kernel",) + ("bias",) * weights.generate_bias + ("gamma", "beta") * weights.generate_norm
 
 
+def _with_copies(config: ModelConfig, bases: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of learned parts, and those of their copies for queries if there are any."""
+    has_copies = config.cnn.separate_query_norm == "kernels"
+    return bases + tuple(f"query_{name}" for name in bases if has_copies)
+
+
 def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> LogitsPlan:
     """The logits layer after a block, which reads `feature_count` numbers."""
     mode, weights = config.local.logits, config.weights
@@ -335,12 +337,13 @@ def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> Logi
     sees_inputs, as_reference = mode != "default", config.conventions == "reference"
     allocation = LogitsAllocation(feature_count, conv.out_channels if as_reference else None)
     features = _feature_width(config, local) + (feature_count if sees_inputs else 0)
+    bases = _with_copies(config, ("weight", "bias"))[-2:]  # support images pass no logits layer
     return LogitsPlan(
         feature_count,
         sees_inputs,
         as_reference,
         config.local.dropout if as_reference else 0.0,
-        weights.base == "all",
+        bases if weights.base == "all" else (),
         weights.base_scale if weights.prototypes else None,
         weights.refine_prototypes,
         weights.plda,

@@ -16,7 +16,7 @@ from htgen.hypertransformer.hypertransformer import (
     HyperTransformer,
     initialise_as_reference,
 )
-from htgen.hypertransformer.layer_writers import ConvWriter
+from htgen.hypertransformer.layer_writers import ConvWriter, LearnedConv
 
 Scalars = dict[str, Tensor | float]
 
@@ -38,24 +38,42 @@ def head_weights(step: int, heads: int, head_steps: int) -> tuple[list[float], f
     return weights, min(1.0, max(0.0, 1 + (step - heads * stage) / stage))
 
 
-def l2_penalty(output: EpisodeOutput) -> Tensor:
-    """Sum of squares of conv kernels and logits weights, mean over episodes."""
-    tensors = [conv.kernel for conv in output.weights.blocks] + [output.weights.logits_weight]
+def l2_penalty(model: HyperTransformer, output: EpisodeOutput) -> Tensor:
+    """Sum of squares of conv kernels and logits weights, mean over episodes.
+
+    Where support images have kernels of their own, these count, and those of queries if no part of them is
+    generated, as in the reference.
+    """
+    tensors = [output.weights.logits_weight]
+    for writer, block in zip(model.convs, output.weights.blocks, strict=True):
+        assert isinstance(writer, LearnedConv | ConvWriter)
+        has_copy = "query_kernel" in writer.plan.bases
+        if not has_copy or isinstance(writer, LearnedConv):
+            tensors.append(block.kernel)
+        if has_copy:
+            of_queries = writer.get_parameter("base_query_kernel")
+            tensors.append(block.kernel - of_queries + writer.get_parameter("base_kernel"))
     return torch.stack([t.square().sum() / len(t) for t in tensors]).sum()
 
 
 def variation_penalty(model: HyperTransformer, output: EpisodeOutput) -> Tensor:
     """`sum(generated^2) / (1e-8 + sum(base^2))`, summed over what has both in the blocks, mean over episodes.
 
-    Counted twice, for the pass of the support images and that of the queries, as in the reference.
+    Counted twice, for the pass of the support images and that of the queries, as in the reference; where
+    these have bases of their own, with each.
     """
     terms = []
     for writer, block in zip(model.convs, output.weights.blocks, strict=True):
-        for name in writer.plan.bases if isinstance(writer, ConvWriter) else ():
+        bases = writer.plan.bases if isinstance(writer, ConvWriter) else ()
+        for name in bases:
+            part = name.removeprefix("query_")
+            has_copy = f"query_{part}" in bases
+            of_queries = writer.get_parameter(f"base_query_{part}" if has_copy else f"base_{part}")
+            whole: Tensor = getattr(block if part in ("kernel", "bias") else block.norm, part)
+            generated = (whole - of_queries).square().sum() / len(whole)
             base = writer.get_parameter(f"base_{name}")
-            whole: Tensor = getattr(block if name in ("kernel", "bias") else block.norm, name)
-            generated = (whole - base).square().sum() / len(whole)
-            terms.append(PASSES * generated / (1e-8 + base.square().sum()))
+            passes = 1 if has_copy else PASSES
+            terms.append(passes * generated / (1e-8 + base.square().sum()))
     return torch.stack(terms).sum()
 
 
@@ -126,7 +144,7 @@ class TrainingLoss(nn.Module):
             scalars |= {"loss/shared": term, "accuracy/shared": accuracy}
         if self.train_config.l2:
             heads = (head.get_parameter("weight").square().sum() for head in self.heads)
-            term = sum(heads, l2_penalty(output))
+            term = sum(heads, l2_penalty(model, output))
             loss = loss + self.train_config.l2 * term
             scalars["loss/l2"] = term
         if self.train_config.variation_penalty:

@@ -53,6 +53,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "model.max_way": (5, {}),
     "model.views": (5, {}),
     "model.conventions": ("reference", {}),
+    "model.dropout_as": ("reference", {"model.cnn.dropout": 0.5}),
     "model.embedding_dim": (5, {}),
     "model.cnn.shape": ("3-layer", {"model.cnn.pools": [1, 2, 3, 4]}),
     "model.cnn.channels": (5, {}),

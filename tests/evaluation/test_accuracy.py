@@ -107,3 +107,20 @@ def test_threads_evaluate_as_one_does(store_path, tmp_path, two_threads):
     assert found.accuracy == pytest.approx(expected.accuracy, abs=0.01)
     assert found.interval95 == pytest.approx(expected.interval95, abs=0.01)
     assert all(p.grad is None for p in made.model.parameters())
+
+
+def test_dropout_in_evaluation_is_repeatable_and_leaves_other_random_numbers_alone(
+    store_path, tmp_path, two_threads
+):
+    values = toy_values(store_path)
+    values["model"]["dropout_as"] = "reference"
+    values["model"]["cnn"] |= {"dropout": 0.5}
+    made = Trainer(Config.model_validate(values), RunFolder(tmp_path))
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = task_accuracies(made.model, made.tasks.validation, tasks=40)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    torch.testing.assert_close(task_accuracies(made.model, made.tasks.validation, tasks=40), first)
+    made.model.cnn_dropout.p = 0.0
+    assert not torch.equal(task_accuracies(made.model, made.tasks.validation, tasks=40), first)

@@ -30,7 +30,7 @@ CONFIGS = {
         "transformer": {"topology": "encoder-decoder", "decoder_nonlinearity": "relu"},
         "weights": {"generate_bias": True, "generate_norm": True, "base": "all"},
     },
-    "separate": {"cnn": {"separate_query_norm": True}, "weights": {"learned_layers": 2}},
+    "separate": {"cnn": {"separate_query_norm": "kernels"}, "weights": {"learned_layers": 2}},
 }
 
 
@@ -51,7 +51,7 @@ def config(name: str, **changes) -> Config:
     return Config.model_validate({"name": name, "model": model, "episodes": way, "validation": way})
 
 
-@pytest.mark.parametrize("name", ["joint", "decoder"])
+@pytest.mark.parametrize("name", CONFIGS)
 @torch.no_grad()
 def test_an_imported_generator_gives_tensorflows_logits(name):
     data = load_file(FOLDER / f"{name}.safetensors")
@@ -99,7 +99,11 @@ def test_the_command_writes_a_generator_that_says_where_it_is_from(tmp_path, cap
             {"weights": {"base": False, "generate_bias": True, "generate_norm": True}},
             "no place for",
         ),
-        ("separate", {}, "no place for, such as model/cnn/layer_1/conv/kernel-eval"),
+        (
+            "separate",
+            {"cnn": {"separate_query_norm": True}},
+            "no place for, such as model/cnn/layer_1/conv/kernel-eval",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(name, changes, message):

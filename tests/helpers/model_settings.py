@@ -64,7 +64,7 @@ OTHERS: dict[str, list[Any]] = {
     "cnn.norm": ["support", "batch"],
     "cnn.norm_first": [False, True, "after-pool"],
     "cnn.count_ignored": [False, True],
-    "cnn.separate_query_norm": [False, True],
+    "cnn.separate_query_norm": [False, True, "kernels"],
     "image_channels": [1, 3],
     "episode.counts": ["equal", "unequal"],
     "episode.unlabeled": [False, True],
@@ -98,6 +98,8 @@ def allowed(settings: Settings) -> bool:
         or _heads_do_not_fit(settings)
         or has(transformer__inner_width=0.0, transformer__skip_last_nonlinearity=True)  # no effect
         or has(cnn__separate_query_norm=True, weights__generate_norm=True)
+        or has(cnn__separate_query_norm="kernels", weights__generate_norm=True, weights__base=False)
+        or has(cnn__separate_query_norm="kernels", weights__generate_norm=True, weights__base=True)
         or has(weights__prototypes=False, weights__refine_prototypes=1)  # nothing to refine
         or has(weights__prototypes=False, weights__refine_prototypes=2)
         or has(weights__prototypes=False, weights__plda=True)
@@ -212,6 +214,14 @@ EXTRA: list[Settings] = [
         "shared.dropout": 0.5,
         "local.dropout": 0.5,
         "transformer.dropout": 0.5,
+    },
+    {"cnn.dropout": 0.5, "transformer.dropout": 0.5, "dropout_as": "reference"},  # for training and measuring
+    {"cnn.separate_query_norm": "kernels", "weights.learned_layers": 2},
+    {
+        "cnn.separate_query_norm": "kernels",
+        "weights.base": "all",
+        "weights.generate_bias": True,
+        "weights.generate_norm": True,
     },
     {"image_size": 28},
     {"views": 4, "weights.prototypes": True},

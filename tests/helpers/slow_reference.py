@@ -159,20 +159,24 @@ def _generate(
         layer = parameters.below(f"convs.{index}")
         n = config.weights.learned_layers
         learned = index < n if n >= 0 else index >= len(blocks) + n
+        has_copy = config.cnn.separate_query_norm == "kernels"
         if learned:
             kernel, bias, gamma, beta = layer["base_kernel"], None, layer["gamma"], layer["beta"]
+            query = (layer["base_query_kernel"] if has_copy else kernel), bias, gamma, beta
         else:
             channels = max(block.in_channels, config.cnn.channels)
             local = _local_features(config, layer, activations, channels, layers=2)
             tokens = [[local[i], shared[i]] for i in range(len(images))]
-            kernel, bias, gamma, beta = _generated_conv(config, layer, block, tokens, label_rows, ignore)
+            written = _generated_conv(config, layer, block, tokens, label_rows, ignore)
+            kernel, bias, gamma, beta = _with_bases(config, layer, written, "base_")
+            query = _with_bases(config, layer, written, "base_query_" if has_copy else "base_")
         activations, (mean, variance) = _blocks(
             config, activations, kernel, bias, block, (gamma, beta), None, ignore
         )
-        kernels.append(kernel)
-        biases.append(bias)
-        gammas.append(layer["query_gamma"] if config.cnn.separate_query_norm else gamma)
-        betas.append(layer["query_beta"] if config.cnn.separate_query_norm else beta)
+        kernels.append(query[0])
+        biases.append(query[1])
+        gammas.append(layer["query_gamma"] if "query_gamma" in layer else query[2])
+        betas.append(layer["query_beta"] if "query_beta" in layer else query[3])
         means.append(mean)
         variances.append(variance)
 
@@ -193,7 +197,7 @@ def _generated_conv(
     label_rows: list[int],
     ignore: list[bool],
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Kernel `[O, C, k, k]`, bias, gamma and beta `[O]` of one block."""
+    """Kernel `[O, C, k, k]`, bias, gamma and beta `[O]` of one block, without what `weights.base` adds."""
     weights = config.weights
     k, inputs, outputs = config.cnn.kernel, block.in_channels, config.cnn.channels
     scale = layer["scale"] if weights.base is True else 1.0
@@ -212,14 +216,10 @@ def _generated_conv(
         rest = [[s[size + j] for s in slices] for j in range(total - size)]
         if weights.generate_bias:
             bias = torch.stack(rest.pop(0)) * scale
-            if weights.base == "all":
-                bias = bias + layer["base_bias"]
         if weights.generate_norm:
             gamma, beta = torch.stack(rest[0]) * scale, torch.stack(rest[1]) * scale
             if weights.base is True:
                 gamma = gamma + 1
-            if weights.base == "all":
-                gamma, beta = gamma + layer["base_gamma"], beta + layer["base_beta"]
     else:
         size = inputs * outputs
         slices = _slices(
@@ -232,10 +232,26 @@ def _generated_conv(
             positions = [s.reshape(outputs, inputs) for s in slices]
         rows = [torch.stack(positions[a * k : a * k + k], dim=2) for a in range(k)]
         kernel = torch.stack(rows, dim=2) * scale
-    if weights.base:
-        kernel = kernel + layer["base_kernel"]
     if gamma is None or beta is None:
         gamma, beta = layer["gamma"], layer["beta"]
+    return kernel, bias, gamma, beta
+
+
+def _with_bases(
+    config: ModelConfig,
+    layer: Parameters,
+    written: tuple[Tensor, Tensor | None, Tensor, Tensor],
+    prefix: str,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """Kernel, bias, gamma and beta with the learned parts of these names added."""
+    kernel, bias, gamma, beta = written
+    if config.weights.base:
+        kernel = kernel + layer[f"{prefix}kernel"]
+    if config.weights.base == "all":
+        if bias is not None:
+            bias = bias + layer[f"{prefix}bias"]
+        if config.weights.generate_norm:
+            gamma, beta = gamma + layer[f"{prefix}gamma"], beta + layer[f"{prefix}beta"]
     return kernel, bias, gamma, beta
 
 
@@ -270,8 +286,10 @@ def _generated_logits(
         side = activations[0].shape[1]
         weights = [w.reshape(side, side, -1).permute(2, 0, 1).reshape(-1) for w in weights]
     if config.weights.base == "all":
-        weights = [w + layer["base_weight"][slot] for w, slot in zip(weights, slots, strict=True)]
-        biases = [b + layer["base_bias"][slot] for b, slot in zip(biases, slots, strict=True)]
+        prefix = "base_query_" if config.cnn.separate_query_norm == "kernels" else "base_"
+        base_weight, base_bias = layer[f"{prefix}weight"], layer[f"{prefix}bias"]
+        weights = [w + base_weight[slot] for w, slot in zip(weights, slots, strict=True)]
+        biases = [b + base_bias[slot] for b, slot in zip(biases, slots, strict=True)]
     if config.weights.prototypes:
         # -sharpness |x - mean|^2, less its mean over the classes; plus the generated layer.
         sharpness = layer["log_sharpness"].exp()

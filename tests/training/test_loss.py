@@ -80,7 +80,7 @@ def test_penalties_of_learned_layers(store):
     output = model.run(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
     kernels = sum(c.base_kernel.square().sum() for c in model.convs)
     expected = kernels + output.weights.logits_weight.square().sum() / 2
-    assert torch.allclose(l2_penalty(output), expected, rtol=1e-4)
+    assert torch.allclose(l2_penalty(model, output), expected, rtol=1e-4)
     model, _, batch = setup(store, model__weights__learned_layers=3)
     output = model.run(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
     assert variation_penalty(model, output) > 0  # of the last block alone
@@ -113,11 +113,36 @@ def test_variation_of_all_that_has_a_learned_part(store):
     assert torch.allclose(loss(model, batch, 0)[1]["loss/variation"], expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("learned", [0, 2])
+def test_penalties_of_kernels_that_queries_have_a_copy_of(store, learned):
+    changes = {"base": "all", "prototypes": False, "learned_layers": learned}
+    model, _, batch = setup(
+        store,
+        model__cnn__separate_query_norm="kernels",
+        **{f"model__weights__{name}": value for name, value in changes.items()},
+    )
+    output = model.run(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
+    l2 = output.weights.logits_weight.square().sum() / 2  # of two episodes
+    variation = 0.0
+    for index, (writer, block) in enumerate(zip(model.convs, output.weights.blocks, strict=True)):
+        own, copy = writer.base_kernel, writer.base_query_kernel
+        assert not torch.equal(own, copy)
+        if index < learned:
+            l2 = l2 + own.square().sum() + copy.square().sum()
+            continue
+        generated = block.kernel - copy  # what runs on queries has the copy in it
+        l2 = l2 + (generated + own).square().sum() / 2
+        for base in (own, copy):
+            variation = variation + generated.square().sum() / 2 / (1e-8 + base.square().sum())
+    assert torch.allclose(l2_penalty(model, output), l2, rtol=1e-4)
+    assert torch.allclose(variation_penalty(model, output), variation, rtol=1e-4)
+
+
 def test_l2_of_warm_up_heads(store):
     model, loss, batch = setup(store, train__head_steps=300, train__l2=0.1)
     output = model.run(batch.support_images, batch.support_labels, batch.query_images, batch.slots)
     heads = sum(head.weight.square().sum() for head in loss.heads)
-    assert torch.allclose(loss(model, batch, 0)[1]["loss/l2"], l2_penalty(output) + heads, rtol=1e-4)
+    assert torch.allclose(loss(model, batch, 0)[1]["loss/l2"], l2_penalty(model, output) + heads, rtol=1e-4)
 
 
 def test_warm_up_heads_are_learned_layers_on_averaged_activations(store):
