@@ -25,6 +25,7 @@ from htgen.cnn.c_source import array
 from htgen.cnn.c_whole import whole_code
 from htgen.cnn.whole_numbers import whole_cnn
 from htgen.generator.generator import load_generator
+from htgen.images.inputs import scale_pixels
 from htgen.images.on_device import prepare_on_device
 
 PACKAGES = (
@@ -200,8 +201,6 @@ def compile_all(folder: Path) -> list[str]:
             continue
         for kind, text in headers.items():
             is_small = compiler.command[0] in small
-            if kind == "float" and is_small:
-                continue  # C99's INFINITY, and floats that an 8-bit processor should be spared
             (folder / "net.h").write_text(text)
             (folder / "main.c").write_text(
                 f'#include "net.h"\nint main(void)\n{{\n{uses.get(kind, plain)}\n}}\n'
@@ -218,33 +217,70 @@ def compile_all(folder: Path) -> list[str]:
     return faults
 
 
+def run_everywhere(folder: Path, expected: np.ndarray, name: str, avr: bool) -> tuple[list[str], list[str]]:
+    """Run a program on every processor: instructions an image by processor, and what differs from Python.
+
+    Args:
+        expected: what stands before the ticks in each row of the program's answers.
+    """
+    cells, faults, flash = [], [], "not there"
+    for processor in ARM:
+        cell = "not there"
+        if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm"):
+            rows, count = run_arm(folder, processor)
+            cell = millions(count)
+            if not (rows[:, -1 - expected.shape[1] : -1] == expected).all():
+                faults.append(f"{name}: {processor} differs")
+            if processor == "Cortex-M4F":
+                flash = str(flash_bytes(folder))
+        cells.append(cell)
+    cell = ""
+    if avr and shutil.which("avr-gcc") and shutil.which("simavr"):
+        rows, count = run_avr(folder)
+        cell = millions(count)
+        if not (rows[:, -1 - expected.shape[1] : -1] == expected).all():
+            faults.append(f"{name}: AVR differs")
+    return [flash, *cells, cell], faults
+
+
+def millions(count: float) -> str:
+    """A count with three digits."""
+    return f"{count / 1e6:#.3g} M"
+
+
+def flash_bytes(folder: Path) -> int:
+    """Of the last program for a Cortex-M: code and constants, its images left out."""
+    text, data = map(int, call(["arm-none-eabi-size", "net.elf"], folder).splitlines()[1].split()[:2])
+    symbols = call(["arm-none-eabi-nm", "--print-size", "net.elf"], folder)
+    images = re.search(r"^\w+ (\w+) \w images$", symbols, re.MULTILINE)
+    return text + data - int(images[1] if images else "0", 16)
+
+
 def runs(folder: Path, generators: list[str]) -> list[str]:
     """Answers and counts of every processor: what differs."""
     faults = []
-    print("\n| CNN of 6 classes | constants | buffers | multiply-adds | processor | instructions | each |")
-    print("|---|---|---|---|---|---|---|")
+    print("\nInstructions an image; on an AVR (ATmega2560) cycles.")
+    print(f"\n| CNN of 6 classes | constants | buffers | image | program | {' | '.join(ARM)} | AVR |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for generator in generators:
         bundle, images = made(generator)
         code, expected = whole_code(bundle, "net"), whole_cnn(bundle).logits(images)
         write_program(folder, code.text, images)
-        needs = f"{generator} | {code.constants} | {code.buffers} | {code.multiply_adds}"
         for compiler in filter(shutil.which, ("gcc", "clang", "tcc")):
             if not (run_host(folder, compiler)[:, 1:-1] == expected).all():
                 faults.append(f"{generator}: {compiler} differs")
-        for processor in ARM if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm") else ():
-            rows, count = run_arm(folder, processor)
-            if not (rows[:, 1:-1] == expected).all():
-                faults.append(f"{generator}: {processor} differs")
-            print(f"| {needs} | {processor} | {count:.0f} | {count / code.multiply_adds:.2f} |", flush=True)
-        if generator == "glyph-8" and shutil.which("avr-gcc") and shutil.which("simavr"):
-            rows, count = run_avr(folder)
-            if not (rows[:, 1:-1] == expected).all():
-                faults.append(f"{generator}: AVR differs")
-            print(
-                f"| {needs} | ATmega2560 (cycles) | {count:.0f} | {count / code.multiply_adds:.2f} |",
-                flush=True,
-            )
-    return faults
+        cells, wrong = run_everywhere(folder, expected, generator, generator == "glyph-8")
+        faults += wrong
+        needs = f"`{generator}` | {code.constants} | {code.buffers} | {images[0].size}"
+        print(f"| {needs} | {' | '.join(cells)} |", flush=True)
+    bundle, images = made("glyph-8")
+    code = float_code(bundle, "net")
+    write_program(folder, f"#define NET_FLOAT\n#define NET_FLASH\n{code.text}", images)
+    classes = bundle.logits(scale_pixels(images.astype(np.float32))).argmax(axis=1)
+    cells, wrong = run_everywhere(folder, classes[:, None], "--float", avr=False)
+    needs = f"`glyph-8`, `--float` | {code.constants} | {code.buffers} | {images[0].size}"
+    print(f"| {needs} | {' | '.join(cells)} |", flush=True)
+    return faults + wrong
 
 
 def frames(folder: Path) -> list[str]:
@@ -252,7 +288,7 @@ def frames(folder: Path) -> list[str]:
     faults = []
     bundle, _ = made("glyph-8", device=True)
     code = whole_code(bundle, "net", prepare=True)
-    print("\n| frame | buffers, CNN included | processor | instructions |\n|---|---|---|---|")
+    print(f"\n| frame | buffers, CNN included | {' | '.join(ARM)} |\n|---|---|---|---|---|---|")
     for columns, rows in ((96, 96), (160, 120), (320, 240)):
         y, x = np.mgrid[:rows, :columns]
         ring = np.abs(np.hypot(x - columns / 2, y - rows / 2) - rows / 4) < rows / 25
@@ -261,11 +297,9 @@ def frames(folder: Path) -> list[str]:
         (folder / "net.h").write_text(code.text)
         (folder / "images.h").write_text("\n".join([*lines, *array("uint8_t", "frame", frame), ""]))
         expected = prepare_on_device(frame, bundle.spec.image_size).ravel()
-        for processor in ARM if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm") else ():
-            found, count = run_arm(folder, processor)
-            if not (found[0, 1:-1] == expected).all():
-                faults.append(f"frame: {processor} differs")
-            print(f"| {columns} x {rows} | {code.buffers} | {processor} | {count:.0f} |", flush=True)
+        cells, wrong = run_everywhere(folder, expected[None], f"frame of {columns} x {rows}", avr=False)
+        faults += wrong
+        print(f"| {columns} x {rows} | {code.buffers} | {' | '.join(cells[1:-1])} |", flush=True)
     return faults
 
 

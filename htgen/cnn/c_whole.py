@@ -36,15 +36,29 @@ CODE, CODE_TO_PREPARE = 2800, 3000
 
 _LARGEST_SIDE = 4096
 
-_MARGIN = Template("""\
-/* A line of nothing, for the margins. */
-static void ${name}_margin(uint8_t *line, int16_t places, const uint8_t *zero, uint8_t channels)
+_BELOW = Template("""\
+    sum = -sum >> shift;
+    ${upper}_WITHIN("15", 32767, sum);
+    scaled -= sum * negative;
+""")
+
+_MARGINS = Template("""\
+/* Margins of a line; one above the first or below the last is nothing else. Tells whether it is neither. */
+static ${upper}_ALONE uint8_t ${name}_margins(uint8_t *line, int which, int16_t side, uint8_t margin,
+                                     const uint8_t *zero, uint8_t channels)
 {
-    int16_t i;
+    const uint8_t is_inside = which >= 0 && which < side;
+    int i;
     uint8_t c;
-    for (i = 0; i < places; i++)
+    for (i = 0; i < side + 2 * margin; i++) {
+        if (is_inside && i == margin) {
+            i += side;
+            line += side * channels;
+        }
         for (c = 0; c < channels; c++)
             *line++ = ${upper}_UINT8(zero + c);
+    }
+    return is_inside;
 }
 
 """)
@@ -108,7 +122,7 @@ class _Writer:
         """The header, put together."""
         constants = list(self._constants())
         size = sum(size for _, size in self.sizes)
-        buffers = sum(block.window for block in self.blocks) + self.features + 3 * len(self.blocks) + 4
+        buffers = sum(block.window for block in self.blocks) + self.features + 2 * len(self.blocks) + 4
         buffers += PREPARATION_BUFFERS if prepare else 0
         products = self.spec.multiply_adds(len(self.bundle.classes))
         written = template("c_whole").substitute(
@@ -155,11 +169,9 @@ class _Writer:
             ),
             "depth": len(self.blocks),
             "features": self.features,
-            "negative_parameter": "int16_t negative," if self.leaks else "",
-            "otherwise": "    else\n        scaled -= ((sum < -limit ? limit : -sum) >> shift) * negative;\n"
-            if self.leaks
-            else "",
-            "margin": _MARGIN.substitute(name=self.name, upper=self.upper)
+            "negative_parameter": " int16_t negative," if self.leaks else "",
+            "below": _BELOW.substitute(upper=self.upper) if self.leaks else "",
+            "margins": _MARGINS.substitute(name=self.name, upper=self.upper)
             if any(conv.padding for conv in self.spec.convs)
             else "",
             "image_line": self._image_line(),
@@ -199,7 +211,7 @@ class _Writer:
     def _image_line(self) -> str:
         side, channels, image = self.spec.image_size, self.spec.image_channels, f"{self.name}_image"
         if channels == 1:
-            return f"    memcpy(out, {image}, {side});\n    {image} += {side};"
+            return f"    {self.name}_copy(out, {image}, {side});\n    {image} += {side};"
         return f"""\
     int16_t i;
     uint8_t c;

@@ -8,21 +8,22 @@ from htgen.cnn.c_source import template
 from htgen.cnn.spec import ConvSpec
 from htgen.cnn.whole_numbers import WholeBlock
 
-_KEEP = Template("""\
-        for (x = 0; x < $kept; x++)
-            memcpy($window + x * $pitch, $window + (x + $advance) * $pitch, $pitch);
+_KEEP = Template("        ${name}_copy($window, $window + $ahead, $bytes);\n")
+
+_KEEP_LINES = Template("""\
+        for (; line < $kept; line++)
+            ${name}_copy($window + line * $pitch, $window + (line + $advance) * $pitch, $pitch);
 """)
 
 _SKIP = Template("""\
-        for (x = 0; x < $skipped; x++, $next++)
-            if ($next >= 0 && $next < $side)
+        for (; line < $skipped; line++, next++)
+            if (next >= 0 && next < $side)
                 ${name}_line_$index($window);
 """)
 
 _FILL = Template("""\
-        ${name}_margin(line, $cells, ${layer}_zero, $channels);
-        if ($next >= 0 && $next < $side)
-            ${name}_line_$index(line + $margin);""")
+        if (${name}_margins(to, next, $side, $margin, ${layer}_zero, $channels))
+            ${name}_line_$index(to + $before);""")
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,6 @@ class CBlock:
         """Whether its channels have summands of their own."""
         return len(set(self.whole.summand.tolist())) > 1
 
-    @property
-    def _next(self) -> str:
-        return f"{self.name}_next[{self.index}]"
-
     def text(self, function: str, leaks: bool) -> str:
         """The function that makes the next line of its output.
 
@@ -105,11 +102,13 @@ class CBlock:
         return template("c_whole_block").substitute(
             name=self.name,
             number=self.index + 1,
+            upper=self.name.upper(),
             index=self.index,
             layer=self.conv.name,
             out_size=self.conv.out_size,
             outputs=outputs,
             rows=self.rows,
+            first=-self.conv.padding,
             pitch=self.pitch,
             advance="".join(self._advance()),
             fill=self._fill(),
@@ -123,33 +122,29 @@ class CBlock:
     def _advance(self) -> Iterator[str]:
         """What is kept of the lines that there are; lines that nothing reads are left out."""
         kept, window = self.rows - self.advance, f"{self.name}_window_{self.index + 1}"
+        names = {"name": self.name, "window": window, "pitch": self.pitch, "advance": self.advance}
+        if kept > self.advance:  # from where they are to where they go, they overlap
+            yield _KEEP_LINES.substitute(names, kept=kept)
+            return
         if kept > 0:
-            yield _KEEP.substitute(kept=kept, window=window, pitch=self.pitch, advance=self.advance)
+            yield _KEEP.substitute(names, ahead=self.advance * self.pitch, bytes=kept * self.pitch)
         elif kept < 0:
-            yield _SKIP.substitute(
-                skipped=-kept,
-                next=self._next,
-                side=self.conv.in_size,
-                name=self.name,
-                index=self.index,
-                window=window,
-            )
-        yield f"        {self.name}_lines[{self.index}] = {max(kept, 0)};"
+            yield _SKIP.substitute(names, skipped=-kept, side=self.conv.in_size, index=self.index)
+        yield f"        line = {max(kept, 0)};"
 
     def _fill(self) -> str:
         """A line of the input, between margins."""
         conv = self.conv
         if not conv.padding:
-            return f"        {self.name}_line_{self.index}(line);"
+            return f"        {self.name}_line_{self.index}(to);"
         return _FILL.substitute(
             name=self.name,
-            cells=self.cells,
             layer=f"{self.name}_{conv.name}",
             channels=conv.in_channels,
-            next=self._next,
             side=conv.in_size,
             index=self.index,
-            margin=conv.padding * conv.in_channels,
+            margin=conv.padding,
+            before=conv.padding * conv.in_channels,
         )
 
     def _sums(self, function: str, leaks: bool) -> Iterator[str]:
@@ -158,16 +153,17 @@ class CBlock:
             yield f"            *out = {self._byte(f'{function}(in, {self.pitch}, w)', leaks)};"
             return
         yield "            int32_t sums[2];"
+        yield "            uint8_t beside;"
         yield f"            {function}(in, {self.pitch}, w, sums);"
-        yield f"            *out = {self._byte('sums[0]', leaks)};"
-        yield f"            if (x + 1 < {self.conv.out_size})"
-        yield f"                out[{self.conv.out_channels}] = {self._byte('sums[1]', leaks)};"
+        yield f"            for (beside = 0; beside < 2 && x + beside < {self.conv.out_size}; beside++)"
+        byte = self._byte("sums[beside]", leaks)
+        yield f"                out[beside * {self.conv.out_channels}] = {byte};"
 
     def _byte(self, total: str, leaks: bool) -> str:
         upper, layer, whole = self.name.upper(), f"{self.name}_{self.conv.name}", self.whole
         summand = f"{upper}_INT32({layer}_summand + o)" if self.summands else f"{whole.summand[0]}"
         negative = f" {upper}_INT16({layer}_negative + o)," if leaks else ""
         return (
-            f"{self.name}_byte({total} + {upper}_INT32({layer}_bias + o), {whole.shift}, {whole.limit},\n"
+            f"{self.name}_byte({total} + {upper}_INT32({layer}_bias + o), {whole.shift},\n"
             f"                {whole.down}, {upper}_INT16({layer}_factor + o),{negative} {summand})"
         )

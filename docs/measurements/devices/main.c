@@ -33,6 +33,24 @@ int main(void)
     put("\n");
     return 0;
 }
+#elif defined(NET_FLOAT)
+/* The float header: the class alone. */
+int main(void)
+{
+    static uint8_t pixels[NET_PIXELS];
+    float probability;
+    int i, k;
+    for (i = 0; i < IMAGES; i++) {
+        uint32_t before;
+        for (k = 0; k < NET_PIXELS; k++)
+            pixels[k] = images[(uint32_t)i * NET_PIXELS + (uint32_t)k];
+        before = ticks();
+        number(net_classify(pixels, &probability));
+        number((int32_t)(ticks() - before));
+        put("\n");
+    }
+    return 0;
+}
 #else
 int main(void)
 {
