@@ -73,7 +73,9 @@ def test_a_generator_writes_the_same_cnn(cnn, generator):
 
 def test_a_cnn_is_exported_as_the_same_c():
     text = float_code(Bundle.load(FILES / "cnn.safetensors"), "cnn").text
-    assert text == (FILES / "cnn.h").read_text()
+    earlier = (FILES / "cnn.h").read_text()
+    found, expected = (code[code.index("#ifndef") :] for code in (text, earlier))  # less the first comment
+    assert found == expected
 
 
 def test_a_run_goes_on_as_it_would_have(store_path, tmp_path):
