@@ -114,6 +114,9 @@ def load_all(folder: Path, commands: list[list[str]]) -> None:
     from htgen.cli import main
 
     assert os.environ.get("OMP_NUM_THREADS") == "1"
-    with contextlib.chdir(folder), Path(os.devnull).open("w") as nowhere:
-        with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            assert [main(arguments) for arguments in commands] == [0] * len(commands)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(folder))
+        nowhere = stack.enter_context(Path(os.devnull).open("w"))
+        stack.enter_context(contextlib.redirect_stdout(nowhere))
+        stack.enter_context(contextlib.redirect_stderr(nowhere))
+        assert [main(arguments) for arguments in commands] == [0] * len(commands)
