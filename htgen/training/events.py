@@ -1,5 +1,6 @@
 """What a training tells while it runs."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,16 +79,8 @@ class Means:
             skipped: scalar; 1 = it does not count, whatever it is.
         """
         entry = self.entries.setdefault(name, [0.0, 0])
-        if isinstance(value, Tensor) and value.device.type == "cuda":
-            counted: Any = 1
-            value = value.double()
-            if skipped is not None:
-                counted = (1 - skipped).long()
-                value = torch.where(skipped > 0, 0.0, value)
-        else:
-            counted = 1 if skipped is None or not skipped.item() else 0
-            value = float(value) if counted else 0.0
-        entry[0] = entry[0] + value
+        total, counted = _sum_and_count(value, skipped)
+        entry[0] = entry[0] + total
         entry[1] = entry[1] + counted
 
     def settle(self) -> None:
@@ -104,3 +97,17 @@ class Means:
     def means(self) -> dict[str, float]:
         """Of those that were added at least once."""
         return {name: total / count for name, (total, count) in self.entries.items() if count}
+
+
+def _sum_and_count(value: Tensor | float, skipped: Tensor | None) -> tuple[Any, Any]:
+    """What one value adds; tensors on a GPU stay there, so that nothing waits for them."""
+    if skipped is not None and skipped.device.type == "cuda":
+        counts = 1 - skipped
+        if isinstance(value, Tensor):
+            return torch.where(counts > 0, value.double(), 0.0), counts.long()
+        return (value if math.isfinite(value) else 0.0) * counts.double(), counts.long()
+    if isinstance(value, Tensor) and value.device.type == "cuda":
+        return value.double(), 1
+    if skipped is not None and skipped.item():
+        return 0.0, 0
+    return float(value), 1

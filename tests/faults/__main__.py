@@ -99,7 +99,7 @@ def _parts(options: argparse.Namespace, place: Path, tally: "Tally") -> "Parts":
     yield "commands interrupted at each change of a file", interrupt
     yield (
         "a training killed at any moment",
-        lambda: trials.at_random(options.moments, 0.5, random.Random(options.seed)),
+        lambda: trials.at_random(options.moments, random.Random(options.seed)),
     )
     yield "damaged files", damage
     yield "hostile inputs", hostile

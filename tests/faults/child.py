@@ -1,7 +1,6 @@
 """Commands in processes of their own, which are copies of this one: nothing is loaded again."""
 
 import contextlib
-import importlib
 import os
 import signal
 import sys
@@ -108,18 +107,16 @@ def _become(folder: Path, said: Path) -> None:
 
 
 def load_all(folder: Path, commands: list[list[str]]) -> None:
-    """Load here what commands load, so that copies of this process need not; nothing is computed here."""
-    listed = folder / "modules"
+    """Do commands in this process, so that its copies find all loaded and begun that these need.
 
-    def work() -> int:
-        from htgen.cli import main
+    There is one thread in it then, as a copy has no others: `OMP_NUM_THREADS` is 1.
+    """
+    from htgen.cli import main
 
-        codes = [main(arguments) for arguments in commands]
-        listed.write_text("\n".join(sorted(sys.modules)))
-        return max(codes)
-
-    assert fork(folder, work).code == 0
-    for name in listed.read_text().split():
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    listed.unlink()
+    assert os.environ.get("OMP_NUM_THREADS") == "1"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(folder))
+        nowhere = stack.enter_context(Path(os.devnull).open("w"))
+        stack.enter_context(contextlib.redirect_stdout(nowhere))
+        stack.enter_context(contextlib.redirect_stderr(nowhere))
+        assert [main(arguments) for arguments in commands] == [0] * len(commands)

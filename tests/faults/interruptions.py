@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,10 +107,12 @@ class Interruptions:
         if left and ended.code == 0:
             self.tally.lost.append(f"{where}: {left} stay")
 
-    def at_random(self, moments: int, longest: float, chance: random.Random) -> None:
+    def at_random(self, moments: int, chance: random.Random) -> None:
         """Kill a training again and again at any moment, and go on, until it is done."""
         whole = self._fresh(COMMANDS[-3])
+        began = time.monotonic()
         assert run(whole, list(TRAIN)).code == 0
+        longest = time.monotonic() - began
         wanted = contents(whole, COMMANDS[-3].results)
         left = moments
         while left > 0:

@@ -118,7 +118,7 @@ def build(folder: Path) -> None:
     made.append(run(folder, [*GENERATE[:-1], "cnn.safetensors"]))
     assert all(ended.code == 0 for ended in made), made
     shutil.copytree(folder / "run-stopped", folder / "run")
-    load_all(folder, [list(RESUME), ["plot", "run-whole"], CALIBRATE.split(), list(PREPARE)])
+    load_all(folder, [list(RESUME), ["plot", "run-whole"], CALIBRATE.split(), list(PREPARE), list(GENERATE)])
     shutil.rmtree(folder / "made")
     shutil.rmtree(folder / "run")
     (folder / "run-whole" / "curve.png").unlink()
