@@ -141,9 +141,7 @@ def test_contrast_is_the_same_curve_for_images_of_middle_grey():
             for found, (_, draw) in zip(after, numbers(keys, Purpose.CONTRAST, 2), strict=True)
         ]
         assert max(wrong) < largest
-    assert (
-        max(wrong) > 60
-    )  # a drawing is darker than middle grey in the mean, and its edges come out brighter
+    assert max(wrong) > 60  # darker than middle grey in the mean: its edges are brighter there
 
 
 def test_the_order_is_htgens_own():
@@ -216,6 +214,20 @@ def test_colours_are_the_same_but_for_8_bits_between_the_steps():
                 wrong.append(np.abs(after[e, index].permute(1, 2, 0).numpy() - expected).max())
         assert max(wrong) < largest
     assert max(wrong) > 4
+
+
+def test_contrast_is_about_the_mean_of_the_crop():
+    """There about that of the whole image, which is cropped afterwards."""
+    before = 60 + images(SIDE, 3)[:1] * torch.linspace(0.1, 0.5, SIDE)  # another mean in each crop
+    labels, keys = LABELS[:1], KEYS[:1]
+    cropped = augment(AugmentConfig(photo=PhotoConfig(crop=0.4)), before, labels, keys)
+    after = augment(AugmentConfig(photo=PhotoConfig(crop=0.4, contrast=0.2)), before, labels, keys)
+    factor = 1 + 0.2 * (2 * numbers(keys, Purpose.PHOTO_CONTRAST, 1)[0, 0] - 1)
+    of_crop, of_whole = (x.mean((-2, -1), keepdim=True) for x in (cropped, before))
+    assert abs(factor - 1) > 0.02
+    torch.testing.assert_close(after, of_crop + (cropped - of_crop) * factor, atol=1e-3, rtol=0)
+    published = of_whole + (cropped - of_whole) * factor
+    assert (after - published).abs().max() > 0.1
 
 
 # -------------------------------------------------------------------------------------- episodes
