@@ -6,11 +6,13 @@ import torch
 from helpers.toy import toy_values
 
 from htgen.config.data import EpisodeConfig
+from htgen.config.model import ModelConfig
 from htgen.config.run import Config
 from htgen.episodes.pool import ClassPool
 from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.episodes.shape import UNLABELED
 from htgen.evaluation.accuracy import evaluate, half_width95, task_accuracies, tasks_at_once
+from htgen.evaluation.protocol import EvaluationProtocol
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer
@@ -46,6 +48,33 @@ def test_a_transductive_evaluation_shows_the_queries_without_labels(model, sampl
     hidden = evaluate(model, sampler, 20)
     assert not hidden.transductive
     assert hidden.accuracy != shown.accuracy
+
+
+@torch.no_grad()
+def test_the_published_protocol_is_the_mean_of_each_tasks_batches(store):
+    """A support set for each task, and 16 batches of fresh queries, each normed by itself."""
+    protocol = EvaluationProtocol.reference(way=5)
+    assert (protocol.tasks, protocol.queries.rounds, protocol.way * protocol.query) == (1024, 16, 100)
+    torch.manual_seed(0)
+    config = ModelConfig.model_validate(
+        {"max_way": 5, "image_size": 16, "cnn": {"channels": 2, "norm": "batch"}, "local": {"width": 2}}
+    )
+    generator = HyperTransformer(config).eval()
+    shape = protocol.shape.model_copy(update={"way": 3, "query": 4, "disjoint": False})
+    tasks = EpisodeSampler(ClassPool.of_split(store, "toy:val"), shape, EpisodeStream(seed=0), 5)
+    found = task_accuracies(generator, tasks, 6, protocol.queries)
+    for index in range(6):
+        first = tasks.batch(index, 1)
+        cnn = generator.generate(first.support_images, first.support_labels, first.slots)
+        batches, rows = [], set()
+        for number in range(16):
+            batch = tasks.batch(index, 1, number)
+            assert torch.equal(batch.support_rows, first.support_rows)
+            answers = generator.execute(cnn, batch.query_images)[0].argmax(1)
+            batches.append(sum(a == b for a, b in zip(answers, batch.query_labels[0], strict=True)) / 12)
+            rows.add(tuple(batch.query_rows[0].tolist()))
+        assert len(rows) > 8  # drawn anew
+        assert found[index].item() == pytest.approx(statistics.mean(float(b) for b in batches))
 
 
 @torch.no_grad()
