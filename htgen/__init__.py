@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         RunError,
         SettingError,
     )
+    from htgen.evaluation.augmented_as import AugmentedAs
     from htgen.evaluation.calibration import CalibrationTasks, calibrate
     from htgen.evaluation.measurement import evaluate
     from htgen.evaluation.protocol import EvaluationProtocol, EvaluationResult
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from htgen.generator.self_check import LeaveOneOut
 
 _HOMES = {
+    "AugmentedAs": "evaluation.augmented_as",
     "Bundle": "cnn.bundle",
     "CalibrationTasks": "evaluation.calibration",
     "ConfigError": "errors",
@@ -55,6 +57,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AugmentedAs",
     "Bundle",
     "CalibrationTasks",
     "ConfigError",

@@ -30,7 +30,7 @@ files beside the folders come last."""
 WITH_TORCH = {
     "episodes": {"except": {"shape"}},
     "compute": {"except": {"memory", "processes"}},
-    "evaluation": {"except": set()},
+    "evaluation": {"except": {"augmented_as"}},
     "training": {"except": {"run_folder", "curve"}},
     "bench": {"except": {"cost", "report"}},
     "cnn": {"only": {"layout", "executor", "batch_norm", "module"}},
