@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from htgen.cnn.labelled_folder import TestedImage, TestResult, test_cnn
     from htgen.cnn.module import GeneratedCNN, load_cnn
     from htgen.cnn.score import Score
+    from htgen.config.files import load_config
     from htgen.errors import (
         ConfigError,
         DataError,
@@ -22,20 +23,27 @@ if TYPE_CHECKING:
         RunError,
         SettingError,
     )
+    from htgen.evaluation.augmented_as import AugmentedAs
     from htgen.evaluation.calibration import CalibrationTasks, calibrate
     from htgen.evaluation.measurement import evaluate
     from htgen.evaluation.protocol import EvaluationProtocol, EvaluationResult
+    from htgen.generator.from_folder import FolderImages, GeneratedFromFolder, generate_from_folder
     from htgen.generator.generator import Generator, load_generator
     from htgen.generator.self_check import LeaveOneOut
+    from htgen.generator.support import Support
+    from htgen.training.launch import train
 
 _HOMES = {
+    "AugmentedAs": "evaluation.augmented_as",
     "Bundle": "cnn.bundle",
     "CalibrationTasks": "evaluation.calibration",
     "ConfigError": "errors",
     "DataError": "errors",
     "EvaluationProtocol": "evaluation.protocol",
     "EvaluationResult": "evaluation.protocol",
+    "FolderImages": "generator.from_folder",
     "GeneratedCNN": "cnn.module",
+    "GeneratedFromFolder": "generator.from_folder",
     "Generator": "generator.generator",
     "HtgenError": "errors",
     "LeaveOneOut": "generator.self_check",
@@ -45,23 +53,30 @@ _HOMES = {
     "RunError": "errors",
     "Score": "cnn.score",
     "SettingError": "errors",
+    "Support": "generator.support",
     "TestResult": "cnn.labelled_folder",
     "TestedImage": "cnn.labelled_folder",
     "calibrate": "evaluation.calibration",
     "evaluate": "evaluation.measurement",
+    "generate_from_folder": "generator.from_folder",
     "load_cnn": "cnn.module",
+    "load_config": "config.files",
     "load_generator": "generator.generator",
     "test_cnn": "cnn.labelled_folder",
+    "train": "training.launch",
 }
 
 __all__ = [
+    "AugmentedAs",
     "Bundle",
     "CalibrationTasks",
     "ConfigError",
     "DataError",
     "EvaluationProtocol",
     "EvaluationResult",
+    "FolderImages",
     "GeneratedCNN",
+    "GeneratedFromFolder",
     "Generator",
     "HtgenError",
     "LeaveOneOut",
@@ -71,14 +86,18 @@ __all__ = [
     "RunError",
     "Score",
     "SettingError",
+    "Support",
     "TestResult",
     "TestedImage",
     "__version__",
     "calibrate",
     "evaluate",
+    "generate_from_folder",
     "load_cnn",
+    "load_config",
     "load_generator",
     "test_cnn",
+    "train",
 ]
 
 

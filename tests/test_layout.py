@@ -30,7 +30,7 @@ files beside the folders come last."""
 WITH_TORCH = {
     "episodes": {"except": {"shape"}},
     "compute": {"except": {"memory", "processes"}},
-    "evaluation": {"except": set()},
+    "evaluation": {"except": {"augmented_as"}},
     "training": {"except": {"run_folder", "curve"}},
     "bench": {"except": {"cost", "report"}},
     "cnn": {"only": {"layout", "executor", "batch_norm", "module"}},
@@ -39,7 +39,7 @@ WITH_TORCH = {
 }
 """Modules that may import torch as they are loaded."""
 
-FAST_COMMANDS = ("generate", "predict", "export", "inspect", "configs", "prepare_data")
+FAST_COMMANDS = ("generate", "predict", "export", "inspect", "configs", "prepare_data", "plot")
 
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_CLASS = 400, 60, 250
 
@@ -137,6 +137,17 @@ def test_no_circle():
 
 FRONTS = {"htgen", *(name for name, path in MODULES.items() if path.name == "__init__.py")}
 """Names handed on for users; a circle through them is none, as no module of the package takes them."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_takes_a_name_from_a_front(name):
+    """Each name is imported from the module that has it."""
+    through = {other for other in imports(name, everywhere=True) if other in FRONTS}
+    assert through <= WITH_NAMES_OF_THEIR_OWN, f"{name} imports {through}"
+
+
+WITH_NAMES_OF_THEIR_OWN = {"htgen.cli"}
+"""Fronts that are no list of others' names."""
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -14,6 +14,7 @@ from htgen.cli.generator_options import (
     SeedOption,
     options_are_named,
 )
+from htgen.evaluation.augmented_as import AugmentedAs
 
 if TYPE_CHECKING:
     import torch
@@ -28,14 +29,6 @@ class Protocol(StrEnum):
 
     htgen = "htgen"
     reference = "reference"
-
-
-class Augment(StrEnum):
-    """What `--augment` takes: `htgen.evaluation.protocol.AugmentedAs`, which comes with torch."""
-
-    none = "none"
-    training = "training"
-    validation = "validation"
 
 
 SplitOption = Annotated[
@@ -72,7 +65,7 @@ ProtocolOption = Annotated[
     ),
 ]
 AugmentOption = Annotated[
-    Augment,
+    AugmentedAs,
     typer.Option(
         help="Change the images as in the generator's training or validation; none: images as they are."
     ),
@@ -114,7 +107,7 @@ def evaluate(
     tasks: TasksOption = None,
     seed: SeedOption = 0,
     protocol: ProtocolOption = Protocol.htgen,
-    augment: AugmentOption = Augment.none,
+    augment: AugmentOption = AugmentedAs.none,
     overlap: OverlapOption = False,
     watch: WatchOption = False,
     against: AgainstOption = None,
@@ -128,7 +121,7 @@ def evaluate(
         raise typer.BadParameter("checkpoints are measured by themselves", param_hint="--against")
 
     from htgen.cli.device import resolve_device
-    from htgen.evaluation.protocol import AugmentedAs, EvaluationProtocol
+    from htgen.evaluation.protocol import EvaluationProtocol
 
     if protocol is Protocol.reference and (tasks is not None or query is not None):
         raise typer.BadParameter("it fixes --tasks and --query itself", param_hint="--protocol")
@@ -141,7 +134,7 @@ def evaluate(
             unlabeled=unlabeled,
             transductive=transductive,
             seed=seed,
-            augment=AugmentedAs(augment.value),
+            augment=augment,
             disjoint=not overlap,
             **given,
         )

@@ -28,10 +28,8 @@ def inspect(
     """Tell what a file is: layers and classes of a CNN; recipe and data of a generator, and what it was
     validated with, unless settings were changed since (those that ship: see their cards)."""
     from htgen.cli.console import printable
-    from htgen.datasets.store_format import MANIFEST
-    from htgen.files import kind_at
 
-    if kind_at(Path(file) / MANIFEST) == "file":
+    if _is_store(Path(file)):
         header, rows = _store(Path(file), check)
     else:
         header, rows = _tensor_file(file, check)
@@ -40,6 +38,16 @@ def inspect(
         return
     for key, value in rows:
         typer.echo(f"{key:12}{printable(value)}")
+
+
+def _is_store(path: Path) -> bool:
+    from htgen.files import kind_at
+
+    if kind_at(path) != "folder":
+        return False
+    from htgen.datasets.store_format import MANIFEST  # with pydantic, which files do without
+
+    return kind_at(path / MANIFEST) == "file"
 
 
 def _tensor_file(name: str, check: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -62,7 +70,7 @@ def _tensor_file(name: str, check: bool) -> tuple[dict[str, Any], list[tuple[str
         rows += _ABOUT[header["format"]](header)
         rows = [(key, str(value)) for key, value in rows]
     except (KeyError, TypeError, AttributeError, ValueError, ModelError) as error:
-        reason = error.message if isinstance(error, ModelError) else error
+        reason = error.message if isinstance(error, ModelError) else str(error)
         raise ModelError(
             f"{path} is damaged: its description does not say what it should ({reason})",
             "a file that htgen wrote",
@@ -154,28 +162,30 @@ def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
-    from htgen.generator.provenance import Provenance
+    """What is shown is read from the plain values: pydantic, for the records, takes longer than all else."""
+    from htgen.generator.temperature import Temperature
 
-    model, provenance = header["model"], Provenance.from_json(header["provenance"])
-    cnn, data, result = model["cnn"], provenance.data, provenance.validation
+    model, provenance = header["model"], header["provenance"]
+    cnn, data = model["cnn"], provenance.get("data", {})
     rows = [("name", header["name"])]
     rows.append(("classes", f"2 to {model['max_way']}"))
     rows.append(("CNN", f"{cnn['shape']}, {cnn['channels']} channels, norm {cnn['norm']}"))
     rows += _images(header["preprocessing"])
-    if data.name is not None:
-        rows.append(("data", f"{data.name} {(data.sha256 or '')[:12]}"))
-    if provenance.step:
-        episodes = "?" if provenance.episodes is None else provenance.episodes
-        rows.append(("trained", f"{provenance.step} steps, {episodes} episodes"))
-    if result is not None:
-        accuracy, interval = 100 * result.accuracy, 100 * result.interval95
-        split = provenance.config.data.val
-        rows.append(("validation", f"{accuracy:.2f} ± {interval:.2f} % on {split}, {result.tasks} tasks"))
-    if (found := provenance.calibration) is not None:
-        error = (
-            "" if found.error is None else f"; calibration error {100 * found.error:.1f} % on {found.split}"
-        )
-        rows.append(("temperature", f"{provenance.temperature}{error}"))
+    if (source := data.get("name")) is not None:
+        rows.append(("data", f"{source} {(data.get('sha256') or '')[:12]}"))
+    if step := provenance.get("step"):
+        episodes = "?" if provenance.get("episodes") is None else provenance["episodes"]
+        rows.append(("trained", f"{step} steps, {episodes} episodes"))
+    if (result := provenance.get("validation")) is not None:
+        accuracy, interval = 100 * result["accuracy"], 100 * result["interval95"]
+        split = provenance.get("config", {}).get("data", {}).get("val")
+        rows.append(("validation", f"{accuracy:.2f} ± {interval:.2f} % on {split}, {result['tasks']} tasks"))
+    if (found := provenance.get("calibration")) is not None:
+        temperature = Temperature.of_record(found.get("temperatures", ()), found.get("temperature"))
+        error = ""
+        if found.get("error") is not None:
+            error = f"; calibration error {100 * found['error']:.1f} % on {found.get('split')}"
+        rows.append(("temperature", f"{temperature}{error}"))
     return rows
 
 

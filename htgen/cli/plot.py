@@ -17,8 +17,7 @@ def plot(
 ) -> None:
     """Draw loss, accuracies and learning rate of a run over its steps; needs htgen\\[plot]."""
     from htgen.files import write_bytes
-    from htgen.training.curve import draw
-    from htgen.training.run_folder import read_curve
+    from htgen.training.curve import draw, read_curve
 
     path = run / "curve.png" if output is None else output
     curve = read_curve(run)

@@ -168,7 +168,8 @@ def _shapes_of(conv: ConvSpec) -> BlockWeights[tuple[int, ...]]:
 
 
 def with_biases(spec: CnnSpec, tensors: Collection[str]) -> CnnSpec:
-    """The description with the biases that tensors of these names have."""
-    names = (_names_of(replace(conv, bias=True)).bias for conv in spec.convs)
-    convs = (replace(conv, bias=name in tensors) for conv, name in zip(spec.convs, names, strict=True))
+    """The description with biases where it has some, and where there are tensors of their names."""
+    with_all = (replace(conv, bias=True) for conv in spec.convs)
+    have = (_names_of(conv).bias in tensors for conv in with_all)
+    convs = (replace(conv, bias=conv.bias or has) for conv, has in zip(spec.convs, have, strict=True))
     return replace(spec, convs=tuple(convs))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from htgen.errors import ConfigError
-from htgen.schema import section_below
+from htgen.schema import Faults, section_below
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -82,9 +82,12 @@ def _describe_faults(
                 break
             keys, section = (*keys, part), section_below(section, part)
         path = ".".join(map(str, keys))
-        if fault["type"] == "value_error":
-            # Pydantic wraps what a validator raises.
-            for key, text in fault["ctx"]["error"].pairs:
+        if fault["type"] in ("value_error", "assertion_error"):
+            raised = fault["ctx"]["error"]  # pydantic wraps what a validator raises
+            if not isinstance(raised, Faults):  # as of a CNN shape that was added
+                yield keys, (path, str(raised) or "these values do not go together")
+                continue
+            for key, text in raised.pairs:
                 yield (*keys, *key.split(".")), (f"{path}.{key}" if path else key, text)
         elif fault["type"] in ("extra_forbidden", "invalid_key"):
             at = schema

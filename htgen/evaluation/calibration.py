@@ -26,13 +26,14 @@ from htgen.evaluation.accuracy import tasks_at_once
 from htgen.evaluation.after_training import with_settings
 from htgen.evaluation.known_classes import check_store, open_store_of, seen_classes
 from htgen.evaluation.measurement import stored
-from htgen.evaluation.protocol import Report, no_report
+from htgen.evaluation.protocol import Report, check_whole, no_report
 from htgen.generator.file import GeneratorFile
 from htgen.generator.generator import Generator
 from htgen.generator.network import build
 from htgen.generator.provenance import CalibratedSetting, Calibration, DataSource, Rejection
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer import HyperTransformer
+from htgen.images.notices import told_with_errors
 
 WAYS, SHOTS, QUERY = (5, 10, 20), (1, 3, 10), 3
 FOREIGN_CLASSES = 5
@@ -233,8 +234,8 @@ class CalibrationTasks:
             ("shot", self.shots, 1),
             ("tasks", (self.tasks,), 2),
         ):
-            if wrong := [value for value in values if value < minimum]:
-                raise SettingError(f"{name} is {wrong[0]}; it is at least {minimum}", name)
+            for value in values:
+                check_whole(name, value, minimum)
 
     def ways_of(self, file: GeneratorFile, classes: int, split: str) -> tuple[int, ...]:
         """The ways for a generator and a split of so many classes.
@@ -273,7 +274,14 @@ class PreparedCalibration:
     def run(
         self, settings: Sequence[str] = (), half: bool = False, report: Report = no_report
     ) -> GeneratorFile:
-        """Measure, and return the calibrated generator. Arguments and errors are those of `calibrate`."""
+        """Measure, and return the calibrated generator.
+
+        Args:
+            settings, half, report: as in `calibrate`.
+
+        Raises:
+            ConfigError: a setting is wrong, or for training.
+        """
         images = load_images(self.store)
         file = with_settings(self.file, settings, self.store, images) if settings else self.file
         if half:
@@ -315,7 +323,16 @@ def prepare(
     data: str | Path | None = None,
     split: str | None = None,
 ) -> PreparedCalibration:
-    """Find and check everything that `calibrate` needs. Arguments and errors are those of `calibrate`."""
+    """Find and check everything that `calibrate` needs.
+
+    Args:
+        generator, tasks, data, split: as in `calibrate`.
+
+    Raises:
+        DataError: the store is missing or damaged, has other images, or too few classes.
+        ModelError: there is no such generator, it is damaged, or has norm batch.
+        SettingError: data or split must be given.
+    """
     file = stored(generator).file
     if file.model.cnn.norm == "batch":
         raise ModelError(
@@ -329,7 +346,8 @@ def prepare(
     # Classes that it was chosen on are what is usual here.
     seen = replace(seen_classes(store, file.provenance), chosen=frozenset())
     warnings = (*check_store(store, file), *seen.warnings(store, split))
-    ways = tasks.ways_of(file, len(resolve_split(store, split)), split)
+    with told_with_errors(warnings):
+        ways = tasks.ways_of(file, len(resolve_split(store, split)), split)
     return PreparedCalibration(file, store, split, replace(tasks, ways=ways), warnings)
 
 

@@ -105,8 +105,10 @@ def splits_to_measure(
 
     Raises:
         DataError: there is no such split.
-        SettingError: none is named, and the scheme has no test part.
+        SettingError: none is named, and the scheme has no test part; or `given` is one text.
     """
+    if isinstance(given, str):
+        raise SettingError(f"splits are a list of names, not one text; [{given!r}] is meant", "splits")
     seen = seen_classes(store, provenance)
     if given:
         return list(given), [text for split in given for text in seen.warnings(store, split)]

@@ -15,20 +15,21 @@ from htgen.episodes.pool import ClassPool, load_images
 from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.errors import ModelError, SettingError
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, Evaluation, half_width95, task_accuracies
+from htgen.evaluation.augmented_as import AugmentedAs
 from htgen.evaluation.known_classes import check_store, open_store_of, seen_classes, splits_to_measure
 from htgen.evaluation.protocol import (
-    AugmentedAs,
     Comparison,
     EvaluationProtocol,
     EvaluationResult,
     Report,
     no_report,
 )
-from htgen.generator.file import StoredGenerator, read_generator, unlabeled_are_new_to
+from htgen.generator.file import StoredGenerator, check, read_generator, unlabeled_are_new_to
 from htgen.generator.generator import Generator
 from htgen.generator.network import build
 from htgen.generator.provenance import Provenance
 from htgen.hypertransformer.hypertransformer import HyperTransformer
+from htgen.hypertransformer.plan import generator_plan
 
 
 class Measurement:
@@ -83,9 +84,13 @@ class Measurement:
         is_transductive = protocol.transductive or file.model.cnn.norm == "batch"
         results = []
         for split in self.splits:
+            # Apart in name too: a report of what was told already is no news.
+            whats = [f"evaluating {file.name} on {split}"]
+            if against is not None:
+                whats.append(f"evaluating {against.file.name} (against) on {split}")
             own, *others = [
-                self._accuracies(model, one.file.name, split, report)
-                for model, one in zip(models, generators, strict=True)
+                self._accuracies(model, split, what, report)
+                for model, what in zip(models, whats, strict=True)
             ]
             results.append(
                 EvaluationResult(
@@ -101,9 +106,9 @@ class Measurement:
             )
         return results
 
-    def _accuracies(self, model: HyperTransformer, name: str, split: str, report: Report) -> Tensor:
-        """The accuracy on each task of a split, `[tasks]`, 0..1."""
-        what, tasks = f"evaluating {name} on {split}", self.protocol.tasks
+    def _accuracies(self, model: HyperTransformer, split: str, what: str, report: Report) -> Tensor:
+        """The accuracy on each task of a split, `[tasks]`, 0..1, reported as `what`."""
+        tasks = self.protocol.tasks
 
         def progress(done: int) -> None:
             report(what, done, tasks)
@@ -146,7 +151,14 @@ class PreparedEvaluation:
     warnings: tuple[str, ...]
 
     def run(self, device: torch.device | str = "cpu", report: Report = no_report) -> list[EvaluationResult]:
-        """Measure. Raises as `evaluate`."""
+        """Measure.
+
+        Raises:
+            ConfigError: the augmentation that the generator's file tells is wrong.
+            DataError: no such task can be drawn from a split.
+            ModelError: the tasks have more classes than a generator knows.
+            SettingError: `augment` cannot be had of this generator.
+        """
         changes = augmentation_of(self.generator.file.provenance, self.protocol.augment)
         measurement = Measurement(self.store, self.splits, self.protocol, device, changes)
         return measurement.run(self.generator, self.against, report, self.warnings)
@@ -159,7 +171,16 @@ def prepare(
     splits: Sequence[str] = (),
     against: str | Path | Generator | None = None,
 ) -> PreparedEvaluation:
-    """Find and check everything that `evaluate` needs. Arguments and errors are those of `evaluate`."""
+    """Find and check everything that `evaluate` needs.
+
+    Args:
+        generator, protocol, data, splits, against: as in `evaluate`.
+
+    Raises:
+        DataError: the store is missing or damaged, has other images or no such split.
+        ModelError: there is no such generator, or it is damaged.
+        SettingError: data or split must be given.
+    """
     first = stored(generator)
     other = None if against is None else stored(against)
     store = open_store_of(first.file.provenance, data)
@@ -216,10 +237,16 @@ def evaluate(
 
 
 def stored(generator: str | Path | Generator) -> StoredGenerator:
-    """The file of a generator that is loaded or named."""
+    """The file of a generator that is loaded or named.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
     if isinstance(generator, Generator):
         return StoredGenerator(generator.file, generator.sha256)
-    return read_generator(generator)
+    found = read_generator(generator)
+    check(found.file.tensors, generator_plan(found.file.model).shapes, f"generator '{found.file.name}'")
+    return found
 
 
 def augmentation_of(provenance: Provenance, choice: AugmentedAs) -> AugmentConfig | None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from htgen.config.data import EpisodeConfig
 from htgen.errors import SettingError
 from htgen.evaluation.accuracy import Evaluation, Queries
+from htgen.evaluation.augmented_as import AugmentedAs
 
 DEFAULT_WAY = 20
 DEFAULT_TASKS = 1000
@@ -24,14 +24,6 @@ def no_report(what: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-class AugmentedAs(StrEnum):
-    """How images are changed before they are measured on: as in the generator's training, or validation."""
-
-    none = "none"
-    training = "training"
-    validation = "validation"
-
-
 @dataclass(frozen=True)
 class EvaluationProtocol:
     """What each task looks like, and how many there are.
@@ -44,11 +36,16 @@ class EvaluationProtocol:
         tasks: number of tasks, at least 2.
         query_rounds: batches of freshly drawn query images that each generated CNN classifies.
         seed: the same seed gives the same tasks.
-        augment: how images are changed.
+        augment: how images are changed: "none", or as in the generator's "training" or "validation"; a value
+            of `AugmentedAs`, or its name as text.
         transductive: give the generator the query images too, without their labels (transductive); with one
             query round only.
         disjoint: no query image is in the support set. The published code draws them without regard to it:
             of N images of a class, it saw `shot / N` of the queries with their class.
+
+    Raises:
+        SettingError: a number is no whole number or too small, `augment` is none of its values, or values do
+            not go together.
     """
 
     way: int = DEFAULT_WAY
@@ -65,8 +62,11 @@ class EvaluationProtocol:
     def __post_init__(self) -> None:
         least = {"way": 2, "shot": 1, "query": 1, "unlabeled": 0, "tasks": 2, "query_rounds": 1}
         for name, minimum in least.items():
-            if getattr(self, name) < minimum:
-                raise SettingError(f"{name} is {getattr(self, name)}; it is at least {minimum}", name)
+            check_whole(name, getattr(self, name), minimum)
+        if self.augment not in [*AugmentedAs]:
+            values = ", ".join(AugmentedAs)
+            raise SettingError(f"augment is {self.augment!r}; it is one of {values}", "augment")
+        object.__setattr__(self, "augment", AugmentedAs(self.augment))
         if self.transductive and self.query_rounds > 1:
             raise SettingError(f"each CNN classifies {self.query_rounds} batches there", "transductive")
 
@@ -81,6 +81,7 @@ class EvaluationProtocol:
         Raises:
             SettingError: these do not go together.
         """
+        check_whole("way", way, 2)
         if REFERENCE_QUERIES % way:
             raise SettingError(f"batches of {REFERENCE_QUERIES} queries need a way that divides it", "way")
         return cls(
@@ -106,6 +107,16 @@ class EvaluationProtocol:
     def queries(self) -> Queries:
         """How CNNs are asked."""
         return Queries(self.query_rounds, self.transductive)
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Check a setting, by its name.
+
+    Raises:
+        SettingError: it is no whole number, or too small.
+    """
+    if type(value) is not int or value < least:
+        raise SettingError(f"{name} is {value!r}; it is a whole number of at least {least}", name)
 
 
 @dataclass(frozen=True)

@@ -148,9 +148,7 @@ class Calibration(Record):
 
     def to_temperature(self) -> Temperature:
         """By which logits are divided."""
-        if self.temperature is not None:
-            return Temperature(((1.0, float(self.temperature)),))
-        return Temperature(tuple((float(shot), float(value)) for shot, value in self.temperatures))
+        return Temperature.of_record(self.temperatures, self.temperature)
 
 
 class SettingChange(Record):

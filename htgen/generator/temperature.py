@@ -4,6 +4,7 @@ From one image of a class a generator is surer than it should be, from ten less 
 temperature for each number of support images that was measured (`htgen.evaluation.calibration`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,19 @@ class Temperature:
     """
 
     by_shot: tuple[tuple[float, float], ...] = ()
+
+    @classmethod
+    def of_record(
+        cls, temperatures: Iterable[tuple[float, float]], temperature: float | None = None
+    ) -> "Temperature":
+        """What files of generators say.
+
+        Args:
+            temperatures: pairs of shot and temperature, in ascending order.
+            temperature: of htgen 0.1, for every shot, in place of these.
+        """
+        pairs = temperatures if temperature is None else [(1.0, temperature)]
+        return cls(tuple((float(shot), float(value)) for shot, value in pairs))
 
     def at(self, shot: float) -> float:
         """The temperature for a number of labelled support images per class, above 0.

@@ -1,10 +1,76 @@
-"""The curve of a training run: metrics of a run folder, and the picture of them. No torch here."""
+"""The curve of a training run: its metrics read from the run folder, and drawn. No torch here."""
 
 import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from htgen.errors import OutputError
-from htgen.training.run_folder import Curve
+from htgen.errors import OutputError, RunError
+from htgen.files import read_regular
+
+METRICS = "metrics.jsonl"
+
+MOST_METRICS_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a run has logged so far.
+
+    Attributes:
+        name: of the run folder.
+        train: lines of training, by step: `step`, `loss`, `accuracy` (0..1), `lr` and more.
+        validation: lines of validation, by step: `step`, `accuracy`, `interval95`, `best` and more.
+    """
+
+    name: str
+    train: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+
+
+def read_curve(run: str | Path) -> Curve:
+    """Read the metrics of a run, finished or not; a line that is still being written is left out.
+
+    Raises:
+        RunError: the folder is no run, or nothing was logged yet.
+    """
+    path = Path(run) / METRICS
+    try:
+        content = read_regular(path, MOST_METRICS_BYTES)
+    except OSError as error:
+        reason = "there is none" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
+        raise RunError(f"cannot read {path}: {reason}", "the folder given to htgen train as --run") from error
+    found: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
+    for line in content.split(b"\n"):
+        if (entry := read_metrics_line(line)) and entry["event"] in found:
+            found[entry["event"]].append(entry)
+    if not any(found.values()):
+        raise RunError(f"{path} has no metrics yet", "wait for train.log_every steps")
+    return Curve(Path(run).resolve().name, found["train"], found["validation"])
+
+
+def read_metrics_line(line: bytes) -> dict[str, Any] | None:
+    """One line of the metrics; None when it is none, as one that was cut off or damaged.
+
+    Returns:
+        `event`, a text; `step`, a whole number from 0 on; and whatever else is there. Events of training and
+        validation have numbers and truth values alone.
+    """
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("event"), str):
+        return None
+    step = entry.get("step")
+    if type(step) is not int or not 0 <= step < 2**53:
+        return None
+    if entry["event"] in ("train", "validation"):
+        for key, value in entry.items():
+            if key != "event" and not (isinstance(value, bool | int | float) and abs(value) < 1e300):
+                return None
+    return entry
 
 
 def draw(curve: Curve) -> bytes:

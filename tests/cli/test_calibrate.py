@@ -84,6 +84,8 @@ def test_calibrating_on_classes_that_were_trained_on_is_told(store_path, tmp_pat
     assert main([*command, "--split", "toy:0-9"]) == 0
     told = "warning: 8 classes of toy:0-9 are among those that it was trained on"
     assert told in capsys.readouterr().err
+    assert main([*command, "--split", "toy:0-9", "--way", "9"]) == 4
+    assert told in capsys.readouterr().err  # with the error too
     assert main(command) == 0
     assert "classes of" not in capsys.readouterr().err
 

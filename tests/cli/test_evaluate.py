@@ -229,7 +229,10 @@ def test_a_generator_against_another_on_the_same_tasks(run_path, config_path, tm
     assert compared["ahead"] == pytest.approx(alone[0]["accuracy"] - alone[1]["accuracy"])
     assert 0 < compared["interval95"] < alone[0]["interval95"] + alone[1]["interval95"]
     assert main(["evaluate", str(run_path), *measuring, "--against", str(run_path)]) == 0
-    assert "ahead of toy on the same tasks by 0.00 ± 0.00" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "ahead of toy on the same tasks by 0.00 ± 0.00" in said.out
+    for what in ("evaluating toy on toy:test", "evaluating toy (against) on toy:test"):
+        assert f"{what}: 100 %" in said.err
     seen = ["--split", "toy:train", *measuring[2:]]
     assert main(["evaluate", str(run_path), *seen, "--against", str(other)]) == 0
     assert "are among those that toy was trained on" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,10 @@ from helpers.files import without_checksum
 from safetensors.numpy import save
 
 from htgen.cli import main
+from htgen.generator.shipped import generator_path
+from htgen.tensor_files import read_any
+
+GENERATOR = read_any(generator_path("glyph-8")).header
 
 
 def test_a_cnn_and_a_generator_are_inspected(cnn, run_path, capsys):
@@ -38,6 +44,12 @@ def test_a_cnn_and_a_generator_are_inspected(cnn, run_path, capsys):
         {"format": "htgen-cnn", "version": "new"},
         {"format": "htgen-cnn", "version": 99},
         {"format": "htgen-generator", "version": 1, "name": {}, "model": {"max_way": 2, "cnn": {}}},
+        GENERATOR | {"provenance": None},
+        GENERATOR | {"provenance": {"data": []}},
+        GENERATOR | {"provenance": {"data": {"name": "a", "sha256": 3}}},
+        GENERATOR | {"provenance": {"validation": {"accuracy": "0.5", "interval95": 0.1, "tasks": 8}}},
+        GENERATOR | {"provenance": {"calibration": {"temperatures": [1]}}},
+        GENERATOR | {"provenance": {"calibration": {"temperature": []}}},
         [1],
         "[" * 100_000,
     ],
@@ -48,6 +60,18 @@ def test_a_description_that_says_something_else_is_an_error(header, tmp_path, ca
     path.write_bytes(save({"a": np.zeros(3)}, metadata={"htgen": text}))
     assert main(["inspect", str(path)]) == 5
     assert "x.safetensors" in capsys.readouterr().err
+
+
+def test_looking_at_a_file_loads_no_pydantic(cnn):
+    """It takes longer to load than all that is told."""
+    for file in (cnn, "glyph-8"):
+        code = (
+            "import sys; from htgen.cli import main; "
+            f"code = main(['inspect', {str(file)!r}]); sys.exit(code or 'pydantic' in sys.modules)"
+        )
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert "28 x 28 pixels" in ended.stdout or file == cnn
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 300, None])

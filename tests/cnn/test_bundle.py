@@ -20,6 +20,7 @@ from htgen.generator.network import build
 from htgen.images.drawings import DRAWING_STEPS
 from htgen.images.inputs import prepare_images
 from htgen.images.preprocessing import Preprocessing
+from htgen.tensor_files import encode, read_any
 
 TOLERANCE = 2e-5
 """Of logits of size 4 that were computed in float32 twice, by torch and by NumPy."""
@@ -241,6 +242,15 @@ def test_tensors_that_do_not_fit_the_description_are_refused(cnn_path):
     bundle = Bundle.load(cnn_path)
     with pytest.raises(ModelError, match=r"logits\.bias is \(3,\), expected \(2,\)"):
         Bundle(bundle.spec, ("a", "b"), bundle.preprocessing, bundle.tensors)
+
+
+def test_a_bias_that_is_described_and_not_there_is_missed(cnn_path, tmp_path):
+    file, path = read_any(cnn_path), tmp_path / "cnn.safetensors"
+    file.header["cnn"]["convs"][1]["bias"] = True
+    rest = {key: value for key, value in file.header.items() if key not in ("format", "version")}
+    path.write_bytes(encode("htgen-cnn", rest, file.tensors))
+    with pytest.raises(ModelError, match=r"conv2\.bias is missing"):
+        Bundle.load(path)
 
 
 def test_an_array_of_another_type_is_refused(cnn_path):

@@ -5,6 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htgen.cnn.shapes import SHAPES
 from htgen.config.faults import validate
 from htgen.config.files import dump_config, load_config, parse_yaml, preset_names
 from htgen.config.run import Config
@@ -453,3 +454,14 @@ def test_a_config_of_the_first_release_is_read(old, pools):
     config = validate(Config, {"model": {"cnn": {"last_pool": old}}}, "an old file")
     assert config.model.cnn.pools == pools
     assert parse_yaml(dump_config(config), "dump")[0]["model"]["cnn"]["pools"] == list(pools)
+
+
+@pytest.mark.parametrize("error", [ValueError("stride is too small"), AssertionError("stride is too small")])
+def test_a_shape_that_raises_a_plain_error_is_one_fault(error, tmp_path, monkeypatch):
+    def shape(cnn, image_size, image_channels):
+        raise error
+
+    monkeypatch.setitem(SHAPES, "mine", shape)
+    said = faults(write(tmp_path, "model: {cnn: {shape: mine}}"))
+    assert "has 1 fault:" in said
+    assert "model: stride is too small" in said

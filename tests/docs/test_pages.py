@@ -1,8 +1,11 @@
 """The form of the pages: whom each is for, how long it is, and that links lead somewhere."""
 
+import importlib
 import re
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -96,14 +99,49 @@ def test_every_picture_is_shown():
     assert shown == {path.resolve() for path in (DOCS / "images").glob("*.png")}
 
 
-@pytest.mark.parametrize("page", [page for page in EVERYTHING if page.name != "config.md"], ids=name)
+SOURCES = sorted((ROOT / "htgen").rglob("*.py"))
+CHANGELOG = ROOT / "CHANGELOG.md"
+NAMING = [*(page for page in EVERYTHING if page.name != "config.md"), CHANGELOG, *SOURCES]
+"""Files that name others. What earlier releases are said to have may be gone."""
+
+
+def text_that_names(page: Path) -> str:
+    text = page.read_text(encoding="utf-8")
+    return text.split("\n## [0.")[0] if page == CHANGELOG else text
+
+
+@pytest.mark.parametrize("page", NAMING, ids=name)
 def test_files_that_are_named_exist(page):
     """Paths in backquotes or commands that begin in a folder of this project."""
     named = re.findall(
-        r"(?<![\w/])((?:htgen|docs|tests|examples)/[\w./-]+\.(?:py|md|png))", page.read_text("utf-8")
+        r"(?<![\w/.])((?:htgen|docs|tests|examples|benchmarks)/[\w./-]+\.(?:py|md|png))",
+        text_that_names(page),
     )
     for path in named:
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", NAMING, ids=name)
+def test_python_names_in_backquotes_exist(page):
+    for dotted in re.findall(r"`(htgen(?:\.\w+)+)[`(]", text_that_names(page)):
+        assert exists(dotted), dotted
+
+
+@cache
+def exists(dotted: str) -> bool:
+    """Whether there is such a module, or such a name in one."""
+    first, *rest = dotted.split(".")
+    found: object = importlib.import_module(first)
+    for count, part in enumerate(rest, start=2):
+        inner = ".".join(dotted.split(".")[:count])
+        if isinstance(found, ModuleType) and hasattr(found, "__path__") and find_spec(inner) is not None:
+            found = importlib.import_module(inner)
+        elif hasattr(found, part):
+            found = getattr(found, part)
+        else:
+            fields = getattr(found, "__dataclass_fields__", {})
+            return part in fields and count == len(rest) + 1
+    return True
 
 
 @pytest.mark.parametrize("page", EVERYTHING, ids=name)

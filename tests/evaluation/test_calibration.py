@@ -167,7 +167,13 @@ def test_each_shot_gets_its_own_temperature():
 
 
 @pytest.mark.parametrize(
-    ("values", "setting"), [({"ways": (5, 1)}, "way"), ({"shots": (0,)}, "shot"), ({"tasks": 1}, "tasks")]
+    ("values", "setting"),
+    [
+        ({"ways": (5, 1)}, "way"),
+        ({"shots": (0,)}, "shot"),
+        ({"tasks": 1}, "tasks"),
+        ({"ways": (2.5,)}, "way"),
+    ],
 )
 def test_tasks_that_cannot_be_are_named(values, setting):
     with pytest.raises(SettingError) as caught:

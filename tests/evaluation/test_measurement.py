@@ -13,7 +13,7 @@ from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.errors import ModelError, SettingError
 from htgen.evaluation import measurement
 from htgen.evaluation.accuracy import task_accuracies
-from htgen.evaluation.protocol import AugmentedAs
+from htgen.evaluation.augmented_as import AugmentedAs
 from htgen.generator.network import build
 from htgen.generator.provenance import Provenance
 
@@ -103,5 +103,18 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(generator, store_
         measure(replace(PROTOCOL, augment=AugmentedAs.training), splits=["all"])
     assert caught.value.setting == "augment"
     with pytest.raises(SettingError) as caught:
+        measure(splits="toy:test")
+    assert caught.value.setting == "splits"
+    with pytest.raises(SettingError) as caught:
         htgen.evaluate(generator, PROTOCOL)
     assert caught.value.setting == "data"
+
+
+def test_damaged_weights_are_told_before_splits_are_looked_at(generator, store_path, tmp_path):
+    path, tensors = tmp_path / "damaged.safetensors", dict(generator.file.tensors)
+    tensors.popitem()
+    path.write_bytes(replace(generator.file, tensors=tensors).to_bytes())
+    with pytest.raises(ModelError, match="is missing"):
+        htgen.evaluate(path, PROTOCOL, data=store_path, splits=["nowhere:test"])
+    with pytest.raises(ModelError, match="is missing"):
+        htgen.evaluate(generator, PROTOCOL, data=store_path, splits=["nowhere:test"], against=path)

@@ -4,7 +4,8 @@ import pytest
 
 from htgen.errors import SettingError
 from htgen.evaluation.accuracy import Evaluation
-from htgen.evaluation.protocol import AugmentedAs, Comparison, EvaluationProtocol, EvaluationResult
+from htgen.evaluation.augmented_as import AugmentedAs
+from htgen.evaluation.protocol import Comparison, EvaluationProtocol, EvaluationResult
 
 PLAIN = EvaluationProtocol(way=5, shot=2, query=3, tasks=40)
 
@@ -32,6 +33,11 @@ def test_the_reference_protocol_has_100_queries_in_16_rounds(way):
         (lambda: EvaluationProtocol(query=0), "query"),
         (lambda: EvaluationProtocol(unlabeled=-1), "unlabeled"),
         (lambda: EvaluationProtocol(tasks=1), "tasks"),
+        (lambda: EvaluationProtocol.reference(way=0), "way"),
+        (lambda: EvaluationProtocol(way=2.5), "way"),
+        (lambda: EvaluationProtocol.reference(way=2.5), "way"),
+        (lambda: EvaluationProtocol(augment="traning"), "augment"),
+        (lambda: EvaluationProtocol(augment=None), "augment"),
     ],
 )
 def test_settings_that_cannot_be_are_named(make, setting):
@@ -39,6 +45,13 @@ def test_settings_that_cannot_be_are_named(make, setting):
         make()
     assert caught.value.setting == setting
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("value", AugmentedAs)
+def test_augment_may_be_text(value):
+    protocol = EvaluationProtocol(augment=value.value)
+    assert protocol.augment is value
+    assert protocol == EvaluationProtocol(augment=value)
 
 
 def test_a_result_in_words():

@@ -39,7 +39,7 @@ from htgen.generator.provenance import Provenance
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import load_image
 from htgen.tensor_files import read_any
-from htgen.training.run_folder import read_metrics_line
+from htgen.training.curve import read_metrics_line
 from htgen.training.state import read_state, state_config
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -7,8 +7,7 @@ from PIL import Image
 
 from htgen.cli import main
 from htgen.errors import OutputError, RunError
-from htgen.training.curve import draw
-from htgen.training.run_folder import read_curve
+from htgen.training.curve import draw, read_curve
 
 LINES = [
     {"event": "train", "step": 10, "loss": 2.0, "accuracy": 0.25, "lr": 1e-3},

@@ -6,7 +6,8 @@ from helpers.runs import metrics, train
 
 from htgen.config.files import dump_config
 from htgen.errors import DataError, RunError
-from htgen.training.run_folder import RunFolder, read_curve, read_metrics_line
+from htgen.training.curve import read_curve, read_metrics_line
+from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer
 
 
