@@ -8,6 +8,7 @@ from htgen.errors import DataError
 from htgen.files import kind_at
 from htgen.images import heic
 from htgen.images.formats import is_image, is_known_ending
+from htgen.images.order import natural_order
 
 _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
 
@@ -63,18 +64,6 @@ def find_folders(folder: str | Path) -> list[Path]:
         for path in _visible_entries(Path(folder))
         if kind_at(path) == "folder" and path.name.lower() not in _FOLDERS_OF_THE_SYSTEM
     ]
-
-
-def natural_order(name: str) -> tuple[tuple[tuple[int, int, str], ...], str, str]:
-    """The key by which names are sorted, on every system alike.
-
-    Digits count as the number that they are, so that `2` is before `10`, and come before letters; letters
-    count by their code points once composed (NFC), so that `Z` is before `a`.
-    """
-    composed = unicodedata.normalize("NFC", name)
-    parts = re.findall(r"[0-9]+|[^0-9]", composed)
-    numbered = ((0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts)
-    return tuple(numbered), composed, name
 
 
 def _is_readable(path: Path) -> bool:

@@ -188,7 +188,7 @@ def _read(source: ImageLike, preprocessing: Preprocessing, judge: bool) -> ReadI
         is_blank,
         image.polarity if preprocessing.ink != "none" else None,
         looks_drawn,
-        (*(text for text, holds in told if holds), *getattr(image, "warnings", ())),
+        (*(text for text, holds in told if holds), *image.warnings),
     )
 
 

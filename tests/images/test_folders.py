@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from htgen.errors import DataError
-from htgen.images.folders import class_folders, find_folders, find_images, find_other_files, natural_order
+from htgen.images.folders import class_folders, find_folders, find_images, find_other_files
+from htgen.images.order import natural_order
 
 
 @pytest.fixture
