@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from helpers.cnns import any_spec, any_weights, make_bundle
-from helpers.generators import SHAPES
+from helpers.generators import LABELS, SHAPES, pictures
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.onnx_file import onnx_bytes
 from htgen.cnn.pytorch_file import pytorch_text
 from htgen.errors import ModelError
+from htgen.generator.generator import load_generator
+from htgen.generator.shipped import shipped_generators
 from htgen.images.inputs import scale_pixels
 from htgen.images.preprocessing import Preprocessing
 
@@ -91,6 +93,33 @@ def test_onnx_gives_the_same_logits():
         assert tuple(about["classes"]) == bundle.classes
         assert Preprocessing.from_dict(about["preprocessing"]) == bundle.preprocessing
         assert onnx_bytes(bundle) == data
+
+
+def shipped_bundle(name: str) -> Bundle:
+    generator = load_generator(name)
+    support = generator.prepare(pictures(), LABELS)
+    return generator.generate_bundle(support)
+
+
+@pytest.mark.parametrize("name", shipped_generators())
+def test_cnns_of_the_generators_that_ship_in_plain_pytorch(name, tmp_path):
+    bundle = shipped_bundle(name)
+    bundle.save(tmp_path / "cnn.safetensors")
+    names = {"__file__": str(tmp_path / "net.py"), "__name__": "net"}
+    exec(compile(pytorch_text(bundle, "cnn.safetensors"), "net.py", "exec"), names)
+    found = names["logits"](torch.from_numpy(some_pixels(bundle)).float(), names["load_file"](names["FILE"]))
+    assert close(found.numpy(), wanted(bundle))
+
+
+@pytest.mark.parametrize("name", shipped_generators())
+def test_cnns_of_the_generators_that_ship_in_onnxruntime(name):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    bundle = shipped_bundle(name)
+    session = runtime.InferenceSession(onnx_bytes(bundle), providers=["CPUExecutionProvider"])
+    logits, _ = session.run(None, {"pixels": some_pixels(bundle)})
+    expected = wanted(bundle)
+    assert np.abs(logits - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
 
 
 def test_without_the_package_the_remedy_is_named(monkeypatch):

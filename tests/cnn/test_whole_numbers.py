@@ -1,5 +1,6 @@
 """The CNN in whole numbers: against a slow computation of what it says, and against the CNN in float."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,6 +9,7 @@ from helpers.cnns import any_bundle, make_bundle
 from helpers.generators import SHAPES
 
 from htgen.cnn.whole_numbers import WholeCnn, whole_cnn
+from htgen.errors import ModelError
 from htgen.generator.generator import load_generator
 from htgen.images.inputs import as_input
 
@@ -72,6 +74,15 @@ def test_weights_and_activations_stay_within_their_bits(variant):
         assert 0 <= block.shift < 31
         assert 0 <= block.down < 31
     assert np.abs(cnn.logits_weight).max() == 127
+
+
+def test_a_pool_before_a_norm_that_turns_the_sign_is_refused():
+    """Its largest sum would have to be its least."""
+    bundle = make_bundle(**SHAPES["norm after pool"])
+    whole_cnn(bundle)
+    tensors = {name: -x if name.endswith("norm.weight") else x for name, x in bundle.tensors.items()}
+    with pytest.raises(ModelError, match="turns its sign"):
+        whole_cnn(replace(bundle, tensors=tensors))
 
 
 def test_logits_are_close_to_the_floats():
