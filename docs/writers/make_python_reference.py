@@ -47,10 +47,12 @@ class Docstring(NamedTuple):
 
     Attributes:
         text: its paragraphs, each in one line.
+        example: lines of code.
         sections: title -> entries (name, text) of `Args` and the like; `Returns` has entries without names.
     """
 
     text: list[str]
+    example: list[str]
     sections: dict[str, list[tuple[str, str]]]
 
 
@@ -78,13 +80,17 @@ def reference() -> str:
 
 def parse(docstring: str | None) -> Docstring:
     """Take a docstring apart."""
-    found = Docstring([], {})
+    found = Docstring([], [], {})
     title, lines = "", list[str]()
     for line in [*inspect.cleandoc(docstring or "").splitlines(), "Example:"]:
         if not SECTION.match(line):
             lines.append(line)
             continue
-        if title:
+        if title == "Example":
+            found.example.extend(
+                re.sub(r"^(>>>|\.\.\.) ?", "", text.strip()) for text in lines if text.strip()
+            )
+        elif title:
             found.sections[title] = _entries(lines)
         else:
             paragraphs = "\n".join(lines).strip().split("\n\n")
@@ -113,6 +119,8 @@ def _function(name: str, value: Any) -> Iterator[str]:
     yield f"## htgen.{name}"
     yield f"\n    {_call(f'htgen.{name}', value)}\n"
     yield from _paragraphs(doc)
+    if doc.example:
+        yield "\n".join(f"    {line}" for line in doc.example) + "\n"
     yield from _table("argument", doc.sections.get("Args", []))
     for title in ("Returns", "Yields", "Raises"):
         if title in doc.sections:

@@ -13,8 +13,7 @@ import cProfile
 import io
 import pstats
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -101,8 +100,10 @@ def measure(
             report("profile")
             write_text(profile, _profile(trainer, generator, support, effort))
         report("training")
-        with _peak_memory_of_gpu(device, memory):
-            training = measure_training(trainer, size, rates["train"], effort)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        training = measure_training(trainer, size, rates["train"], effort)
+        memory += _peak_memory_of_gpu(device)
         memory.append(memory_measure("train", "after training"))
         report("start-up")
         start = measure_start(generator, folder, files, effort)
@@ -111,16 +112,12 @@ def measure(
         return Report(config.name, quick, this_machine(device), episode, _work(config, size), rates, measures)
 
 
-@contextmanager
-def _peak_memory_of_gpu(device: torch.device, memory: list[Measure]) -> Iterator[None]:
-    """Add to `memory` what a GPU holds at most within it; on other devices nothing."""
+def _peak_memory_of_gpu(device: torch.device) -> list[Measure]:
+    """What a GPU held at most since its statistics were reset; nothing of other devices."""
     if device.type != "cuda":
-        yield
-        return
-    torch.cuda.reset_peak_memory_stats(device)
-    yield
+        return []
     peak = torch.cuda.max_memory_allocated(device)
-    memory.append(bytes_measure("train_cuda", "peak memory of the GPU, training", peak))
+    return [bytes_measure("train_cuda", "peak memory of the GPU, training", peak)]
 
 
 def _describe_episode(config: Config, size: EpisodeSize) -> dict[str, int]:

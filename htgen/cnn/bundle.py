@@ -62,7 +62,7 @@ class Bundle:
         spec: its layers.
         classes: class names; the order is that of the logits.
         preprocessing: how images become its input.
-        tensors: weights and norm statistics, by the names above, float32.
+        tensors: weights and norm statistics, float32, by their names (docs/reference/files.md).
         generator: name and sha256 of the generator that made it.
         support: number of support images of each class, for information.
         estimate: of the support images, each classified by a CNN that was made without it, how many are

@@ -2,7 +2,7 @@
 
 `torchrun` starts them and tells each its place through the environment. Every process draws its own
 part of each step's episodes, gradients are averaged, and rank 0 alone writes and prints. A process
-that was started otherwise is `ALONE`, for which nothing here does anything.
+that was not started by it is `ALONE`: it draws all episodes, and there is nobody to wait for.
 """
 
 import atexit

@@ -66,6 +66,8 @@ def load_config(
     """Read a preset or a YAML file, apply overrides such as `optimizer.lr=3e-4`, and check everything.
 
     Args:
+        name_or_path: of a preset that ships, or of a YAML file.
+        overrides: `KEY=VALUE`, applied in order.
         values: further overrides, applied last: key path -> value, taken as it is instead of read as YAML.
 
     Raises:

@@ -16,7 +16,8 @@ from htgen.episodes.sampler import EpisodeSampler
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 
 TASKS_PER_BATCH = 16
-"""Most episodes in one pass. Samplers that draw counts from ranges need this period."""
+"""Most episodes in one pass. The episodes of a pass have one shape, so a sampler whose way or shot is a range
+draws them anew only every so many episodes: its stream has this `period`."""
 
 _ACTIVATION_BYTES = 128 << 20
 """On the CPU so much in one activation: with more, fresh memory costs as much as arithmetic."""
@@ -91,7 +92,12 @@ def evaluate(
     """Mean accuracy of a generator on the sampler's first `tasks` episodes.
 
     Args:
-        show_queries: `Queries.shown`; the other arguments, and errors, are those of `task_accuracies`.
+        model, tasks, processes: as in `task_accuracies`.
+        sampler: of the tasks.
+        show_queries: whether the generator sees the query images too, without their labels (transductive).
+
+    Raises:
+        LostContact: another process is gone.
     """
     queries = Queries(shown=show_queries)
     accuracies = task_accuracies(model, sampler, tasks, queries, processes=processes)

@@ -116,7 +116,7 @@ class Generator:
             labels: the class name of each image, as text or numbers. The CNN's classes are the distinct
                 names as text, in natural order: 2 is before 10.
             unlabeled_images: further images of these classes whose class is not known; they help a
-                generator that was trained with such images. Those that are of no class do not count
+                generator of which `knows_unlabeled` is true. Those that are of no class do not count
                 (`find_foreign`).
 
         Raises:
@@ -133,8 +133,18 @@ class Generator:
         support_images: Sequence[ImageLike],
         labels: "Sequence[str | int] | np.ndarray | Tensor",
         unlabeled_images: Sequence[ImageLike] = (),
-    ) -> "Support":
-        """Read and preprocess a support set once, to use it several times. Arguments as in `generate`."""
+    ) -> Support:
+        """Read and preprocess a support set once, to use it several times.
+
+        Args:
+            support_images: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`, of any size.
+            labels: the class name of each image, as text or numbers.
+            unlabeled_images: further images of these classes whose class is not known.
+
+        Raises:
+            DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
+            ModelError: there are more classes than the generator knows.
+        """
         expect_list(support_images)
         expect_list(unlabeled_images)
         names = self._class_names(labels)
@@ -143,12 +153,17 @@ class Generator:
         pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
         return self.support(pixels, names)
 
-    def support(self, images: Floats, labels: "Sequence[str | int] | np.ndarray | Tensor") -> "Support":
+    def support(self, images: Floats, labels: "Sequence[str | int] | np.ndarray | Tensor") -> Support:
         """A support set of images that are preprocessed already.
 
         Args:
             images: `[S, C, H, W]`, -1..1.
-            labels: as in `generate`, of the first images; the others are unlabelled.
+            labels: class names of the first images, as text or numbers; the others are unlabelled.
+
+        Raises:
+            DataError: there are fewer than two classes, or more labels than images.
+            ModelError: images have another shape than the generator reads, or there are more classes than it
+                knows.
         """
         names = self._class_names(labels)
         spec = self.model.spec
@@ -186,7 +201,7 @@ class Generator:
             )
         return names
 
-    def generate_bundle(self, support: "Support") -> Bundle:
+    def generate_bundle(self, support: Support) -> Bundle:
         """Write a CNN, as it is saved to a file."""
         counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
         weights = self.write(support)
@@ -199,7 +214,7 @@ class Generator:
             counts,
         )
 
-    def find_foreign(self, support: "Support") -> npt.NDArray[np.bool_]:
+    def find_foreign(self, support: Support) -> npt.NDArray[np.bool_]:
         """Which images without labels are of none of the classes, such as empty ones: `[S]`.
 
         A generator without PLDA cannot tell them, and finds none; so does one with norm `batch`.
@@ -212,7 +227,7 @@ class Generator:
         is_foreign[~is_labeled] = ~are_near_a_class(self.model.spec, self.write(known), support, plda)
         return is_foreign
 
-    def find_copies(self, support: "Support") -> Integers:
+    def find_copies(self, support: Support) -> Integers:
         """The groups of images that are copies of each other, turned a little or compressed: `[S]`, for each
         image the position of the first of its group (`htgen.generator.copies`).
         """
@@ -221,7 +236,7 @@ class Generator:
 
     def leave_one_out(
         self,
-        support: "Support",
+        support: Support,
         copies: Integers | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> LeaveOneOut | None:
@@ -245,7 +260,7 @@ class Generator:
         copies = self.find_copies(support) if copies is None else copies
         return leave_one_out(self.model.spec, self.writer(support), support, copies, progress)
 
-    def look_alikes(self, support: "Support", check: LeaveOneOut | None) -> list[LookAlike]:
+    def look_alikes(self, support: Support, check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
 
         Args:
@@ -254,11 +269,11 @@ class Generator:
         """
         return find_look_alikes(self.model.spec, self.writer(support), support, check)
 
-    def write(self, support: "Support") -> CnnWeights[Floats]:
+    def write(self, support: Support) -> CnnWeights[Floats]:
         """The weights of a CNN, as those of one episode."""
         return self.writer(support)(support.images[None], support.labels[None])
 
-    def writer(self, support: "Support") -> Writer:
+    def writer(self, support: Support) -> Writer:
         """What writes CNNs of choices of its images, calibrated for its shot."""
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)

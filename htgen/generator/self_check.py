@@ -19,8 +19,8 @@ Writer = Callable[[Floats, Integers], CnnWeights[Floats]]
 EPISODES_PER_BATCH = 16
 
 MOST_ALONE = 64
-"""Up to so many images are left out one by one, which is exact; more, which would take minutes, in at most so
-many rounds."""
+"""Most CNNs that are generated to leave images out. Up to so many images each is left out alone, which is
+exact. Of more, which would take minutes, some are left out together: see `leave_one_out`."""
 
 STRANGER = 0.05
 """An image whose own class gets less than this, when it is left out, disagrees with its class. Chosen on the

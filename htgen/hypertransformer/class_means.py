@@ -8,7 +8,7 @@ Axis legend: E episodes, n ways, S support images, F features.
 
 from collections.abc import Callable
 
-from htgen.hypertransformer.plda import Array, PldaCoordinates, corrected_means, precisions
+from htgen.hypertransformer.plda import Array, PldaCoordinates, coordinate_weights, corrected_means
 
 
 def membership(labels: Array, classes: Array, ignore: Array | None) -> Array:
@@ -75,7 +75,7 @@ def nearest_mean(
     weighted = means
     if prior_counts is not None:
         means = corrected_means(means, counts, prior_counts)
-        weighted = means * precisions(counts, prior_counts)
+        weighted = means * coordinate_weights(counts, prior_counts)
     squares = (weighted * means).sum(2)
     weight = 2 * sharpness * (weighted - weighted.mean(1)[:, None])
     return weight, -sharpness * (squares - squares.mean(1)[:, None])

@@ -122,7 +122,7 @@ class LocalFeatures(nn.Module):
 
 @dataclass(frozen=True)
 class SupportView:
-    """What every layer's generator sees of the support set.
+    """What the writer of every layer sees of the support set.
 
     Attributes:
         labels: `[E, S]`, 0..n-1; negative = unlabelled.

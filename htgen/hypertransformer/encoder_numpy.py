@@ -103,7 +103,7 @@ class LocalFeatures:
 
 @dataclass(frozen=True)
 class SupportView:
-    """What every layer's generator sees: labels `[E, S]`, slots `[E, n]`, label ids `[E, S]`, the shared
+    """What the writer of every layer sees: labels `[E, S]`, slots `[E, n]`, label ids `[E, S]`, the shared
     features `[E, S, F]` as a list of none or one, and how often each image is there."""
 
     labels: Integers

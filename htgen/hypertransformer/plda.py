@@ -56,7 +56,7 @@ def corrected_means(means: Array, counts: Array, prior_counts: Array) -> Array:
     return means * share
 
 
-def precisions(counts: Array, prior_counts: Array) -> Array:
+def coordinate_weights(counts: Array, prior_counts: Array) -> Array:
     """How much each coordinate is worth when a sample is compared with corrected means, `[E, 1, F]`.
 
     1 where the prior counts for nothing. A linear layer can only have one for all classes: that of the mean

@@ -175,7 +175,12 @@ def enough_memory(what: str = "an image") -> Iterator[None]:
 
 @contextmanager
 def _as_data_errors(what: str) -> Iterator[None]:
-    """What Pillow raises while it decodes an image, as errors that name it; but for an unknown format."""
+    """Turn what Pillow raises while it decodes an image into errors that name it (`what`).
+
+    Raises:
+        DataError: the image is damaged or too large, or there is too little memory for it.
+        UnidentifiedImageError: it is of no format that Pillow reads; that one stays as it is.
+    """
     try:
         # Pillow warns about harmless oddities (a broken EXIF entry, more than 89 million pixels); beyond 179
         # million pixels it raises, and that limit is ours too.

@@ -93,7 +93,13 @@ class Watched:
         data: str | Path | None = None,
         splits: Sequence[str] = (),
     ) -> "Watched":
-        """Find and check all that is needed. Arguments are those of `htgen.evaluate`.
+        """Find and check all that is needed.
+
+        Args:
+            run: its folder.
+            protocol: what the tasks are.
+            data: the folder of a store; None: the one that the run is trained on.
+            splits: classes to draw from; none: the test part of the scheme that it is trained on.
 
         Raises:
             DataError: a store is missing or damaged, or has no such split.
@@ -121,7 +127,16 @@ class Watched:
     ) -> Iterator[tuple[int, list[EvaluationResult]]]:
         """Step and results of each checkpoint, which are added to the run's metrics, until training ends.
 
-        Raises as `htgen.evaluate`, and `checkpoints`.
+        Args:
+            device: where to measure, as torch names it.
+            report: called with what is done, how many tasks of it, and of how many.
+
+        Raises:
+            ConfigError: the run's augmentation is wrong.
+            DataError: a store has other images, or no such task.
+            ModelError: the tasks have more classes than the run's generator knows.
+            OutputError: metrics cannot be written.
+            RunError: there is no run in the folder, or it ended without a training state.
         """
         measurement = None
         for file in checkpoints(self.run, self.trained_on):

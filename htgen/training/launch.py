@@ -28,9 +28,9 @@ def train(
     The best generator by validation accuracy is then `best.safetensors` in the run folder.
 
     Args:
-        config: the resolved config, as of `htgen.config.load_config`; of a run that is resumed, its own
+        config: the resolved config, as of `htgen.load_config`; of a run that is resumed, its own
             (`htgen.training.run_folder.find_run_config`).
-        run_folder: where everything is written; see `RunFolder` for its files.
+        run_folder: where everything is written; see `htgen.training.run_folder.RunFolder` for its files.
         device: of torch, such as "cpu" or "cuda:0".
         resume: go on with the run that is there, exactly.
         overwrite: replace a run that is there.
@@ -66,7 +66,11 @@ def open_training(
 
     Args:
         processes: all those that train, of which rank 0 writes.
-        config, device, resume, overwrite: as in `train`.
+        config: the resolved config.
+        run: its folder.
+        device: of torch, such as "cpu" or "cuda:0".
+        resume: go on with the run that is there, exactly.
+        overwrite: replace a run that is there.
 
     Raises:
         HtgenError: as in `train`; with several processes on rank 0, whichever it was that failed.

@@ -3,9 +3,7 @@
 import importlib
 import re
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -113,11 +111,8 @@ def text_that_names(page: Path) -> str:
 @pytest.mark.parametrize("page", NAMING, ids=name)
 def test_files_that_are_named_exist(page):
     """Paths in backquotes or commands that begin in a folder of this project."""
-    named = re.findall(
-        r"(?<![\w/.])((?:htgen|docs|tests|examples|benchmarks)/[\w./-]+\.(?:py|md|png))",
-        text_that_names(page),
-    )
-    for path in named:
+    folders = "htgen|docs|tests|examples|benchmarks"
+    for path in re.findall(rf"(?<![\w/.])((?:{folders})/[\w./-]+\.(?:py|md|png))", text_that_names(page)):
         assert (ROOT / path).exists(), path
 
 
@@ -130,17 +125,16 @@ def test_python_names_in_backquotes_exist(page):
 @cache
 def exists(dotted: str) -> bool:
     """Whether there is such a module, or such a name in one."""
-    first, *rest = dotted.split(".")
-    found: object = importlib.import_module(first)
-    for count, part in enumerate(rest, start=2):
-        inner = ".".join(dotted.split(".")[:count])
-        if isinstance(found, ModuleType) and hasattr(found, "__path__") and find_spec(inner) is not None:
-            found = importlib.import_module(inner)
+    parts = dotted.split(".")
+    found: object = importlib.import_module(parts[0])
+    for count, part in enumerate(parts[1:], start=2):
+        file = ROOT.joinpath(*parts[:count])
+        if file.is_dir() or file.with_suffix(".py").exists():
+            found = importlib.import_module(".".join(parts[:count]))
         elif hasattr(found, part):
             found = getattr(found, part)
-        else:
-            fields = getattr(found, "__dataclass_fields__", {})
-            return part in fields and count == len(rest) + 1
+        else:  # a field without a default
+            return count == len(parts) and part in getattr(found, "__dataclass_fields__", {})
     return True
 
 

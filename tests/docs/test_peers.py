@@ -64,7 +64,7 @@ def test_a_prototypical_network_corrects_its_means(config, tmp_path):
         shots = [[1.0 if c == batch.support_labels[e, 0] else 2.0 for c in range(4)] for e in range(3)]
         weight = (
             sum(map(sum, shots)) / 12
-        )  # a linear layer has one for all classes: see htgen.hypertransformer.class_means.precisions
+        )  # a linear layer has one for all classes: see htgen.hypertransformer.class_means.coordinate_weights
         assert weight == 1.75
         for e in range(3):
             seen, asked = ((x[e] - plda.centre) @ plda.directions for x in (support, queries))

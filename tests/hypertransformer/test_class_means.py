@@ -98,7 +98,7 @@ def test_tensors_and_arrays_give_the_same_layer(with_plda, refinements):
 
 
 def test_the_layer_answers_with_the_nearest_corrected_mean():
-    """Differences of logits are those of squared distances, in the coordinates, by their precisions."""
+    """Differences of logits are those of squared distances, in the coordinates, by their weights."""
     chance = np.random.default_rng(1)
     features, labels = chance.normal(size=(1, 6, 3)), np.array([[0, 0, 1, 1, 1, 1]])
     centre, prior_counts = chance.normal(size=3), np.array([0.5, 3.0, 0.0])
