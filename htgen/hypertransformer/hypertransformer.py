@@ -130,7 +130,7 @@ class HyperTransformer(nn.Module):
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             written = writer(x[:support], view)
             x = before_norm(self.spec, conv, written.kernel, written.bias, x)
-            x, stats = self._normalise(x, written, support, counted_out)
+            x, stats = self.normalise(x, written, support, counted_out)
             x = after_norm(self.spec, conv, x)
             blocks.append(written.finished(stats))
             activations.append(x)
@@ -144,7 +144,7 @@ class HyperTransformer(nn.Module):
         """Shared features of support images `[S, E, C, H, W]` as a list of one `[E, S, F]`, or none."""
         return [] if self.shared is None else [self.shared(images, ignore)]
 
-    def _normalise(
+    def normalise(
         self, x: Tensor, written: WrittenBlock[Tensor], support: int, ignore: Tensor | None
     ) -> tuple[Tensor, Moments[Tensor]]:
         """Norm of support and query activations `[N, E, C, H, W]`, in one step where both are alike.
