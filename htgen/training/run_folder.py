@@ -137,6 +137,7 @@ class RunFolder:
                 for folder in self._made:
                     folder.rmdir()
         self._lock.close()
+        self._lock = None
 
     def is_in_use(self) -> bool:
         """Whether a process holds the folder's lock, that is, is training it now."""
