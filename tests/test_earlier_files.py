@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import drawing
 from helpers.files import without_checksum
+from helpers.toy import drawing
 
 from htgen.cli import main
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_float import float_code
 from htgen.generator.file import GeneratorFile
+from htgen.generator.from_folder import generate_from_folder
 from htgen.generator.generator import load_generator
+from htgen.generator.shipped import shipped_generators
 from htgen.images.inputs import prepare_images
 from htgen.tensor_files import read_any
 
@@ -22,6 +24,8 @@ FILES = Path(__file__).parent / "earlier_files"
 SUPPORT = [drawing(kind, variant)[..., 0] for variant in range(2) for kind in range(3)]
 LABELS = ["ant", "bee", "cat"] * 2
 QUERIES = [drawing(kind, 9)[..., 0] for kind in range(3)]
+SHIPPED = json.loads((FILES / "shipped.json").read_text())
+EXAMPLE = Path(__file__).parents[1] / "examples" / "symbols" / "support"
 PAIRS = {"cnn": "generator", "other-cnn": "other-generator"}
 
 
@@ -52,7 +56,7 @@ def test_a_cnn_gives_the_same_logits(name):
     cnn = Bundle.load(FILES / f"{name}.safetensors")
     expected = json.loads((FILES / "logits.json").read_text())[name]
     found = cnn.logits(prepare_images(QUERIES, cnn.preprocessing))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("cnn", "generator"), PAIRS.items())
@@ -69,7 +73,19 @@ def test_a_generator_writes_the_same_cnn(cnn, generator):
     )
     assert found.support == expected.support
     for name, tensor in expected.tensors.items():
-        np.testing.assert_allclose(found.tensors[name], tensor, rtol=1e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(found.tensors[name], tensor, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_generator_that_ships_writes_the_same_cnn_of_the_example(name):
+    """Sums of absolute values of each tensor, up to the rounding of another processor."""
+    cnn = generate_from_folder(EXAMPLE, load_generator(name)).bundle
+    found = {key: np.abs(tensor.astype(np.float64)).sum() for key, tensor in cnn.tensors.items()}
+    assert found == pytest.approx(SHIPPED[name], rel=1e-5)
+
+
+def test_every_generator_that_ships_is_pinned():
+    assert sorted(SHIPPED) == sorted(shipped_generators())
 
 
 def test_a_cnn_is_exported_with_the_same_constants():

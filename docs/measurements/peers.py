@@ -37,10 +37,10 @@ from htgen.evaluation.plda import measure_plda
 from htgen.generator.file import GeneratorFile
 from htgen.generator.generator import load_generator
 from htgen.generator.network import build
-from htgen.hypertransformer.class_means import membership, nearest_mean, weighted_means
+from htgen.hypertransformer.class_means import class_mean_layer, membership
 from htgen.hypertransformer.encoder import SupportView
 from htgen.hypertransformer.hypertransformer import EpisodeOutput, HyperTransformer
-from htgen.hypertransformer.layer_writers import Plda
+from htgen.hypertransformer.layer_writers import Plda, initial_log_sharpness
 from htgen.training.events import Validated
 from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer
@@ -54,19 +54,21 @@ class NearestMean(nn.Module):
 
     def __init__(self, feature_count: int, plda: bool) -> None:
         super().__init__()
-        self.log_sharpness = nn.Parameter(torch.tensor(4.0 / feature_count).log())
+        self.log_sharpness = initial_log_sharpness(feature_count)
         self.plda = Plda(feature_count) if plda else None
 
     def forward(self, support: Tensor, features: Tensor, view: SupportView) -> tuple[Tensor, Tensor]:
-        plda = None if self.training else self.plda
-        seen = features if plda is None else plda.coordinates(features)
         classes = torch.arange(view.way, device=view.labels.device)
-        member = membership(view.labels, classes, view.ignore).to(seen.dtype)
-        means, counts = weighted_means(seen, member)
-        layer = nearest_mean(
-            means, counts / view.copies, self.log_sharpness.exp(), None if plda is None else plda.prior_counts
+        return class_mean_layer(
+            features,
+            membership(view.labels, classes, view.ignore).to(features.dtype),
+            view.labels < 0,
+            sharpness=self.log_sharpness.exp(),
+            copies=view.copies,
+            plda=None if self.training else self.plda,
+            refinements=0,
+            classify=linear,  # never asked
         )
-        return layer if plda is None else plda.back(*layer)
 
 
 class PrototypicalNetwork(HyperTransformer):
@@ -128,7 +130,7 @@ class Maml(HyperTransformer):
         for conv, k, g, b in zip(self.spec.convs, *(values[i:-1:3] for i in range(3)), strict=True):
             written = WrittenBlock(k, None, Affine(g, b))
             x = before_norm(self.spec, conv, k, None, x)
-            x, stats = self._normalise(x, written, len(x) if support is None else support, None)
+            x, stats = self.normalise(x, written, len(x) if support is None else support, None)
             x = after_norm(self.spec, conv, x)
             blocks.append(written.finished(stats))
         return linear(head_features(x, self.spec), values[-1][..., :-1], values[-1][..., -1]), blocks

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from htgen.cnn.layout import SIDE_BY_SIDE, layout_for
+from htgen.cnn.layout import layout_for
 from htgen.cnn.spec import NORM_EPSILON
 from htgen.cnn.weights import Moments
 
@@ -40,7 +40,7 @@ def batch_norm(
     with torch.no_grad():
         stats = moments(x[:counted])
     apply: Any  # torch has no type for it
-    if layout_for(x.device) is not SIDE_BY_SIDE:
+    if not layout_for(x.device).episodes_are_channels:
         apply = _BatchNormBySums.apply
         return apply(x, counted, gamma, beta, stats.mean, stats.variance), stats
     channels = x.shape[1:3]  # a channel of each episode is a channel of its own

@@ -14,7 +14,14 @@ from htgen.cnn.spec import ConvSpec, Pooling
 
 
 class Layout(Protocol):
-    """Where the numbers of activations `[N, E, C, H, W]` are in memory."""
+    """Where the numbers of activations `[N, E, C, H, W]` are in memory.
+
+    Attributes:
+        episodes_are_channels: whether `[N, E * C, H, W]`, with channels last, is the same memory.
+    """
+
+    @property
+    def episodes_are_channels(self) -> bool: ...
 
     def channels_last(self, images: Tensor) -> Tensor:
         """Images `[E, N, C, H, W]` as `[N, E, C, H, W]` in this layout.
@@ -50,6 +57,8 @@ class SideBySide:
     For the CPU: it is what a convolution in groups wants, and max-pools are ten times as fast in it.
     """
 
+    episodes_are_channels = True
+
     def channels_last(self, images: Tensor) -> Tensor:
         """Images `[E, N, C, H, W]` as `[N, E, C, H, W]` in this layout."""
         return images.permute(1, 3, 4, 0, 2).contiguous().permute(0, 3, 4, 1, 2)
@@ -83,6 +92,8 @@ class SideBySide:
 
 class ByEpisode:
     """Each episode keeps to itself, `[E, N, H, W, C]`. For GPUs: it is what batched matrix products want."""
+
+    episodes_are_channels = False
 
     def channels_last(self, images: Tensor) -> Tensor:
         """Images `[E, N, C, H, W]` as `[N, E, C, H, W]` in this layout."""

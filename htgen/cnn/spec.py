@@ -6,7 +6,7 @@ a default are left out of files that do not use them.
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from htgen.errors import ModelError
@@ -112,7 +112,7 @@ class ConvSpec:
         return replace(conv, out_size=conv.pooled_size)
 
 
-_DEFAULTS = {field.name: field.default for field in fields(ConvSpec)[9:]}
+_DEFAULTS = {field.name: field.default for field in fields(ConvSpec) if field.default is not MISSING}
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class HyperTransformer(nn.Module):
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             written = writer(x[:support], view)
             x = self._before_norm(conv, written, x, support)
-            x, stats = self._normalise(x, written, support, counted_out)
+            x, stats = self.normalise(x, written, support, counted_out)
             x = after_norm(self.spec, conv, x)
             blocks.append(written.finished(stats))
             activations.append(x)
@@ -178,7 +178,7 @@ class HyperTransformer(nn.Module):
         asked = before_norm(self.spec, conv, written.query_kernel, written.query_bias, x[support:])
         return layout_for(x.device).join(seen, asked)
 
-    def _normalise(
+    def normalise(
         self, x: Tensor, written: WrittenBlock[Tensor], support: int, ignore: Tensor | None
     ) -> tuple[Tensor, Moments[Tensor]]:
         """Norm of support and query activations `[N, E, C, H, W]`, in one step where both are alike.

@@ -142,6 +142,17 @@ class Plda(PldaCoordinates[Tensor], nn.Module):
         self.register_buffer("prior_counts", torch.zeros(feature_count))
 
 
+INITIAL_SHARPNESS = 4.0
+"""Of a classifier by class means, times the number of features."""
+
+
+def initial_log_sharpness(feature_count: int) -> nn.Parameter:
+    """Of a classifier by class means: normed features have about unit variance, so distances grow with their
+    number.
+    """
+    return nn.Parameter(torch.tensor(INITIAL_SHARPNESS / feature_count).log())
+
+
 class LogitsWriter(nn.Module):
     """Writes a logits layer: one slice per class."""
 
@@ -152,8 +163,7 @@ class LogitsWriter(nn.Module):
         self.inputs_dropout = nn.Dropout(plan.inputs_dropout)
         self.slices = SliceWriter(plan.slices)
         if plan.base_scale is not None:
-            # Normed features have about unit variance, so distances grow with their number.
-            self.log_sharpness = nn.Parameter(torch.tensor(4.0 / plan.feature_count).log())
+            self.log_sharpness = initial_log_sharpness(plan.feature_count)
             self.scale = nn.Parameter(torch.tensor(plan.base_scale))
         for name in plan.bases:
             base = torch.zeros(plan.base_shape(name))

@@ -20,6 +20,7 @@ from htgen.arrays import Floats, Pixels
 from htgen.images.beside import FAINT, Parts, find_parts
 from htgen.images.ground import find_ground
 from htgen.images.paper import (
+    SHADE_SIDE,
     Polarity,
     background_value,
     detect_polarity,
@@ -38,14 +39,20 @@ WORKING_SIDE = 1024
 _LIGHT_SIDE = 32
 """Resolution at which the light on the paper is estimated."""
 
-_SHADE_SIDE = 64
-"""Resolution at which the edges of shadows are found."""
-
 _BOX_SIDE = 128
 """Resolution at which the ink is searched."""
 
 _STRAY = 0.005
 """Share of the ink that may lie outside its box at each of the four sides: specks."""
+
+_FULL_INK = 0.999
+"""Quantile of an image's amounts of ink that is taken for the ink itself, where shadows are told from it."""
+
+_TYPICAL_INK = 0.6
+"""Quantile of the amounts above the threshold that becomes full ink."""
+
+_SMALLEST_WINDOW = 4.0
+"""Of an image at least so many pixels are shown on each side."""
 
 _UNEVEN = 0.1
 """Paper that varies more, compared with the ink's distance from it, is none."""
@@ -186,7 +193,7 @@ def _parts(drawing: Drawing, pixels: Pixels) -> Parts:
 def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     """The same for an image `[H, W]` that is cleaned, or shall not be."""
     values = pixels.astype(np.float32)
-    coarse = shrink(values, _SHADE_SIDE)
+    coarse = shrink(values, SHADE_SIDE)
     ground = find_ground(np.rint(coarse).astype(np.uint8)) if steps.cleans else None
     told = ground.polarity if ground is not None else None
     if not steps.flatten:
@@ -209,7 +216,7 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     if ground is not None:  # two values: there are no shadows
         return Drawing(ink, 0.0, polarity, page=pixels)
     share = 1 - coarse / resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
-    shade = find_shade(share, quantile(np.sort(ink, axis=None), 0.999))
+    shade = find_shade(share, quantile(np.sort(ink, axis=None), _FULL_INK))
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
     return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
 
@@ -227,7 +234,7 @@ def looks_drawn(drawing: Drawing) -> bool:
         return True
     if drawing.page is not None:
         drawing = _read_ink(drawing.page, replace(DRAWING_STEPS, clean=False), drawing.polarity)
-    ink = shrink(drawing.ink, _SHADE_SIDE)
+    ink = shrink(drawing.ink, SHADE_SIDE)
     levels = find_levels(np.sort(ink, axis=None))
     is_ink = ink > levels.threshold
     if not is_ink.any() or is_ink.all():
@@ -265,7 +272,7 @@ def _window(drawing: Drawing, crop: float, fit: str) -> tuple[Span, Span]:
     x, y = (width / 2, float(width)), (height / 2, float(height))
     box = _ink_box(drawing) if crop else None
     if box is not None:
-        x, y = ((centre, max(length / crop, 4.0)) for centre, length in box)
+        x, y = ((centre, max(length / crop, _SMALLEST_WINDOW)) for centre, length in box)
     elif fit == "crop":
         return (x[0], min(x[1], y[1])), (y[0], min(x[1], y[1]))
     if fit == "stretch":
@@ -320,7 +327,7 @@ def _stretch_contrast(ink: Floats) -> Floats:
     ordered = np.sort(ink, axis=None)
     levels = find_levels(ordered)
     values = ordered[np.searchsorted(ordered, np.float32(levels.threshold), "right") :]
-    if not values.size or (full := quantile(values, 0.6)) < levels.paper + FAINT:
+    if not values.size or (full := quantile(values, _TYPICAL_INK)) < levels.paper + FAINT:
         return ink
     empty = min(levels.paper + 3 * levels.spread, (levels.paper + full) / 2)
     return (ink - np.float32(empty)) / np.float32(full - empty)

@@ -15,6 +15,24 @@ Polarity = Literal["dark on light", "light on dark"]
 WIDEST_STROKE = 11
 """What is narrower at that resolution, a sixth of the image, may be a stroke; shadows are wider."""
 
+SHADE_SIDE = 64
+"""Resolution at which the edges of shadows are found."""
+
+_BORDER_WEIGHT, _AREA_WEIGHT = 0.3, 0.7
+"""What the border says of the paper, and what the whole image says."""
+
+_WORTH_OF_STROKES = 0.9
+"""How much what narrow shapes say of the ink's side counts, compared with what all shapes say."""
+
+_AS_DARK_AS_INK = 0.75
+"""A large spot with more than this share of the ink's darkness is a filled shape, and no shadow."""
+
+_DEEPEST_SHADE = 0.9
+"""Largest share of the light that a shadow is taken to keep away."""
+
+_DARKEST = 0.998
+"""Quantile of the amounts of ink that is taken for the darkest: few pixels are darker by chance."""
+
 _BIN_EDGES = np.linspace(0, 1, 257, dtype=np.float32)
 """Of the histogram in which ink is told from paper."""
 
@@ -34,8 +52,8 @@ def background_value(grey: Pixels) -> int:
         grey: `[H, W]`.
     """
     border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    weight = np.bincount(border, minlength=256) * (0.3 / border.size)
-    weight += np.bincount(grey.reshape(-1), minlength=256) * (0.7 / grey.size)
+    weight = np.bincount(border, minlength=256) * (_BORDER_WEIGHT / border.size)
+    weight += np.bincount(grey.reshape(-1), minlength=256) * (_AREA_WEIGHT / grey.size)
     return int(np.searchsorted(np.cumsum(weight), weight.sum() / 2))
 
 
@@ -98,7 +116,7 @@ def _quadratic_surfaces(height: int, width: int) -> tuple[Doubles, Doubles]:
     _, lengths, surfaces = np.linalg.svd(terms, full_matrices=False)
     border = np.ones((height, width), dtype=bool)
     border[1:-1, 1:-1] = False
-    weight = (0.7 / border.size + 0.3 / border.sum() * border).ravel()
+    weight = (_AREA_WEIGHT / border.size + _BORDER_WEIGHT / border.sum() * border).ravel()
     return surfaces[lengths > 1e-9 * lengths[0]], weight
 
 
@@ -110,9 +128,9 @@ def side_of_ink(difference: Floats, paper: float) -> Polarity:
     the former counts a little more.
     """
     clearest = _imbalance(difference)
-    if abs(clearest) < 0.9:  # otherwise strokes cannot say it more clearly
+    if abs(clearest) < _WORTH_OF_STROKES:  # otherwise strokes cannot say it more clearly
         strokes = difference - medians(difference, WIDEST_STROKE)
-        clearest = max(clearest, 0.9 * _imbalance(strokes), key=abs)
+        clearest = max(clearest, _WORTH_OF_STROKES * _imbalance(strokes), key=abs)
     if clearest == 0:
         return "dark on light" if paper > 127 else "light on dark"
     return "dark on light" if clearest < 0 else "light on dark"
@@ -132,12 +150,12 @@ def find_shade(share: Floats, ink: float) -> Floats:
     ink: a large spot as dark as the ink is a filled shape.
 
     Args:
-        share: `[H, W]`, at `_SHADE_SIDE`, the share of the light that ink and shadows take.
+        share: `[H, W]`, at `SHADE_SIDE`, the share of the light that ink and shadows take.
         ink: that of ink.
     """
     reach = WIDEST_STROKE // 2
     wide = sweep(sweep(share, reach, np.minimum), reach, np.maximum)
-    return np.clip(np.where(wide < 0.75 * ink, wide, 0), -1, 0.9)
+    return np.clip(np.where(wide < _AS_DARK_AS_INK * ink, wide, 0), -1, _DEEPEST_SHADE)
 
 
 @dataclass(frozen=True)
@@ -172,5 +190,5 @@ def find_levels(ordered: Floats) -> Levels:
     middle = quantile(paper, 0.5)
     half = len(paper) // 2
     spread = 1.4826 * (radius(paper, middle, len(paper) - half) + radius(paper, middle, half + 1)) / 2
-    darkest = quantile(ordered, 0.998)
+    darkest = quantile(ordered, _DARKEST)
     return Levels(middle, spread, max(threshold, middle + 4 * spread, middle + (darkest - middle) / 3))

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image, ImageChops
 
-from htgen.arrays import Pixels as Pixels
+from htgen.arrays import Pixels
 from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
 from htgen.images.on_device import prepare_on_device

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import drawing, toy_values
+from helpers.toy import drawing, toy_values
 from PIL import Image
 
 from htgen.cli import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import drawing
+from helpers.toy import drawing
 from PIL import Image
 
 from htgen.cli import main

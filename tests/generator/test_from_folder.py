@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import drawing
 from helpers.generators import make_generator
+from helpers.toy import drawing
 from PIL import Image, ImageDraw
 
 from htgen.errors import DataError, ModelError

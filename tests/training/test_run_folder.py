@@ -129,3 +129,11 @@ def test_a_lock_that_was_taken_away_with_its_folder_is_no_lock(tmp_path, monkeyp
     with run, pytest.raises(RunError, match="in use"), RunFolder(tmp_path / "run"):
         pass
     assert len(calls) == 2
+
+
+def test_a_run_that_was_left_is_still_written_to(tmp_path):
+    """A benchmark's trainer outlives the lock of its folder."""
+    with RunFolder(tmp_path / "run") as run:
+        run.start("", overwrite=False)
+    run.log({"event": "train", "step": 1})
+    assert read_metrics_line(run.metrics_path.read_bytes()) == {"event": "train", "step": 1}
