@@ -13,8 +13,9 @@
 #   -std=c11 -ffp-contract=fast: vfma.f32, result 0x33800000
 set -euo pipefail
 
-command -v arm-none-eabi-gcc >/dev/null || { echo "needs arm-none-eabi-gcc (Debian package gcc-arm-none-eabi)" >&2; exit 2; }
-command -v qemu-system-arm >/dev/null || { echo "needs qemu-system-arm (Debian package qemu-system-arm)" >&2; exit 2; }
+for tool in arm-none-eabi-gcc qemu-system-arm; do
+  command -v "$tool" >/dev/null || { echo "needs $tool (Debian: gcc-arm-none-eabi, qemu-system-arm)" >&2; exit 2; }
+done
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"

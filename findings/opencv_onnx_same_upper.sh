@@ -9,8 +9,8 @@
 #
 # Seen (one MaxPool over the numbers 0 to 15 in a square, then the largest error of a convolution):
 #   onnxruntime 1.32.0: [10, 11, 14, 15]
-#   OpenCV 4.12.0:      [10, 11, 14, 15], convolution off by 0.0
-#   OpenCV 5.0.0:       [5, 7, 13, 15],   convolution off by 10.0
+#   OpenCV 4.12.0: [10, 11, 14, 15], convolution off by 0.0
+#   OpenCV 5.0.0: [5, 7, 13, 15], convolution off by 10.0
 set -euo pipefail
 
 folder=$(mktemp -d)
