@@ -256,7 +256,8 @@ def _faults_of(
         size, channels: of what it reads.
         earlier: side and channels of the outputs of the blocks before it, by name.
     """
-    sizes = (conv.in_channels, conv.out_channels, conv.kernel, conv.stride, conv.out_size, conv.groups)
+    channels_and_sides = (conv.in_channels, conv.out_channels, conv.in_size, conv.out_size)
+    sizes = (*channels_and_sides, conv.kernel, conv.stride, conv.groups)
     if any(type(number) is not int or number < 1 for number in sizes):
         yield f"{conv.name} does not fit the layer before it, or its own sizes"
         return
