@@ -203,7 +203,7 @@ class CnnSpec:
         if type(self.norm_first) is not bool or not type(self.image_size) is type(self.image_channels) is int:
             yield "norm_first must be true or false, and sizes of images whole numbers"
         names = [conv.name for conv in self.convs]
-        if not all(isinstance(text, str) for conv in self.convs for text in (conv.name, conv.add)):
+        if not all(isinstance(name, str) for name in names):
             yield "names of layers must be texts"
             return
         if len({*names, "logits"}) <= len(names) or not all(map(_NAME.fullmatch, names)):
@@ -270,5 +270,6 @@ def _faults_of(
         yield f"{conv.name} has channels that {conv.groups} groups cannot share"
     if conv.activation not in (None, *_ACTIVATIONS) or conv.pooling not in get_args(Pooling):
         yield f"unknown activation '{conv.activation}' or pooling '{conv.pooling}' of {conv.name}"
-    if conv.add != "" and earlier.get(conv.add) != (conv.conv_size, conv.out_channels):
+    added = earlier.get(conv.add) if isinstance(conv.add, str) else None
+    if conv.add != "" and added != (conv.conv_size, conv.out_channels):
         yield f"{conv.name} adds '{conv.add}', which is no earlier block with an output of its size"
