@@ -215,7 +215,7 @@ class CnnSpec:
         if not type(self.image_size) is type(self.image_channels) is int:
             yield "sizes of images must be whole numbers"
         names = [conv.name for conv in self.convs]
-        if not all(isinstance(text, str) for conv in self.convs for text in (conv.name, conv.add)):
+        if not all(isinstance(name, str) for name in names):
             yield "names of layers must be texts"
             return
         if len({*names, "logits"}) <= len(names) or not all(map(_NAME.fullmatch, names)):
@@ -268,7 +268,8 @@ def _faults_of(
         size, channels: of what it reads.
         earlier: side and channels of the outputs of the blocks before it, by name.
     """
-    sizes = (conv.in_channels, conv.out_channels, conv.kernel, conv.stride, conv.out_size, conv.groups)
+    channels_and_sides = (conv.in_channels, conv.out_channels, conv.in_size, conv.out_size)
+    sizes = (*channels_and_sides, conv.kernel, conv.stride, conv.groups)
     if any(type(number) is not int or number < 1 for number in sizes):
         yield f"{conv.name} does not fit the layer before it, or its own sizes"
         return
@@ -281,5 +282,6 @@ def _faults_of(
         yield f"{conv.name} has channels that {conv.groups} groups cannot share"
     if conv.activation not in (None, *_ACTIVATIONS) or conv.pooling not in get_args(Pooling):
         yield f"unknown activation '{conv.activation}' or pooling '{conv.pooling}' of {conv.name}"
-    if conv.add != "" and earlier.get(conv.add) != (conv.conv_size, conv.out_channels):
+    added = earlier.get(conv.add) if isinstance(conv.add, str) else None
+    if conv.add != "" and added != (conv.conv_size, conv.out_channels):
         yield f"{conv.name} adds '{conv.add}', which is no earlier block with an output of its size"

@@ -221,7 +221,7 @@ class Readers:
             ),
             Reader("generators, loaded", self._header(self.generator), self._file(load_generator), 0.005),
             Reader(
-                "descriptions of training states", self._header(self.state), self._file(_read_state), 0.02
+                "descriptions of training states", self._header(self.state), self._file(_read_state), 0.004
             ),
             Reader("layers of CNNs", self._values([header_of(self.cnn)["cnn"]]), _spec, 0.15),
             Reader(
