@@ -153,7 +153,8 @@ def _open_half(folder: Path, half: Half, stack: ExitStack) -> dict[str, _ReadIma
     if kind_at(archive) == "file":
         try:
             opened = stack.enter_context(zipfile.ZipFile(archive))
-        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        # A damaged directory raises BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error, ...
+        except Exception as error:
             raise DataError(f"cannot read {archive}: {error}", "download it again") from error
         classes = _group(half, opened.namelist())
         _check(half, classes, archive)
