@@ -124,7 +124,7 @@ def test_weights_are_numbers_of_a_size_that_can_be_multiplied():
 
 
 def test_an_array_that_is_a_view_is_written_with_its_values_in_place(tmp_path):
-    """safetensors 0.8.0 writes the memory of such an array as it lies (findings/safetensors_numpy_view.sh)."""
+    """safetensors 0.8.0 writes its memory as it lies (findings/safetensors_numpy_view.sh)."""
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
     path = tmp_path / "view.safetensors"
     path.write_bytes(encode("htgen-test", {}, {"x": array}))
