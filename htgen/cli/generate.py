@@ -2,6 +2,7 @@
 
 import shlex
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,6 +74,9 @@ Device = Annotated[
         "--device", help="Drawings: prepare as `htgen export --prepare` does it in C, for small devices."
     ),
 ]
+NoEstimate = Annotated[
+    bool, typer.Option("--no-estimate", help="Do not estimate how many images it gets right; be done sooner.")
+]
 
 
 def generate(
@@ -92,6 +96,7 @@ def generate(
     no_stroke: NoStroke = False,
     no_aspect: NoAspect = False,
     device: Device = False,
+    no_estimate: NoEstimate = False,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
@@ -126,7 +131,10 @@ def generate(
     with progress(lines=False) as report:
         made = generate_from_files(files, loaded, report)
         made.bundle.save(output)
-        _estimate(made, output)
+        if no_estimate:
+            made = replace(made, estimates=False)
+        else:
+            _estimate(made, output)
     tell(made.images.notices)
     _print_report(made, output)
     if made.images.left_out:
@@ -194,6 +202,8 @@ def _print_estimate(made: "GeneratedFromFolder") -> None:
     check = made.check
     if made.bundle.spec.norm == "batch":
         _say("estimate", "none: with norm batch an answer depends on the other images (transductive)")
+    elif not made.estimates:
+        _say("estimate", "none, as --no-estimate says")
     elif check is None:
         _say("estimate", "none: it takes at least two images of a class that are no copies of each other")
     else:

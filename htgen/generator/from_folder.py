@@ -79,6 +79,7 @@ class GeneratedFromFolder:
         generator: what wrote it.
         seconds: how long the writing took, without the reading of images.
         progress: called while the estimate is made.
+        estimates: whether there is to be an estimate.
     """
 
     bundle: Bundle
@@ -87,12 +88,15 @@ class GeneratedFromFolder:
     generator: Generator
     seconds: float
     progress: Progress | None = None
+    estimates: bool = True
 
     @cached_property
     def check(self) -> LeaveOneOut | None:
         """The labelled images, each classified without it (see `Generator.leave_one_out`); None where it
-        cannot be done.
+        cannot be done, or is not wanted.
         """
+        if not self.estimates:
+            return None
         report = self.progress
         told = None if report is None else lambda done, total: report("estimate", done, total)
         return self.generator.leave_one_out(self.support, self._copies, told)

@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 
 from htgen.errors import DataError
-from htgen.files import kind_at
+from htgen.files import kind_at, open_regular
 from htgen.images import heic
 from htgen.images.formats import is_image, is_known_ending
 from htgen.images.order import natural_order
@@ -72,7 +72,7 @@ def _is_readable(path: Path) -> bool:
     if is_known_ending(ending):
         return True
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return is_image(file.read(32))
     except OSError:
         return False

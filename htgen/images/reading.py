@@ -12,7 +12,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from htgen.errors import DataError
-from htgen.files import kind_at
+from htgen.files import kind_at, open_regular
 from htgen.images import heic
 from htgen.images.depth import find_scale, has_more_bits
 from htgen.images.formats import describe_unread, readable
@@ -21,6 +21,9 @@ from htgen.images.png import open_png
 
 NOTES = "htgen notes"
 """The key of `Image.info` with what is to be said about how an image was read: sentences, a tuple."""
+
+_MOST_BYTES = 1 << 29
+"""Of a pipe that an image comes from."""
 
 _MANY_PIXELS = 16_000_000
 """Larger images are scaled down, by a whole factor, as they are read."""
@@ -58,7 +61,7 @@ def load_image(path: str | Path) -> Image.Image:
     if kind_at(named) is None:
         named, page = split_page(path)
     try:
-        with named.open("rb") as file:
+        with open_regular(named) as file:
             return decode_image(file, str(path), page)
     except FileNotFoundError:
         raise DataError(f"there is no image {path}", "check the path") from None
@@ -92,7 +95,9 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
         DataError: the file is empty, truncated, damaged, too large or no image, or has no such page.
     """
     if not file.seekable():  # a pipe
-        file = io.BytesIO(file.read())
+        file = io.BytesIO(file.read(_MOST_BYTES + 1))
+        if len(file.getbuffer()) > _MOST_BYTES:
+            raise DataError(f"image {name} has more than {_MOST_BYTES} bytes", "a file of it")
     head = file.read(32)
     file.seek(0)
     if not head:
@@ -153,7 +158,7 @@ def list_pages(path: str | Path) -> list[Path]:
     path = Path(path)
     try:
         with (
-            path.open("rb") as file,
+            open_regular(path) as file,
             _as_data_errors(f"image {path}"),
             Image.open(open_png(file), formats=readable()) as image,
         ):

@@ -402,3 +402,15 @@ def test_more_classes_than_known_name_a_generator_that_knows_them(support, tmp_p
         Image.fromarray(drawing(number % 16, 1)[..., 0]).save(support / f"more{number}" / "x.png")
     assert main(["generate", str(support), "-o", str(tmp_path / "x")]) == 5
     assert "or --generator glyph-64, which knows 48" in capsys.readouterr().err
+
+
+def test_an_estimate_can_be_left_out(run_path, support, tmp_path, capsys):
+    from htgen import Bundle
+
+    made = ["generate", str(support), "--generator", str(run_path), "-o", str(tmp_path / "x.safetensors")]
+    capsys.readouterr()
+    assert main([*made, "--no-estimate"]) == 0
+    assert "estimate   none, as --no-estimate says" in capsys.readouterr().out
+    assert Bundle.load(tmp_path / "x.safetensors").estimate is None
+    assert main(made) == 0
+    assert Bundle.load(tmp_path / "x.safetensors").estimate is not None

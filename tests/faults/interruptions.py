@@ -86,8 +86,8 @@ class Interruptions:
         """What lies there after an interruption: the old or the new, never a part."""
         for name in command.results:
             found = contents(folder, (name,))
-            is_old = found == only(old, name)
-            if not is_old and found != only(wanted, name) and not command.in_part and not _is_waiting(folder):
+            is_whole = found in (only(old, name), only(wanted, name)) or command.stage(folder / name)
+            if not is_whole and not command.in_part and not _is_waiting(folder):
                 self.tally.lost.append(f"{where}: {name} is neither the old nor the new one")
 
     def _go_on(self, command: Command, where: str, folder: Path, wanted: dict[str, bytes]) -> None:

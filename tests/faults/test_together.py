@@ -94,3 +94,20 @@ def test_a_model_that_is_no_regular_file_is_refused_at_once(kind, command, tmp_p
     assert main(arguments) == 5
     assert time.monotonic() - began < 5
     assert Path(path).name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["pipe", "link"])
+def test_a_pipe_among_images_is_told_in_its_row(how, tmp_path, capsys):
+    from PIL import Image
+
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("pipe.png")
+    picture = Image.new("L", (28, 28))
+    picture.paste(255, (9, 9, 20, 12))
+    for kind in ("a", "b"):
+        (tmp_path / "support" / kind).mkdir(parents=True)
+        picture.rotate(90 * (kind == "b")).save(tmp_path / "support" / kind / "1.png")
+    (tmp_path / "support" / "a" / "2.png").symlink_to(tmp_path / f"{how}.png")
+    assert main(["generate", "--support", str(tmp_path / "support"), "-o", str(tmp_path / "x.cnn")]) == 1
+    assert main(["predict", str(tmp_path / "x.cnn"), str(tmp_path / f"{how}.png")]) == 1
+    assert "it is not a regular file" in capsys.readouterr().out

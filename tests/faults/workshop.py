@@ -25,6 +25,7 @@ class Command:
         start: for what there must be before: from the workshop's folder to that of the command.
         go_on: the commands that a user gives after it was cut off, until one ends well.
         in_part: whether it goes on where it was, and so what lies there in between has no fixed content.
+        stage: what is there for a while, beside the old and the new, and is whole: what it says of a file.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Command:
     start: Callable[[Path], None] = lambda folder: None
     go_on: tuple[tuple[str, ...], ...] = ()
     in_part: bool = False
+    stage: Callable[[Path], bool] = lambda path: False
 
 
 TRAIN = ("train", "--config", "toy.yaml", "--run", "run", "--device", "cpu")
@@ -45,6 +47,16 @@ RUN_FILES = ("run/latest.safetensors", "run/best.safetensors", "run/config.yaml"
 
 def _old_file(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_text("what was there before") and None
+
+
+def _is_cnn_without_estimate(path: Path) -> bool:
+    from htgen.cnn.bundle import Bundle
+    from htgen.errors import ModelError
+
+    try:
+        return Bundle.load(path).estimate is None
+    except ModelError:
+        return False
 
 
 def _old_store(folder: Path) -> None:
@@ -60,8 +72,14 @@ def _whole_run(folder: Path) -> None:
 
 
 COMMANDS = (
-    Command("generate", GENERATE, ("made.safetensors",)),
-    Command("generate, over a CNN", GENERATE, ("made.safetensors",), _old_file("made.safetensors")),
+    Command("generate", GENERATE, ("made.safetensors",), stage=_is_cnn_without_estimate),
+    Command(
+        "generate, over a CNN",
+        GENERATE,
+        ("made.safetensors",),
+        _old_file("made.safetensors"),
+        stage=_is_cnn_without_estimate,
+    ),
     Command("export", ("export", "cnn.safetensors", "-o", "made.h"), ("made.h",), _old_file("made.h")),
     Command("configs copy", ("configs", "copy", "glyph-8", "made.yaml"), ("made.yaml",)),
     Command("plot", ("plot", "run-whole", "-o", "made.png"), ("made.png",), _old_file("made.png")),
