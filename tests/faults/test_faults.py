@@ -54,6 +54,7 @@ def test_the_harness_would_notice(tmp_path):
 
 def test_the_page_shows_a_run_without_a_failure():
     text = PAGE.read_text()
+    text = text.partition("| part |")[0]  # the seconds of each part come after the counts
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([0-9 ]+?) \|$", text, re.MULTILINE))
     counts = {what: int(number.replace(" ", "")) for what, number in rows.items()}
     assert counts["hostile inputs"] >= 1000
