@@ -4,7 +4,8 @@ Inputs that reach code which none reached before are kept and changed further. W
 `faults.inputs`: answer, or refuse with an error of htgen. Each reader has a process of its own, so that a
 crash of a library, memory without end and a hang are found too. Needs `pip install atheris`.
 
-With `--page FILE` the table is written into that page. With `--keep` a few inputs of each reader that reach
+With `--page FILE` the row of each reader is written into the table of that page as soon as it is done; rows of
+others stay, so that a long run can be made in parts. With `--keep` a few inputs of each reader that reach
 most are written into `corpus/found/`, which ordinary tests replay; not of images, pickles and archives, which
 other programs open. Exits with 1 when something went wrong.
 """
@@ -27,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 MARKS = ("<!-- table of make fuzz -->", "<!-- end of the fuzzer's table -->")
+
+HEAD = "| reader | inputs | seconds | reached | faults |"
 
 LONGEST = 10
 """Seconds after which a reader counts as one that hangs."""
@@ -212,12 +215,22 @@ def _kept_path(name: str) -> Path:
 
 def table(outcomes: dict[str, Outcome]) -> str:
     """What was tried on each reader, in Markdown."""
-    lines = ["| reader | inputs | seconds | reached | faults |", "|---|---|---|---|---|"]
-    rows = {**outcomes, "all": _sum(outcomes)}
-    for name, outcome in rows.items():
+    lines = [HEAD, "|---|---|---|---|---|"]
+    for name, outcome in {**outcomes, "all": _sum(outcomes)}.items():
         numbers = (f"{outcome.runs:_}".replace("_", " "), f"{outcome.seconds:.0f}", f"{outcome.reached}")
         lines.append(f"| {name} | {' | '.join(numbers)} | {len(outcome.faults)} |")
     return "\n".join(lines)
+
+
+def rows_of(page: str) -> dict[str, Outcome]:
+    """Inverse of `table`, but for what the faults were; of the whole page."""
+    rows = page.partition(HEAD)[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return {
+        name: Outcome(int(runs.replace(" ", "")), float(seconds), int(reached), [""] * int(faults))
+        for name, runs, seconds, reached, faults in cells
+        if name != "all"
+    }
 
 
 def _sum(outcomes: dict[str, Outcome]) -> Outcome:
@@ -230,6 +243,13 @@ def _sum(outcomes: dict[str, Outcome]) -> Outcome:
     return whole
 
 
+def _write_row(page: Path, name: str, outcome: Outcome, order: list[str]) -> None:
+    from faults.__main__ import write_table
+
+    rows = {**rows_of(page.read_text()), name: outcome}
+    write_table(page, table({name: rows[name] for name in order if name in rows}), MARKS)
+
+
 def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60, help="of the processor, for each reader")
@@ -240,7 +260,6 @@ def _options() -> Any:
 
 
 def main() -> int:
-    from faults.__main__ import write_table
     from faults.workshop import build
 
     options = _options()
@@ -260,6 +279,8 @@ def main() -> int:
             folder = place / f"reader{number}"
             outcome = _try(reader.name, number, options.seconds, place / "workshop", folder)
             outcomes[reader.name] = outcome
+            if options.page:
+                _write_row(options.page, reader.name, outcome, [reader.name for reader in readers])
             print(f"{reader.name}: {outcome.runs} in {outcome.seconds:.0f} s", file=sys.stderr, flush=True)
             for fault in outcome.faults[:20]:
                 print(f"  {fault}", file=sys.stderr, flush=True)
@@ -267,10 +288,7 @@ def main() -> int:
                 _keep(reader.name, place / "workshop", folder)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    text = table(outcomes)
-    print(text)
-    if options.page:
-        write_table(options.page, text, MARKS)
+    print(table(outcomes))
     return 1 if any(outcome.faults for outcome in outcomes.values()) else 0
 
 
