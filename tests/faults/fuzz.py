@@ -4,7 +4,7 @@ Inputs that reach code which none reached before are kept and changed further. W
 `faults.inputs`: answer, or refuse with an error of htgen. Each reader has a process of its own, so that a
 crash of a library, memory without end and a hang are found too. Needs `pip install atheris`.
 
-With `--page FILE` the row of each reader is written into the table of that page as soon as it is done; rows of
+With `--page FILE` the row of each reader is written into the table of that page when it is done; rows of
 others stay, so that a long run can be made in parts. With `--keep` a few inputs of each reader that reach
 most are written into `corpus/found/`, which ordinary tests replay; not of images, pickles and archives, which
 other programs open. Exits with 1 when something went wrong.
