@@ -16,6 +16,7 @@ from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.errors import ModelError, SettingError
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, Evaluation, half_width95, task_accuracies
 from htgen.evaluation.augmented_as import AugmentedAs
+from htgen.evaluation.features import after_trunk
 from htgen.evaluation.known_classes import check_store, open_store_of, seen_classes, splits_to_measure
 from htgen.evaluation.protocol import (
     Comparison,
@@ -114,6 +115,8 @@ class Measurement:
             report(what, done, tasks)
 
         sampler = self.sampler(split, model.config.max_way)
+        if self._augmentation is None:
+            model, sampler = after_trunk(model, sampler)
         return task_accuracies(model, sampler, tasks, self.protocol.queries, progress)
 
     def _check_way(self, generator: StoredGenerator) -> None:
