@@ -248,7 +248,8 @@ def stored(generator: str | Path | Generator) -> StoredGenerator:
     if isinstance(generator, Generator):
         return StoredGenerator(generator.file, generator.sha256)
     found = read_generator(generator)
-    check(found.file.tensors, generator_plan(found.file.model).shapes, f"generator '{found.file.name}'")
+    file = found.file.complete()
+    check(file.tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
     return found
 
 

@@ -59,12 +59,13 @@ class Generator:
 
     def __init__(self, file: GeneratorFile, sha256: str) -> None:
         self.file = file
+        tensors = file.complete().tensors
         self.name = file.name
         self.sha256 = sha256
         self.max_way = file.model.max_way
         self._preprocessing = file.preprocessing.for_real_images()
-        check(file.tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
-        self.model = HyperTransformer(file.model, file.tensors)
+        check(tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
+        self.model = HyperTransformer(file.model, tensors)
         has_trunk = self.model.plan.has_trunk and file.model.views == 1
         self._trunk = self.model.trunk() if has_trunk else None
         self._writes = self.model.after_trunk() if has_trunk else self.model
@@ -218,6 +219,8 @@ class Generator:
             weights.map(lambda tensor: tensor[0].copy()).to_tensors(self.model.spec),
             {"name": self.name, "sha256": self.sha256},
             counts,
+            has_8_bits=self.file.has_8_bits,
+            trunk=self.file.trunk,
         )
 
     def find_foreign(self, support: Support) -> npt.NDArray[np.bool_]:
@@ -282,7 +285,7 @@ class Generator:
         return weights if self._trunk is None else replace(weights, blocks=self._trunk)
 
     def writer(self, support: Support) -> Writer:
-        """What writes CNNs of choices of its inputs, calibrated for its shot; of one with a trunk, without it."""
+        """What writes CNNs of choices of its inputs, calibrated for its shot; without the trunk, if any."""
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)
 
