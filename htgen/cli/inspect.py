@@ -109,12 +109,18 @@ def _store(path: Path, check: bool) -> tuple[dict[str, Any], list[tuple[str, str
 
     store = Store.open(path, verify=check)
     manifest = read_manifest(path)
+    own = "checksum right" if manifest.checksum else "no checksum; the store is of an older htgen"
     return manifest.model_dump(), [
         ("format", f"{manifest.format} {manifest.format_version}"),
         ("name", store.name),
         ("classes", str(store.class_count)),
         ("images", f"{len(store.images)} of {store.size} x {store.size} x {store.channels}, ink {store.ink}"),
         ("splits", ", ".join(f"{name}:{part}" for name, s in store.schemes.items() for part in s.parts)),
+        (
+            "manifest",
+            "checksum right" if manifest.checksum else "no checksum; the store is of an older htgen",
+        ),
+        ("manifest", own),
         ("checksum", "right" if check else "not compared; --check does"),
     ]
 
@@ -161,6 +167,16 @@ def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
     return [images, ("steps", describe_steps(preprocessing) + turned)]
 
 
+def _describe_classes(model: dict[str, Any]) -> str:
+    """How many classes a CNN can have, and how many of them the generator is shown at once."""
+    weights = model["weights"]
+    if model.get("labels") == "codes":
+        return "2 and more"
+    if weights["prototypes"] and weights["base"] != "all":
+        return f"2 and more; convolutions in view of {model['max_way']} at most"
+    return f"2 to {model['max_way']}"
+
+
 def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     """What is shown is read from the plain values: pydantic, for the records, takes longer than all else."""
     from htgen.generator.temperature import Temperature
@@ -168,7 +184,7 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     model, provenance = header["model"], header["provenance"]
     cnn, data = model["cnn"], provenance.get("data", {})
     rows = [("name", header["name"])]
-    rows.append(("classes", f"2 to {model['max_way']}"))
+    rows.append(("classes", _describe_classes(model)))
     rows.append(("CNN", f"{cnn['shape']}, {cnn['channels']} channels, norm {cnn['norm']}"))
     rows += _images(header["preprocessing"])
     if (source := data.get("name")) is not None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
+from htgen.cnn.executor_numpy import last_features
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.errors import DataError, ModelError
@@ -22,10 +23,11 @@ from htgen.generator.copies import find_copies
 from htgen.generator.file import GeneratorFile, check, read_generator
 from htgen.generator.foreign import are_near_a_class
 from htgen.generator.self_check import LeaveOneOut, LookAlike, Writer, find_look_alikes, leave_one_out
-from htgen.generator.shipped import DEFAULT_GENERATOR, shipped_generators
+from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
+from htgen.hypertransformer.many_classes import check_way
 from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
 from htgen.images.order import natural_order
@@ -46,7 +48,7 @@ class Generator:
 
     Attributes:
         name: e.g. `glyph-8`.
-        max_way: most classes that a CNN can have.
+        max_way: classes that the generator is shown at once; a CNN can have more.
         preprocessing: how images become its input, and that of its CNNs. For drawings it has all steps of
             `htgen.images.drawings.DRAWING_STEPS`; `without_steps` leaves some out.
         model: what writes the CNNs. To train or evaluate it, `htgen.generator.network.build(generator.file)`
@@ -58,12 +60,16 @@ class Generator:
 
     def __init__(self, file: GeneratorFile, sha256: str) -> None:
         self.file = file
+        tensors = file.complete().tensors
         self.name = file.name
         self.sha256 = sha256
         self.max_way = file.model.max_way
         self._preprocessing = file.preprocessing.for_real_images()
-        check(file.tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
-        self.model = HyperTransformer(file.model, file.tensors)
+        check(tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
+        self.model = HyperTransformer(file.model, tensors)
+        has_trunk = self.model.plan.has_trunk and file.model.views == 1
+        self._trunk = self.model.trunk() if has_trunk else None
+        self._writes = self.model.after_trunk() if has_trunk else self.model
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -121,7 +127,7 @@ class Generator:
 
         Raises:
             DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
-            ModelError: there are more classes than the generator knows.
+            ModelError: there are more classes than the generator knows, and it has no class means.
         """
         from htgen.cnn.module import GeneratedCNN
 
@@ -143,7 +149,7 @@ class Generator:
 
         Raises:
             DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
-            ModelError: there are more classes than the generator knows.
+            ModelError: there are more classes than the generator knows, and it has no class means.
         """
         expect_list(support_images)
         expect_list(unlabeled_images)
@@ -163,7 +169,7 @@ class Generator:
         Raises:
             DataError: there are fewer than two classes, or more labels than images.
             ModelError: images have another shape than the generator reads, or there are more classes than it
-                knows.
+                knows, and it has no class means.
         """
         names = self._class_names(labels)
         spec = self.model.spec
@@ -177,7 +183,9 @@ class Generator:
         classes = tuple(sorted(set(names), key=natural_order))
         index = {name: i for i, name in enumerate(classes)}
         ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
-        return Support(images, np.array(ids), classes)
+        features = None if self._trunk is None else last_features(spec, self._trunk, images[None])[0]
+        seen = None if features is None else features[:, :, None, None]
+        return Support(images, np.array(ids), classes, seen)
 
     def _class_names(self, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
         """Labels as text, of as many classes as the generator can tell apart."""
@@ -194,11 +202,7 @@ class Generator:
                 f"the support set has {classes} classes; a classifier needs at least 2",
                 "images of a second class",
             )
-        if classes > self.max_way:
-            raise ModelError(
-                f"the support set has {classes} classes; '{self.name}' knows {self.max_way} at most",
-                f"fewer classes, or {_for_classes(classes, self.preprocessing)}",
-            )
+        check_way(self.file.model, classes, f"'{self.name}'")
         return names
 
     def generate_bundle(self, support: Support) -> Bundle:
@@ -212,6 +216,8 @@ class Generator:
             weights.map(lambda tensor: tensor[0].copy()).to_tensors(self.model.spec),
             {"name": self.name, "sha256": self.sha256},
             counts,
+            has_8_bits=self.file.has_8_bits,
+            trunk=self.file.trunk,
         )
 
     def find_foreign(self, support: Support) -> npt.NDArray[np.bool_]:
@@ -224,7 +230,8 @@ class Generator:
         if is_labeled.all() or plda is None or self.model.spec.norm == "batch":
             return is_foreign
         known = support.without(~is_labeled)
-        is_foreign[~is_labeled] = ~are_near_a_class(self.model.spec, self.write(known), support, plda)
+        cnn = self.writer(known)(known.inputs[None], known.labels[None])
+        is_foreign[~is_labeled] = ~are_near_a_class(self._writes.spec, cnn, support, plda)
         return is_foreign
 
     def find_copies(self, support: Support) -> Integers:
@@ -258,7 +265,7 @@ class Generator:
         if self.model.spec.norm == "batch":
             return None
         copies = self.find_copies(support) if copies is None else copies
-        return leave_one_out(self.model.spec, self.writer(support), support, copies, progress)
+        return leave_one_out(self._writes.spec, self.writer(support), support, copies, progress)
 
     def look_alikes(self, support: Support, check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -267,34 +274,26 @@ class Generator:
             check: what `leave_one_out` returned. Without it, the CNN's answers for its own support images are
                 taken, which tell only classes that are almost the same.
         """
-        return find_look_alikes(self.model.spec, self.writer(support), support, check)
+        return find_look_alikes(self._writes.spec, self.writer(support), support, check)
 
     def write(self, support: Support) -> CnnWeights[Floats]:
         """The weights of a CNN, as those of one episode."""
-        return self.writer(support)(support.images[None], support.labels[None])
+        weights = self.writer(support)(support.inputs[None], support.labels[None])
+        return weights if self._trunk is None else replace(weights, blocks=self._trunk)
 
     def writer(self, support: Support) -> Writer:
-        """What writes CNNs of choices of its images, calibrated for its shot."""
+        """What writes CNNs of choices of its inputs, calibrated for its shot; without the trunk, if any."""
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)
 
         def write(images: Floats, labels: Integers) -> CnnWeights[Floats]:
             slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-                weights = self.model.generate(images, labels, slots)
+                weights = self._writes.generate(images, labels, slots)
             weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
             return replace(weights, logits_weight=weight, logits_bias=bias)
 
         return write
-
-
-def _for_classes(classes: int, preprocessing: Preprocessing) -> str:
-    """What to use for so many classes of such images."""
-    for name in shipped_generators():
-        file = read_generator(name).file
-        if file.model.max_way >= classes and file.preprocessing.ink == preprocessing.ink:
-            return f"--generator {name}, which knows {file.model.max_way}"
-    return "a generator trained with a larger model.max_way"
 
 
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:

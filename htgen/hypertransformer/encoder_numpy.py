@@ -3,7 +3,8 @@
 Axis legend: E episodes, S support images, H x W pixels, C channels (last), F features, D token width.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
-from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise
+from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise, pad
 from htgen.cnn.weights import Moments
 from htgen.hypertransformer import label_codes
 from htgen.hypertransformer.label_codes import cosine_matrix, sign_keys
@@ -30,13 +31,9 @@ class Conv:
     def __call__(self, x: Floats) -> Floats:
         """With ReLU, `[E, S, H', W', O]`."""
         plan = self.plan
-        before, behind = plan.padding
-        if behind > before:
-            more = (0, behind - before)
-            x = np.pad(x, ((0, 0), (0, 0), more, more, (0, 0)))
 
         def convolve_with_relu(part: Floats) -> Floats:
-            out = add(convolve(part, self.kernel, plan.stride, before), self.bias)
+            out = add(convolve(pad(part, *plan.padding), self.kernel, plan.stride), self.bias)
             return np.maximum(out, 0, out=out)
 
         samples, patch = x.shape[:2], plan.kernel**2 * plan.in_channels
@@ -116,6 +113,31 @@ class SupportView:
     shared: list[Floats]
     copies: int
     codes: Floats | None = None
+
+    @property
+    def way(self) -> int:
+        """Classes per episode."""
+        return self.slots.shape[1]
+
+    def of_classes(self, classes: Sequence[int], unlabeled_slot: int) -> "tuple[Integers, SupportView]":
+        """What is seen of some classes of one episode, which get the first slots, and of the unlabelled.
+
+        Returns:
+            Which of the samples these are, `[S']`, and what is seen of them.
+        """
+        places = np.full(self.way + 1, -2)
+        places[list(classes)], places[-1] = np.arange(len(classes)), -1
+        labels = places[np.maximum(self.labels, -1)]  # [1, S]; -1 is the last place
+        samples = np.flatnonzero(labels[0] > -2)
+        labels = labels[:, samples]
+        return samples, replace(
+            self,
+            labels=labels,
+            slots=np.arange(len(classes))[None],
+            label_ids=np.where(labels < 0, unlabeled_slot, labels),
+            shared=[features[:, samples] for features in self.shared],
+            codes=None if self.codes is None else self.codes[:, list(classes)],
+        )
 
 
 def sample_tokens(labels: Floats, features: list[Floats], view: SupportView, width: int) -> Floats:

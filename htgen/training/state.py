@@ -293,8 +293,8 @@ def below(prefix: str, tensors: Mapping[str, Named]) -> dict[str, Named]:
 def restore(model: HyperTransformer, config: TrainConfig) -> None:
     """Copy the weights that a new run starts from, if there are such, into its model.
 
-    They are those of another run (its latest state, averaged if it averages) or of a generator. Of all weights,
-    a table of labels becomes a map of codes where the model has such, and PLDA is copied where both have it.
+    They are those of another run (its latest state, averaged if it averages) or of a generator. A table of
+    labels becomes a map of codes where the model has such, and PLDA is copied where both have it.
 
     Raises:
         ModelError: there are none, or they have other shapes.
