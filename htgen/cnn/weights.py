@@ -3,7 +3,7 @@
 Shapes are those of E CNNs, one for each episode. Those of a single CNN, as in files, are the same without E.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -132,6 +132,14 @@ class CnnWeights(Generic[Array]):
         """The same with every tensor changed."""
         blocks = tuple(block.map(change) for block in self.blocks)
         return CnnWeights(blocks, change(self.logits_weight), change(self.logits_bias))
+
+    @staticmethod
+    def joined(
+        spec: CnnSpec, parts: "Sequence[CnnWeights[Array]]", join: Callable[[list[Array]], Array]
+    ) -> "CnnWeights[Array]":
+        """CNNs of one description, of which each tensor is joined."""
+        tensors = [part.to_tensors(spec) for part in parts]
+        return CnnWeights.from_tensors(spec, {name: join([t[name] for t in tensors]) for name in tensors[0]})
 
     def values(self) -> Iterator[Array]:
         """All tensors."""

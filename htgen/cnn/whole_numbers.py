@@ -92,7 +92,8 @@ def whole_cnn(bundle: Bundle, bits: int | None = None) -> WholeCnn:
         bits: of activations, 8 or 16; None for what suits the CNN.
 
     Raises:
-        ModelError: there are no whole numbers for a part of it, what is pooled would have to be the least and not the largest, or numbers are so far apart
+        ModelError: there are no whole numbers for a part of it, what is pooled
+            would have to be the least and not the largest, or numbers are so far apart
             that 32 bits cannot hold them.
     """
     spec, weights = bundle.spec, bundle.weights
