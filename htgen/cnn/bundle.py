@@ -31,6 +31,7 @@ from htgen.cnn.weights import CnnWeights, tensor_names, tensor_shapes, with_bias
 from htgen.eight_bits import narrowed, widened
 from htgen.errors import ModelError
 from htgen.files import write_bytes
+from htgen.images.gaps import Gaps
 from htgen.images.inputs import ImageLike, batches, prepare_images
 from htgen.images.preprocessing import Preprocessing
 from htgen.tensor_files import decode, encode, unusable
@@ -70,6 +71,8 @@ class Bundle:
         support: number of support images of each class, for information.
         estimate: of the support images, each classified by a CNN that was made without it, how many are
             right; None where that is not known.
+        gaps: class -> how far apart the parts of its support drawings lie at most; without the classes of
+            which that is not known.
         has_8_bits: whether files hold its kernels with 8 bits a weight; the tensors are what these can hold.
         trunk: what is known of a trunk that others trained: its `source` and `licence`, among others.
     """
@@ -81,6 +84,7 @@ class Bundle:
     generator: Mapping[str, str] = field(default_factory=dict)
     support: Mapping[str, int] = field(default_factory=dict)
     estimate: Score | None = None
+    gaps: Mapping[str, Gaps] = field(default_factory=dict)
     has_8_bits: bool = False
     trunk: Mapping[str, str] = field(default_factory=dict)
 
@@ -156,6 +160,8 @@ class Bundle:
         }
         if self.estimate is not None:
             header["estimate"] = self.estimate.to_dict()
+        if self.gaps:
+            header["gaps"] = {name: gaps.to_list() for name, gaps in self.gaps.items()}
         if self.trunk:
             header["trunk"] = dict(self.trunk)
         kernels = [f"{conv.name}.weight" for conv in self.spec.convs] if self.has_8_bits else []
@@ -191,6 +197,7 @@ class Bundle:
                 header["generator"],
                 header["support"],
                 None if "estimate" not in header else Score.from_dict(header["estimate"]),
+                {name: Gaps.from_list(values) for name, values in header.get("gaps", {}).items()},
                 len(tensors) < len(file.tensors),
                 header.get("trunk", {}),
             )
