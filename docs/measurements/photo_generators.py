@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from htgen.cnn.executor import activate
 from htgen.cnn.mobile_shapes import efficientnet_lite0
 from htgen.cnn.shapes import SHAPES, CnnConfig
-from htgen.cnn.spec import CnnSpec, ConvSpec
+from htgen.cnn.spec import CnnSpec
 from htgen.config.model import ModelConfig
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
