@@ -17,7 +17,7 @@ in a neural network", 2015).
 import argparse
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -294,7 +294,7 @@ def student_loss(
 
 
 def generator(options: argparse.Namespace) -> None:
-    """Write a generator: a trunk, and PLDA that is measured on the training classes of Caltech-101."""
+    """Write a generator: a trunk, and PLDA that is measured on training classes."""
     store = Store.open(options.data)
     trunk = {"source": f"distilled by htgen from {SOURCE}", "licence": "MIT"}
     tensors: dict[str, npt.NDArray[np.float32]] = {}
@@ -326,8 +326,10 @@ def generator(options: argparse.Namespace) -> None:
         }
     )
     file = GeneratorFile(options.name, model, tensors, store.preprocessing, provenance, trunk, True)
-    features, labels = features_of(file, store)
-    variation = Variation.of(features, labels)
+    variation = Variation.of(*features_of(file, store, resolve_split(store, TRAIN)))
+    for place in options.more:
+        further = Store.open(place)
+        variation += Variation.of(*features_of(file, further, range(further.class_count)))
     unit = float(np.trace(variation.scatter)) / max(1, variation.freedom) / spec.feature_count
     own: dict[str, npt.NDArray[np.float32]] = {}
     if options.floor:
@@ -338,8 +340,10 @@ def generator(options: argparse.Namespace) -> None:
 
 
 @torch.no_grad()
-def features_of(file: GeneratorFile, store: Store) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """What a trunk finds in the images of training classes, and their classes."""
+def features_of(
+    file: GeneratorFile, store: Store, classes: Iterable[int]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """What a trunk finds in the images of some classes `[N, F]`, and their classes `[N]`."""
     spec_count = trunk_spec(file.model.cnn.shape, store.size).feature_count
     blank = {"logits.log_sharpness": np.zeros((), np.float32)}
     if file.model.weights.plda:
@@ -350,7 +354,7 @@ def features_of(file: GeneratorFile, store: Store) -> tuple[npt.NDArray[np.float
         }
     module: HyperTransformer = build(replace(file, tensors={**file.tensors, **blank}))
     features, labels = [], []
-    for place, number in enumerate(resolve_split(store, TRAIN)):
+    for place, number in enumerate(classes):
         images = store.images[store.offsets[number] : store.offsets[number + 1]]
         x = scale_pixels(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float())
         features += [module.trunk_features(part)[:, :, 0, 0].numpy() for part in x.split(16)]
@@ -379,6 +383,7 @@ def main() -> None:
     one.add_argument("--shape", help="of a trunk of the package")
     one.add_argument("--name", required=True)
     one.add_argument("--data", type=Path, required=True)
+    one.add_argument("--more", type=Path, nargs="*", default=[], help="stores for PLDA, all their classes")
     one.add_argument("--floor", type=float, default=1.0, help="0: no PLDA")
     one.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()

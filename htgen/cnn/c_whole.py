@@ -18,6 +18,7 @@ from htgen.cnn.c_source import (
     array,
     class_constants,
     comment,
+    expect_parts_in_c,
     expect_small_arrays,
     expect_support_norm,
     identifier,
@@ -88,6 +89,7 @@ def whole_code(bundle: Bundle, name: str, prepare: bool = False, images: Pixels 
             are too many classes, or names of classes clash.
     """
     expect_support_norm(bundle.spec)
+    expect_parts_in_c(bundle.spec)
     for fault in _without_c(bundle.spec):
         raise ModelError(f"there is no C for {fault}", "the CNN file itself, with `htgen predict`")
     if prepare and not (bundle.preprocessing.device and bundle.preprocessing.ink == "bright"):
