@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_source import CCode, array, comment, expect_support_norm, identifier, template, text
+from htgen.cnn.c_source import (
+    CCode,
+    array,
+    comment,
+    expect_parts_in_c,
+    expect_support_norm,
+    identifier,
+    template,
+    text,
+)
 from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
 from htgen.errors import ModelError
 
@@ -36,6 +45,7 @@ def float_code(bundle: Bundle, name: str) -> CCode:
             there is no C yet.
     """
     expect_support_norm(bundle.spec)
+    expect_parts_in_c(bundle.spec)
     for fault in _without_c(bundle.spec):
         raise ModelError(f"there is no C for {fault}", "the CNN file itself, with `htgen predict`")
     return _Writer(bundle, identifier(name)).code()

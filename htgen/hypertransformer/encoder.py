@@ -17,8 +17,8 @@ from htgen.cnn.batch_norm import batch_norm
 from htgen.cnn.layout import layout_for
 from htgen.cnn.spec import NORM_EPSILON
 from htgen.hypertransformer import label_codes
+from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
 from htgen.hypertransformer.label_codes import cosine_matrix, sign_keys
-from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
 
 def global_average(x: Tensor) -> Tensor:
