@@ -75,8 +75,8 @@ DrawingsOption = Annotated[
     bool,
     typer.Option(
         "--as-drawings",
-        help="omniglot, folder: bring every drawing to one form (cut to the ink, even strokes, ...), as "
-        "generate does with a user's.",
+        help="omniglot, folder, icons: bring every drawing to one form (cut to the ink, even strokes, ...), "
+        "as generate does with a user's. icons without it: solid icons become outlines.",
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")]
