@@ -52,7 +52,7 @@ SizeOption = Annotated[
     typer.Option(
         min=1,
         max=4096,
-        help="Side of the images in pixels. Default: 28; miniimagenet and tieredimagenet: 84.",
+        help="Side of the images in pixels. Default: 28; icons: 32; miniimagenet and tieredimagenet: 84.",
         show_default=False,
     ),
 ]

@@ -47,11 +47,12 @@ FEWEST_SETS = 6
 MOST_IMAGES = 14
 """Icons of a concept, at most: one of each set first, then a second one of each set, and so on."""
 
-STYLES = frozenset(
-    "outline outlined outlines fill filled solid bold line linear light thin regular medium semibold extralight "
-    "ultralight heavy hairline duotone twotone tone rounded round sharp broken px 10 12 14 16 18 20 24 28 30 32 "
-    "36 40 48 64 12px 16px 20px 24px 32px".split()
+_MANNERS = (
+    "outline outlined outlines fill filled solid bold line linear light thin regular medium semibold extralight",
+    "ultralight heavy hairline duotone twotone tone rounded round sharp broken",
 )
+_SIZES = "px 10 12 14 16 18 20 24 28 30 32 36 40 48 64 12px 16px 20px 24px 32px"
+STYLES = frozenset(" ".join((*_MANNERS, _SIZES)).split())
 """Words that are cut from the end of an icon's name: they say how it is drawn, or its size."""
 
 _PARTS = {0: "test", 1: "val"}
@@ -106,7 +107,7 @@ def part_of(concept: str) -> str:
 def prepare_icons(
     source: str | Path,
     out: str | Path,
-    image_size: int = 28,
+    image_size: int = 32,
     overwrite: bool = False,
     progress: Progress | None = None,
     as_drawings: bool = False,

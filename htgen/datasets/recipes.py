@@ -181,6 +181,7 @@ RECIPES = {
         "some 2400 concepts drawn by many icon sets; the npm package @iconify/json",
         _icons,
         options=frozenset({"as_drawings"}),
+        image_size=32,
         where_from=_icons_from,
     ),
     "folder": Recipe(

@@ -304,7 +304,8 @@ def restore_shared_features(model: HyperTransformer, path: str | Path) -> None:
 def restore_weights(model: HyperTransformer, path: str | Path) -> None:
     """Copy the weights of another run (its latest state, averaged if it averages) or generator into a model.
 
-    A table of labels becomes a map of codes where the model has such. PLDA is copied where both have it.
+    A table of labels becomes a map of codes where the model has such. PLDA is copied where both have it. A
+    prototypical network, which has kernels and no transformer, gives the kernels; the rest begins as always.
 
     Raises:
         ModelError: there are none, or they have other shapes.
@@ -314,8 +315,9 @@ def restore_weights(model: HyperTransformer, path: str | Path) -> None:
     if model.config.has_codes and len(rows) == model.config.max_way + 1:
         tensors = maps_of_tables(tensors)
     known = {name: tensor for name, tensor in tensors.items() if name in own or ".plda." not in name}
-    measured = {name: tensor for name, tensor in own.items() if ".plda." in name}
-    load_tensors(model, {**measured, **known}, f"{path}")
+    has_transformer = any(".slices." in name for name in tensors)
+    rest = {name: tensor for name, tensor in own.items() if ".plda." in name or not has_transformer}
+    load_tensors(model, {**rest, **known}, f"{path}")
 
 
 def _weights_at(path: str | Path) -> Arrays:
