@@ -48,8 +48,8 @@ MOST_IMAGES = 14
 """Icons of a concept, at most: one of each set first, then a second one of each set, and so on."""
 
 _MANNERS = (
-    "outline outlined outlines fill filled solid bold line linear light thin regular medium semibold extralight",
-    "ultralight heavy hairline duotone twotone tone rounded round sharp broken",
+    "outline outlined outlines fill filled solid bold line linear light thin regular medium semibold",
+    "extralight ultralight heavy hairline duotone twotone tone rounded round sharp broken",
 )
 _SIZES = "px 10 12 14 16 18 20 24 28 30 32 36 40 48 64 12px 16px 20px 24px 32px"
 STYLES = frozenset(" ".join((*_MANNERS, _SIZES)).split())
@@ -145,7 +145,7 @@ def prepare_icons(
         if progress is not None:
             progress("concepts", number, len(concepts))
     if not images:
-        raise DataError(f"no concept of {source} has {FEWEST_SETS} different icons", WHERE_FROM)
+        raise DataError(f"no concept in {source} has {FEWEST_SETS} different icons", WHERE_FROM)
     scheme = {"icons": _scheme(list(images))}
     with StoreWriter(out, store_name(as_drawings), preprocessing, scheme, overwrite) as writer:
         for concept, found in images.items():
@@ -292,7 +292,7 @@ def _distinct_images(
     """Up to `MOST_IMAGES` prepared icons `[size, size, 1]` of a concept, no two of them the same.
 
     Args:
-        left_out: gets a line for each icon that cannot be rendered, or shows nothing.
+        left_out: gets a line for each icon that cannot be rendered.
     """
     seen: set[bytes] = set()
     for icon in icons:
@@ -302,9 +302,8 @@ def _distinct_images(
             left_out.append(f"{icon.set_name}:{icon.name}: {error}")
             continue
         pixels = preprocessing.apply(rendered)
-        if int(pixels.max()) - int(pixels.min()) < _VISIBLE:
-            left_out.append(f"{icon.set_name}:{icon.name} shows nothing")
-        elif pixels.tobytes() not in seen:
+        is_blank = int(pixels.max()) - int(pixels.min()) < _VISIBLE  # animations that begin with nothing
+        if not is_blank and pixels.tobytes() not in seen:
             seen.add(pixels.tobytes())
             yield pixels
             if len(seen) == MOST_IMAGES:
