@@ -118,7 +118,7 @@ def _run_block(conv: ConvSpec, block: WholeBlock, x: Wholes) -> Wholes:
     # Floating-point numbers hold such sums as they are.
     small = np.abs(block.kernel).sum(axis=(1, 2, 3)).max() * _BYTE < 1 << 24
     kind = np.float32 if small else np.float64
-    sums = convolve(x[None].astype(kind), kernel.astype(kind), conv.stride, 0)[0].astype(np.int64)
+    sums = convolve(x[None].astype(kind), kernel.astype(kind), conv.stride)[0].astype(np.int64)
     if conv.pool:
         rows, columns = (side // 2 * 2 for side in sums.shape[1:3])
         sums = np.maximum(sums[:, 0:rows:2, :columns], sums[:, 1:rows:2, :columns])

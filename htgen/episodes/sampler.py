@@ -167,9 +167,10 @@ class EpisodeSampler:
 
         images, *other_images = (self.pool.read(drawn) for drawn in rows)  # [E, S + Q, C, H, W]
         other = other_images[0] if other_images else None
-        change_keys = randomness.fold(keys, _AUGMENT)
-        images = augment(self.augmentation, images, labels, change_keys, other, support)
-        images = scale_pixels(images)
+        if not self.pool.is_prepared:
+            change_keys = randomness.fold(keys, _AUGMENT)
+            images = augment(self.augmentation, images, labels, change_keys, other, support)
+            images = scale_pixels(images)
         classes = self._class_ids[picked]  # [E, n]
         return EpisodeBatch(
             support_images=images[:, :support],

@@ -184,7 +184,8 @@ class LearnedConvPlan:
 
     Attributes:
         norm: names of its norm parameters.
-        bases: names of its kernels: of all images, or of support images and of queries.
+        bases: names of its kernels, of all images, or of support images and of queries; and of its bias if it
+            has one.
     """
 
     conv: ConvSpec
@@ -234,10 +235,8 @@ def _learned_shapes(name: str, plan: LearnedConvPlan | ConvWriterPlan) -> Shapes
 
 
 def base_shape(conv: ConvSpec, part: str) -> tuple[int, ...]:
-    """Of a learned part of a block: `[O, C, k, k]` of a kernel, `[O]` of the others."""
-    if part.endswith("kernel"):
-        return (conv.out_channels, conv.in_channels, conv.kernel, conv.kernel)
-    return (conv.out_channels,)
+    """Of a learned part of a block: `[O, C / groups, k, k]` of a kernel, `[O]` of the others."""
+    return conv.kernel_shape if part.endswith("kernel") else (conv.out_channels,)
 
 
 @dataclass(frozen=True)
@@ -250,9 +249,11 @@ class LogitsPlan:
         inputs_first: whether they come before the local features.
         inputs_dropout: of these inputs as features.
         bases: names of the learned weight and bias that are added to what is generated, if any.
-        base_scale: initial scale of what is added to a layer from class means; None = no such layer.
+        from_class_means: whether it starts from class means.
+        base_scale: initial scale of what is added to a layer from class means; None = nothing is.
         refinements: steps of soft k-means.
         plda: whether class means are corrected.
+        allocation, slices: how the transformer writes it; None = it does not.
     """
 
     feature_count: int
@@ -260,28 +261,33 @@ class LogitsPlan:
     inputs_first: bool
     inputs_dropout: float
     bases: tuple[str, ...]
+    from_class_means: bool
     base_scale: float | None
     refinements: int
     plda: bool
-    allocation: LogitsAllocation
+    allocation: LogitsAllocation | None
     local: LocalPlan | None
-    slices: SlicesPlan
+    slices: SlicesPlan | None
 
     def base_shape(self, part: str) -> tuple[int, ...]:
         """Of a learned part, for all label slots: `[N, F]` of the weight, `[N]` of the bias."""
+        assert self.slices is not None
         rows = self.slices.placeholders
         return (rows, self.feature_count) if part.endswith("weight") else (rows,)
 
     def shapes(self, name: str) -> Shapes:
         """Of its parameters, below this name."""
         shapes: Shapes = {}
+        if self.from_class_means:
+            shapes[f"{name}.log_sharpness"] = ()
         if self.base_scale is not None:
-            shapes |= {f"{name}.log_sharpness": (), f"{name}.scale": ()}
+            shapes[f"{name}.scale"] = ()
         for part in self.bases:
             shapes[f"{name}.base_{part}"] = self.base_shape(part)
         if self.local is not None:
             shapes |= self.local.shapes(f"{name}.local")
-        shapes |= self.slices.shapes(f"{name}.slices")
+        if self.slices is not None:
+            shapes |= self.slices.shapes(f"{name}.slices")
         if self.plda:
             count = self.feature_count
             shapes |= {
@@ -296,11 +302,11 @@ def conv_plan(config: ModelConfig, index: int, spec: CnnSpec) -> LearnedConvPlan
     """Block `index` of a CNN."""
     conv, count = spec.convs[index], len(spec.convs)
     weights = config.weights
-    norm: tuple[str, ...] = ("gamma", "beta")
+    norm: tuple[str, ...] = ("gamma", "beta") if conv.norm else ()
     if config.cnn.separate_query_norm:
         norm += ("query_gamma", "query_beta")
     if weights.learns(index, count):
-        return LearnedConvPlan(conv, norm, _with_copies(config, ("kernel",)))
+        return LearnedConvPlan(conv, norm, _with_copies(config, ("kernel", *["bias"] * conv.bias)))
     allocation = ALLOCATIONS[weights.allocation](conv, weights, config.conventions == "reference")
     local = local_plan(config, conv.in_channels, conv.in_size, conv.out_channels)
     features = _feature_width(config, local)
@@ -331,6 +337,8 @@ def _with_copies(config: ModelConfig, bases: tuple[str, ...]) -> tuple[str, ...]
 def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> LogitsPlan:
     """The logits layer after a block, which reads `feature_count` numbers."""
     mode, weights = config.local.logits, config.weights
+    if weights.prototypes == "alone":
+        return _class_means_alone(weights, feature_count)
     local = None
     if mode != "passthrough":
         local = local_plan(config, conv.out_channels, conv.out_size, conv.out_channels, of_logits=True)
@@ -344,12 +352,31 @@ def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> Logi
         as_reference,
         config.local.dropout if as_reference else 0.0,
         bases if weights.base == "all" else (),
+        bool(weights.prototypes),
         weights.base_scale if weights.prototypes else None,
         weights.refine_prototypes,
         weights.plda,
         allocation,
         local,
         slices_plan(config, features, config.max_way + config.has_codes, allocation.slice_size),
+    )
+
+
+def _class_means_alone(weights: WeightsConfig, feature_count: int) -> LogitsPlan:
+    """A logits layer to which no transformer adds anything."""
+    return LogitsPlan(
+        feature_count=feature_count,
+        sees_inputs=False,
+        inputs_first=False,
+        inputs_dropout=0.0,
+        bases=(),
+        from_class_means=True,
+        base_scale=None,
+        refinements=weights.refine_prototypes,
+        plda=weights.plda,
+        allocation=None,
+        local=None,
+        slices=None,
     )
 
 
@@ -369,6 +396,15 @@ class GeneratorPlan:
     shared: SharedPlan | None
     convs: tuple[LearnedConvPlan | ConvWriterPlan, ...]
     logits: LogitsPlan
+
+    @property
+    def has_trunk(self) -> bool:
+        """Whether its convolutions are the same for every support set, whatever is in it.
+
+        Then the inputs of the logits layer are computed once for each image (`htgen.hypertransformer.trunk`).
+        """
+        are_fixed = all(isinstance(conv, LearnedConvPlan) and not conv.conv.norm for conv in self.convs)
+        return are_fixed and self.shared is None and self.logits.local is None
 
     @property
     def shapes(self) -> Shapes:

@@ -71,7 +71,7 @@ def test_the_record_of_other_generators_has_no_such_key() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 0.005, 0.3, True, "0.03", None])
 def test_wrong_widths(value: object) -> None:
-    with pytest.raises(ValueError, match="outline must be 0 or from 0.01 to 0.2"):
+    with pytest.raises(ValueError, match=r"outline must be 0 or from 0\.01 to 0\.2"):
         InkSteps(outline=value)  # type: ignore[arg-type]
 
 
