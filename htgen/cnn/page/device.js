@@ -49,7 +49,8 @@ function cellMeans(grid, area, columns, rows) {
     for (let x = 0; x < columns; x++) {
       let sum = 0, weight = 0;
       for (const [row, high] of down[y]) {
-        for (const [column, wide] of across[x]) {
+        for (let i = 0; i < across[x].length; i++) {
+          const [column, wide] = across[x][i];
           sum += high * wide * grid.values[row * grid.width + column];
           weight += high * wide;
         }

@@ -7,7 +7,7 @@ const DARK_ON_LIGHT = "dark on light", LIGHT_ON_DARK = "light on dark";
 function backgroundValue(grey) {
   const border = borderOf(grey), weight = new Float64Array(256);
   for (const value of border) weight[value] += 0.3 / border.length;
-  for (const value of grey.values) weight[value] += 0.7 / grey.values.length;
+  histogram(grey.values).forEach((count, value) => (weight[value] += count * (0.7 / grey.values.length)));
   const total = weight.reduce((sum, w) => sum + w, 0);
   let sum = 0;
   for (let value = 0; value < 256; value++) {
@@ -41,10 +41,12 @@ function paperLight(grey, where = null) {
   let light = new Float64Array(count).fill(start);
   for (let turn = 0; turn < 12; turn++) {
     const pull = weight.map((w, i) => w / Math.max(Math.abs(values[i] - light[i]), 1));
-    const factors = solve(
-      surfaces.map((row) => surfaces.map((other) => pull.reduce((sum, p, i) => sum + p * row[i] * other[i], 0))),
-      surfaces.map((row) => pull.reduce((sum, p, i) => sum + p * row[i] * values[i], 0))
-    );
+    const product = (row, other) => {
+      let sum = 0;
+      for (let i = 0; i < count; i++) sum += pull[i] * row[i] * other[i];
+      return sum;
+    };
+    const factors = solve(surfaces.map((row) => surfaces.map((other) => product(row, other))), surfaces.map((row) => product(row, values)));
     const next = new Float64Array(count);
     let change = 0;
     for (let i = 0; i < count; i++) {

@@ -12,26 +12,36 @@ function preparePicture(picture, how) {
   const planes = opaquePlanes(picture, how.transparency || "fill", steps.clean && changes);
   if (how.channels === 3) return seen(interleave(planes.map((plane) => fitGrid(plane, how.fit, how.size))), []);
   const grey = greyOf(planes);
-  if (how.device) {
-    const ink = prepareOnDevice(grey, how.size);
-    return seen(how.ink === "dark" ? ink.map((v) => 255 - v) : ink, []);
-  }
+  if (how.ink === "none") return seen(fitGrid(grey, how.fit, how.size).values, []);
   const wanted = how.ink === "dark" ? DARK_ON_LIGHT : LIGHT_ON_DARK;
-  if (!changes) {
-    const isWrong = how.ink !== "none" && steps.polarity && detectPolarity(grey) !== wanted;
-    return seen(fitGrid(isWrong ? mapGrid(grey, (v) => 255 - v) : grey, how.fit, how.size).values, []);
-  }
-  const drawing = readInk(grey, steps, wanted);
-  const ink = mapGrid(normaliseDrawing(drawing, steps, how.fit, how.size), (v) => rint(Math.fround(v * 255)), Uint8Array);
-  const turned = how.ink === "dark" ? mapGrid(ink, (v) => 255 - v) : ink;
-  const { parts } = drawing;
-  const result = seen(fitGrid(turned, how.fit, how.size).values, parts === null ? [] : parts.warnings);
-  result.isBlank = result.isBlank || (parts !== null && parts.isBlank);
+  const isSure = changes && !how.device && steps.clean && steps.flatten && steps.polarity;
+  const sure = readInk(grey, isSure ? steps : ALL_STEPS, wanted);
+  const result = seen(drawingPixels(grey, how, steps, changes ? isSure && sure : null, wanted), sure.parts.warnings);
+  result.isBlank = result.isBlank || sure.parts.isBlank;
   return result;
 }
 
+/** What it takes to say whether anything is drawn, and what lies beside it. */
+const ALL_STEPS = { polarity: true, flatten: true, crop: 0.9, contrast: true, stroke: 0.058, clean: true };
+
+/** The pixels of a grey drawing. `drawing` is null where it is scaled alone, and false where it is yet to be read. */
+function drawingPixels(grey, how, steps, drawing, wanted) {
+  const invert = (values) => values.map((v) => 255 - v);
+  if (how.device) {
+    const ink = prepareOnDevice(grey, how.size);
+    return how.ink === "dark" ? invert(ink) : ink;
+  }
+  if (drawing === null) {
+    const isWrong = steps.polarity && detectPolarity(grey) !== wanted;
+    return fitGrid(isWrong ? mapGrid(grey, (v) => 255 - v) : grey, how.fit, how.size).values;
+  }
+  const square = normaliseDrawing(drawing || readInk(grey, steps, wanted), steps, how.fit, how.size);
+  const ink = mapGrid(square, (v) => rint(Math.fround(v * 255)), Uint8Array);
+  return fitGrid(how.ink === "dark" ? mapGrid(ink, (v) => 255 - v) : ink, how.fit, how.size).values;
+}
+
 function seen(pixels, warnings) {
-  const low = pixels.reduce((m, v) => Math.min(m, v), 255), high = pixels.reduce((m, v) => Math.max(m, v), 0);
+  const [low, high] = extremesOf(pixels);
   return { pixels, isBlank: high - low < 10, warnings };
 }
 
@@ -51,15 +61,17 @@ function greyOf(planes) {
 
 /** Red, green and blue, with what is transparent filled; grey alone where the opaque part is paper. */
 function opaquePlanes(picture, transparency, mayBePaper) {
-  const { width, height, data } = picture, count = width * height;
-  const [red, green, blue, alpha] = [0, 1, 2, 3].map((channel) =>
-    makeGrid(height, width, Uint8Array.from({ length: count }, (_, i) => data[4 * i + channel]))
-  );
-  const planes = [red, green, blue];
-  const lowest = alpha.values.reduce((m, v) => Math.min(m, v), 255), highest = alpha.values.reduce((m, v) => Math.max(m, v), 0);
+  const { width, height, data } = picture;
+  const [red, green, blue, alpha] = [0, 1, 2, 3].map((channel) => {
+    const values = new Uint8Array(width * height);
+    for (let i = 0; i < values.length; i++) values[i] = data[4 * i + channel];
+    return makeGrid(height, width, values);
+  });
+  const planes = [red, green, blue], [lowest, highest] = extremesOf(alpha.values);
   if (transparency === "ignore" || lowest === 255) return planes;
   const grey = greyOf(planes);
-  if (highest === 0 && reachOf(grey.values) >= 10) return planes;
+  const [darkest, brightest] = extremesOf(grey.values);
+  if (highest === 0 && brightest - darkest >= 10) return planes;
   const page = mayBePaper ? findPage(grey, alpha) : null;
   if (page !== null) return [page];
   let opacity = 0, brightness = 0;
@@ -69,10 +81,6 @@ function opaquePlanes(picture, transparency, mayBePaper) {
   });
   const fill = brightness < 127.5 * opacity || !opacity ? 255 : 0;
   return planes.map((plane) => mapGrid(plane, (v, i) => Math.round((v * alpha.values[i] + fill * (255 - alpha.values[i])) / 255)));
-}
-
-function reachOf(values) {
-  return values.reduce((m, v) => Math.max(m, v), 0) - values.reduce((m, v) => Math.min(m, v), 255);
 }
 
 /** The paper, if the opaque part is one: convex, and with something on it. */

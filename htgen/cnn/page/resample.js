@@ -25,8 +25,8 @@ function makeGrid(height, width, values) {
 
 /** A grid whose values are changed one by one, of the same kind or of another. */
 function mapGrid(grid, change, Kind = grid.values.constructor) {
-  const values = new Kind(grid.values.length);
-  for (let i = 0; i < values.length; i++) values[i] = change(grid.values[i], i);
+  const old = grid.values, values = new Kind(old.length);
+  for (let i = 0; i < values.length; i++) values[i] = change(old[i], i);
   return makeGrid(grid.height, grid.width, values);
 }
 
@@ -74,15 +74,18 @@ function resizeGrid(grid, width, height, filter = "lanczos", box = null) {
   if (isAll && grid.width === width && grid.height === height) return grid;
   const [left, top, right, bottom] = isAll ? whole : box;
   const areBytes = grid.values instanceof Uint8Array || grid.values instanceof Uint8ClampedArray;
-  let { values } = grid;
-  if (width !== grid.width || left !== 0 || right !== width) {
-    const found = shares(grid.width, left, right, width, filter);
-    values = alongRows(values, grid.height, grid.width, areBytes ? wholeShares(found) : found, areBytes);
-  }
-  if (height !== grid.height || top !== 0 || bottom !== height) {
-    const found = shares(grid.height, top, bottom, height, filter);
-    values = alongColumns(values, width, areBytes ? wholeShares(found) : found, areBytes);
-  }
+  const ofPixels = (found) => (areBytes ? wholeShares(found) : found);
+  const across = (values, rows) =>
+    width !== grid.width || left !== 0 || right !== width
+      ? alongRows(values, rows, grid.width, ofPixels(shares(grid.width, left, right, width, filter)), areBytes)
+      : values;
+  const down = (values, columns) =>
+    height !== grid.height || top !== 0 || bottom !== height
+      ? alongColumns(values, columns, ofPixels(shares(grid.height, top, bottom, height, filter)), areBytes)
+      : values;
+  // Bytes are rounded in between; which comes first is as Pillow chooses for most images.
+  const isTall = grid.height > grid.width && grid.width * height < width * grid.height;
+  const values = isTall ? across(down(grid.values, grid.width), height) : down(across(grid.values, grid.height), width);
   return makeGrid(height, width, values);
 }
 
@@ -161,21 +164,24 @@ function padGrid(grid, above, below, before, after, fill) {
 
 /** The least or the greatest over squares that reach so many places to every side. */
 function sweepGrid(grid, reach, extreme) {
-  const { height, width } = grid;
-  const pick = extreme === "min" ? Math.min : Math.max;
+  const { height, width } = grid, isMin = extreme === "min";
   const across = new Float32Array(grid.values.length), result = new Float32Array(grid.values.length);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      let best = grid.values[y * width + x];
-      for (let i = Math.max(0, x - reach); i <= Math.min(width - 1, x + reach); i++) best = pick(best, grid.values[y * width + i]);
-      across[y * width + x] = best;
+    for (let x = 0, row = y * width; x < width; x++) {
+      const last = row + Math.min(width - 1, x + reach);
+      let i = row + Math.max(0, x - reach), best = grid.values[i];
+      for (i++; i <= last; i++) if (isMin ? grid.values[i] < best : grid.values[i] > best) best = grid.values[i];
+      across[row + x] = best;
     }
   }
   for (let y = 0; y < height; y++) {
     const low = Math.max(0, y - reach), high = Math.min(height - 1, y + reach);
     for (let x = 0; x < width; x++) {
-      let best = across[y * width + x];
-      for (let i = low; i <= high; i++) best = pick(best, across[i * width + x]);
+      let best = across[low * width + x];
+      for (let i = low + 1; i <= high; i++) {
+        const value = across[i * width + x];
+        if (isMin ? value < best : value > best) best = value;
+      }
       result[y * width + x] = best;
     }
   }
@@ -200,7 +206,7 @@ function medianGrid(grid, windowSize) {
 }
 
 function sorted(values) {
-  return Float32Array.from(values).sort();
+  return new Float32Array(values).sort();
 }
 
 /** How many of sorted values are less than a limit, or not more. */
@@ -222,7 +228,7 @@ function quantile(ordered, share) {
 }
 
 function median(values) {
-  const ordered = Float64Array.from(values).sort(), middle = ordered.length >> 1;
+  const ordered = new Float64Array(values).sort(), middle = ordered.length >> 1;
   return ordered.length % 2 ? ordered[middle] : (ordered[middle - 1] + ordered[middle]) / 2;
 }
 
@@ -238,13 +244,23 @@ function radius(ordered, middle, count) {
 /** How often each byte occurs. */
 function histogram(values) {
   const counts = new Float64Array(256);
-  for (const value of values) counts[value]++;
+  for (let i = 0; i < values.length; i++) counts[values[i]]++;
   return counts;
+}
+
+/** The least and the greatest of some numbers. */
+function extremesOf(values) {
+  let low = Infinity, high = -Infinity;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] < low) low = values[i];
+    if (values[i] > high) high = values[i];
+  }
+  return [low, high];
 }
 
 function countTrue(values) {
   let count = 0;
-  for (const value of values) if (value) count++;
+  for (let i = 0; i < values.length; i++) if (values[i]) count++;
   return count;
 }
 
@@ -259,12 +275,14 @@ function borderOf({ height, width, values }) {
 /** How wide strokes are on average: twice their area by their outline; 0 without any. */
 function meanWidth({ height, width, values }) {
   let area = 0, outline = 0;
-  const at = (y, x) => (y >= 0 && y < height && x >= 0 && x < width && values[y * width + x] ? 1 : 0);
-  for (let y = 0; y <= height; y++) {
-    for (let x = 0; x <= width; x++) {
-      area += at(y, x);
-      if (x < width && at(y - 1, x) !== at(y, x)) outline++;
-      if (y < height && at(y, x - 1) !== at(y, x)) outline++;
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      if (!values[i]) continue;
+      area++;
+      if (x === 0 || !values[i - 1]) outline++;
+      if (x === width - 1 || !values[i + 1]) outline++;
+      if (y === 0 || !values[i - width]) outline++;
+      if (y === height - 1 || !values[i + width]) outline++;
     }
   }
   return outline ? (2 * area) / outline : 0;

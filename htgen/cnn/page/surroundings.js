@@ -9,8 +9,7 @@ function withoutSpecks(grey) {
   const { height, width, values } = grey;
   if (Math.min(height, width) < 32 || Math.max(height, width) > 640) return grey;
   const [lowest, highest] = neighbours(grey);
-  const range = values.reduce((m, v) => Math.max(m, v), 0) - values.reduce((m, v) => Math.min(m, v), 255);
-  const step = Math.max(32, Math.floor(range / 4));
+  const [least, most] = extremesOf(values), step = Math.max(32, Math.floor((most - least) / 4));
   let dark = makeMask(grey, (v, i) => v < Math.max(lowest[i], step) - step);
   let bright = makeMask(grey, (v, i) => v > Math.min(highest[i], 255 - step) + step);
   if (!countTrue(dark.values) && !countTrue(bright.values)) return grey;
@@ -31,17 +30,15 @@ function withoutSpecks(grey) {
 /** The least and the greatest of the eight neighbours of each pixel. */
 function neighbours({ height, width, values }) {
   const lowest = new Uint8Array(values.length).fill(255), highest = new Uint8Array(values.length);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const place = y * width + x;
-      for (let row = y - 1; row <= y + 1; row++) {
-        for (let column = x - 1; column <= x + 1; column++) {
-          if (row === y && column === x) continue;
-          const isInside = row >= 0 && row < height && column >= 0 && column < width;
-          const near = isInside ? values[row * width + column] : null;
-          if (near === null) continue;
-          lowest[place] = Math.min(lowest[place], near);
-          highest[place] = Math.max(highest[place], near);
+  for (let down = -1; down <= 1; down++) {
+    for (let across = -1; across <= 1; across++) {
+      if (down === 0 && across === 0) continue;
+      for (let y = Math.max(0, -down); y < Math.min(height, height - down); y++) {
+        const first = Math.max(0, -across), last = Math.min(width, width - across);
+        for (let i = y * width + first; i < y * width + last; i++) {
+          const near = values[i + down * width + across];
+          if (near < lowest[i]) lowest[i] = near;
+          if (near > highest[i]) highest[i] = near;
         }
       }
     }
