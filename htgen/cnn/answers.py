@@ -1,13 +1,15 @@
 """Predictions for many images of which some may not be readable. No torch here."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from htgen.cnn.bundle import Bundle, Prediction
 from htgen.errors import DataError
+from htgen.images.gaps import Gaps
 from htgen.images.inputs import IMAGES_PER_BATCH, ReadImage, as_input, read_images
+from htgen.images.notices import SEVERAL
 
 
 @dataclass(frozen=True)
@@ -52,4 +54,12 @@ def answers(cnn: Bundle, paths: Iterable[Path]) -> Iterator[Answer | NoAnswer]:
             if isinstance(read, DataError):
                 yield NoAnswer(path, read.message)
             else:
-                yield Answer(path, read, next(predictions))
+                prediction = next(predictions)
+                yield Answer(path, _warned(read, cnn.gaps.get(prediction.label)), prediction)
+
+
+def _warned(image: ReadImage, usual: Gaps | None) -> ReadImage:
+    """The image, with a warning where it falls apart as none of its class does; `usual` is what they do."""
+    if usual is None or image.gaps is None or not image.gaps.are_wider_than(usual):
+        return image
+    return replace(image, warnings=(*image.warnings, SEVERAL))

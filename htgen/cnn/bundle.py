@@ -28,6 +28,7 @@ from htgen.cnn.spec import CnnSpec
 from htgen.cnn.weights import CnnWeights, tensor_names, tensor_shapes, with_biases
 from htgen.errors import ModelError
 from htgen.files import write_bytes
+from htgen.images.gaps import Gaps
 from htgen.images.inputs import ImageLike, batches, prepare_images
 from htgen.images.preprocessing import Preprocessing
 from htgen.tensor_files import decode, encode, unusable
@@ -67,6 +68,8 @@ class Bundle:
         support: number of support images of each class, for information.
         estimate: of the support images, each classified by a CNN that was made without it, how many are
             right; None where that is not known.
+        gaps: class -> how far apart the parts of its support drawings lie at most; without the classes of
+            which that is not known.
     """
 
     spec: CnnSpec
@@ -76,6 +79,7 @@ class Bundle:
     generator: Mapping[str, str] = field(default_factory=dict)
     support: Mapping[str, int] = field(default_factory=dict)
     estimate: Score | None = None
+    gaps: Mapping[str, Gaps] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -147,6 +151,8 @@ class Bundle:
         }
         if self.estimate is not None:
             header["estimate"] = self.estimate.to_dict()
+        if self.gaps:
+            header["gaps"] = {name: gaps.to_list() for name, gaps in self.gaps.items()}
         return encode(FORMAT, header, self.tensors)
 
     def save(self, path: str | Path) -> int:
@@ -178,6 +184,7 @@ class Bundle:
                 header["generator"],
                 header["support"],
                 None if "estimate" not in header else Score.from_dict(header["estimate"]),
+                {name: Gaps.from_list(values) for name, values in header.get("gaps", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error

@@ -9,6 +9,9 @@ from htgen.cnn.shapes import SHAPES, CnnConfig
 from htgen.cnn.spec import LARGEST_ACTIVATION, CnnSpec, ConvSpec
 from htgen.schema import MOST_IMAGES, Faults, Positive, Section, Width, refuse
 
+CODE_SETS = 2**20
+"""With labels: codes, the sets of orthogonal codes that training episodes draw from."""
+
 
 class SharedFeaturesConfig(Section):
     """The small conv net that reads support images once per episode."""
@@ -117,7 +120,11 @@ class ModelConfig(Section):
     """The generator and the CNN that it writes."""
 
     max_way: Annotated[int, Field(ge=2, le=MOST_IMAGES)] = 20
-    """Most classes that a generated CNN can have."""
+    """Label slots: most classes that a generated CNN can have. With labels: codes it can have any number,
+    and so many of them have orthogonal codes."""
+    labels: Literal["table", "codes"] = "table"
+    """What stands for a class: a learned row for each of max_way slots; or a learned map of a code, drawn for
+    each training episode, so that a generated CNN can have any number of classes."""
     image_size: Annotated[int, Field(ge=8, le=4096)] = 28
     """Side of the images in pixels, as in the store."""
     image_channels: Literal[1, 3] = 1
@@ -140,6 +147,16 @@ class ModelConfig(Section):
     transformer: TransformerConfig = TransformerConfig()
     weights: WeightsConfig = WeightsConfig()
 
+    @property
+    def slot_sets(self) -> int:
+        """How many sets of max_way label slots there are."""
+        return CODE_SETS if self.has_codes else 1
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether codes stand for classes, of which there can be any number then."""
+        return self.labels == "codes"
+
     @model_validator(mode="after")
     def _fits_together(self) -> "ModelConfig":
         faults = []
@@ -157,6 +174,8 @@ class ModelConfig(Section):
             faults.append(("weights.allocation", reason))
         if self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default":
             faults.append(("local.width", "0 without shared features leaves tokens that see no image"))
+        if self.labels == "codes" and self.weights.base == "all":
+            faults.append(("weights.base", "all learns a logits layer by slot, which labels: codes has not"))
         norms_have_base = self.cnn.separate_query_norm == "kernels" and self.weights.base == "all"
         if self.cnn.separate_query_norm and self.weights.generate_norm and not norms_have_base:
             faults.append(("cnn.separate_query_norm", "norm parameters are either learned or generated"))
@@ -200,6 +219,7 @@ class ModelConfig(Section):
 
 
 SINCE_0_1_0 = (
+    "labels",
     "conventions",
     "dropout_as",
     "cnn.count_ignored",

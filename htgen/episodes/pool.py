@@ -28,7 +28,7 @@ def open_store(path: str | Path) -> Store:
     """
     store = Store.open(path)
     if store.images.nbytes <= IN_MEMORY_LIMIT:
-        store.verify()
+        return Store.open(path, verify=True)
     return store
 
 

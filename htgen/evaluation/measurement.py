@@ -9,6 +9,7 @@ from torch import Tensor
 
 from htgen.config.data import AugmentConfig, ValidationAugmentConfig
 from htgen.config.faults import validate
+from htgen.config.model import ModelConfig
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.episodes.pool import ClassPool, load_images
@@ -113,7 +114,7 @@ class Measurement:
         def progress(done: int) -> None:
             report(what, done, tasks)
 
-        sampler = self.sampler(split, model.config.max_way)
+        sampler = self.sampler(split, model.config)
         return task_accuracies(model, sampler, tasks, self.protocol.queries, progress)
 
     def _check_way(self, generator: StoredGenerator) -> None:
@@ -125,11 +126,13 @@ class Measurement:
                 f"--way {min(max_way, classes)}",
             )
 
-    def sampler(self, split: str, slot_count: int) -> EpisodeSampler:
-        """What draws the tasks of a split; which these are does not depend on the number of label slots."""
+    def sampler(self, split: str, model: ModelConfig) -> EpisodeSampler:
+        """What draws the tasks of a split; which these are does not depend on the generator."""
         pool = ClassPool.of_split(self.store, split, self._images, self.device)
         stream = EpisodeStream(self.protocol.seed, "evaluation", period=TASKS_PER_BATCH)
-        return EpisodeSampler(pool, self.protocol.shape, stream, slot_count, self._augmentation)
+        return EpisodeSampler(
+            pool, self.protocol.shape, stream, model.max_way, self._augmentation, model.slot_sets
+        )
 
 
 @dataclass(frozen=True)

@@ -161,4 +161,5 @@ def plda_sampler(
         config.episodes,
         EpisodeStream(config.seed, "plda", period=TASKS_PER_BATCH),
         config.model.max_way,
+        slot_sets=config.model.slot_sets,
     )

@@ -20,7 +20,7 @@ from htgen.cnn.spec import ConvSpec
 from htgen.cnn.weights import CnnWeights, Moments, WrittenBlock
 from htgen.config.model import ModelConfig
 from htgen.errors import ModelError
-from htgen.hypertransformer.encoder import SharedFeatures, SupportView
+from htgen.hypertransformer.encoder import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers import LogitsWriter, conv_writer
 from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.transformer import Layer
@@ -64,6 +64,7 @@ class HyperTransformer(nn.Module):
         self.shared = None if plan.shared is None else SharedFeatures(plan.shared)
         self.convs = nn.ModuleList(conv_writer(conv) for conv in plan.convs)
         self.logits = LogitsWriter(plan.logits)
+        self.codes = LabelCodes(config.max_way) if config.has_codes else None
         self.cnn_dropout = nn.Dropout(config.cnn.dropout)
         if config.conventions == "reference":
             initialise_as_reference(self)
@@ -149,6 +150,7 @@ class HyperTransformer(nn.Module):
             ignore,
             self.shared_features(x[:support], ignore),
             support // without_views,
+            None if self.codes is None else self.codes.of_slots(slots),
         )
 
         counted_out = None if self.config.cnn.count_ignored else ignore
@@ -209,7 +211,7 @@ class HyperTransformer(nn.Module):
             raise ModelError(
                 f"the generator reads images of shape {list(expected)} [C, H, W], got {list(found)}"
             )
-        if slots.shape[1] > self.config.max_way:
+        if not self.config.has_codes and slots.shape[1] > self.config.max_way:
             raise ModelError(
                 f"{slots.shape[1]} classes are more than the {self.config.max_way} that this generator knows",
                 "fewer classes, or a generator trained with a larger max_way",

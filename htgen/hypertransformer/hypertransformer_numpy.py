@@ -24,7 +24,7 @@ from htgen.cnn.executor_numpy import (
 )
 from htgen.cnn.weights import CnnWeights
 from htgen.config.model import ModelConfig
-from htgen.hypertransformer.encoder_numpy import SharedFeatures, SupportView
+from htgen.hypertransformer.encoder_numpy import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers_numpy import LogitsWriter, conv_writer
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.plan import generator_plan
@@ -52,6 +52,8 @@ class HyperTransformer:
             conv_writer(conv, parameters.below(f"convs.{index}")) for index, conv in enumerate(plan.convs)
         ]
         self.logits = LogitsWriter(plan.logits, parameters.below("logits"))
+        kind = self.logits.slices.labels.dtype
+        self.codes = LabelCodes(config.max_way, kind) if config.has_codes else None
 
     def generate(self, images: Floats, labels: Integers, slots: Integers) -> CnnWeights[Floats]:
         """The CNNs of E support sets.
@@ -67,7 +69,8 @@ class HyperTransformer:
         label_ids = np.take_along_axis(slots, np.maximum(labels, 0), axis=1)
         label_ids = np.where(labels < 0, self.config.max_way, label_ids)
         shared = [] if self.shared is None else [self.shared(x)]
-        view = SupportView(labels, slots, label_ids, shared, images.shape[1] // without_views)
+        codes = None if self.codes is None else self.codes.of_slots(slots)
+        view = SupportView(labels, slots, label_ids, shared, images.shape[1] // without_views, codes)
         blocks = []
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             written = writer(x, view)

@@ -33,25 +33,25 @@ class SliceWriter(nn.Module):
         self.placeholders = nn.Parameter(torch.randn(plan.placeholders, plan.embedding))
         self.transformer = Transformer(plan.transformer)
 
-    def forward(
-        self, features: list[Tensor], view: SupportView, placeholder_ids: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, features: list[Tensor], view: SupportView, by_class: bool = False) -> Tensor:
         """Weight slices `[E, P, slice_size]`.
 
         Args:
             features: feature vectors of the samples, `[E, S, *]` each, to be concatenated.
-            placeholder_ids: `[E, P]`, which placeholders to use; None for all.
+            by_class: the placeholders are those of the classes of the episode, instead of all.
         """
         plan, widths = self.plan, self.plan.transformer
         samples = sample_tokens(self.labels, features, view, widths.sample_width)  # [E, S, D]
-        placeholders = (
-            self.placeholders.expand(len(samples), -1, -1)
-            if placeholder_ids is None
-            else self.placeholders[placeholder_ids]
-        )
+        placeholders = self._of_classes(view) if by_class else self.placeholders.expand(len(samples), -1, -1)
         placeholders = F.pad(placeholders, (0, widths.weight_width - plan.embedding))  # [E, P, D]
         tokens = self.transformer(placeholders, samples, view.ignore)
         return tokens[:, :, plan.embedding : plan.embedding + plan.slice_size]
+
+    def _of_classes(self, view: SupportView) -> Tensor:
+        """Placeholders `[E, n, embedding]`; with codes, these are mapped, and there is an offset."""
+        if view.codes is None:
+            return self.placeholders[view.slots]
+        return view.codes @ self.placeholders[:-1] + self.placeholders[-1]
 
 
 class _ConvBlock(nn.Module):
@@ -185,7 +185,7 @@ class LogitsWriter(nn.Module):
             tokens = [*(self.inputs_dropout(x) for x in inputs), *tokens]
         else:
             tokens += inputs
-        slices = self.slices([*tokens, *view.shared], view, view.slots)  # [E, n, F + 1]
+        slices = self.slices([*tokens, *view.shared], view, by_class=True)  # [E, n, F + 1]
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
         if self.plan.bases:

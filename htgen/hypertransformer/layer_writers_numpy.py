@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from htgen.arrays import Floats, Integers
+from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import softmax
 from htgen.cnn.weights import WrittenBlock
 from htgen.hypertransformer.class_means import class_mean_layer, membership
@@ -26,18 +26,19 @@ class SliceWriter:
         self.placeholders = np.pad(parameters("placeholders"), ((0, 0), (0, missing)))  # [P, D]
         self.transformer = Transformer(plan.transformer, parameters.below("transformer"))
 
-    def __call__(
-        self, features: list[Floats], view: SupportView, placeholder_ids: Integers | None = None
-    ) -> Floats:
+    def __call__(self, features: list[Floats], view: SupportView, by_class: bool = False) -> Floats:
         """Weight slices `[E, P, slice_size]`."""
         plan = self.plan
         samples = sample_tokens(self.labels, features, view, plan.transformer.sample_width)  # [E, S, D]
-        if placeholder_ids is None:
-            placeholders = self.placeholders[None].repeat(len(samples), axis=0)
-        else:
-            placeholders = self.placeholders[placeholder_ids]
+        placeholders = self._of_classes(view) if by_class else self.placeholders[None].repeat(len(samples), 0)
         tokens = self.transformer(placeholders, samples)
         return tokens[:, :, plan.embedding : plan.embedding + plan.slice_size]
+
+    def _of_classes(self, view: SupportView) -> Floats:
+        """Placeholders `[E, n, D]`; with codes, these are mapped, and there is an offset."""
+        if view.codes is None:
+            return self.placeholders[view.slots]
+        return view.codes @ self.placeholders[:-1] + self.placeholders[-1]
 
 
 def _with_learned_norm(parts: dict[str, Floats], norm: dict[str, Floats]) -> WrittenBlock[Floats]:
@@ -118,7 +119,7 @@ class LogitsWriter:
         local = [] if self.local is None else self.local(support)
         inputs = [self.plan.allocation.from_cnn(features)] if self.plan.sees_inputs else []
         tokens = [*inputs, *local] if self.plan.inputs_first else [*local, *inputs]
-        slices = self.slices([*tokens, *view.shared], view, view.slots)  # [E, n, F + 1]
+        slices = self.slices([*tokens, *view.shared], view, by_class=True)  # [E, n, F + 1]
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
         if self.bases:

@@ -149,8 +149,8 @@ class SlicesPlan:
     """Everything between the features of the samples and the weight slices of one layer.
 
     Attributes:
-        labels: rows of the label table: a slot for each class, and one for no label.
-        placeholders: number of weight placeholders.
+        labels: rows of the label table: of each class, of no label, and with codes (of the map) an offset.
+        placeholders: number of weight placeholders; with codes, that of the logits layer's map and offset.
         slice_size: numbers per slice.
         embedding: width of label and weight embeddings.
     """
@@ -175,7 +175,7 @@ def slices_plan(config: ModelConfig, feature_width: int, placeholders: int, slic
     embedding = config.embedding_dim
     widths = embedding + feature_width, embedding + slice_size
     transformer = transformer_plan(config.transformer, *widths, config.conventions == "reference")
-    return SlicesPlan(config.max_way + 1, placeholders, slice_size, embedding, transformer)
+    return SlicesPlan(config.max_way + 1 + config.has_codes, placeholders, slice_size, embedding, transformer)
 
 
 @dataclass(frozen=True)
@@ -349,7 +349,7 @@ def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> Logi
         weights.plda,
         allocation,
         local,
-        slices_plan(config, features, config.max_way, allocation.slice_size),
+        slices_plan(config, features, config.max_way + config.has_codes, allocation.slice_size),
     )
 
 

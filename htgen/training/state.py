@@ -17,10 +17,11 @@ from htgen.config.run import Config
 from htgen.datasets.store import Store
 from htgen.errors import ConfigError, ModelError, RunError
 from htgen.files import kind_at, write_bytes
-from htgen.generator.file import GeneratorFile, check
+from htgen.generator.file import check, read_generator
 from htgen.generator.network import load_tensors, to_arrays
 from htgen.generator.provenance import SettingChange
 from htgen.hypertransformer.hypertransformer import HyperTransformer
+from htgen.hypertransformer.label_codes import maps_of_tables
 from htgen.tensor_files import Arrays, decode, encode
 from htgen.training.divergence import Skips
 from htgen.training.events import Means
@@ -296,10 +297,29 @@ def restore_shared_features(model: HyperTransformer, path: str | Path) -> None:
     Raises:
         ModelError: there are none, or they have other shapes.
     """
-    path = Path(path)
-    if kind_at(path) == "folder":
-        tensors = shipped_weights(*read_state(RunFolder(path).state_path))
-    else:
-        tensors = GeneratorFile.read(path).tensors
     assert model.shared is not None
-    load_tensors(model.shared, below("shared.", tensors), f"the shared features of {path}")
+    load_tensors(model.shared, below("shared.", _weights_at(path)), f"the shared features of {path}")
+
+
+def restore_weights(model: HyperTransformer, path: str | Path) -> None:
+    """Copy the weights of another run (its latest state, averaged if it averages) or generator into a model.
+
+    A table of labels becomes a map of codes where the model has such. PLDA is copied where both have it.
+
+    Raises:
+        ModelError: there are none, or they have other shapes.
+    """
+    tensors, own = _weights_at(path), to_arrays(model.state_dict())
+    rows = tensors.get("logits.slices.labels", ())
+    if model.config.has_codes and len(rows) == model.config.max_way + 1:
+        tensors = maps_of_tables(tensors)
+    known = {name: tensor for name, tensor in tensors.items() if name in own or ".plda." not in name}
+    measured = {name: tensor for name, tensor in own.items() if ".plda." in name}
+    load_tensors(model, {**measured, **known}, f"{path}")
+
+
+def _weights_at(path: str | Path) -> Arrays:
+    """The tensors of a run's latest state as they would ship, of a generator file, or of one that ships."""
+    if kind_at(Path(path)) == "folder":
+        return shipped_weights(*read_state(RunFolder(Path(path)).state_path))
+    return read_generator(path).file.tensors
