@@ -178,7 +178,10 @@ def _write_other(bundle: "Bundle", output: Path, model: Path) -> None:
     elif output.suffix.lower() == ".html":
         text = page_html(bundle, page_name(output))
         write_text(output, text)
-        _say("written", f"{output}, {len(text.encode())} bytes; open it in a browser, it sends nothing anywhere")
+        _say(
+            "written",
+            f"{output}, {len(text.encode())} bytes; open it in a browser, it sends nothing anywhere",
+        )
     else:
         data = onnx_bytes(bundle)
         write_bytes(output, data)
