@@ -20,8 +20,8 @@ OutputOption = Annotated[
         "--output",
         "-o",
         help="The file to write; its ending says what: a C header (.h; its functions begin with the file's "
-        "name), ONNX (.onnx; needs the extra onnx), lines of plain PyTorch (.py), or a page that classifies in "
-        "a browser (.html). One that is there is replaced.",
+        "name), ONNX (.onnx; needs the extra onnx), lines of plain PyTorch (.py), or a page for browsers "
+        "(.html). One that is there is replaced.",
         show_default=False,
     ),
 ]

@@ -31,7 +31,7 @@ prepare: (picture, how) => {
   const found = preparePicture(picture, how);
   return { ...found, pixels: Array.from(found.pixels) };
 },
-probabilities: (file, images) => { const cnn = readCnn(file); return images.map((pixels) => classify(cnn, pixels)); },
+probabilities: (file, images) => images.map((pixels) => classify(readCnn(file), pixels)),
 """
 
 
@@ -163,8 +163,8 @@ def test_images_are_prepared_as_in_python(js, name, record):
     reading = how.read(image)
     found = js.call("prepare", as_picture(image), how.to_dict())
     difference = np.abs(np.array(found["pixels"]) - reading.pixels.reshape(-1).astype(int))
-    # A value may lie on the other side of a half; then it is one grey level off. Pillow rounds between the two
-    # directions of a scaling, and which comes first is its own choice for images of bytes.
+    # A value may lie on the other side of a half; then it is one grey level off. Pillow rounds between the
+    # two directions of a scaling, and which comes first is its own choice for images of bytes.
     is_bytes = how.device is False and not how.steps.change_pixels and image.width != image.height
     assert difference.max() <= (20 if is_bytes else 1)
     assert difference.mean() <= (0.5 if is_bytes else 0.01)
