@@ -64,7 +64,10 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     Args:
         lines: whether there are lines where stderr is no terminal, for what takes minutes.
     """
-    if not sys.stderr.isatty():
+    if not lines and not sys.stderr.isatty():  # rich is not loaded to say nothing
+        yield lambda what, done, total: None
+        return
+    if lines and not stderr().is_terminal:
         told: dict[str, int] = {}
 
         def report_lines(what: str, done: int, total: int) -> None:
@@ -73,7 +76,7 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
                 told[what] = tenth
                 stderr().print(printable(f"{what}: {tenth * 10} %" if total else what))
 
-        yield report_lines if lines else lambda what, done, total: None
+        yield report_lines
         return
 
     bars: Progress | None = None
