@@ -55,13 +55,15 @@ def print_error(error: HtgenError) -> None:
 
 
 @contextmanager
-def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """Yield `report(what, done, total)`: one bar per `what` on a terminal, else a line at every tenth.
 
     `total` is 0 where it is not known; nothing done of such a total is a line, whatever stderr is.
 
     Args:
         lines: whether there are lines where stderr is no terminal, for what takes minutes.
+        by_itself: whether bars are drawn again and again, by a thread; otherwise with each report alone,
+            where that would disturb what is measured.
     """
     if not stderr().is_terminal and not lines:
         yield lambda what, done, total: None
@@ -85,6 +87,7 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
         *(*columns, TaskProgressColumn(), TimeRemainingColumn()),
         console=stderr(),
         transient=True,
+        auto_refresh=by_itself,
         redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere are not for the terminal
     )
     tasks: dict[str, Any] = {}
@@ -95,7 +98,7 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
             return
         if what not in tasks:
             tasks[what] = bars.add_task(printable(what))
-        bars.update(tasks[what], completed=done, total=total or None)
+        bars.update(tasks[what], completed=done, total=total or None, refresh=not by_itself)
 
     with bars:
         yield report_bars

@@ -193,7 +193,9 @@ def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
     numbers = f"{bundle.parameter_count} numbers, {size} bytes"
     _say("CNN", f"{numbers}; written by {made.generator.name} in {milliseconds}")
     _print_estimate(made)
-    _say_all("warnings", [f"{path}: {'; '.join(texts)}" for path, texts in images.warnings.items()])
+    _say_all(
+        "warnings", [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
+    )
     tell(made.doubts)
     _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
 

@@ -52,6 +52,7 @@ class FolderImages:
         left_out: the other image files, and why they could not be read.
         ignored: images without labels that do not count, and why: empty, or of none of the classes.
         notices: lines for people, on what was left out and on what looks wrong.
+        folder: that they are in, which is left out where an image is named.
     """
 
     labeled: dict[Path, ReadImage]
@@ -60,6 +61,13 @@ class FolderImages:
     left_out: dict[Path, str]
     ignored: dict[Path, str]
     notices: tuple[str, ...]
+    folder: Path | None = None
+
+    def name_of(self, path: Path) -> str:
+        """What people call an image: its path in the folder."""
+        if self.folder is None or not path.is_relative_to(self.folder):
+            return str(path)
+        return str(path.relative_to(self.folder))
 
     @property
     def gaps(self) -> dict[str, Gaps]:
@@ -131,7 +139,9 @@ class GeneratedFromFolder:
 
     @property
     def missed(self) -> list[str]:
-        """The images that `check` finds to be of another class, as `PATH looks like CLASS`."""
+        """The images that `check` finds to be of another class, as `NAME looks like CLASS`; a name is a path
+        in the folder.
+        """
         if self.check is None:
             return []
         wrong = (self.check.labels != self.check.predictions).nonzero()[0]
@@ -145,7 +155,7 @@ class GeneratedFromFolder:
         return [
             *warning(
                 "these images are copies of each other, and count as one in the estimate:",
-                [", ".join(map(str, group)) for group in self.copies],
+                [", ".join(map(self.images.name_of, group)) for group in self.copies],
                 5,
             ),
             *warning(
@@ -165,7 +175,7 @@ class GeneratedFromFolder:
     def _looks_like(self, place: int) -> str:
         assert self.check is not None
         path = list(self.images.labeled)[self.check.positions[place]]
-        return f"{path} looks like {self.check.classes[self.check.predictions[place]]}"
+        return f"{self.images.name_of(path)} looks like {self.check.classes[self.check.predictions[place]]}"
 
 
 def generate_from_folder(
@@ -270,7 +280,7 @@ def _read_files(files: SupportFiles, generator: Generator, progress: Progress | 
     if ignored:
         notices.append(_do_not_count("empty", [*ignored], len(further)))
     used = {path: image for path, image in further.items() if path not in ignored}
-    return FolderImages(labeled, labels, used, left_out | faults, ignored, tuple(notices))
+    return FolderImages(labeled, labels, used, left_out | faults, ignored, tuple(notices), files.folder)
 
 
 def _without_foreign(images: FolderImages, is_foreign: list[bool]) -> FolderImages:

@@ -104,7 +104,8 @@ def test_the_estimate_is_that_of_the_generator(generator, folder):
     assert len(made.missed) == (check.labels != check.predictions).sum()
     paths = list(made.images.labeled)
     for position, line in zip(np.flatnonzero(check.labels != check.predictions), made.missed, strict=True):
-        assert line == f"{paths[position]} looks like {check.classes[check.predictions[position]]}"
+        name = paths[position].relative_to(folder)
+        assert line == f"{name} looks like {check.classes[check.predictions[position]]}"
 
 
 def test_classes_of_one_image_have_no_estimate(generator, folder):
@@ -130,7 +131,7 @@ def test_images_after_an_untested_one_are_named_rightly(generator, folder):
     assert [paths[position] for position in made.check.positions] == sorted(folder.glob("wren/*.png"))
     wrong = np.flatnonzero(made.check.labels != made.check.predictions)
     assert [line.partition(" looks like ")[0] for line in made.missed] == [
-        str(paths[made.check.positions[place]]) for place in wrong
+        str(paths[made.check.positions[place]].relative_to(folder)) for place in wrong
     ]
 
 
