@@ -70,7 +70,12 @@ NoStroke = Annotated[
 NoAspect = Annotated[
     bool, typer.Option("--no-aspect", help="Stretch what is not square, instead of margins or a cut.")
 ]
-
+AllPages = Annotated[
+    bool,
+    typer.Option(
+        "--all-pages", help="Every page or frame of a file is an image; without it, one of each is read."
+    ),
+]
 Device = Annotated[
     bool,
     typer.Option(
@@ -99,6 +104,7 @@ def generate(
     no_outline: NoOutline = False,
     no_stroke: NoStroke = False,
     no_aspect: NoAspect = False,
+    all_pages: AllPages = False,
     device: Device = False,
     no_estimate: NoEstimate = False,
 ) -> None:
@@ -118,7 +124,7 @@ def generate(
 
     if labels is not None and labels_in_names:
         raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
-    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names)
+    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names, all_pages)
     left_out: dict[Step, bool] = {
         "transparency": no_transparency,
         "clean": no_clean,

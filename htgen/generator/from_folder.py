@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from htgen.arrays import Integers
 from htgen.cnn.bundle import Bundle
 from htgen.errors import DataError
@@ -14,6 +16,7 @@ from htgen.generator.file import unlabeled_are_new_to
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut
 from htgen.generator.support import Support
+from htgen.images import inputs
 from htgen.images.gaps import Gaps, widest
 from htgen.images.inputs import ReadImage, as_input, images_in, read_images
 from htgen.images.labels import find_labeled
@@ -121,7 +124,9 @@ class GeneratedFromFolder:
 
     @cached_property
     def _copies(self) -> Integers:
-        return self.generator.find_copies(self.support)
+        seen = (*self.images.labeled.values(), *self.images.unlabeled.values())
+        strokes = np.array([image.stroke or 0 for image in seen], np.float32)
+        return self.generator.find_copies(self.support, strokes)
 
     @property
     def bundle_with_estimate(self) -> Bundle:
@@ -205,12 +210,14 @@ def find_support(
     unlabeled: str | Path | None = None,
     labels: str | Path | None = None,
     labels_in_names: bool = False,
+    all_pages: bool = False,
 ) -> SupportFiles:
     """The files of `generate_from_folder`, before there is a generator.
 
     Args:
         folder, unlabeled, labels: as for `generate_from_folder`.
         labels_in_names: labels are in the names of the files (`htgen.images.labels.labels_from_names`).
+        all_pages: every page or frame of a file is an image.
 
     Raises:
         DataError: fewer than two classes, a class without image files, or none in `unlabeled`.
@@ -219,7 +226,11 @@ def find_support(
     found = find_labeled(folder, labels, labels_in_names, minimum=2)
     with told_with_errors(found.notices):
         further, lines = ([], []) if unlabeled is None else images_in(Path(unlabeled))
-    return SupportFiles(folder, found.classes, further, (*found.notices, *lines))
+    classes = found.classes
+    if all_pages:
+        further = inputs.all_pages(further)
+        classes = {name: inputs.all_pages(paths) for name, paths in classes.items()}
+    return SupportFiles(folder, classes, further, (*found.notices, *lines))
 
 
 def generate_from_files(
