@@ -56,13 +56,15 @@ def print_error(error: HtgenError) -> None:
 
 
 @contextmanager
-def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """Yield `report(what, done, total)`: one bar per `what` on a terminal, else a line at every tenth.
 
     `total` is 0 where it is not known; nothing done of such a total is a line, whatever stderr is.
 
     Args:
         lines: whether there are lines where stderr is no terminal, for what takes minutes.
+        by_itself: whether bars are drawn again and again, by a thread; otherwise with each report alone,
+            where that would disturb what is measured.
     """
     if not lines and not sys.stderr.isatty():  # rich is not loaded to say nothing
         yield lambda what, done, total: None
@@ -88,10 +90,10 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
             stderr().print(printable(what))
             return
         if bars is None:
-            bars = _start_bars()
+            bars = _start_bars(by_itself)
         if what not in tasks:
             tasks[what] = bars.add_task(printable(what))
-        bars.update(tasks[what], completed=done, total=total or None)
+        bars.update(tasks[what], completed=done, total=total or None, refresh=not by_itself)
 
     try:
         yield report_bars
@@ -100,7 +102,7 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
             bars.stop()
 
 
-def _start_bars() -> "Progress":
+def _start_bars(by_itself: bool) -> "Progress":
     """Bars on stderr; rich is loaded only when there is something to show."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -109,6 +111,7 @@ def _start_bars() -> "Progress":
         *(*columns, TaskProgressColumn(), TimeRemainingColumn()),
         console=stderr(),
         transient=True,
+        auto_refresh=by_itself,
         redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere are not for the terminal
     )
     bars.start()

@@ -27,6 +27,13 @@ RejectOption = Annotated[
         help="Answer 'none of these' where no class has this probability: class null in JSON, empty in CSV.",
     ),
 ]
+AllPages = Annotated[
+    bool,
+    typer.Option(
+        "--all-pages",
+        help="Every page or frame of a file is an image, as scan.tif#1; without it, one of each.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV with a header on stdout.")]
 CsvSafeOption = Annotated[
@@ -51,6 +58,7 @@ def predict(
     model: ModelArgument,
     images: ImagesArgument,
     reject: RejectOption = 0.0,
+    all_pages: AllPages = False,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     csv_safe: CsvSafeOption = False,
@@ -69,11 +77,12 @@ def predict(
     from htgen.cli.console import tell
     from htgen.cli.rows import CsvRows, JsonRows, TableRows
     from htgen.cnn.bundle import Bundle
-    from htgen.images.inputs import expand_paths
+    from htgen.images import inputs
     from htgen.images.notices import WarningCounts
 
     cnn = Bundle.load(model)
-    paths, notices = expand_paths(images)
+    paths, notices = inputs.expand_paths(images)
+    paths = inputs.all_pages(paths) if all_pages else paths
     tell(notices)
     output: CsvRows | JsonRows | TableRows
     if as_json:
