@@ -53,10 +53,14 @@ def float_code(bundle: Bundle, name: str) -> CCode:
 
 def _without_c(spec: CnnSpec) -> Iterator[str]:
     """Parts of a CNN that the template has not."""
+    if spec.unit_features:
+        yield "features of length 1"
     for conv in spec.convs:
         activation = spec.activation_of(conv)
         if conv.groups > 1:
             yield f"the groups of {conv.name}"
+        if conv.padded_behind:
+            yield f"the padding of {conv.name}"
         if conv.add:
             yield f"the sum of {conv.name} and {conv.add}"
         if conv.pool and conv.pooling != "max":

@@ -188,7 +188,8 @@ class Generator:
 
     def generate_bundle(self, support: Support) -> Bundle:
         """Write a CNN, as it is saved to a file."""
-        counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
+        labeled = support.labels[support.labels != UNLABELED]
+        counts = np.bincount(labeled, minlength=len(support.classes)).tolist()
         weights = self.write(support)
         return Bundle(
             self.model.spec,
@@ -196,7 +197,7 @@ class Generator:
             self.preprocessing,
             weights.map(lambda tensor: tensor[0].copy()).to_tensors(self.model.spec),
             {"name": self.name, "sha256": self.sha256},
-            counts,
+            dict(zip(support.classes, counts, strict=True)),
             has_8_bits=self.file.has_8_bits,
             trunk=self.file.trunk,
         )
