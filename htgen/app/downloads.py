@@ -1,5 +1,7 @@
 """What can be taken away from the page: a CNN in its formats, and the images that it is made of."""
 
+import re
+
 from htgen.app.session import Session
 from htgen.app.uploads import file_name, write_archive
 from htgen.cnn.arduino import library_files
@@ -56,8 +58,10 @@ def support_files(session: Session) -> dict[str, bytes]:
         for found in session.classes.values():
             folder, taken = file_name(found.name, folders), set[str]()
             for image in found.images.values():
-                stem, dot, ending = image.upload.name.rpartition(".")
-                name = file_name(stem if dot else ending, taken, f".{ending.lower()}" if dot else "")
+                stem, _, ending = image.upload.name.rpartition(".")
+                is_ending = stem and re.fullmatch(r"[A-Za-z0-9]{1,8}", ending)
+                parts = (stem, f".{ending.lower()}") if is_ending else (image.upload.name, "")
+                name = file_name(parts[0], taken, parts[1])
                 files[f"{folder}/{name}"] = image.upload.data
     return files
 

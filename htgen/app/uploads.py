@@ -116,7 +116,7 @@ def write_archive(files: dict[str, bytes]) -> bytes:
 def file_name(name: str, taken: set[str], ending: str = "") -> str:
     """A name that any file system takes, other than those taken, which it joins."""
     stem = re.sub(r'[<>:"/\\|?*%\x00-\x1f]', "_", name).strip(". ")
-    stem = (stem.removesuffix(ending) if ending else stem)[:LONGEST_NAME] or "_"
+    stem = stem[:LONGEST_NAME] or "_"
     found, number = f"{stem}{ending}", 2
     while found.lower() in taken:
         found, number = f"{stem} {number}{ending}", number + 1
