@@ -98,8 +98,9 @@ class WeightsConfig(Section):
     without the scale; biases, norms and the logits layer have such a learned part too (the reference's)."""
     base_scale: Positive = 0.1
     """Initial value of that scale."""
-    prototypes: bool = False
-    """Start the logits layer from the class means of the support activations."""
+    prototypes: Literal[False, True, "alone"] = False
+    """Start the logits layer from the class means of the support activations; alone = no transformer adds
+    anything to it."""
     refine_prototypes: Annotated[int, Field(ge=0, le=1000)] = 0
     """Steps of soft k-means by which unlabelled support images move the class means; needs prototypes."""
     plda: bool = False
@@ -108,7 +109,7 @@ class WeightsConfig(Section):
     plda_floor: Positive = 1.0
     """Noise that `plda` reckons with beside what was measured, relative to it: new classes are different."""
     learned_layers: Annotated[int, Field(ge=-100, le=100)] = 0
-    """The first N convolutions (last N when negative) are learned, without bias, instead of generated."""
+    """The first N convolutions (last N when negative) are learned instead of generated."""
 
     def learns(self, index: int, count: int) -> bool:
         """Whether block `index` of `count` is learned instead of generated."""
@@ -172,7 +173,8 @@ class ModelConfig(Section):
                 "allocation: output"
             )
             faults.append(("weights.allocation", reason))
-        if self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default":
+        reads_nothing = self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default"
+        if reads_nothing and self.weights.prototypes != "alone":
             faults.append(("local.width", "0 without shared features leaves tokens that see no image"))
         if self.labels == "codes" and self.weights.base == "all":
             faults.append(("weights.base", "all learns a logits layer by slot, which labels: codes has not"))
@@ -192,8 +194,9 @@ class ModelConfig(Section):
         except Faults as found:
             faults += found.pairs
         else:
-            for conv in convs:
-                if conv.groups > 1 or conv.add or not conv.norm:
+            for index, conv in enumerate(convs):
+                is_plain = conv.groups == 1 and not conv.add and conv.norm
+                if not is_plain and not self.weights.learns(index, len(convs)):
                     reason = (
                         f"{conv.name} of {self.cnn.shape} has groups, adds a block or has no norm, which no "
                         "generator writes"
@@ -252,5 +255,5 @@ def cnn_spec(config: ModelConfig) -> CnnSpec:
     if not config.weights.generate_bias:
         return spec
     biases = (not config.weights.learns(index, len(spec.convs)) for index in range(len(spec.convs)))
-    convs = (replace(conv, bias=bias) for conv, bias in zip(spec.convs, biases, strict=True))
+    convs = (replace(conv, bias=conv.bias or bias) for conv, bias in zip(spec.convs, biases, strict=True))
     return replace(spec, convs=tuple(convs))

@@ -167,9 +167,10 @@ class EpisodeSampler:
 
         images, *other_images = (self.pool.read(drawn) for drawn in rows)  # [E, S + Q, C, H, W]
         other = other_images[0] if other_images else None
-        change_keys = randomness.fold(keys, _AUGMENT)
-        images = augment(self.augmentation, images, labels, change_keys, other, support)
-        images = scale_pixels(images)
+        if not self.pool.is_prepared:
+            change_keys = randomness.fold(keys, _AUGMENT)
+            images = augment(self.augmentation, images, labels, change_keys, other, support)
+            images = scale_pixels(images)
         classes = self._class_ids[picked]  # [E, n]
         return EpisodeBatch(
             support_images=images[:, :support],
@@ -194,6 +195,8 @@ class EpisodeSampler:
 
     def _draw_slots(self, keys: Tensor, way: int) -> Tensor:
         """Label slots `[E, n]` of the classes: different ones, of as few sets as there must be."""
+        if self._slot_sets == 1 and way > self._slot_count:  # no choice is left
+            return torch.arange(way, device=keys.device).expand(len(keys), -1)
         if self._slot_sets == 1:
             return randomness.bits(keys, self._slot_count).topk(way, dim=1).indices
         count = ceil(way / self._slot_count) * self._slot_count

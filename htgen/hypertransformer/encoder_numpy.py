@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
-from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise
+from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise, pad
 from htgen.cnn.weights import Moments
 from htgen.hypertransformer import label_codes
+from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
 from htgen.hypertransformer.label_codes import cosine_matrix, sign_keys
 from htgen.hypertransformer.parameters import Parameters
-from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
 
 class Conv:
@@ -30,13 +30,9 @@ class Conv:
     def __call__(self, x: Floats) -> Floats:
         """With ReLU, `[E, S, H', W', O]`."""
         plan = self.plan
-        before, behind = plan.padding
-        if behind > before:
-            more = (0, behind - before)
-            x = np.pad(x, ((0, 0), (0, 0), more, more, (0, 0)))
 
         def convolve_with_relu(part: Floats) -> Floats:
-            out = add(convolve(part, self.kernel, plan.stride, before), self.bias)
+            out = add(convolve(pad(part, *plan.padding), self.kernel, plan.stride), self.bias)
             return np.maximum(out, 0, out=out)
 
         samples, patch = x.shape[:2], plan.kernel**2 * plan.in_channels

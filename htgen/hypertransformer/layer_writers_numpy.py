@@ -53,12 +53,12 @@ class LearnedConv:
 
     def __init__(self, plan: LearnedConvPlan, parameters: Parameters) -> None:
         self.norm = {name: parameters(name) for name in plan.norm}
-        self.kernels = {name: parameters(f"base_{name}") for name in plan.bases}
+        self.bases = {name: parameters(f"base_{name}") for name in plan.bases}
 
     def __call__(self, support: Floats, view: SupportView) -> WrittenBlock[Floats]:
         """The same weights for each of the E episodes of `support` `[E, S, H, W, C]`."""
-        zeros = np.zeros((len(support), 1, 1, 1, 1), support.dtype)
-        return _with_learned_norm({name: base + zeros for name, base in self.kernels.items()}, self.norm)
+        parts = {name: base[None].repeat(len(support), axis=0) for name, base in self.bases.items()}
+        return _with_learned_norm(parts, self.norm)
 
 
 class ConvWriter:
@@ -108,14 +108,20 @@ class LogitsWriter:
     def __init__(self, plan: LogitsPlan, parameters: Parameters) -> None:
         self.plan = plan
         self.local = None if plan.local is None else LocalFeatures(plan.local, parameters.below("local"))
-        self.slices = SliceWriter(plan.slices, parameters.below("slices"))
+        self.slices = None
+        if plan.slices is not None:
+            self.slices = SliceWriter(plan.slices, parameters.below("slices"))
+        if plan.from_class_means:
+            self.sharpness = np.exp(parameters("log_sharpness"))
         if plan.base_scale is not None:
-            self.sharpness, self.scale = np.exp(parameters("log_sharpness")), parameters("scale")
+            self.scale = parameters("scale")
         self.bases = [parameters(f"base_{name}") for name in plan.bases]
         self.plda = Plda(parameters.below("plda")) if plan.plda else None
 
     def __call__(self, support: Floats, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
         """Weight `[E, n, F]` and bias `[E, n]`, in view of activations and logits inputs `[E, S, F]`."""
+        if self.slices is None or self.plan.allocation is None:
+            return self._from_class_means(features, view)
         local = [] if self.local is None else self.local(support)
         inputs = [self.plan.allocation.from_cnn(features)] if self.plan.sees_inputs else []
         tokens = [*inputs, *local] if self.plan.inputs_first else [*local, *inputs]

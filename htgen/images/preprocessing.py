@@ -27,7 +27,9 @@ Ink = Literal["bright", "dark", "none"]
 
 Fit = Literal["pad", "crop", "stretch"]
 
-Step = Literal["transparency", "clean", "polarity", "flatten", "crop", "aspect", "contrast", "stroke"]
+Step = Literal[
+    "transparency", "clean", "polarity", "flatten", "crop", "aspect", "contrast", "outline", "stroke"
+]
 """In the order in which they are done."""
 
 _CHOICES: dict[str, tuple[Any, ...]] = {

@@ -37,6 +37,7 @@ def stages(image: Image.Image, preprocessing: Preprocessing) -> list[tuple[str, 
         ("surroundings left out", {"clean": steps.cleans}),
         ("cut to the ink", {"crop": steps.crop}),
         ("contrast stretched", {"contrast": steps.contrast}),
+        ("solid shapes made outlines", {"outline": steps.outline}),
         ("strokes made even", {"stroke": steps.stroke}),
     )
     for what, values in taken:

@@ -27,6 +27,7 @@ def describe_steps(preprocessing: Preprocessing) -> str:
         "light made even": steps.flatten,
         "cut to the ink": steps.crop,
         "contrast stretched": steps.contrast,
+        "solid shapes made outlines": steps.outline,
         "strokes made even": steps.stroke,
         "transparency ignored": preprocessing.transparency == "ignore",
         "stretched to a square": preprocessing.fit == "stretch",
