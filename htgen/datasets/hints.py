@@ -11,7 +11,7 @@ RAW_FILES = ("miniimagenet", "tieredimagenet", "emnist", "fashion_mnist", "kmnis
 """Data sets that are made from their published files."""
 
 DRAWINGS, ICONS = "-drawings", "-icons"
-"""Endings of the names of stores whose drawings are brought to one form: to that of handwriting, or of icons."""
+"""Endings of the names of stores of one form: that of handwriting, and that of icons."""
 
 MAKE_AGAIN = "run `htgen prepare-data` again (with --overwrite)"
 MAKE_OF_FOLDER = "make one from a folder of class folders with `htgen prepare-data folder --source DIR`"
