@@ -11,6 +11,7 @@ from htgen.errors import HtgenError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 
 @cache
@@ -63,10 +64,7 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     Args:
         lines: whether there are lines where stderr is no terminal, for what takes minutes.
     """
-    if not stderr().is_terminal and not lines:
-        yield lambda what, done, total: None
-        return
-    if not stderr().is_terminal:
+    if not sys.stderr.isatty():
         told: dict[str, int] = {}
 
         def report_lines(what: str, done: int, total: int) -> None:
@@ -75,9 +73,32 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
                 told[what] = tenth
                 stderr().print(printable(f"{what}: {tenth * 10} %" if total else what))
 
-        yield report_lines
+        yield report_lines if lines else lambda what, done, total: None
         return
 
+    bars: Progress | None = None
+    tasks: dict[str, Any] = {}
+
+    def report_bars(what: str, done: int, total: int) -> None:
+        nonlocal bars
+        if not done and not total:
+            stderr().print(printable(what))
+            return
+        if bars is None:
+            bars = _start_bars()
+        if what not in tasks:
+            tasks[what] = bars.add_task(printable(what))
+        bars.update(tasks[what], completed=done, total=total or None)
+
+    try:
+        yield report_bars
+    finally:
+        if bars is not None:
+            bars.stop()
+
+
+def _start_bars() -> "Progress":
+    """Bars on stderr; rich is loaded only when there is something to show."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn())
@@ -87,18 +108,8 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere are not for the terminal
     )
-    tasks: dict[str, Any] = {}
-
-    def report_bars(what: str, done: int, total: int) -> None:
-        if not done and not total:
-            stderr().print(printable(what))
-            return
-        if what not in tasks:
-            tasks[what] = bars.add_task(printable(what))
-        bars.update(tasks[what], completed=done, total=total or None)
-
-    with bars:
-        yield report_bars
+    bars.start()
+    return bars
 
 
 @contextmanager

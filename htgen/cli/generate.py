@@ -184,7 +184,7 @@ def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
 
 def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
     from htgen.cli.console import tell
-    from htgen.cli.words import describe_steps
+    from htgen.images.words import describe_steps
 
     bundle, images, counts = made.bundle_with_estimate, made.images, made.bundle.support
     _say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))

@@ -156,8 +156,8 @@ def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
     """What becomes of an image; `--json` has the numbers."""
-    from htgen.cli.words import describe_images, describe_steps
     from htgen.images.preprocessing import Preprocessing
+    from htgen.images.words import describe_images, describe_steps
 
     preprocessing = Preprocessing.from_dict(record)
     images = ("images", describe_images(preprocessing))

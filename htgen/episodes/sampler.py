@@ -195,6 +195,8 @@ class EpisodeSampler:
 
     def _draw_slots(self, keys: Tensor, way: int) -> Tensor:
         """Label slots `[E, n]` of the classes: different ones, of as few sets as there must be."""
+        if self._slot_sets == 1 and way > self._slot_count:  # no choice is left
+            return torch.arange(way, device=keys.device).expand(len(keys), -1)
         if self._slot_sets == 1:
             return randomness.bits(keys, self._slot_count).topk(way, dim=1).indices
         count = ceil(way / self._slot_count) * self._slot_count

@@ -79,8 +79,6 @@ class Measurement:
             ModelError: the tasks have more classes than a generator knows.
         """
         generators = (generator,) if against is None else (generator, against)
-        for one in generators:
-            self._check_way(one)
         models = [build(one.file).to(self.device) for one in generators]
         protocol, file = self.protocol, generator.file
         is_transductive = protocol.transductive or file.model.cnn.norm == "batch"

@@ -152,7 +152,7 @@ class Generator:
         """
         expect_list(support_images)
         expect_list(unlabeled_images)
-        names = self._class_names(labels)
+        names = _class_names(self, labels)
         if len(support_images) != len(names):
             raise DataError(f"{len(support_images)} support images but {len(names)} labels")
         pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
@@ -170,7 +170,7 @@ class Generator:
             ModelError: images have another shape than the generator reads, or there are more classes than it
                 knows.
         """
-        names = self._class_names(labels)
+        names = _class_names(self, labels)
         spec = self.model.spec
         expected = [spec.image_channels, spec.image_size, spec.image_size]
         if list(images.shape[1:]) != expected:
@@ -186,31 +186,10 @@ class Generator:
         seen = None if features is None else features[:, :, None, None]
         return Support(images, np.array(ids), classes, seen)
 
-    def _class_names(self, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
-        """Labels as text, of as many classes as the generator can tell apart."""
-        try:
-            given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
-        except ValueError as error:  # lists of different lengths
-            raise DataError("labels that are lists themselves", "one label for each support image") from error
-        if given.ndim != 1:
-            raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
-        names = [str(label) for label in given.tolist()]
-        classes = len(set(names))
-        if classes < 2:
-            raise DataError(
-                f"the support set has {classes} classes; a classifier needs at least 2",
-                "images of a second class",
-            )
-        if classes > self.max_way:
-            raise ModelError(
-                f"the support set has {classes} classes; '{self.name}' knows {self.max_way} at most",
-                f"fewer classes, or {_for_classes(classes, self.preprocessing)}",
-            )
-        return names
-
     def generate_bundle(self, support: Support) -> Bundle:
         """Write a CNN, as it is saved to a file."""
-        counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
+        labeled = support.labels[support.labels != UNLABELED]
+        counts = np.bincount(labeled, minlength=len(support.classes)).tolist()
         weights = self.write(support)
         return Bundle(
             self.model.spec,
@@ -218,7 +197,7 @@ class Generator:
             self.preprocessing,
             weights.map(lambda tensor: tensor[0].copy()).to_tensors(self.model.spec),
             {"name": self.name, "sha256": self.sha256},
-            counts,
+            dict(zip(support.classes, counts, strict=True)),
             has_8_bits=self.file.has_8_bits,
             trunk=self.file.trunk,
         )
@@ -297,6 +276,29 @@ class Generator:
             return replace(weights, logits_weight=weight, logits_bias=bias)
 
         return write
+
+
+def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
+    """Labels as text, of as many classes as the generator can tell apart."""
+    try:
+        given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
+    except ValueError as error:  # lists of different lengths
+        raise DataError("labels that are lists themselves", "one label for each support image") from error
+    if given.ndim != 1:
+        raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
+    names = [str(label) for label in given.tolist()]
+    classes = len(set(names))
+    if classes < 2:
+        raise DataError(
+            f"the support set has {classes} classes; a classifier needs at least 2",
+            "images of a second class",
+        )
+    if classes > generator.max_way:
+        raise ModelError(
+            f"the support set has {classes} classes; '{generator.name}' knows {generator.max_way} at most",
+            f"fewer classes, or {_for_classes(classes, generator.preprocessing)}",
+        )
+    return names
 
 
 def _for_classes(classes: int, preprocessing: Preprocessing) -> str:

@@ -6,7 +6,8 @@ layer (local), as in the reference system.
 Axis legend: E episodes, S support images, n ways, F features, D token width.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,8 @@ from htgen.cnn.batch_norm import batch_norm
 from htgen.cnn.layout import layout_for
 from htgen.cnn.spec import NORM_EPSILON
 from htgen.hypertransformer import label_codes
+from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
 from htgen.hypertransformer.label_codes import cosine_matrix, sign_keys
-from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
 
 def global_average(x: Tensor) -> Tensor:
@@ -148,6 +149,28 @@ class SupportView:
     def way(self) -> int:
         """Classes per episode."""
         return self.slots.shape[1]
+
+    def of_classes(self, classes: Sequence[int], unlabeled_slot: int) -> "tuple[Tensor, SupportView]":
+        """What is seen of some classes of one episode, which get the first label slots, and of the unlabelled.
+
+        Returns:
+            Which of the samples these are, `[S']`, and what is seen of them.
+        """
+        slots = torch.arange(len(classes), device=self.labels.device)[None]
+        places = slots.new_full((self.way + 1,), -2)
+        places[list(classes)], places[-1] = slots[0], -1
+        labels = places[self.labels.clamp(min=-1)]  # [1, S]; -1 is the last place
+        samples = (labels[0] > -2).nonzero()[:, 0]
+        labels = labels[:, samples]
+        return samples, replace(
+            self,
+            labels=labels,
+            slots=slots,
+            label_ids=labels.masked_fill(labels < 0, unlabeled_slot),
+            ignore=None if self.ignore is None else self.ignore[:, samples],
+            shared=[features[:, samples] for features in self.shared],
+            codes=None if self.codes is None else self.codes[:, list(classes)],
+        )
 
 
 def sample_tokens(labels: Tensor, features: list[Tensor], view: SupportView, width: int) -> Tensor:

@@ -7,6 +7,7 @@ Axis legend: E episodes, n ways, S support and Q query images, N = S + Q, C chan
 F features, P placeholders, D token width.
 """
 
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from htgen.config.model import ModelConfig
 from htgen.errors import ModelError
 from htgen.hypertransformer.encoder import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers import LogitsWriter, conv_writer
+from htgen.hypertransformer.many_classes import most_at_once, spread
 from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.transformer import Layer
 from htgen.hypertransformer.views import add_views
@@ -81,6 +83,9 @@ class HyperTransformer(nn.Module):
         ignore: Tensor | None = None,
     ) -> Tensor:
         """Logits `[E, Q, n]` of the query images; see `run` for the arguments."""
+        if self._has_many(slots):
+            ones = self._one_by_one(support_images, support_labels, query_images, slots, ignore)
+            return torch.cat([one.logits for one in ones])
         return self.run(support_images, support_labels, query_images, slots, ignore).logits
 
     @property
@@ -110,7 +115,29 @@ class HyperTransformer(nn.Module):
         self, support_images: Tensor, support_labels: Tensor, slots: Tensor, ignore: Tensor | None = None
     ) -> CnnWeights[Tensor]:
         """The CNNs alone; see `run` for the arguments."""
+        if self._has_many(slots):
+            ones = self._one_by_one(support_images, support_labels, support_images[:, :0], slots, ignore)
+            return CnnWeights.joined(self.spec, [one.weights for one in ones], torch.cat)
         return self.run(support_images, support_labels, support_images[:, :0], slots, ignore).weights
+
+    def _has_many(self, slots: Tensor) -> bool:
+        """Whether there are more classes than are shown at once (`htgen.hypertransformer.many_classes`)."""
+        return slots.shape[1] > most_at_once(self.config)
+
+    def _one_by_one(
+        self, images: Tensor, labels: Tensor, queries: Tensor, slots: Tensor, ignore: Tensor | None
+    ) -> Iterator[EpisodeOutput]:
+        """`run` of each episode by itself."""
+        for index in range(len(images)):
+            one = slice(index, index + 1)
+            own = None if ignore is None else ignore[one]
+            yield self.run(images[one], labels[one], queries[one], slots[one], own)
+
+    def _shown_to_convs(self, view: SupportView, support: int) -> tuple[Tensor | None, SupportView]:
+        """Which samples the writers of convolutions are shown (None: all), and what of them."""
+        if not self._has_many(view.slots):
+            return None, view
+        return view.of_classes(spread(view.way, most_at_once(self.config)), self.config.max_way)
 
     def execute(self, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
@@ -159,8 +186,9 @@ class HyperTransformer(nn.Module):
         counted_out = None if self.config.cnn.count_ignored else ignore
         blocks, activations = [], []
         outputs: dict[str, Tensor] = {}
+        seen, shown = self._shown_to_convs(view, support)
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
-            written, addend = writer(x[:support], view), outputs.get(conv.add)
+            written, addend = writer(x[:support] if seen is None else x[seen], shown), outputs.get(conv.add)
             x = self._before_norm(conv, written, x, support, addend)
             stats = None
             if written.support is not None:
@@ -251,11 +279,8 @@ class HyperTransformer(nn.Module):
             raise ModelError(
                 f"the generator reads images of shape {list(expected)} [C, H, W], got {list(found)}"
             )
-        if not self.config.has_codes and slots.shape[1] > self.config.max_way:
-            raise ModelError(
-                f"{slots.shape[1]} classes are more than the {self.config.max_way} that this generator knows",
-                "fewer classes, or a generator trained with a larger max_way",
-            )
+        if len(slots) > 1 and self._has_many(slots):
+            raise ModelError(f"{slots.shape[1]} classes of {len(slots)} episodes at once", "one episode")
 
 
 def initialise_as_reference(module: nn.Module) -> None:

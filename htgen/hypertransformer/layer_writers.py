@@ -186,7 +186,25 @@ class LogitsWriter(nn.Module):
             tokens = [*(self.inputs_dropout(x) for x in inputs), *tokens]
         else:
             tokens += inputs
-        slices = self.slices([*tokens, *view.shared], view, by_class=True)  # [E, n, F + 1]
+        import os
+        from htgen.hypertransformer.many_classes import groups
+
+        most = self.plan.slices.placeholders
+        if view.way > most:
+            if os.environ.get("HT_MANY") == "groups":
+                parts_ = []
+                for g in groups(view.way, most):
+                    idx, sub = view.of_classes(g, most)
+                    parts_.append(
+                        self.slices([t[:, idx] for t in tokens] + list(sub.shared), sub, by_class=True)
+                    )
+                slices = torch.cat(parts_, 1)
+            else:
+                slices = features.new_zeros(len(features), view.way, features.shape[2] + 1)
+        else:
+            slices = self.slices([*tokens, *view.shared], view, by_class=True)  # [E, n, F + 1]
+        if os.environ.get("HT_ZERO"):
+            slices = slices * 0
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
         if self.plan.bases:

@@ -114,11 +114,11 @@ def _is_drawn(is_ink: Mask, grey: Pixels, contrast: float) -> bool:
     steps = sweep(values, 1, np.maximum) - sweep(values, 1, np.minimum)
     usual = float(np.median(steps))
     edge = is_ink & (sweep(is_ink.astype(np.float32), 1, np.minimum) == 0)
-    length = np.maximum(parts.total(edge.astype(np.float32)), 1)
+    length = np.maximum(parts.counts(edge), 1).astype(np.float32)
     sharp = max(_EDGE, _SHARP * contrast * float(np.median(values)))
 
     def share(limit: float) -> Floats:
-        return (parts.total((edge & (steps > limit)).astype(np.float32)) / length).astype(np.float32)
+        return parts.counts(edge & (steps > limit)).astype(np.float32) / length
 
     large = (parts.extent > max(0.1 * side, 5)) & (share(max(sharp, 1.2 * usual)) > 0.5)
     small = (parts.extent > _SPECK * side) & (share(max(sharp, 2.5 * usual)) > 0.5)
@@ -141,7 +141,7 @@ def _dust(ink: Floats, is_ink: Mask, parts: Components, middle: float) -> tuple[
     grains = find_components(heavy)
     if grains.extent.max() > _DUST * max(ink.shape) or grains.area.sum() > 0.1 * parts.area.sum():
         return None, None
-    has_grain = parts.total(heavy.astype(np.float32)) > 0
+    has_grain = parts.counts(heavy) > 0
     apart = parts.mask(has_grain & (parts.extent < 1.5 * _DUST * max(ink.shape)))
     lone = apart | (heavy & ~is_ink)
     return middle, (sweep(lone.astype(np.float32), 2, np.maximum) > 0) & ~(is_ink & ~apart)
