@@ -19,7 +19,7 @@ from helpers.icon_package import (
 from typer.testing import CliRunner
 
 from htgen.cli import app
-from htgen.datasets.icons import FEWEST_SETS, MOST_IMAGES, STYLES, concept_of, part_of, prepare_icons
+from htgen.datasets.icons import FEWEST_IMAGES, MOST_IMAGES, STYLES, concept_of, part_of, prepare_icons
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
@@ -53,7 +53,7 @@ def test_concepts_become_classes_and_parts_follow_their_names(tmp_path: Path) ->
     assert prepare_icons(package(tmp_path / "p"), tmp_path / "s", image_size=28) == []
     store = Store.open(tmp_path / "s", verify=True)
     assert store.class_names == tuple(sorted(f"{name.partition('-')[0]}/{name}" for name in CONCEPTS))
-    assert store.class_sizes.tolist() == [FEWEST_SETS] * len(CONCEPTS)
+    assert store.class_sizes.tolist() == [FEWEST_IMAGES] * len(CONCEPTS)
     assert set(store.class_sources) == {", ".join(SETS)}
     assert (store.name, store.size, store.ink) == ("icons", 28, "bright")
     assert store.preprocessing.steps == ICON_STEPS
@@ -99,8 +99,27 @@ def test_what_is_not_read(tmp_path: Path) -> None:
     (source / "collections.json").write_text(json.dumps(about))
     assert prepare_icons(source, tmp_path / "s", image_size=28) == []
     store = Store.open(tmp_path / "s")
-    assert store.class_sizes.tolist() == [FEWEST_SETS] * len(CONCEPTS)
+    assert store.class_sizes.tolist() == [FEWEST_IMAGES] * len(CONCEPTS)
     assert "unicorn/unicorn" not in store.class_names
+
+
+@pytest.mark.usefixtures("_rendered")
+def test_fewer_sets_are_enough_to_train_on(tmp_path: Path) -> None:
+    """Concepts that three sets draw, of six different icons: only those of the part `train` are there."""
+    names = [f"thing{number}" for number in range(40)]
+    widths = [{"": 5, "-fill": 6}, {"": 7, "-fill": 8}, {"": 9, "-fill": 10}]
+    sets = {
+        f"set-{number}": icon_set(
+            {f"{name}{style}": body(width) for name in names for style, width in both.items()}
+        )
+        for number, both in enumerate(widths)
+    }
+    source = write(tmp_path / "p", sets, {name: collection() for name in sets})
+    prepare_icons(source, tmp_path / "s", image_size=28)
+    store = Store.open(tmp_path / "s")
+    found = [name.rpartition("/")[2] for name in store.class_names]
+    assert found == sorted(name for name in names if part_of(name) == "train")
+    assert store.schemes["icons"].parts == {"train": f"0-{len(found) - 1}"}
 
 
 @pytest.mark.usefixtures("_rendered")
@@ -125,7 +144,7 @@ def test_icons_that_cannot_be_rendered_are_told_and_blank_ones_left_out(tmp_path
     bad = {"faulty": icon_set({"cup": "<broken>", "key": "<g/>"})}
     left_out = prepare_icons(package(tmp_path / "p", **bad), tmp_path / "s", image_size=28)
     assert left_out == ["faulty:cup: no SVG"]
-    assert Store.open(tmp_path / "s").class_sizes.tolist() == [FEWEST_SETS] * len(CONCEPTS)
+    assert Store.open(tmp_path / "s").class_sizes.tolist() == [FEWEST_IMAGES] * len(CONCEPTS)
 
 
 @pytest.mark.usefixtures("_rendered")
@@ -137,7 +156,7 @@ def test_icons_that_cannot_be_rendered_are_told_and_blank_ones_left_out(tmp_path
         ("collections.json", "[1]", "no JSON object"),
         ("collections.json", '{"../x": {}}', "no icon set"),
         ("collections.json", '{"set-0": 3}', "no icon set"),
-        ("collections.json", "{}", f"drawn by {FEWEST_SETS} sets"),
+        ("collections.json", "{}", "drawn by 3 sets"),
         ("json/set-0.json", None, "cannot read"),
         ("json/set-0.json", "[" * 100_000, "no JSON"),
         ("json/set-0.json", "{}", "has no icons"),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from htgen.datasets.icons import FEWEST_SETS
+from htgen.datasets.icons import FEWEST_IMAGES
 
-SETS = [f"set-{number}" for number in range(FEWEST_SETS)]
+SETS = [f"set-{number}" for number in range(FEWEST_IMAGES)]
 CONCEPTS = ["arrow-left", "arrow-right", "cup", "key", "map", "sun", "tree"]
 
 
@@ -63,7 +63,7 @@ def write(folder: Path, sets: dict[str, dict[str, Any]], about: dict[str, dict[s
 
 
 def package(folder: Path, concepts: list[str] = CONCEPTS, **more: dict[str, Any]) -> Path:
-    """Every concept in `FEWEST_SETS` sets, each time of another width; and what else is named."""
+    """Every concept in `FEWEST_IMAGES` sets, each time of another width; and what else is named."""
     sets = {
         name: icon_set({concept: body(5 + number) for concept in concepts})
         for number, name in enumerate(SETS)
