@@ -103,11 +103,12 @@ def read_any(path: str | Path) -> TensorFile:
 
 def unusable(tensor: npt.NDArray[Any]) -> str | None:
     """Why the values of a tensor cannot be weights, or None where they can."""
+    largest = float(np.abs(tensor).max(initial=0))  # a value that is no number makes it none
+    if largest <= LARGEST_NUMBER:
+        return None
     if not np.isfinite(tensor).all():
         return "values that are no numbers"
-    if tensor.size and float(np.abs(tensor).max()) > LARGEST_NUMBER:
-        return f"values beyond {LARGEST_NUMBER:g}"
-    return None
+    return f"values beyond {LARGEST_NUMBER:g}"
 
 
 def _read(path: str | Path, wanted: str, remedy: str, hashed: bool) -> TensorFile:

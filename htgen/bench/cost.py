@@ -21,13 +21,11 @@ from typing import Literal
 from htgen.cnn.spec import CnnSpec
 from htgen.config.model import ModelConfig, cnn_spec
 from htgen.episodes.shape import EpisodeSize
+from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
 from htgen.hypertransformer.plan import (
-    ConvPlan,
     ConvWriterPlan,
     GeneratorPlan,
-    LocalPlan,
     LogitsPlan,
-    SharedPlan,
     generator_plan,
 )
 from htgen.hypertransformer.transformer_plan import AttentionPlan, LayerPlan, TransformerPlan

@@ -17,7 +17,7 @@ Kernels have 32 bits a weight, or 8 with a scale for each output channel (`htgen
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +102,17 @@ class Bundle:
         if image != (self.preprocessing.size, self.preprocessing.channels):
             yield "the preprocessing makes other images than the CNN reads"
         expected = tensor_shapes(self.spec, len(names))
-        variances = {block.norm.variance for block in tensor_names(self.spec).blocks if block.norm}
-        found = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
-        for name in sorted(expected.keys() | found):
-            if expected.get(name) != found.get(name):
-                there, wanted = found.get(name, "missing"), expected.get(name, "none of that name")
-                yield f"{name} is {there}, expected {wanted}"
-            elif self.tensors[name].dtype != np.float32:
+        variances = _variances(self.spec)
+        for name in sorted(expected.keys() | self.tensors):
+            tensor, wanted = self.tensors.get(name), expected.get(name)
+            if tensor is None or tensor.shape != wanted:
+                there = "missing" if tensor is None else tuple(tensor.shape)
+                yield f"{name} is {there}, expected {wanted or 'none of that name'}"
+            elif tensor.dtype != np.float32:
                 yield f"{name} must hold float32 numbers"
-            elif fault := unusable(self.tensors[name]):
+            elif fault := unusable(tensor):
                 yield f"{name} holds {fault}"
-            elif name in variances and (self.tensors[name] < 0).any():
+            elif name in variances and tensor.min() < 0:
                 yield f"{name} must hold variances, none below 0"
         if not all(isinstance(text, str) for text in (*self.generator, *self.generator.values())):
             yield "the generator must be described in texts"
@@ -237,6 +237,12 @@ class Bundle:
     def _as_episode(self) -> CnnWeights[Floats]:
         """The tensors as those of one episode, with an axis in front."""
         return self.weights.map(lambda tensor: tensor[None])
+
+
+@lru_cache(maxsize=32)
+def _variances(spec: CnnSpec) -> frozenset[str]:
+    """The names of the tensors that are variances."""
+    return frozenset(block.norm.variance for block in tensor_names(spec).blocks if block.norm)
 
 
 def to_predictions(probabilities: Floats, classes: Sequence[str]) -> list[Prediction]:

@@ -7,6 +7,7 @@ a default are left out of files that do not use them.
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from htgen.errors import ModelError
@@ -223,6 +224,14 @@ class CnnSpec:
 
     def faults(self) -> Iterator[str]:
         """What is impossible in the description, one sentence each; it may come from a foreign file."""
+        return iter(self._all_faults)
+
+    @cached_property
+    def _all_faults(self) -> tuple[str, ...]:
+        """Found once for each object, not for each value: 1 equals True, and has other faults."""
+        return (*self._find_faults(),)
+
+    def _find_faults(self) -> Iterator[str]:
         if not self.convs:
             yield "there are no convolutions"
         if self.activation not in _ACTIVATIONS or self.norm not in get_args(Norm):

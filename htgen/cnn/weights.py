@@ -5,6 +5,8 @@ Shapes are those of E CNNs, one for each episode. Those of a single CNN, as in f
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from htgen.cnn.spec import CnnSpec, ConvSpec
@@ -159,8 +161,13 @@ class CnnWeights(Generic[Array]):
         return tensor_names(spec).map(lambda name: tensors[name])
 
 
+@lru_cache(maxsize=32)
 def tensor_names(spec: CnnSpec) -> CnnWeights[str]:
-    """The names that tensors have in files, each in its place."""
+    """The names that tensors have in files, each in its place.
+
+    Raises:
+        TypeError: the description cannot be hashed; `CnnSpec.faults` says what is wrong with it.
+    """
     return CnnWeights(tuple(map(_names_of, spec.convs)), "logits.weight", "logits.bias")
 
 
@@ -170,10 +177,16 @@ def _names_of(conv: ConvSpec) -> BlockWeights[str]:
     return BlockWeights(f"{conv.name}.weight", bias, norm if conv.norm else None)
 
 
-def tensor_shapes(spec: CnnSpec, classes: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of one CNN."""
+@lru_cache(maxsize=32)
+def tensor_shapes(spec: CnnSpec, classes: int) -> Mapping[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of one CNN.
+
+    Raises:
+        TypeError: as `tensor_names`.
+    """
     logits = (classes, spec.feature_count)
-    return CnnWeights(tuple(map(_shapes_of, spec.convs)), logits, (classes,)).to_tensors(spec)
+    shapes = CnnWeights(tuple(map(_shapes_of, spec.convs)), logits, (classes,))
+    return MappingProxyType(shapes.to_tensors(spec))  # all who ask share it
 
 
 def _shapes_of(conv: ConvSpec) -> BlockWeights[tuple[int, ...]]:

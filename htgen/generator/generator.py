@@ -153,7 +153,7 @@ class Generator:
         """
         expect_list(support_images)
         expect_list(unlabeled_images)
-        names = self._class_names(labels)
+        names = _class_names(self, labels)
         if len(support_images) != len(names):
             raise DataError(f"{len(support_images)} support images but {len(names)} labels")
         pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
@@ -171,7 +171,7 @@ class Generator:
             ModelError: images have another shape than the generator reads, or there are more classes than it
                 knows, and it has no class means.
         """
-        names = self._class_names(labels)
+        names = _class_names(self, labels)
         spec = self.model.spec
         expected = [spec.image_channels, spec.image_size, spec.image_size]
         if list(images.shape[1:]) != expected:
@@ -187,27 +187,10 @@ class Generator:
         seen = None if features is None else features[:, :, None, None]
         return Support(images, np.array(ids), classes, seen)
 
-    def _class_names(self, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
-        """Labels as text, of as many classes as the generator can tell apart."""
-        try:
-            given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
-        except ValueError as error:  # lists of different lengths
-            raise DataError("labels that are lists themselves", "one label for each support image") from error
-        if given.ndim != 1:
-            raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
-        names = [str(label) for label in given.tolist()]
-        classes = len(set(names))
-        if classes < 2:
-            raise DataError(
-                f"the support set has {classes} classes; a classifier needs at least 2",
-                "images of a second class",
-            )
-        check_way(self.file.model, classes, f"'{self.name}'")
-        return names
-
     def generate_bundle(self, support: Support) -> Bundle:
         """Write a CNN, as it is saved to a file."""
-        counts = {name: int((support.labels == i).sum()) for i, name in enumerate(support.classes)}
+        labeled = support.labels[support.labels != UNLABELED]
+        counts = np.bincount(labeled, minlength=len(support.classes)).tolist()
         weights = self.write(support)
         return Bundle(
             self.model.spec,
@@ -215,7 +198,7 @@ class Generator:
             self.preprocessing,
             weights.map(lambda tensor: tensor[0].copy()).to_tensors(self.model.spec),
             {"name": self.name, "sha256": self.sha256},
-            counts,
+            dict(zip(support.classes, counts, strict=True)),
             has_8_bits=self.file.has_8_bits,
             trunk=self.file.trunk,
         )
@@ -234,12 +217,15 @@ class Generator:
         is_foreign[~is_labeled] = ~are_near_a_class(self._writes.spec, cnn, support, plda)
         return is_foreign
 
-    def find_copies(self, support: Support) -> Integers:
+    def find_copies(self, support: Support, strokes: Floats | None = None) -> Integers:
         """The groups of images that are copies of each other, turned a little or compressed: `[S]`, for each
         image the position of the first of its group (`htgen.generator.copies`).
+
+        Args:
+            strokes: how wide the strokes of each image were, `[S]`; pictures in two widths are no copies.
         """
         light = -support.images if self.preprocessing.ink == "dark" else support.images
-        return find_copies(light, self.preprocessing.ink != "none")
+        return find_copies(light, self.preprocessing.ink != "none", strokes)
 
     def leave_one_out(
         self,
@@ -294,6 +280,25 @@ class Generator:
             return replace(weights, logits_weight=weight, logits_bias=bias)
 
         return write
+
+
+def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
+    """Labels as text, of as many classes as the generator can tell apart."""
+    try:
+        given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
+    except ValueError as error:  # lists of different lengths
+        raise DataError("labels that are lists themselves", "one label for each support image") from error
+    if given.ndim != 1:
+        raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
+    names = [str(label) for label in given.tolist()]
+    classes = len(set(names))
+    if classes < 2:
+        raise DataError(
+            f"the support set has {classes} classes; a classifier needs at least 2",
+            "images of a second class",
+        )
+    check_way(generator.file.model, classes, f"'{generator.name}'")
+    return names
 
 
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:

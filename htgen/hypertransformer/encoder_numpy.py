@@ -15,9 +15,9 @@ from htgen.arrays import Floats, Integers
 from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise, pad
 from htgen.cnn.weights import Moments
 from htgen.hypertransformer import label_codes
+from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
 from htgen.hypertransformer.label_codes import cosine_matrix, sign_keys
 from htgen.hypertransformer.parameters import Parameters
-from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
 
 class Conv:

@@ -15,7 +15,7 @@ from htgen.errors import DataError
 from htgen.files import kind_at, open_regular
 from htgen.images import heic
 from htgen.images.depth import find_scale, has_more_bits
-from htgen.images.formats import describe_unread, readable
+from htgen.images.formats import describe_unread, open_image
 from htgen.images.pages import count_pages, split_page, turn_to
 from htgen.images.png import open_png
 
@@ -101,8 +101,7 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
         file = io.BytesIO(file.read(_MOST_BYTES + 1))
         if len(file.getbuffer()) > _MOST_BYTES:
             raise DataError(f"image {name} has more than {_MOST_BYTES} bytes", "a file of it")
-    head = file.read(32)
-    file.seek(0)
+    head = _peek(file)
     if not head:
         raise DataError(f"cannot read image {name}: it is empty", "replace it, or remove it")
     if heic.is_heic(head) and not heic.teach_pillow():
@@ -111,7 +110,7 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
             f"{heic.INSTALL}, or convert it to PNG or JPEG",
         )
     try:
-        with _as_data_errors(f"image {name}"), Image.open(open_png(file), formats=readable()) as opened:
+        with _as_data_errors(f"image {name}"), open_image(open_png(file), head) as opened:
             with _tiff_faults(opened) as faults:
                 note = turn_to(opened, page)
                 image = _upright(opened)
@@ -121,6 +120,13 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
             return image
     except UnidentifiedImageError:
         raise _unidentified(head, name) from None
+
+
+def _peek(file: BinaryIO) -> bytes:
+    """The first 32 bytes of a file, which is left at its start."""
+    head = file.read(32)
+    file.seek(0)
+    return head
 
 
 def _unidentified(head: bytes, name: str) -> DataError:
@@ -178,7 +184,7 @@ def list_pages(path: str | Path) -> list[Path]:
         with (
             open_regular(path) as file,
             _as_data_errors(f"image {path}"),
-            Image.open(open_png(file), formats=readable()) as image,
+            open_image(open_png(file), _peek(file)) as image,
         ):
             count = count_pages(image)
     except (OSError, ValueError):  # with a better error

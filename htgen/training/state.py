@@ -294,7 +294,8 @@ def restore(model: HyperTransformer, config: TrainConfig) -> None:
     """Copy the weights that a new run starts from, if there are such, into its model.
 
     They are those of another run (its latest state, averaged if it averages) or of a generator. A table of
-    labels becomes a map of codes where the model has such, and PLDA is copied where both have it.
+    labels becomes a map of codes where the model has such. PLDA is copied where both have it. A prototypical
+    network, which has kernels and no transformer, gives the kernels; the rest begins as always.
 
     Raises:
         ModelError: there are none, or they have other shapes.
@@ -310,8 +311,9 @@ def restore(model: HyperTransformer, config: TrainConfig) -> None:
     if model.config.has_codes and rows == model.config.max_way + 1:
         tensors = maps_of_tables(tensors)
     known = {name: tensor for name, tensor in tensors.items() if name in own or ".plda." not in name}
-    measured = {name: tensor for name, tensor in own.items() if ".plda." in name}
-    load_tensors(model, {**measured, **known}, config.restore)
+    has_transformer = any(".slices." in name for name in tensors)
+    rest = {name: tensor for name, tensor in own.items() if ".plda." in name or not has_transformer}
+    load_tensors(model, {**rest, **known}, config.restore)
 
 
 def _weights_at(path: str | Path) -> Arrays:

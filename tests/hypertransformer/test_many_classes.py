@@ -116,9 +116,7 @@ def test_without_a_layer_of_class_means_there_is_a_limit(weights):
             support.numpy(), labels.numpy(), slots.numpy()
         ),
     ):
-        with pytest.raises(
-            ModelError, match="13 classes are too many: .* at most 4"
-        ) as error:
+        with pytest.raises(ModelError, match=r"13 classes are too many: .* at most 4") as error:
             write()
         assert "prototypes" in str(error.value)
     many_classes.check_way(config, 4)
