@@ -14,7 +14,7 @@ from torch import Tensor
 from htgen.cnn.batch_norm import batch_norm, normalise
 from htgen.cnn.fused import convolve
 from htgen.cnn.layout import IMAGES_LAST, layout_for, layout_of
-from htgen.cnn.spec import CNN_LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, LEAST_LENGTH, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
 
 SLOPES: dict[Activation, float] = {"none": 1.0, "relu": 0.0, "lrelu": CNN_LEAKY_SLOPE}
@@ -109,7 +109,7 @@ def _fused_before_norm(
         kernel[0] if kernel.stride(0) == 0 else kernel,  # one learned kernel, expanded
         bias,
         stride=conv.stride,
-        padding=(conv.padding, conv.padding),
+        padding=(conv.padding_before, conv.padding),
         pool=has_max_pool,
         slope=slope,
     )
@@ -147,6 +147,8 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
 def head_features(x: Tensor, spec: CnnSpec) -> Tensor:
     """Inputs of the logits layer: `[N, E, C, H, W] -> [E, N, F]`."""
     x = x.flatten(2) if spec.head == "flatten" else x.mean(dim=(3, 4))
+    if spec.unit_features:
+        x = F.normalize(x, dim=2, eps=LEAST_LENGTH)
     return x.transpose(0, 1)
 
 
