@@ -66,7 +66,10 @@ def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[s
         by_itself: whether bars are drawn again and again, by a thread; otherwise with each report alone,
             where that would disturb what is measured.
     """
-    if not sys.stderr.isatty():
+    if not lines and not sys.stderr.isatty():  # rich is not loaded to say nothing
+        yield lambda what, done, total: None
+        return
+    if lines and not stderr().is_terminal:
         told: dict[str, int] = {}
 
         def report_lines(what: str, done: int, total: int) -> None:
@@ -75,7 +78,7 @@ def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[s
                 told[what] = tenth
                 stderr().print(printable(f"{what}: {tenth * 10} %" if total else what))
 
-        yield report_lines if lines else lambda what, done, total: None
+        yield report_lines
         return
 
     bars: Progress | None = None

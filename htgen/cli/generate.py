@@ -140,7 +140,7 @@ def generate(
     if device:
         loaded = _for_device(loaded, any(left_out.values()))
     with progress(lines=False) as report:
-        made = generate_from_files(files, loaded, report)
+        made = generate_from_files(files, loaded, report, processes=None)
         made.bundle.save(output)
         if no_estimate:
             made = replace(made, estimates=False)

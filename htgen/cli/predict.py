@@ -1,7 +1,8 @@
 """`htgen predict`: classify images with a CNN file. Needs no generator, no config, no torch."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +43,15 @@ CsvSafeOption = Annotated[
         help="CSV for a spreadsheet: an apostrophe goes before every name that it would take for a formula.",
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        help="Processes that read and classify. Default: as many as pay, one for each processor at most.",
+        show_default=False,
+    ),
+]
 
 
 def predict(
@@ -52,6 +62,7 @@ def predict(
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     csv_safe: CsvSafeOption = False,
+    jobs: JobsOption = None,
 ) -> None:
     """Classify new images.
 
@@ -84,7 +95,7 @@ def predict(
     done = failed = 0
     try:
         with output:
-            for row in _rows(cnn, paths, counts):
+            for row in _rows(cnn, paths, counts, jobs):
                 output.write(row)
                 done += 1
                 failed += row.error is not None
@@ -99,14 +110,18 @@ def predict(
         raise typer.Exit(1)
 
 
-def _rows(cnn: "Bundle", paths: list[Path], counts: "WarningCounts") -> "Iterator[Row]":
+def _rows(
+    cnn: "Bundle", paths: list[Path], counts: "WarningCounts", jobs: int | None
+) -> "Generator[Row, None, None]":
     """The rows of all images, as they are classified; a bar tells how far it is where rows are not seen."""
     from htgen.cli.console import progress
     from htgen.cli.rows import Row
     from htgen.cnn.answers import NoAnswer, answers
+    from htgen.workers import worth_starting
 
-    with progress(lines=False) as report:
-        for done, answer in enumerate(answers(cnn, paths), 1):
+    found = answers(cnn, paths, worth_starting(len(paths), jobs))
+    with closing(found), progress(lines=False) as report:
+        for done, answer in enumerate(found, 1):
             if isinstance(answer, NoAnswer):
                 yield Row(answer.path, error=answer.reason)
             else:

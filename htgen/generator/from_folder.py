@@ -1,9 +1,10 @@
 """A folder of labelled images -> a CNN, with all that people should know of the images. No torch here."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,9 @@ from htgen.generator.self_check import LeaveOneOut
 from htgen.generator.support import Support
 from htgen.images import inputs
 from htgen.images.gaps import Gaps, widest
-from htgen.images.inputs import ReadImage, as_input, images_in, read_images
+from htgen.images.inputs import ReadImage, as_input, images_in, read_in_processes
 from htgen.images.labels import find_labeled
 from htgen.images.notices import NOTHING_SEEN, WarningCounts, told_with_errors, warning
-from htgen.images.preprocessing import Preprocessing
 
 Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)` while something long runs."""
@@ -235,18 +235,22 @@ def find_support(
 
 
 def generate_from_files(
-    files: SupportFiles, generator: Generator, progress: Progress | None = None
+    files: SupportFiles,
+    generator: Generator,
+    progress: Progress | None = None,
+    processes: int | None = 1,
 ) -> GeneratedFromFolder:
     """Read what `find_support` found and write a CNN.
 
     Args:
         progress: called as `progress(what, done, total)` while images are read and the estimate is made.
+        processes: that read images; None: as many as pay (`htgen.workers`).
 
     Raises:
         DataError: a class without an image that can be read. Its notes are lines on what was left out.
         ModelError: there are more classes than the generator knows.
     """
-    images = _read_files(files, generator, progress)
+    images = _read_files(files, generator, progress, processes)
     with told_with_errors(images.notices):
         seen = [*images.labeled.values(), *images.unlabeled.values()]
         pixels = as_input([image.pixels for image in seen], generator.preprocessing)
@@ -260,16 +264,19 @@ def generate_from_files(
     return GeneratedFromFolder(bundle, images, support, generator, seconds, progress)
 
 
-def _read_files(files: SupportFiles, generator: Generator, progress: Progress | None) -> FolderImages:
+def _read_files(
+    files: SupportFiles, generator: Generator, progress: Progress | None, processes: int | None
+) -> FolderImages:
     notices = [*files.notices]
     labeled: dict[Path, ReadImage] = {}
     labels: list[str] = []
     left_out: dict[Path, str] = {}
-    total = sum(map(len, files.classes.values())) + len(files.unlabeled)
-    read = _Reader(generator.preprocessing, total, progress)
+    places = [path for paths in (*files.classes.values(), files.unlabeled) for path in paths]
+    reads = read_in_processes(places, generator.preprocessing, processes)
+    read = _Reader(reads, len(places), progress)
     with told_with_errors(notices):
         for name, paths in files.classes.items():
-            found, faults = read.all(paths)
+            found, faults = read.next(len(paths))
             notices += _lines_of(faults)
             if not found:
                 place = files.folder / name if kind_at(files.folder / name) == "folder" else files.folder
@@ -280,7 +287,7 @@ def _read_files(files: SupportFiles, generator: Generator, progress: Progress | 
             labeled |= found
             labels += [name] * len(found)
             left_out |= faults
-    further, faults = read.all(files.unlabeled)
+    further, faults = read.next(len(files.unlabeled))
     notices += _lines_of(faults)
     counts = WarningCounts()
     for path, image in labeled.items():
@@ -322,16 +329,16 @@ def _do_not_count(what: str, paths: list[Path], total: int) -> str:
 class _Reader:
     """Reads images, and tells how far it is in all of them."""
 
-    preprocessing: Preprocessing
+    reads: Iterator[tuple[Path, ReadImage | DataError]]
     total: int
     progress: Progress | None
     done: int = 0
 
-    def all(self, paths: Sequence[Path]) -> tuple[dict[Path, ReadImage], dict[Path, str]]:
-        """What can be read, and why the rest cannot."""
+    def next(self, count: int) -> tuple[dict[Path, ReadImage], dict[Path, str]]:
+        """What can be read of the next images, and why the rest cannot."""
         found: dict[Path, ReadImage] = {}
         faults: dict[Path, str] = {}
-        for path, read in read_images(paths, self.preprocessing):
+        for path, read in islice(self.reads, count):
             if isinstance(read, DataError):
                 faults[path] = read.message
             else:

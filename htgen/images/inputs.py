@@ -7,6 +7,7 @@ large; it is dropped before the next image is read.
 import glob
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,7 @@ from htgen.images.notices import NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_wit
 from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import list_pages, load_image, load_pillow_image
+from htgen.workers import work_in_processes, worth_starting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,6 +168,24 @@ class ReadImage:
 
 
 Source = TypeVar("Source", bound=ImageLike)
+
+
+def read_in_processes(
+    paths: Sequence[Path], preprocessing: Preprocessing, processes: int | None = None
+) -> Iterator[tuple[Path, ReadImage | DataError]]:
+    """As `read_images`, in several processes where there are many.
+
+    Args:
+        processes: None: as many as pay (`htgen.workers.worth_starting`).
+    """
+    work = partial(_read_part, preprocessing)
+    return work_in_processes(work, paths, worth_starting(len(paths), processes))
+
+
+def _read_part(
+    preprocessing: Preprocessing, paths: Sequence[Path]
+) -> list[tuple[Path, ReadImage | DataError]]:
+    return list(read_images(paths, preprocessing))
 
 
 def read_images(
