@@ -168,7 +168,8 @@ class GeneratedFromFolder:
             ),
             *warning(
                 "classes look alike to the generator; more images of them help, or one class for both"
-                + (", or --no-crop where size or place tells them:" if self._cuts_to_ink else ":"),
+                + (", or --no-crop where size or place tells them" if self._cuts_to_ink else "")
+                + ("; colours do not count:" if self.bundle.preprocessing.is_for_drawings else ":"),
                 [f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)" for pair in pairs],
             ),
         ]
