@@ -61,13 +61,21 @@ NoCrop = Annotated[
 NoContrast = Annotated[
     bool, typer.Option("--no-contrast", help="Drawings: do not stretch pale ink, do not clear noise.")
 ]
+NoOutline = Annotated[
+    bool, typer.Option("--no-outline", help="Drawings: leave solid shapes solid (generators of icons).")
+]
 NoStroke = Annotated[
     bool, typer.Option("--no-stroke", help="Drawings: leave strokes as thin or thick as they are.")
 ]
 NoAspect = Annotated[
     bool, typer.Option("--no-aspect", help="Stretch what is not square, instead of margins or a cut.")
 ]
-
+AllPages = Annotated[
+    bool,
+    typer.Option(
+        "--all-pages", help="Every page or frame of a file is an image; without it, one of each is read."
+    ),
+]
 Device = Annotated[
     bool,
     typer.Option(
@@ -93,15 +101,17 @@ def generate(
     no_flatten: NoFlatten = False,
     no_crop: NoCrop = False,
     no_contrast: NoContrast = False,
+    no_outline: NoOutline = False,
     no_stroke: NoStroke = False,
     no_aspect: NoAspect = False,
+    all_pages: AllPages = False,
     device: Device = False,
     no_estimate: NoEstimate = False,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
     Drawings are brought to one form first, and new ones by `htgen predict` too: surroundings, polarity, even
-    paper, a cut to the ink, contrast, strokes. Each step can be left out.
+    paper, a cut to the ink, contrast, outlines of icons, strokes. Each step can be left out.
 
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
@@ -114,7 +124,7 @@ def generate(
 
     if labels is not None and labels_in_names:
         raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
-    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names)
+    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names, all_pages)
     left_out: dict[Step, bool] = {
         "transparency": no_transparency,
         "clean": no_clean,
@@ -122,6 +132,7 @@ def generate(
         "flatten": no_flatten,
         "crop": no_crop,
         "contrast": no_contrast,
+        "outline": no_outline,
         "stroke": no_stroke,
         "aspect": no_aspect,
     }
@@ -129,7 +140,7 @@ def generate(
     if device:
         loaded = _for_device(loaded, any(left_out.values()))
     with progress(lines=False) as report:
-        made = generate_from_files(files, loaded, report)
+        made = generate_from_files(files, loaded, report, processes=None)
         made.bundle.save(output)
         if no_estimate:
             made = replace(made, estimates=False)
@@ -179,7 +190,7 @@ def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
 
 def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
     from htgen.cli.console import tell
-    from htgen.cli.words import describe_steps
+    from htgen.images.words import describe_steps
 
     bundle, images, counts = made.bundle_with_estimate, made.images, made.bundle.support
     _say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
@@ -193,7 +204,9 @@ def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
     numbers = f"{bundle.parameter_count} numbers, {size} bytes"
     _say("CNN", f"{numbers}; written by {made.generator.name} in {milliseconds}")
     _print_estimate(made)
-    _say_all("warnings", [f"{path}: {'; '.join(texts)}" for path, texts in images.warnings.items()])
+    _say_all(
+        "warnings", [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
+    )
     tell(made.doubts)
     _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
 

@@ -1,7 +1,7 @@
 """How activations of many episodes lie in memory, and the operations that depend on it.
 
 Activations are always `[N, E, C, H, W]`: N images of each of E episodes, C channels, H x W pixels. What is a
-neighbour in memory is another question, and two layouts answer it, each for the devices where it is fast.
+neighbour in memory is another question, and three layouts answer it, each where it is fast.
 """
 
 from typing import Protocol
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from htgen.cnn.fused import images_last, is_images_last
 from htgen.cnn.spec import ConvSpec, Pooling
 
 
@@ -79,9 +80,7 @@ class SideBySide:
     def convolve(self, x: Tensor, kernel: Tensor, conv: ConvSpec) -> Tensor:
         """Groups = episodes (times the block's groups): one convolution call runs all episodes."""
         groups = x.shape[1] * conv.groups
-        out = F.conv2d(
-            x.flatten(1, 2), kernel.flatten(0, 1), padding=conv.padding, stride=conv.stride, groups=groups
-        )
+        out = _convolve(x.flatten(1, 2), kernel.flatten(0, 1), conv, groups)
         # Of a single channel no one can tell whether it is last, and what comes out of it may not be.
         return out.contiguous(memory_format=torch.channels_last).unflatten(1, kernel.shape[:2])
 
@@ -120,9 +119,7 @@ class ByEpisode:
     def convolve_alike(self, x: Tensor, kernel: Tensor, conv: ConvSpec) -> Tensor:
         """All images by the same kernel `[O, C / groups, k, k]`."""
         samples = x.transpose(0, 1)
-        out = F.conv2d(
-            samples.flatten(0, 1), kernel, padding=conv.padding, stride=conv.stride, groups=conv.groups
-        )
+        out = _convolve(samples.flatten(0, 1), kernel, conv, conv.groups)
         out = out.contiguous(memory_format=torch.channels_last)
         return out.unflatten(0, samples.shape[:2]).transpose(0, 1)
 
@@ -133,7 +130,7 @@ class ByEpisode:
         """
         images = x.permute(1, 0, 3, 4, 2)  # [E, N, H, W, C]
         if conv.padding:
-            images = F.pad(images, (0, 0, *[conv.padding] * 4))
+            images = F.pad(images, (0, 0, *[conv.padding_before, conv.padding] * 2))
         patches = images.unfold(2, conv.kernel, conv.stride).unfold(3, conv.kernel, conv.stride)
         places = patches.shape[:4]  # E, N, H', W'
         patches = patches.permute(0, 1, 2, 3, 5, 6, 4)  # [E, N, H', W', k, k, C]
@@ -156,17 +153,55 @@ class ByEpisode:
         return _pool(samples.flatten(0, 1), pooling).unflatten(0, samples.shape[:2]).transpose(0, 1)
 
 
+def _convolve(x: Tensor, kernel: Tensor, conv: ConvSpec, groups: int) -> Tensor:
+    """`[B, C, H, W] * [O, C / groups, k, k] -> [B, O, H', W']`."""
+    if not conv.padded_behind:
+        return F.conv2d(x, kernel, padding=conv.padding, stride=conv.stride, groups=groups)
+    x = F.pad(x, [conv.padding_before, conv.padding] * 2)
+    return F.conv2d(x, kernel, stride=conv.stride, groups=groups)
+
+
 def _pool(x: Tensor, pooling: Pooling) -> Tensor:
     """2x2 pool of `[B, C, H, W]`."""
     return F.max_pool2d(x, 2) if pooling == "max" else F.avg_pool2d(x, 2)
 
 
-SIDE_BY_SIDE, BY_EPISODE = SideBySide(), ByEpisode()
+class ImagesLast(SideBySide):
+    """The images of an episode lie side by side, `[E, C, H, W, N]`. For the kernels of `htgen.cnn.fused`.
+
+    What they do not do is done by plain operations, which take activations in any layout.
+    """
+
+    episodes_are_channels = False
+
+    def channels_last(self, images: Tensor) -> Tensor:
+        """Images `[E, N, C, H, W]` as `[N, E, C, H, W]` in this layout; there is no channel that is last."""
+        return images_last(images.transpose(0, 1))
+
+    def join(self, first: Tensor, others: Tensor) -> Tensor:
+        """More images of the same episodes, `[N, E, C, H, W]` each, together."""
+        return images_last(torch.cat([first, others]))
+
+    def convolve(self, x: Tensor, kernel: Tensor, conv: ConvSpec) -> Tensor:
+        """As where channels lie side by side; blocks that kernels can do do not come here."""
+        return images_last(super().convolve(x, kernel, conv))
+
+    def pool(self, x: Tensor, pooling: Pooling) -> Tensor:
+        """2x2 pool of `[N, E, C, H, W]`."""
+        return images_last(super().pool(x, pooling))
+
+
+SIDE_BY_SIDE, BY_EPISODE, IMAGES_LAST = SideBySide(), ByEpisode(), ImagesLast()
 
 LAYOUTS: dict[str, Layout] = {"cpu": SIDE_BY_SIDE}
 """By type of device; others have `BY_EPISODE`."""
 
 
 def layout_for(device: torch.device) -> Layout:
-    """The layout that activations on a device have."""
+    """The layout that activations on a device have, unless kernels made for them run there."""
     return LAYOUTS.get(device.type, BY_EPISODE)
+
+
+def layout_of(x: Tensor) -> Layout:
+    """The layout that activations `[N, E, C, H, W]` have."""
+    return IMAGES_LAST if is_images_last(x) else layout_for(x.device)

@@ -148,9 +148,7 @@ def _run_block(conv: ConvSpec, block: WholeBlock, x: Wholes, levels: int, addend
     # Floating-point numbers hold such sums as they are.
     small = np.abs(block.kernel).sum(axis=(1, 2, 3)).max() * levels < 1 << 24
     kind = np.float32 if small else np.float64
-    sums = convolve(x[None].astype(kind), kernel.astype(kind), conv.stride, 0, conv.groups)[0].astype(
-        np.int64
-    )
+    sums = convolve(x[None].astype(kind), kernel.astype(kind), conv.stride, conv.groups)[0].astype(np.int64)
     if block.pool_sums:
         sums = _pool(sums, block.pool_sums)
     made = _level(block, sums + block.bias, addend)

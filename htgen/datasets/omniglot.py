@@ -14,27 +14,25 @@ Split schemes:
                 each class four times, turned by 90 degrees: `augment.rotate90: class`.
 """
 
-import zipfile
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from htgen.datasets import hints
 from htgen.datasets.download import fetch
+from htgen.datasets.raw_images import ReadImages, folder_reader, open_archive, zip_reader
 from htgen.datasets.splits import format_ranges
 from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
-from htgen.files import kind_at, read_regular
+from htgen.files import kind_at
+from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import decode_image
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 DRAWINGS = 20
-
-_MOST_BYTES = 1 << 24
-"""Of the file of one drawing; the largest has 4 kB."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,7 @@ def prepare_omniglot(
     overwrite: bool = False,
     progress: Progress | None = None,
     as_drawings: bool = False,
+    as_icons: bool = False,
 ) -> None:
     """Make the Omniglot store: grey, ink bright (255), paper 0.
 
@@ -83,6 +82,8 @@ def prepare_omniglot(
         progress: see `htgen.datasets.store.Progress`.
         as_drawings: bring every drawing to one form, as a user's are (`htgen.images.drawings.DRAWING_STEPS`).
 
+        as_icons: bring it to the form of icons instead (`ICON_STEPS`).
+
     Raises:
         DataError: the source is missing, incomplete or damaged, the download failed, or `out` is taken.
         OutputError: no space left, or no permission.
@@ -94,11 +95,11 @@ def prepare_omniglot(
         halves = [_open_half(folder, half, stack) for half in HALVES]
         sources = [name for half in halves for name in half]
         preprocessing = Preprocessing(image_size, 1, "bright", "pad")
-        if as_drawings:
-            preprocessing = preprocessing.for_real_images()
+        if as_drawings or as_icons:
+            preprocessing = replace(preprocessing, steps=DRAWING_STEPS if as_drawings else ICON_STEPS)
         schemes = {"lake": _lake(sources), "reference": REFERENCE, "vinyals": VINYALS}
         writer = stack.enter_context(
-            StoreWriter(out, store_name(as_drawings), preprocessing, schemes, overwrite)
+            StoreWriter(out, store_name(as_drawings, as_icons), preprocessing, schemes, overwrite)
         )
         done, total = 0, len(sources) * DRAWINGS
         for half in halves:
@@ -110,9 +111,9 @@ def prepare_omniglot(
                     progress("images", done, total)
 
 
-def store_name(as_drawings: bool) -> str:
-    """The name of a store; the two forms have one each, as neither stands in for the other."""
-    return "omniglot-drawings" if as_drawings else "omniglot"
+def store_name(as_drawings: bool, as_icons: bool = False) -> str:
+    """The name of a store; each form has its own, as none stands in for another."""
+    return f"omniglot{hints.DRAWINGS if as_drawings else hints.ICONS if as_icons else ''}"
 
 
 def download_folder(out: str | Path) -> Path:
@@ -133,10 +134,6 @@ def download(folder: Path, progress: Progress | None = None) -> Path:
     return folder
 
 
-_ReadImages = Callable[[], Iterator[tuple[str, bytes]]]
-"""Yields (name for errors, content) of the images of one class, sorted by file name."""
-
-
 def _source_folder(source: Path) -> Path:
     """The folder that holds both halves, given itself or one of the halves."""
     if kind_at(source) is None:
@@ -147,22 +144,18 @@ def _source_folder(source: Path) -> Path:
     return source.absolute().parent if is_half else source
 
 
-def _open_half(folder: Path, half: Half, stack: ExitStack) -> dict[str, _ReadImages]:
+def _open_half(folder: Path, half: Half, stack: ExitStack) -> dict[str, ReadImages]:
     """The classes of one half in order: source -> reader of its images. Zips stay open with the stack."""
     archive, unpacked = folder / f"{half.name}.zip", folder / half.name
     if kind_at(archive) == "file":
-        try:
-            opened = stack.enter_context(zipfile.ZipFile(archive))
-        # A damaged directory raises BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error, ...
-        except Exception as error:
-            raise DataError(f"cannot read {archive}: {error}", "download it again") from error
+        opened = open_archive(archive, stack)
         classes = _group(half, opened.namelist())
         _check(half, classes, archive)
-        return {name: _zip_reader(opened, archive, members) for name, members in classes.items()}
+        return {name: zip_reader(opened, archive, members) for name, members in classes.items()}
     if kind_at(unpacked) == "folder":
         classes = _group(half, [path.relative_to(folder).as_posix() for path in unpacked.rglob("*.png")])
         _check(half, classes, unpacked)
-        return {name: _folder_reader(folder, members) for name, members in classes.items()}
+        return {name: folder_reader(folder, members) for name, members in classes.items()}
     raise DataError(
         f"{folder} has neither {half.name}.zip nor a folder {half.name}",
         "name the folder that holds both archives, or leave --source out to download them",
@@ -190,36 +183,6 @@ def _check(half: Half, classes: dict[str, list[str]], where: Path) -> None:
             f"{where} is not the complete Omniglot half: {'; '.join(faults[:3])}{more}",
             "unpack or download it again, or leave --source out to download it",
         )
-
-
-def _zip_reader(archive: zipfile.ZipFile, path: Path, members: list[str]) -> _ReadImages:
-    def read() -> Iterator[tuple[str, bytes]]:
-        for member in members:
-            try:
-                with archive.open(member) as file:
-                    content = file.read(_MOST_BYTES + 1)
-                if len(content) > _MOST_BYTES:
-                    raise ValueError(f"it has more than {_MOST_BYTES} bytes")
-            # A damaged zip makes zipfile and zlib raise BadZipFile, zlib.error, EOFError, RuntimeError, ...
-            except Exception as error:
-                raise DataError(f"{path} is damaged at {member}: {error}", "download it again") from error
-            yield f"{path}/{member}", content
-
-    return read
-
-
-def _folder_reader(folder: Path, members: list[str]) -> _ReadImages:
-    def read() -> Iterator[tuple[str, bytes]]:
-        for member in members:
-            try:
-                content = read_regular(folder / member, _MOST_BYTES)
-            except OSError as error:
-                raise DataError(
-                    f"cannot read {folder / member}: {error.strerror}", "check its permissions"
-                ) from error
-            yield str(folder / member), content
-
-    return read
 
 
 def _lake(sources: list[str]) -> Scheme:

@@ -66,13 +66,10 @@ class Components:
 
     def name_at(self, other: "Components") -> Integers:
         """For each part of another mask, which lies within this one, the part it lies in: `[other.count]`."""
-        height, width = self.shape
-        named = np.zeros(height * (width + 1) + 1, np.int64)
-        named[self.row * (width + 1) + self.start] += self.part + 1
-        named[self.row * (width + 1) + self.end] -= self.part + 1
-        names = np.cumsum(named)
-        _, first = np.unique(other.part, return_index=True)
-        return names[other.row[first] * (width + 1) + other.start[first]] - 1
+        stride = self.shape[1] + 1
+        first = np.empty(other.count, np.int64)
+        first[other.part[::-1]] = (other.row * stride + other.start)[::-1]  # the first run of each part stays
+        return self.part[np.searchsorted(self.row * stride + self.start, first, "right") - 1]
 
     @property
     def touches_border(self) -> Mask:
@@ -88,18 +85,22 @@ class Components:
         """
         height, width = self.shape
         runs = chosen[self.part]
-        edges = np.zeros(height * (width + 1), np.int8)
-        edges[self.row[runs] * (width + 1) + self.start[runs]] = 1
-        edges[self.row[runs] * (width + 1) + self.end[runs]] = -1
-        return np.cumsum(edges, dtype=np.int8).reshape(height, width + 1)[:, :-1].astype(bool)
+        first = self.row[runs] * width
+        changes = np.empty(2 * len(first) + 2, np.int64)
+        changes[0], changes[-1] = 0, height * width
+        changes[1:-1:2], changes[2:-1:2] = first + self.start[runs], first + self.end[runs]
+        is_chosen = np.zeros(len(changes) - 1, bool)
+        is_chosen[1::2] = True
+        return is_chosen.repeat(np.diff(changes)).reshape(height, width)
 
-    def total(self, values: Floats) -> Floats:
-        """The sum of values `[H, W]` over each part, `[count]`."""
+    def counts(self, mask: Mask) -> Integers:
+        """How many pixels of another mask `[H, W]` are in each part, `[count]`."""
         height, width = self.shape
-        sums = np.zeros((height, width + 1))
-        np.cumsum(values, axis=1, out=sums[:, 1:])
-        runs = sums[self.row, self.end] - sums[self.row, self.start]
-        return np.bincount(self.part, runs, self.count).astype(np.float32)
+        before = np.zeros(height * width + 1, np.int64)
+        np.cumsum(mask, dtype=np.int64, out=before[1:])
+        first = self.row * width
+        runs = before[first + self.end] - before[first + self.start]
+        return np.bincount(self.part, runs, self.count).astype(np.int64)
 
     def _least(self, values: Integers) -> Integers:
         least = np.full(self.count, np.iinfo(np.int64).max)
@@ -111,32 +112,51 @@ def find_components(mask: Mask) -> Components:
     """The connected parts of a mask `[H, W]`."""
     height, width = mask.shape
     stride = width + 2  # so that no run touches one of the next row, seen as one long row
-    padded = np.zeros((height, stride), np.int8)
+    padded = np.zeros((height, stride), bool)
     padded[:, 1:-1] = mask
-    changes = np.diff(padded.reshape(-1))
-    starts, ends = np.flatnonzero(changes == 1), np.flatnonzero(changes == -1)
+    row = padded.reshape(-1)
+    changes = np.flatnonzero(row[1:] != row[:-1])
+    return connect(mask.shape, changes[::2], changes[1::2])
+
+
+def connect(shape: tuple[int, int], starts: Integers, ends: Integers) -> Components:
+    """The connected parts of runs of pixels.
+
+    Args:
+        shape: of the mask, `(H, W)`.
+        starts: where each run begins, in order: `row * (W + 2) + column`.
+        ends: likewise, where it has ended.
+    """
+    stride = shape[1] + 2
     # Runs of the next row that touch a run follow each other.
     first = np.searchsorted(ends, starts + stride)
-    counts = np.maximum(np.searchsorted(starts, ends + stride, "right") - first, 0)
-    upper = np.repeat(np.arange(len(starts)), counts)
-    lower = np.arange(len(upper)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+    counts = np.searchsorted(starts, ends + stride, "right") - first
+    upper = np.arange(len(starts)).repeat(counts)
+    lower = np.arange(len(upper)) + (first - (np.cumsum(counts) - counts)).repeat(counts)
     root = _joined(len(starts), upper, lower)
     names = np.cumsum(root == np.arange(len(root))) - 1
     row = starts // stride
     count = int(names[-1]) + 1 if len(names) else 0
-    return Components((height, width), row, starts - row * stride, ends - row * stride, names[root], count)
+    return Components(shape, row, starts - row * stride, ends - row * stride, names[root], count)
 
 
 def _joined(count: int, first: Integers, second: Integers) -> Integers:
-    """For each of so many things the least one that it is joined with, by pairs."""
+    """For each of so many things the least one that it is joined with.
+
+    Args:
+        first, second: the pairs that are joined, the lesser thing first; both in ascending order.
+    """
     root = np.arange(count)
+    root[second[::-1]] = first[::-1]  # the first of those that each is joined with stays
     while True:
-        a, b = root[first], root[second]
-        if np.array_equal(a, b):
-            return root
-        np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
         while not np.array_equal(root, shorter := root[root]):
             root = shorter
+        a, b = root[first], root[second]
+        differ = a != b
+        if not differ.any():
+            return root
+        first, second, a, b = first[differ], second[differ], a[differ], b[differ]
+        np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
 
 
 def fill_holes(mask: Mask) -> Mask:

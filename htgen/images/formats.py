@@ -1,8 +1,9 @@
 """The formats that are read: rasters, told by their content, that no other program is needed for."""
 
 import struct
+from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from htgen.images import heic
 
@@ -18,7 +19,32 @@ _DRAWN = {b"%!PS": "PostScript", b"\xc5\xd0\xd3\xc6": "PostScript", b"\xd7\xcd\x
 _OTHERS = {b"%PDF": "a PDF document", b"<svg": "an SVG drawing", b"<?xm": "XML, as SVG drawings are"}
 
 
-def readable() -> tuple[str, ...]:
+_USUAL = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "GIF": b"GIF8"}
+"""Formats that Pillow reads without loading what reads all the others, and how their files begin."""
+
+_USUAL_ENDINGS = {".png", ".jpg", ".jpeg", ".gif"}
+
+
+def open_image(file: BinaryIO, head: bytes) -> Image.Image:
+    """Open an image of any format that can be read here; its pixels are not decoded yet.
+
+    Args:
+        file: at its start.
+        head: its first 32 bytes.
+
+    Raises:
+        UnidentifiedImageError: it is of none.
+    """
+    usual = [name for name, mark in _USUAL.items() if head.startswith(mark)]
+    if usual:
+        try:
+            return Image.open(file, formats=usual)
+        except UnidentifiedImageError:
+            file.seek(0)
+    return Image.open(file, formats=_readable())
+
+
+def _readable() -> tuple[str, ...]:
     """The names, as Pillow knows them, of the formats that can be read here."""
     Image.init()
     return tuple(name for name in _READ if name in Image.OPEN)
@@ -26,9 +52,11 @@ def readable() -> tuple[str, ...]:
 
 def is_known_ending(ending: str) -> bool:
     """Whether there is a format with this ending, as `.png`, that can be read here."""
+    if ending in _USUAL_ENDINGS:
+        return True
     if ending in heic.ENDINGS and not heic.teach_pillow():
         return False
-    return Image.registered_extensions().get(ending) in readable()
+    return Image.registered_extensions().get(ending) in _readable()
 
 
 def describe_unread(head: bytes) -> str | None:

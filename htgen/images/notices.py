@@ -8,7 +8,7 @@ from htgen.errors import HtgenError
 from htgen.images import heic
 from htgen.images.folders import find_folders, find_other_files
 
-FOR_PHOTOGRAPHS = "photo-40"
+FOR_PHOTOGRAPHS = "photo-small"
 """The generator that ships for them."""
 
 NOTHING_SEEN = "nothing is to be seen"
@@ -16,6 +16,9 @@ NOTHING_SEEN = "nothing is to be seen"
 
 PHOTOGRAPH = "it looks like a photograph of a thing, not like a drawing"
 """The warning about an image that does not look drawn."""
+
+SEVERAL = "several drawings seem to be in it, apart from each other; they are answered as one"
+"""The warning about ink that falls apart as no image of its class does."""
 
 _MOST_LINES = 5
 

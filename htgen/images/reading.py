@@ -15,12 +15,15 @@ from htgen.errors import DataError
 from htgen.files import kind_at, open_regular
 from htgen.images import heic
 from htgen.images.depth import find_scale, has_more_bits
-from htgen.images.formats import describe_unread, readable
+from htgen.images.formats import describe_unread, open_image
 from htgen.images.pages import count_pages, split_page, turn_to
 from htgen.images.png import open_png
 
 NOTES = "htgen notes"
 """The key of `Image.info` with what is to be said about how an image was read: sentences, a tuple."""
+
+DAMAGED_IN_PART = "the file is damaged; some of the picture may be missing or wrong"
+"""The note about a file that could be decoded all the same."""
 
 _MOST_BYTES = 1 << 29
 """Of a pipe that an image comes from."""
@@ -98,8 +101,7 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
         file = io.BytesIO(file.read(_MOST_BYTES + 1))
         if len(file.getbuffer()) > _MOST_BYTES:
             raise DataError(f"image {name} has more than {_MOST_BYTES} bytes", "a file of it")
-    head = file.read(32)
-    file.seek(0)
+    head = _peek(file)
     if not head:
         raise DataError(f"cannot read image {name}: it is empty", "replace it, or remove it")
     if heic.is_heic(head) and not heic.teach_pillow():
@@ -108,14 +110,23 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
             f"{heic.INSTALL}, or convert it to PNG or JPEG",
         )
     try:
-        with _as_data_errors(f"image {name}"), Image.open(open_png(file), formats=readable()) as opened:
-            note = turn_to(opened, page)
-            image = _upright(opened)
-            if note is not None:
-                image.info[NOTES] = (note,)
+        with _as_data_errors(f"image {name}"), open_image(open_png(file), head) as opened:
+            with _tiff_faults(opened) as faults:
+                note = turn_to(opened, page)
+                image = _upright(opened)
+            notes = ((note,) if note else ()) + ((DAMAGED_IN_PART,) if faults else ())
+            if notes:
+                image.info[NOTES] = notes
             return image
     except UnidentifiedImageError:
         raise _unidentified(head, name) from None
+
+
+def _peek(file: BinaryIO) -> bytes:
+    """The first 32 bytes of a file, which is left at its start."""
+    head = file.read(32)
+    file.seek(0)
+    return head
 
 
 def _unidentified(head: bytes, name: str) -> DataError:
@@ -141,9 +152,22 @@ def load_pillow_image(image: Image.Image) -> Image.Image:
     if image.format in ("EPS", "WMF"):
         raise DataError(f"an image of Pillow is {image.format}, no raster", "convert it to PNG or JPEG")
     with _as_data_errors("an image of Pillow"):
-        image.load()
+        with _tiff_faults(image):
+            image.load()
         # What was turned or cut since it was opened still has the file's EXIF entry, but no format.
         return simplify(image) if image.format is None else _upright(image)
+
+
+@contextmanager
+def _tiff_faults(image: Image.Image) -> Iterator[list[str]]:
+    """What is found wrong in a TIFF while it is decoded, and would be printed otherwise."""
+    if image.format != "TIFF":
+        yield []
+        return
+    from htgen.images.tiff_faults import noted  # and what it takes to call libtiff
+
+    with noted() as faults:
+        yield faults
 
 
 def list_pages(path: str | Path) -> list[Path]:
@@ -160,7 +184,7 @@ def list_pages(path: str | Path) -> list[Path]:
         with (
             open_regular(path) as file,
             _as_data_errors(f"image {path}"),
-            Image.open(open_png(file), formats=readable()) as image,
+            open_image(open_png(file), _peek(file)) as image,
         ):
             count = count_pages(image)
     except (OSError, ValueError):  # with a better error

@@ -72,10 +72,17 @@ def _small_parts(mask: Mask) -> Mask:
 def _around(grey: Pixels, specks: Mask) -> Pixels:
     """What is around each speck: the median of the pixels near it that are none, `[count]`."""
     rows, columns = np.nonzero(specks)
-    values = pad(np.where(specks, np.float32(np.nan), grey), [(2, 2), (2, 2)], np.nan)
-    near = np.stack([values[rows + y, columns + x] for y in range(5) for x in range(5)])
-    near[0] = np.where(np.isnan(near).all(axis=0), np.median(grey), near[0])
-    return np.nanmedian(near, axis=0).astype(np.uint8)
+    beyond = [(2, 2), (2, 2)]
+    values, is_none = pad(np.where(specks, np.uint8(255), grey), beyond, 255), pad(specks, beyond, 1)
+    window = (np.arange(5)[:, None] * values.shape[1] + np.arange(5)).reshape(-1)
+    near = (rows * values.shape[1] + columns)[:, None] + window  # [count, 25]
+    ordered = np.sort(values.reshape(-1)[near], axis=1)  # those that are none come last
+    count = 25 - np.count_nonzero(is_none.reshape(-1)[near], axis=1)
+    every = np.arange(len(near))
+    middle = ordered[every, (count - 1) // 2].astype(int) + ordered[every, count // 2]
+    if not count.all():
+        middle = np.where(count > 0, middle, int(2 * np.median(grey)))
+    return (middle // 2).astype(np.uint8)
 
 
 def _blurred(grey: Pixels) -> Pixels:

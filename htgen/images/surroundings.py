@@ -4,13 +4,15 @@ Paper is a region with straight sides, of one brightness, that ends in an edge w
 border of the image, and on which there is something. All else is left out.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
 from htgen.arrays import Floats, Mask, Pixels
-from htgen.images.components import fill_holes, find_components, hull_area
+from htgen.images.components import Components, connect, find_components, hull_area
 from htgen.images.paper import paper_light
-from htgen.images.resampling import pad, resize, shrink, sweep
+from htgen.images.resampling import pad, quantile, resize, shrink, sweep
 
 _SIDE = 128
 """Resolution at which the paper is searched."""
@@ -103,17 +105,24 @@ def _find_paper(values: Pixels) -> Mask | None:
     low, high = np.flatnonzero(counts)[[0, -1]]
     if high - low < 2 * _EDGE:
         return None
+    signed, regions = [], []
     for threshold in (first, *np.linspace(low, high, 8)[1:-1]):
-        for signed in (values, 255 - values):
-            paper = _paper_of(signed, signed > (threshold if signed is values else 254 - threshold))
-            if paper is not None:
-                return paper
-    return None
+        for one, limit in ((values, threshold), (255 - values, 254 - threshold)):
+            region = one > limit
+            if np.count_nonzero(region) >= 0.1 * region.size:
+                signed.append(one)
+                regions.append(region)
+    if not regions:
+        return None
+    papers = _papers_of(np.stack(regions))
+    return next((mask for index, mask in papers if _is_paper(signed[index], regions[index], mask)), None)
 
 
 def _has_frame(ink: Mask) -> bool:
     """Whether there is a line along a side, not far from it."""
     height, width = ink.shape
+    if np.count_nonzero(ink) <= 0.8 * min(height, width):
+        return False
     rows, columns = 1 + int(_GAP * height), 1 + int(_GAP * width)
     return any(
         np.count_nonzero(line) > 0.8 * len(line)
@@ -122,42 +131,100 @@ def _has_frame(ink: Mask) -> bool:
     )
 
 
-def _paper_of(values: Pixels, region: Mask) -> Mask | None:
-    """The paper, if it is the largest part of a region that is brighter than all else, `[H, W]`."""
-    size = region.size
-    if region.sum() < 0.1 * size:
-        return None
-    parts = find_components(region)
-    largest = parts.mask(np.arange(parts.count) == parts.area.argmax())
-    paper = _without_ink(fill_holes(largest))
-    area = int(paper.sum())
-    if not 0.12 * size <= area < size or largest.sum() < 0.6 * area:
-        return None
-    if not _lies_within(region & ~paper):
-        return None
+def _papers_of(regions: Mask) -> Iterator[tuple[int, Mask]]:
+    """What may be the paper in each region: its largest part, without holes.
+
+    The ink that reaches the border is of the paper too: what is around runs along a side, or fills a corner.
+
+    Args:
+        regions: `[N, H, W]`.
+
+    Yields:
+        The number of a region, and the paper `[H, W]`; nothing of a region that cannot be one.
+    """
+    count, height, width = regions.shape
+    tall = np.zeros((count, height + 1, width), bool)  # an empty row after each
+    tall[:, :height] = regions
+    parts = find_components(tall.reshape(-1, width))
+    first = np.searchsorted(parts.top, np.arange(count) * (height + 1))
+    greatest = np.maximum.reduceat(parts.area, first)  # [N]
+    layer = parts.top // (height + 1)
+    is_greatest = parts.area == greatest[layer]
+    largest = np.full(count, parts.count)
+    np.minimum.at(largest, layer[is_greatest], np.flatnonzero(is_greatest))  # the first of equal ones
+    runs = parts.part == largest[layer[parts.part]]
+    beside, is_outside = _outside(parts, runs, height + 1)
+    out = np.bincount(beside.top // (height + 1), np.where(is_outside, beside.area, 0), count)
+    size = height * width
+    area = size - out.astype(np.int64)
+    is_likely = (0.12 * size <= area) & (area < size) & (greatest >= 0.6 * area)
+    if is_likely.any():
+        outside = beside.mask(is_outside).reshape(tall.shape)[:, :height]
+        yield from ((index, ~outside[index]) for index in np.flatnonzero(is_likely).tolist())
+
+
+def _outside(parts: Components, runs: Mask, rows: int) -> tuple[Components, Mask]:
+    """The parts of what is beside some runs, and whether each lies outside the paper: `[count]`.
+
+    Args:
+        parts: of several masks below each other, each with an empty row after it.
+        runs: the runs of `parts` that are chosen.
+        rows: of each mask, with the empty one.
+    """
+    tall, width = parts.shape
+    first = np.arange(tall).reshape(-1, rows)[:, :-1].reshape(-1) * (width + 2)
+    row = parts.row[runs] * (width + 2)
+    # In each row the runs and what is between them take turns.
+    starts = np.sort(np.concatenate([row + parts.end[runs], first]))
+    ends = np.sort(np.concatenate([row + parts.start[runs], first + width]))
+    is_run = starts < ends
+    beside = connect(parts.shape, starts[is_run], ends[is_run])
+    height, number = beside.row % rows, beside.part
+    length = beside.end - beside.start
+    along = (
+        np.bincount(number, np.where(height == 0, length, 0), beside.count) / width,
+        np.bincount(number, np.where(height == rows - 2, length, 0), beside.count) / width,
+        np.bincount(number, beside.start == 0, beside.count) / (rows - 1),
+        np.bincount(number, beside.end == width, beside.count) / (rows - 1),
+    )  # shares of the sides
+    high = 0.7 * ((beside.bottom - beside.top) / (rows - 1))
+    wide = 0.7 * ((beside.right - beside.left) / width)
+    top, bottom, left, right = (
+        share > part for share, part in zip(along, (wide, wide, high, high), strict=True)
+    )
+    in_corner = (top | bottom) & (left | right)
+    is_large = beside.area > 0.001 * (rows - 1) * width
+    return beside, is_large & (in_corner | (np.maximum.reduce(along) > 0.9))
+
+
+def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
+    """Whether what may be the paper has its shape, its edge and its light, and something on it.
+
+    Args:
+        values: in which it is brighter than what is around it.
+        region: what is brighter than a threshold.
+        paper: where it is; and the others `[H, W]` too.
+    """
+    # What takes least time, and refuses most, comes first.
+    return (
+        _is_even(values, paper)
+        and _is_convex(paper)
+        and _lies_within(region & ~paper)
+        and _ends_in_an_edge(values, paper)
+        and has_content(values, paper)
+    )
+
+
+def _is_convex(paper: Mask) -> bool:
+    """Whether a mask fills nearly all of its hull, and most of a rectangle, in any position."""
+    area = np.count_nonzero(paper)
+    for lines in (paper, paper.T):
+        used = lines[lines.any(axis=1)]
+        within = used.shape[1] * len(used) - used.argmax(axis=1).sum() - used[:, ::-1].argmax(axis=1).sum()
+        if area < 0.95 * within:  # which is part of the hull
+            return False
     hull, rectangle = hull_area(paper)
-    if area < 0.95 * hull or area < 0.87 * rectangle:
-        return None
-    if not _ends_in_an_edge(values, paper):
-        return None
-    return paper if _is_even(values, paper) and has_content(values, paper) else None
-
-
-def _without_ink(paper: Mask) -> Mask:
-    """The paper, and the ink that reaches the border: what is around runs along a side, or fills a corner."""
-    height, width = paper.shape
-    beside = find_components(~paper)
-    outside = np.zeros_like(paper)
-    for number in np.flatnonzero(beside.area > 0.001 * paper.size):
-        part = beside.mask(np.arange(beside.count) == number)
-        along = [part[0].mean(), part[-1].mean(), part[:, 0].mean(), part[:, -1].mean()]
-        tall = (beside.bottom[number] - beside.top[number]) / height
-        wide = (beside.right[number] - beside.left[number]) / width
-        touched = [share > 0.7 * size for share, size in zip(along, (wide, wide, tall, tall), strict=True)]
-        in_corner = (touched[0] or touched[1]) and (touched[2] or touched[3])
-        if in_corner or max(along) > 0.9:
-            outside |= part
-    return ~outside
+    return bool(area >= 0.95 * hull and area >= 0.87 * rectangle)
 
 
 def _lies_within(others: Mask) -> bool:
@@ -180,9 +247,10 @@ def _ends_in_an_edge(values: Pixels, paper: Mask) -> bool:
 
 def _is_even(values: Pixels, paper: Mask) -> bool:
     """Whether the paper varies little, compared with how far it is from what is beside it."""
-    inside, outside = values[paper].astype(np.float32), values[~paper]
-    middle = float(np.median(inside))
-    return float(np.median(np.abs(inside - middle))) < _EVEN * (middle - float(np.quantile(outside, 0.25)))
+    inside, outside = np.sort(values[paper].astype(np.float32)), np.sort(values[~paper])
+    middle = quantile(inside, 0.5)
+    spread = quantile(np.sort(np.abs(inside - middle)), 0.5)
+    return spread < _EVEN * (middle - quantile(outside.astype(np.float32), 0.25))
 
 
 def has_content(values: Pixels, paper: Mask) -> bool:
