@@ -187,6 +187,7 @@ class LogitsWriter(nn.Module):
         else:
             tokens += inputs
         import os
+
         from htgen.hypertransformer.many_classes import groups
 
         most = self.plan.slices.placeholders
