@@ -23,7 +23,6 @@ SHAPES = {
     "norm after pool": {"cnn": {"channels": 4, "norm_first": "after-pool", "activation": "lrelu"}},
     "query norm": {"cnn": {"channels": 4, "separate_query_norm": True}},
     "batch norm": {"cnn": {"channels": 4, "norm": "batch"}},
-    "class means alone": {"weights": {"prototypes": "alone"}},
 }
 
 
