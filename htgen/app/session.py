@@ -1,6 +1,5 @@
 """What a page works on: classes and their images in memory, and the CNN that is made at each change."""
 
-import io
 import tempfile
 import threading
 import time
@@ -399,11 +398,3 @@ def _nearest(made: Made, x: Floats, most: int = 3) -> list[int]:
     """Numbers of the support images whose inputs of the logits layer are nearest."""
     known = features(made.bundle, made.support.images)
     return [made.numbers[place] for place in nearest(features(made.bundle, x), known, most)[0].tolist()]
-
-
-def as_png(read: ReadImage) -> bytes:
-    """What a CNN sees, as PNG."""
-    file = io.BytesIO()
-    pixels = read.pixels
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
-    return file.getvalue()
