@@ -120,7 +120,7 @@ def create_app(session: Session, token: str, port: int) -> ASGIApp:
         Route("/download/{name:str}", pages.download),
     ]
     errors = {HtgenError: _told, RecursionError: _told}
-    return Guard(Starlette(routes=routes, exception_handlers=errors), token, port)  # type: ignore[arg-type]
+    return Guard(Starlette(routes=routes, exception_handlers=errors), token, port)
 
 
 async def _told(request: Request, error: Exception) -> Response:

@@ -18,6 +18,8 @@ def attended(generator: Generator, support: Support) -> dict[str, Floats]:
     is left out. With one head after another these are not causes, but they tell where a layer looked. Layers
     that are learned are not here.
 
+    While it runs, the generator must not be used by another thread.
+
     Raises:
         ModelError: there are more classes than the generator knows.
     """
@@ -29,10 +31,11 @@ def attended(generator: Generator, support: Support) -> dict[str, Floats]:
     found: dict[str, list[Floats]] = {}
     replaced = []
     for name, writer in writers:
-        if isinstance(writer, ConvWriter | LogitsWriter):
+        slices = writer.slices if isinstance(writer, ConvWriter | LogitsWriter) else None
+        if slices is not None:
             found[name] = []
-            replaced.append((writer.slices, writer.slices.transformer))
-            writer.slices.transformer = _watched(writer.slices.transformer, found[name])
+            replaced.append((slices, slices.transformer))
+            slices.transformer = _watched(slices.transformer, found[name])
     try:
         generator.write(support)
     finally:
@@ -44,7 +47,7 @@ def attended(generator: Generator, support: Support) -> dict[str, Floats]:
 
 
 def _watched(transformer: Transformer, seen: list[Floats]) -> Transformer:
-    """A copy whose attention is noted; the generator itself stays as it is, for other threads too."""
+    """A copy whose attention is noted."""
     watched = copy(transformer)
     watched.encoder, watched.decoder = (
         [copy(layer) for layer in part] for part in (transformer.encoder, transformer.decoder)

@@ -137,6 +137,8 @@ def _nearest(cnn: Bundle, pixels: list[Pixels], known: KnownImages) -> list[str]
     order = nearest(seen, features(cnn, as_input(known.pixels, cnn.preprocessing)), _NEAREST)
     used = {place: p.picture(known.pixels[place], known.labels[place]) for place in np.unique(order).tolist()}
     return [
-        "nearest: " + " ".join(f"{used[place]} {p.text(known.labels[place])}" for place in row)
+        "nearest:<div class=nearest>"
+        + "".join(p.figure(used[place], p.text(known.labels[place])) for place in row)
+        + "</div>"
         for row in order.tolist()
     ]

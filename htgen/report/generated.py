@@ -104,7 +104,8 @@ def _looks_like(made: GeneratedFromFolder) -> dict[Path, str]:
 def _steps(made: GeneratedFromFolder) -> str:
     """A row of pictures for the first images of each class."""
     each = max(1, _WITH_STEPS // len(made.bundle.classes))
-    rows, taken = [], dict.fromkeys(made.bundle.classes, 0)
+    rows: list[str] = []
+    taken = dict.fromkeys(made.bundle.classes, 0)
     for path, label in zip(made.images.labeled, made.images.labels, strict=True):
         if taken[label] >= each or len(rows) >= _WITH_STEPS:
             continue
@@ -134,13 +135,12 @@ def kernels(bundle: Bundle) -> str:
     """The kernels of all blocks."""
     figures = [
         p.figure(
-            p.picture(kernel_sheet(block.kernel), f"kernels of {conv.name}", "wide pixels"),
-            f"{p.text(conv.name)}: a column for each of {conv.out_channels} outputs; "
-            "orange is positive, violet negative",
+            p.sheet(kernel_sheet(block.kernel), f"kernels of {conv.name}", 6),
+            f"{p.text(conv.name)}: a column for each of {conv.out_channels} outputs",
         )
         for conv, block in zip(bundle.spec.convs, bundle.weights.blocks, strict=True)
     ]
-    return p.images(figures)
+    return p.paragraph("Orange is positive, violet negative, white zero.") + p.images(figures)
 
 
 def _activations(made: GeneratedFromFolder) -> str:
@@ -152,9 +152,8 @@ def _activations(made: GeneratedFromFolder) -> str:
         pictures = [
             p.figure(p.picture(read[place].pixels, "as the CNN sees it"), p.text(made.images.labels[place]))
         ]
-        pictures += [
-            p.figure(p.picture(channel_sheet(output[number]), conv.name, "wide pixels"), p.text(conv.name))
-            for conv, output in zip(made.bundle.spec.convs, outputs, strict=True)
-        ]
+        for conv, output in zip(made.bundle.spec.convs, outputs, strict=True):
+            sheet = p.sheet(channel_sheet(output[number]), conv.name, 2 if output.shape[1] > 12 else 4)
+            pictures.append(p.figure(sheet, p.text(conv.name)))
         rows.append(p.images(pictures))
     return "".join(rows)

@@ -32,7 +32,11 @@ figure { margin: 0; max-width: 14rem; }
 figure img { border: 1px solid var(--line); background: #fff; vertical-align: top; max-width: 100%; }
 img.small { width: 4.5rem; height: 4.5rem; object-fit: contain; }
 img.pixels { image-rendering: pixelated; }
-img.wide { height: auto; min-width: 8rem; }
+figure:has(.wide) { max-width: 100%; }
+figure .bars li:has(.bar) { grid-template-columns: 4.5rem 1fr 3.7rem; gap: .3rem; }
+.nearest { display: flex; flex-wrap: wrap; gap: .3rem; align-items: end; }
+.nearest figure { width: 3rem; }
+.nearest img.small { width: 2.6rem; height: 2.6rem; }
 figcaption { font-size: .85rem; color: var(--quiet); }
 .marked { border: 2px dashed var(--mark); padding: .3rem; }
 section { margin-top: 1rem; overflow-x: auto; }
@@ -93,9 +97,15 @@ def commands(*lines: str) -> str:
     return f"<pre>{text(chr(10).join(lines))}</pre>"
 
 
-def picture(pixels: Pixels, label: str, kind: str = "small pixels") -> str:
-    """Pixels `[H, W, 1 or 3]` as an image."""
-    return f'<img class="{kind}" alt="{text(label)}" src="{_address(image_of(pixels))}">'
+def picture(pixels: Pixels, label: str) -> str:
+    """Pixels `[H, W, 1 or 3]` as a small square."""
+    return f'<img class="small pixels" alt="{text(label)}" src="{_address(image_of(pixels))}">'
+
+
+def sheet(pixels: Pixels, label: str, scale: int) -> str:
+    """Pixels of any shape, each so many pixels of the screen wide."""
+    size = f'width="{scale * pixels.shape[1]}"'
+    return f'<img class="wide pixels" {size} alt="{text(label)}" src="{_address(image_of(pixels))}">'
 
 
 def original(path: Path) -> str:
