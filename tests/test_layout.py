@@ -34,7 +34,7 @@ WITH_TORCH = {
     "evaluation": {"except": {"augmented_as"}},
     "training": {"except": {"run_folder", "curve"}},
     "bench": {"except": {"cost", "report"}},
-    "cnn": {"only": {"layout", "executor", "batch_norm", "module"}},
+    "cnn": {"only": {"layout", "executor", "batch_norm", "module", "fused"}},
     "hypertransformer": {"only": {"encoder", "transformer", "layer_writers", "hypertransformer"}},
     "generator": {"only": {"network"}},
 }

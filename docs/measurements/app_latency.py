@@ -30,7 +30,7 @@ CHANGED = """(watched) => {
       if (window.started === undefined) return;
       observer.disconnect();
       done(performance.now() - window.started);
-    }).observe(document.querySelector(watched.place), { childList: true, subtree: true, characterData: true });
+    }).observe(document.querySelector(watched.place), { childList: true, subtree: true });
   });
   window.started = undefined;
 }"""

@@ -1,7 +1,8 @@
 """`htgen predict`: classify images with a CNN file. Needs no generator, no config, no torch."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from htgen.cli.device import one_thread
 
 if TYPE_CHECKING:
-    from htgen.cli.rows import Row
+    from htgen.cli.rows import CsvRows, JsonRows, Row, TableRows
     from htgen.cnn.answers import Answer, NoAnswer
     from htgen.cnn.bundle import Bundle
     from htgen.images.notices import WarningCounts
@@ -28,6 +29,13 @@ RejectOption = Annotated[
         help="Answer 'none of these' where no class has this probability: class null in JSON, empty in CSV.",
     ),
 ]
+AllPages = Annotated[
+    bool,
+    typer.Option(
+        "--all-pages",
+        help="Every page or frame of a file is an image, as scan.tif#1; without it, one of each.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV with a header on stdout.")]
 CsvSafeOption = Annotated[
@@ -35,6 +43,15 @@ CsvSafeOption = Annotated[
     typer.Option(
         "--csv-safe",
         help="CSV for a spreadsheet: an apostrophe goes before every name that it would take for a formula.",
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        help="Processes that read and classify. Default: as many as pay, one for each processor at most.",
+        show_default=False,
     ),
 ]
 StdinOption = Annotated[
@@ -64,9 +81,11 @@ def predict(
     model: ModelArgument,
     images: ImagesArgument = None,
     reject: RejectOption = 0.0,
+    all_pages: AllPages = False,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     csv_safe: CsvSafeOption = False,
+    jobs: JobsOption = None,
     from_stdin: StdinOption = False,
     report: ReportOption = None,
     support: SupportOption = None,
@@ -76,22 +95,13 @@ def predict(
     Each row is printed as soon as its image is classified; warnings about an image stand in its row. Exits
     with 1 when some images could not be read; the others are classified all the same.
     """
-    if as_json and (as_csv or csv_safe):
-        raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
-
-    if (images is None or not images) != from_stdin:
-        raise typer.BadParameter("name images, or give --stdin", param_hint="IMAGES")
-    if from_stdin and (as_csv or csv_safe or report):
-        raise typer.BadParameter("it answers in lines, or with --json", param_hint="--stdin")
-    if support is not None and report is None:
-        raise typer.BadParameter("it is for --report", param_hint="--support")
+    _check_usage(images, as_json, as_csv or csv_safe, from_stdin, report, support)
 
     one_thread()
 
     from htgen.cli.console import tell
-    from htgen.cli.rows import CsvRows, JsonRows, TableRows
     from htgen.cnn.bundle import Bundle
-    from htgen.images.inputs import expand_paths
+    from htgen.images import inputs
     from htgen.images.notices import WarningCounts
 
     cnn = Bundle.load(model)
@@ -101,21 +111,16 @@ def predict(
         answer_all(cnn, lines_of_stdin(), reject, as_json)
         return
     assert images is not None
-    paths, notices = expand_paths(images)
+    paths, notices = inputs.expand_paths(images)
+    paths = inputs.all_pages(paths) if all_pages else paths
     tell(notices)
-    output: CsvRows | JsonRows | TableRows
-    if as_json:
-        output = JsonRows(reject, str(model))
-    elif as_csv or csv_safe:
-        output = CsvRows(reject, cnn.classes, csv_safe)
-    else:
-        output = TableRows(reject, cnn.classes, paths)
+    output = _output(cnn, model, paths, reject, as_json, as_csv, csv_safe)
     counts = WarningCounts()
     kept: list[Answer | NoAnswer] | None = None if report is None else []
     done = failed = 0
     try:
         with output:
-            for row in _rows(cnn, paths, counts, kept):
+            for row in _rows(cnn, paths, counts, jobs, kept):
                 output.write(row)
                 done += 1
                 failed += row.error is not None
@@ -130,6 +135,42 @@ def predict(
     if failed:
         tell([f"{failed} of {done} images could not be read"])
         raise typer.Exit(1)
+
+
+def _check_usage(
+    images: list[str] | None,
+    as_json: bool,
+    as_csv: bool,
+    from_stdin: bool,
+    report: Path | None,
+    support: Path | None,
+) -> None:
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
+    if bool(images) == from_stdin:
+        raise typer.BadParameter("name images, or give --stdin", param_hint="IMAGES")
+    if from_stdin and (as_csv or report):
+        raise typer.BadParameter("it answers in lines, or with --json", param_hint="--stdin")
+    if support is not None and report is None:
+        raise typer.BadParameter("it is for --report", param_hint="--support")
+
+
+def _output(
+    cnn: "Bundle",
+    model: Path,
+    paths: list[Path],
+    reject: float,
+    as_json: bool,
+    as_csv: bool,
+    csv_safe: bool,
+) -> "CsvRows | JsonRows | TableRows":
+    from htgen.cli.rows import CsvRows, JsonRows, TableRows
+
+    if as_json:
+        return JsonRows(reject, str(model))
+    if as_csv or csv_safe:
+        return CsvRows(reject, cnn.classes, csv_safe)
+    return TableRows(reject, cnn.classes, paths)
 
 
 def _write_page(
@@ -151,8 +192,12 @@ def _write_page(
 
 
 def _rows(
-    cnn: "Bundle", paths: list[Path], counts: "WarningCounts", kept: "list[Answer | NoAnswer] | None"
-) -> "Iterator[Row]":
+    cnn: "Bundle",
+    paths: list[Path],
+    counts: "WarningCounts",
+    jobs: int | None,
+    kept: "list[Answer | NoAnswer] | None",
+) -> "Generator[Row, None, None]":
     """The rows of all images, as they are classified; a bar tells how far it is where rows are not seen.
 
     Args:
@@ -161,9 +206,11 @@ def _rows(
     from htgen.cli.console import progress
     from htgen.cli.rows import Row
     from htgen.cnn.answers import NoAnswer, answers
+    from htgen.workers import worth_starting
 
-    with progress(lines=False) as report:
-        for done, answer in enumerate(answers(cnn, paths), 1):
+    found = answers(cnn, paths, worth_starting(len(paths), jobs))
+    with closing(found), progress(lines=False) as report:
+        for done, answer in enumerate(found, 1):
             if kept is not None:
                 kept.append(answer)
             if isinstance(answer, NoAnswer):

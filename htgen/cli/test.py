@@ -74,7 +74,7 @@ def test(
 
     cnn = Bundle.load(model)
     with progress(lines=False) as tell_progress:
-        result = test_cnn(cnn, folder, labels, labels_in_names, reject, tell_progress)
+        result = test_cnn(cnn, folder, labels, labels_in_names, reject, tell_progress, processes=None)
     counts = WarningCounts()
     for image in result.images:
         counts.add(image.path, image.warnings)

@@ -97,10 +97,7 @@ def test_a_folder_is_watched_until_ctrl_c(symbols, start, tmp_path):
     for name, kind in (("01.png", "flag"), ("03.png", "key")):
         (tmp_path / name).write_bytes((SYMBOLS / "new" / name).read_bytes())
         found = json.loads(process.stdout.readline())
-        assert (Path(found["image"]).name, found["class"]) == (
-            name,
-            {"01.png": "flag", "03.png": "key"}[name],
-        )
+        assert (Path(found["image"]).name, found["class"]) == (name, kind)
     (tmp_path / "01.png").write_bytes((SYMBOLS / "new" / "03.png").read_bytes())
     assert json.loads(process.stdout.readline())["class"] == "key"
     process.send_signal(signal.SIGINT)

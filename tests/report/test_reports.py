@@ -134,9 +134,8 @@ def test_shares_of_attention_are_of_each_image():
     other = made.generator.support(made.support.images[order], labels)
     for name, share in attended(made.generator, other).items():
         np.testing.assert_allclose(share, shares[name][order], rtol=1e-3)
-    assert (
-        made.generator.generate_bundle(made.support).to_bytes() == made.bundle.to_bytes() or made.bundle.gaps
-    )
+    again = made.generator.generate_bundle(made.support)
+    assert all(np.array_equal(again.tensors[name], tensor) for name, tensor in made.bundle.tensors.items())
 
 
 def test_kernels_and_contact_sheets_are_pictures(made, tmp_path, store_path, capsys):
