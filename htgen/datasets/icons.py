@@ -19,7 +19,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +47,8 @@ FEWEST_SETS = {"train": 3, "val": 6, "test": 6}
 FEWEST_IMAGES = 6
 """Different icons of a concept, at least."""
 
-MOST_IMAGES = {"train": 32, "val": 14, "test": 14}
-"""Icons of a concept of each part, at most: one of each set first, then second ones, and so on."""
+MOST_IMAGES = 14
+"""Icons of a concept, at most: one of each set first, then a second one of each set, and so on."""
 
 _MANNERS = (
     "outline outlined outlines fill filled solid bold line linear light thin regular medium semibold",
@@ -143,8 +142,7 @@ def prepare_icons(
     left_out: list[str] = []
     images: dict[str, list[Pixels]] = {}
     for number, (concept, icons) in enumerate(concepts.items(), 1):
-        drawn = _distinct_images(icons, preprocessing, render, left_out)
-        found = list(islice(drawn, MOST_IMAGES[part_of(concept)]))
+        found = list(_distinct_images(icons, preprocessing, render, left_out))
         if len(found) >= FEWEST_IMAGES:
             images[concept] = found
         if progress is not None:
@@ -298,7 +296,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _distinct_images(
     icons: list[Icon], preprocessing: Preprocessing, render: Render, left_out: list[str]
 ) -> Iterator[Pixels]:
-    """The prepared icons `[size, size, 1]` of a concept, no two of them the same.
+    """Up to `MOST_IMAGES` prepared icons `[size, size, 1]` of a concept, no two of them the same.
 
     Args:
         left_out: gets a line for each icon that cannot be rendered.
@@ -315,6 +313,8 @@ def _distinct_images(
         if not is_blank and pixels.tobytes() not in seen:
             seen.add(pixels.tobytes())
             yield pixels
+            if len(seen) == MOST_IMAGES:
+                return
 
 
 def _rendered(icon: Icon, size: int, render: Render) -> Image.Image:
