@@ -56,15 +56,20 @@ def print_error(error: HtgenError) -> None:
 
 
 @contextmanager
-def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """Yield `report(what, done, total)`: one bar per `what` on a terminal, else a line at every tenth.
 
     `total` is 0 where it is not known; nothing done of such a total is a line, whatever stderr is.
 
     Args:
         lines: whether there are lines where stderr is no terminal, for what takes minutes.
+        by_itself: whether bars are drawn again and again, by a thread; otherwise with each report alone,
+            where that would disturb what is measured.
     """
-    if not sys.stderr.isatty():
+    if not lines and not sys.stderr.isatty():  # rich is not loaded to say nothing
+        yield lambda what, done, total: None
+        return
+    if lines and not stderr().is_terminal:
         told: dict[str, int] = {}
 
         def report_lines(what: str, done: int, total: int) -> None:
@@ -73,7 +78,7 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
                 told[what] = tenth
                 stderr().print(printable(f"{what}: {tenth * 10} %" if total else what))
 
-        yield report_lines if lines else lambda what, done, total: None
+        yield report_lines
         return
 
     bars: Progress | None = None
@@ -85,10 +90,10 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
             stderr().print(printable(what))
             return
         if bars is None:
-            bars = _start_bars()
+            bars = _start_bars(by_itself)
         if what not in tasks:
             tasks[what] = bars.add_task(printable(what))
-        bars.update(tasks[what], completed=done, total=total or None)
+        bars.update(tasks[what], completed=done, total=total or None, refresh=not by_itself)
 
     try:
         yield report_bars
@@ -97,7 +102,7 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
             bars.stop()
 
 
-def _start_bars() -> "Progress":
+def _start_bars(by_itself: bool) -> "Progress":
     """Bars on stderr; rich is loaded only when there is something to show."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -106,6 +111,7 @@ def _start_bars() -> "Progress":
         *(*columns, TaskProgressColumn(), TimeRemainingColumn()),
         console=stderr(),
         transient=True,
+        auto_refresh=by_itself,
         redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere are not for the terminal
     )
     bars.start()

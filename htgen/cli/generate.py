@@ -70,7 +70,12 @@ NoStroke = Annotated[
 NoAspect = Annotated[
     bool, typer.Option("--no-aspect", help="Stretch what is not square, instead of margins or a cut.")
 ]
-
+AllPages = Annotated[
+    bool,
+    typer.Option(
+        "--all-pages", help="Every page or frame of a file is an image; without it, one of each is read."
+    ),
+]
 Device = Annotated[
     bool,
     typer.Option(
@@ -99,6 +104,7 @@ def generate(
     no_outline: NoOutline = False,
     no_stroke: NoStroke = False,
     no_aspect: NoAspect = False,
+    all_pages: AllPages = False,
     device: Device = False,
     no_estimate: NoEstimate = False,
 ) -> None:
@@ -118,7 +124,7 @@ def generate(
 
     if labels is not None and labels_in_names:
         raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
-    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names)
+    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names, all_pages)
     left_out: dict[Step, bool] = {
         "transparency": no_transparency,
         "clean": no_clean,
@@ -134,7 +140,7 @@ def generate(
     if device:
         loaded = _for_device(loaded, any(left_out.values()))
     with progress(lines=False) as report:
-        made = generate_from_files(files, loaded, report)
+        made = generate_from_files(files, loaded, report, processes=None)
         made.bundle.save(output)
         if no_estimate:
             made = replace(made, estimates=False)
@@ -198,7 +204,9 @@ def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
     numbers = f"{bundle.parameter_count} numbers, {size} bytes"
     _say("CNN", f"{numbers}; written by {made.generator.name} in {milliseconds}")
     _print_estimate(made)
-    _say_all("warnings", [f"{path}: {'; '.join(texts)}" for path, texts in images.warnings.items()])
+    _say_all(
+        "warnings", [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
+    )
     tell(made.doubts)
     _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
 

@@ -144,14 +144,30 @@ def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:
     if "estimate" in header:
         rows.append(("estimate", f"{Score.from_dict(header['estimate'])}, each left out of the support set"))
     rows += _images(header["preprocessing"])
-    rows.append(
-        ("norm", cnn["norm"] + (" (transductive)" if cnn["norm"] == "batch" else " statistics, frozen"))
-    )
+    if any(conv.get("norm", True) for conv in cnn["convs"]):
+        how = " (transductive)" if cnn["norm"] == "batch" else " statistics, frozen"
+        rows.append(("norm", cnn["norm"] + how))
+    rows += _trunk(header)
+    if len(cnn["convs"]) > MOST_LAYERS:
+        last = cnn["convs"][-1]
+        count = f"{len(cnn['convs'])} convolutions, {last['out_channels']} channels in the last"
+        return [*rows, ("layers", f"{count}; --json names them all")]
     for conv in cnn["convs"]:
         pool = ", pool" if conv["pool"] else ""
         shape = f"{conv['in_channels']} -> {conv['out_channels']} channels, {conv['kernel']}x{conv['kernel']}"
         rows.append((conv["name"], f"{shape}{pool}, {conv['in_size']} -> {conv['out_size']} pixels"))
     return rows
+
+
+MOST_LAYERS = 12
+"""That are told one by one."""
+
+
+def _trunk(header: dict[str, Any]) -> list[tuple[str, str]]:
+    """Who trained the trunk, where a file says so."""
+    trunk = header.get("trunk", {})
+    parts = ("source", "licence", "package")
+    return [("trunk" if part == "source" else part, trunk[part]) for part in parts if part in trunk]
 
 
 def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -175,7 +191,10 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     cnn, data = model["cnn"], provenance.get("data", {})
     rows = [("name", header["name"])]
     rows.append(("classes", f"2 to {model['max_way']}"))
-    rows.append(("CNN", f"{cnn['shape']}, {cnn['channels']} channels, norm {cnn['norm']}"))
+    is_trunk = model["weights"].get("prototypes") == "alone"
+    layers = "no transformer" if is_trunk else f"{cnn['channels']} channels, norm {cnn['norm']}"
+    rows.append(("CNN", f"{cnn['shape']}, {layers}"))
+    rows += _trunk(header)
     rows += _images(header["preprocessing"])
     if (source := data.get("name")) is not None:
         rows.append(("data", f"{source} {(data.get('sha256') or '')[:12]}"))

@@ -1,7 +1,8 @@
 """`htgen predict`: classify images with a CNN file. Needs no generator, no config, no torch."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,13 @@ RejectOption = Annotated[
         help="Answer 'none of these' where no class has this probability: class null in JSON, empty in CSV.",
     ),
 ]
+AllPages = Annotated[
+    bool,
+    typer.Option(
+        "--all-pages",
+        help="Every page or frame of a file is an image, as scan.tif#1; without it, one of each.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV with a header on stdout.")]
 CsvSafeOption = Annotated[
@@ -35,15 +43,26 @@ CsvSafeOption = Annotated[
         help="CSV for a spreadsheet: an apostrophe goes before every name that it would take for a formula.",
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        help="Processes that read and classify. Default: as many as pay, one for each processor at most.",
+        show_default=False,
+    ),
+]
 
 
 def predict(
     model: ModelArgument,
     images: ImagesArgument,
     reject: RejectOption = 0.0,
+    all_pages: AllPages = False,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     csv_safe: CsvSafeOption = False,
+    jobs: JobsOption = None,
 ) -> None:
     """Classify new images.
 
@@ -58,11 +77,12 @@ def predict(
     from htgen.cli.console import tell
     from htgen.cli.rows import CsvRows, JsonRows, TableRows
     from htgen.cnn.bundle import Bundle
-    from htgen.images.inputs import expand_paths
+    from htgen.images import inputs
     from htgen.images.notices import WarningCounts
 
     cnn = Bundle.load(model)
-    paths, notices = expand_paths(images)
+    paths, notices = inputs.expand_paths(images)
+    paths = inputs.all_pages(paths) if all_pages else paths
     tell(notices)
     output: CsvRows | JsonRows | TableRows
     if as_json:
@@ -75,7 +95,7 @@ def predict(
     done = failed = 0
     try:
         with output:
-            for row in _rows(cnn, paths, counts):
+            for row in _rows(cnn, paths, counts, jobs):
                 output.write(row)
                 done += 1
                 failed += row.error is not None
@@ -90,14 +110,18 @@ def predict(
         raise typer.Exit(1)
 
 
-def _rows(cnn: "Bundle", paths: list[Path], counts: "WarningCounts") -> "Iterator[Row]":
+def _rows(
+    cnn: "Bundle", paths: list[Path], counts: "WarningCounts", jobs: int | None
+) -> "Generator[Row, None, None]":
     """The rows of all images, as they are classified; a bar tells how far it is where rows are not seen."""
     from htgen.cli.console import progress
     from htgen.cli.rows import Row
     from htgen.cnn.answers import NoAnswer, answers
+    from htgen.workers import worth_starting
 
-    with progress(lines=False) as report:
-        for done, answer in enumerate(answers(cnn, paths), 1):
+    found = answers(cnn, paths, worth_starting(len(paths), jobs))
+    with closing(found), progress(lines=False) as report:
+        for done, answer in enumerate(found, 1):
             if isinstance(answer, NoAnswer):
                 yield Row(answer.path, error=answer.reason)
             else:

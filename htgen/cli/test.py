@@ -63,7 +63,7 @@ def test(
     from htgen.images.notices import WarningCounts
 
     with progress(lines=False) as report:
-        result = test_cnn(model, folder, labels, labels_in_names, reject, report)
+        result = test_cnn(model, folder, labels, labels_in_names, reject, report, processes=None)
     counts = WarningCounts()
     for image in result.images:
         counts.add(image.path, image.warnings)

@@ -1,7 +1,8 @@
 """Predictions for many images of which some may not be readable. No torch here."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from htgen.errors import DataError
 from htgen.images.gaps import Gaps
 from htgen.images.inputs import IMAGES_PER_BATCH, ReadImage, as_input, read_images
 from htgen.images.notices import SEVERAL
+from htgen.workers import work_in_processes
 
 
 @dataclass(frozen=True)
@@ -40,22 +42,46 @@ class NoAnswer:
     reason: str
 
 
-def answers(cnn: Bundle, paths: Iterable[Path]) -> Iterator[Answer | NoAnswer]:
+Answers = Generator[Answer | NoAnswer, None, None]
+
+
+def answers(cnn: Bundle, paths: Sequence[Path], processes: int = 1) -> Answers:
     """Classify image files, in their order; `Bundle.predict` ends at the first that cannot be read.
 
-    Each file is classified as soon as it is read, so memory does not grow with their number. With norm
-    `batch`, where an answer depends on the other images of its batch, there are `IMAGES_PER_BATCH` in one.
+    Each file is classified by itself as soon as it is read, so memory does not grow with their number, and
+    an answer does not depend on the other images. With norm `batch`, where it does, there are
+    `IMAGES_PER_BATCH` in one.
+
+    Args:
+        processes: that read and classify; the answers are the same (`htgen.workers`). With norm `batch`
+            there is one.
     """
+    if cnn.spec.norm == "batch":
+        return _in_batches(cnn, paths)
+    return work_in_processes(partial(_classified, cnn), paths, processes)
+
+
+def _classified(cnn: Bundle, paths: Sequence[Path]) -> list[Answer | NoAnswer]:
+    """The answers for files, each by itself."""
+    return [answer for one in read_images(paths, cnn.preprocessing) for answer in _answers_to(cnn, [one])]
+
+
+def _in_batches(cnn: Bundle, paths: Sequence[Path]) -> Answers:
     reads = read_images(paths, cnn.preprocessing)
-    while batch := list(islice(reads, IMAGES_PER_BATCH if cnn.spec.norm == "batch" else 1)):
-        pixels = [read.pixels for _, read in batch if isinstance(read, ReadImage)]
-        predictions = iter(cnn.classify(as_input(pixels, cnn.preprocessing)) if pixels else ())
-        for path, read in batch:
-            if isinstance(read, DataError):
-                yield NoAnswer(path, read.message)
-            else:
-                prediction = next(predictions)
-                yield Answer(path, _warned(read, cnn.gaps.get(prediction.label)), prediction)
+    while batch := list(islice(reads, IMAGES_PER_BATCH)):
+        yield from _answers_to(cnn, batch)
+
+
+def _answers_to(cnn: Bundle, reads: list[tuple[Path, ReadImage | DataError]]) -> Iterator[Answer | NoAnswer]:
+    """The answers to images that are classified together."""
+    pixels = [read.pixels for _, read in reads if isinstance(read, ReadImage)]
+    predictions = iter(cnn.classify(as_input(pixels, cnn.preprocessing)) if pixels else ())
+    for path, read in reads:
+        if isinstance(read, DataError):
+            yield NoAnswer(path, read.message)
+        else:
+            prediction = next(predictions)
+            yield Answer(path, _warned(read, cnn.gaps.get(prediction.label)), prediction)
 
 
 def _warned(image: ReadImage, usual: Gaps | None) -> ReadImage:

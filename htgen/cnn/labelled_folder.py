@@ -14,6 +14,7 @@ from htgen.cnn.score import Score
 from htgen.errors import DataError
 from htgen.images.labels import LabeledFiles, find_labeled
 from htgen.images.notices import told_with_errors
+from htgen.workers import worth_starting
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def test_cnn(
     labels_in_names: bool = False,
     reject: float = 0.0,
     progress: Callable[[str, int, int], None] | None = None,
+    processes: int | None = 1,
 ) -> TestResult:
     """Classify a folder of labelled images and compare.
 
@@ -111,6 +113,7 @@ def test_cnn(
         labels_in_names: labels are in the names of the files, as in `cat_1.png`.
         reject: below this probability the answer is none of the classes, which is not right.
         progress: called as `progress(what, done, total)`.
+        processes: that read and classify; None: as many as pay (`htgen.workers`).
 
     Raises:
         DataError: there are no such images, or a class that the CNN does not know; or none can be read.
@@ -123,7 +126,9 @@ def test_cnn(
         label_of = {path: name for name, paths in found.classes.items() for path in paths}
         images: list[TestedImage] = []
         unread: dict[Path, str] = {}
-        for done, answer in enumerate(answers(bundle, label_of), 1):
+        for done, answer in enumerate(
+            answers(bundle, [*label_of], worth_starting(len(label_of), processes)), 1
+        ):
             if isinstance(answer, NoAnswer):
                 unread[answer.path] = answer.reason
             else:

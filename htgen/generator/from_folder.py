@@ -1,10 +1,13 @@
 """A folder of labelled images -> a CNN, with all that people should know of the images. No torch here."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from htgen.arrays import Integers
 from htgen.cnn.bundle import Bundle
@@ -14,11 +17,11 @@ from htgen.generator.file import unlabeled_are_new_to
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut
 from htgen.generator.support import Support
+from htgen.images import inputs
 from htgen.images.gaps import Gaps, widest
-from htgen.images.inputs import ReadImage, as_input, images_in, read_images
+from htgen.images.inputs import ReadImage, as_input, images_in, read_in_processes
 from htgen.images.labels import find_labeled
 from htgen.images.notices import NOTHING_SEEN, WarningCounts, told_with_errors, warning
-from htgen.images.preprocessing import Preprocessing
 
 Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)` while something long runs."""
@@ -52,6 +55,7 @@ class FolderImages:
         left_out: the other image files, and why they could not be read.
         ignored: images without labels that do not count, and why: empty, or of none of the classes.
         notices: lines for people, on what was left out and on what looks wrong.
+        folder: that they are in, which is left out where an image is named.
     """
 
     labeled: dict[Path, ReadImage]
@@ -60,6 +64,13 @@ class FolderImages:
     left_out: dict[Path, str]
     ignored: dict[Path, str]
     notices: tuple[str, ...]
+    folder: Path | None = None
+
+    def name_of(self, path: Path) -> str:
+        """What people call an image: its path in the folder."""
+        if self.folder is None or not path.is_relative_to(self.folder):
+            return str(path)
+        return str(path.relative_to(self.folder))
 
     @property
     def gaps(self) -> dict[str, Gaps]:
@@ -113,7 +124,9 @@ class GeneratedFromFolder:
 
     @cached_property
     def _copies(self) -> Integers:
-        return self.generator.find_copies(self.support)
+        seen = (*self.images.labeled.values(), *self.images.unlabeled.values())
+        strokes = np.array([image.stroke or 0 for image in seen], np.float32)
+        return self.generator.find_copies(self.support, strokes)
 
     @property
     def bundle_with_estimate(self) -> Bundle:
@@ -131,7 +144,9 @@ class GeneratedFromFolder:
 
     @property
     def missed(self) -> list[str]:
-        """The images that `check` finds to be of another class, as `PATH looks like CLASS`."""
+        """The images that `check` finds to be of another class, as `NAME looks like CLASS`; a name is a path
+        in the folder.
+        """
         if self.check is None:
             return []
         wrong = (self.check.labels != self.check.predictions).nonzero()[0]
@@ -145,7 +160,7 @@ class GeneratedFromFolder:
         return [
             *warning(
                 "these images are copies of each other, and count as one in the estimate:",
-                [", ".join(map(str, group)) for group in self.copies],
+                [", ".join(map(self.images.name_of, group)) for group in self.copies],
                 5,
             ),
             *warning(
@@ -165,7 +180,7 @@ class GeneratedFromFolder:
     def _looks_like(self, place: int) -> str:
         assert self.check is not None
         path = list(self.images.labeled)[self.check.positions[place]]
-        return f"{path} looks like {self.check.classes[self.check.predictions[place]]}"
+        return f"{self.images.name_of(path)} looks like {self.check.classes[self.check.predictions[place]]}"
 
 
 def generate_from_folder(
@@ -195,12 +210,14 @@ def find_support(
     unlabeled: str | Path | None = None,
     labels: str | Path | None = None,
     labels_in_names: bool = False,
+    all_pages: bool = False,
 ) -> SupportFiles:
     """The files of `generate_from_folder`, before there is a generator.
 
     Args:
         folder, unlabeled, labels: as for `generate_from_folder`.
         labels_in_names: labels are in the names of the files (`htgen.images.labels.labels_from_names`).
+        all_pages: every page or frame of a file is an image.
 
     Raises:
         DataError: fewer than two classes, a class without image files, or none in `unlabeled`.
@@ -209,22 +226,30 @@ def find_support(
     found = find_labeled(folder, labels, labels_in_names, minimum=2)
     with told_with_errors(found.notices):
         further, lines = ([], []) if unlabeled is None else images_in(Path(unlabeled))
-    return SupportFiles(folder, found.classes, further, (*found.notices, *lines))
+    classes = found.classes
+    if all_pages:
+        further = inputs.all_pages(further)
+        classes = {name: inputs.all_pages(paths) for name, paths in classes.items()}
+    return SupportFiles(folder, classes, further, (*found.notices, *lines))
 
 
 def generate_from_files(
-    files: SupportFiles, generator: Generator, progress: Progress | None = None
+    files: SupportFiles,
+    generator: Generator,
+    progress: Progress | None = None,
+    processes: int | None = 1,
 ) -> GeneratedFromFolder:
     """Read what `find_support` found and write a CNN.
 
     Args:
         progress: called as `progress(what, done, total)` while images are read and the estimate is made.
+        processes: that read images; None: as many as pay (`htgen.workers`).
 
     Raises:
         DataError: a class without an image that can be read. Its notes are lines on what was left out.
         ModelError: there are more classes than the generator knows.
     """
-    images = _read_files(files, generator, progress)
+    images = _read_files(files, generator, progress, processes)
     with told_with_errors(images.notices):
         seen = [*images.labeled.values(), *images.unlabeled.values()]
         pixels = as_input([image.pixels for image in seen], generator.preprocessing)
@@ -238,16 +263,19 @@ def generate_from_files(
     return GeneratedFromFolder(bundle, images, support, generator, seconds, progress)
 
 
-def _read_files(files: SupportFiles, generator: Generator, progress: Progress | None) -> FolderImages:
+def _read_files(
+    files: SupportFiles, generator: Generator, progress: Progress | None, processes: int | None
+) -> FolderImages:
     notices = [*files.notices]
     labeled: dict[Path, ReadImage] = {}
     labels: list[str] = []
     left_out: dict[Path, str] = {}
-    total = sum(map(len, files.classes.values())) + len(files.unlabeled)
-    read = _Reader(generator.preprocessing, total, progress)
+    places = [path for paths in (*files.classes.values(), files.unlabeled) for path in paths]
+    reads = read_in_processes(places, generator.preprocessing, processes)
+    read = _Reader(reads, len(places), progress)
     with told_with_errors(notices):
         for name, paths in files.classes.items():
-            found, faults = read.all(paths)
+            found, faults = read.next(len(paths))
             notices += _lines_of(faults)
             if not found:
                 place = files.folder / name if kind_at(files.folder / name) == "folder" else files.folder
@@ -258,7 +286,7 @@ def _read_files(files: SupportFiles, generator: Generator, progress: Progress | 
             labeled |= found
             labels += [name] * len(found)
             left_out |= faults
-    further, faults = read.all(files.unlabeled)
+    further, faults = read.next(len(files.unlabeled))
     notices += _lines_of(faults)
     counts = WarningCounts()
     for path, image in labeled.items():
@@ -270,7 +298,7 @@ def _read_files(files: SupportFiles, generator: Generator, progress: Progress | 
     if ignored:
         notices.append(_do_not_count("empty", [*ignored], len(further)))
     used = {path: image for path, image in further.items() if path not in ignored}
-    return FolderImages(labeled, labels, used, left_out | faults, ignored, tuple(notices))
+    return FolderImages(labeled, labels, used, left_out | faults, ignored, tuple(notices), files.folder)
 
 
 def _without_foreign(images: FolderImages, is_foreign: list[bool]) -> FolderImages:
@@ -300,16 +328,16 @@ def _do_not_count(what: str, paths: list[Path], total: int) -> str:
 class _Reader:
     """Reads images, and tells how far it is in all of them."""
 
-    preprocessing: Preprocessing
+    reads: Iterator[tuple[Path, ReadImage | DataError]]
     total: int
     progress: Progress | None
     done: int = 0
 
-    def all(self, paths: Sequence[Path]) -> tuple[dict[Path, ReadImage], dict[Path, str]]:
-        """What can be read, and why the rest cannot."""
+    def next(self, count: int) -> tuple[dict[Path, ReadImage], dict[Path, str]]:
+        """What can be read of the next images, and why the rest cannot."""
         found: dict[Path, ReadImage] = {}
         faults: dict[Path, str] = {}
-        for path, read in read_images(paths, self.preprocessing):
+        for path, read in islice(self.reads, count):
             if isinstance(read, DataError):
                 faults[path] = read.message
             else:

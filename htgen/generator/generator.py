@@ -216,12 +216,15 @@ class Generator:
         is_foreign[~is_labeled] = ~are_near_a_class(self._writes.spec, cnn, support, plda)
         return is_foreign
 
-    def find_copies(self, support: Support) -> Integers:
+    def find_copies(self, support: Support, strokes: Floats | None = None) -> Integers:
         """The groups of images that are copies of each other, turned a little or compressed: `[S]`, for each
         image the position of the first of its group (`htgen.generator.copies`).
+
+        Args:
+            strokes: how wide the strokes of each image were, `[S]`; pictures in two widths are no copies.
         """
         light = -support.images if self.preprocessing.ink == "dark" else support.images
-        return find_copies(light, self.preprocessing.ink != "none")
+        return find_copies(light, self.preprocessing.ink != "none", strokes)
 
     def leave_one_out(
         self,
