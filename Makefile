@@ -3,6 +3,7 @@
 # make lint   ruff and mypy
 # make devices   the C of CNNs on many compilers and processors; installs Debian's packages if it may
 # make faults kills, full disks, damaged and hostile files: all that tests/faults tries, within ten minutes
+# make fuzz   inputs led by what they reach, for every reader; SECONDS=60 for each
 # Each sets up .venv by itself; needs Python 3.11 or newer (PYTHON=... names another one).
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint devices faults
+.PHONY: demo test lint devices faults fuzz
 
 demo: $(VENV)/.package
 	rm -rf demo-output
@@ -33,6 +34,11 @@ devices: $(VENV)/.package
 # In one thread, in an order that can be repeated; `make test` has a part of it.
 faults: $(VENV)/.dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults --page ../docs/reference/reliability.md
+
+SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	$(PIP) atheris
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults.fuzz --seconds $(SECONDS) --page ../docs/reference/reliability.md
 
 $(VENV)/.package: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('htgen needs Python 3.11 or newer') if sys.version_info < (3, 11) else None"

@@ -21,7 +21,8 @@ from safetensors.numpy import load, save
 from htgen.errors import ModelError
 from htgen.files import read_regular
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest one. Version 2 has tensors of 8 bits (`htgen.eight_bits`); files without are of version 1."""
 
 MOST_BYTES = 1 << 33
 """Of a file; nothing of a longer one is read."""
@@ -59,7 +60,8 @@ def file_hash(data: bytes) -> str:
 
 def encode(format_name: str, header: Mapping[str, Any], tensors: Arrays) -> bytes:
     """The content of a file; the same header and tensors give the same bytes."""
-    metadata = json.loads(json.dumps({"format": format_name, "version": FORMAT_VERSION, **header}))
+    version = 2 if any(tensor.dtype == np.int8 for tensor in tensors.values()) else 1
+    metadata = json.loads(json.dumps({"format": format_name, "version": version, **header}))
     arrays = {name: np.asarray(tensor, order="C") for name, tensor in sorted(tensors.items())}
     metadata["checksum"] = checksum(metadata, arrays)
     return save(arrays, metadata={"htgen": json.dumps(metadata, sort_keys=True)})

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     store = open_store_of(file.provenance, options.data)
     for shot in options.shot:
         protocol = EvaluationProtocol(options.way, shot, options.query, tasks=options.tasks)
-        sampler = Measurement(store, [options.split], protocol).sampler(options.split, file.model.max_way)
+        sampler = Measurement(store, [options.split], protocol).sampler(options.split, file.model)
         floats, whole, same = accuracies(file, sampler, options.tasks)
         print(
             f"{options.generator} {options.split} {options.way}-way {shot}-shot: {percent(floats)} %, "

@@ -21,13 +21,11 @@ from typing import Literal
 from htgen.cnn.spec import CnnSpec
 from htgen.config.model import ModelConfig, cnn_spec
 from htgen.episodes.shape import EpisodeSize
+from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
 from htgen.hypertransformer.plan import (
-    ConvPlan,
     ConvWriterPlan,
     GeneratorPlan,
-    LocalPlan,
     LogitsPlan,
-    SharedPlan,
     generator_plan,
 )
 from htgen.hypertransformer.transformer_plan import AttentionPlan, LayerPlan, TransformerPlan
@@ -143,8 +141,9 @@ def _episode_parts(plan: GeneratorPlan, size: EpisodeSize) -> Iterator[Part]:
 def _logits_parts(plan: LogitsPlan, size: EpisodeSize) -> Iterator[Part]:
     if plan.local is not None:
         yield _features_part("logits", plan.local, size.support, on_images=False)
-    yield from _transformer_parts("logits", plan.slices.transformer, size.support, size.way)
-    if plan.base_scale is not None:
+    if plan.slices is not None:
+        yield from _transformer_parts("logits", plan.slices.transformer, size.support, size.way)
+    if plan.from_class_means:
         means = size.way * size.support * plan.feature_count
         refined = 2 * plan.refinements * means  # distances and new means
         yield Part("logits", "prototypes", "", means + refined, means + 2 * refined)

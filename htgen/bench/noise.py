@@ -69,6 +69,7 @@ def _on_noise(config: Config, store: Path, classes: int, effort: Effort) -> Conf
         "head_steps": 0,
         "shared_head": 0.0,
         "pretrain_shared": False,
+        "restore": None,
         "restore_shared": None,
     }
     values["optimizer"]["lr"] = 1e-9

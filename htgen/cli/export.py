@@ -1,4 +1,4 @@
-"""`htgen export`: a CNN file -> C, ONNX or PyTorch. Needs no torch."""
+"""`htgen export`: a CNN file -> C, ONNX, PyTorch or a web page. Needs no torch."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from htgen.cnn.bundle import Bundle
     from htgen.cnn.c_source import CCode
 
-ENDINGS = (".h", ".onnx", ".py")
+ENDINGS = (".h", ".onnx", ".py", ".html")
 
 ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)]
 OutputOption = Annotated[
@@ -20,8 +20,8 @@ OutputOption = Annotated[
         "--output",
         "-o",
         help="The file to write; its ending says what: a C header (.h; its functions begin with the file's "
-        "name), ONNX (.onnx; needs the extra onnx), or lines of plain PyTorch (.py). One that is there is "
-        "replaced.",
+        "name), ONNX (.onnx; needs the extra onnx), lines of plain PyTorch (.py), or a page for browsers "
+        "(.html). One that is there is replaced.",
         show_default=False,
     ),
 ]
@@ -70,10 +70,11 @@ def export(
     flash: FlashOption = None,
     ram: RamOption = None,
 ) -> None:
-    """Write a CNN for other programs: C for devices with kilobytes, ONNX, or PyTorch.
+    """Write a CNN for other programs: C for devices with kilobytes, ONNX, PyTorch, or a web page.
 
     The C is one header without dependencies, in whole numbers. It takes an image that is prepared already: as
-    many pixels as the CNN reads, 0 to 255; or, with --prepare, a grey frame of any size.
+    many pixels as the CNN reads, 0 to 255; or, with --prepare, a grey frame of any size. The page is one
+    file, too: it prepares and classifies what is drawn, dropped or shown to the camera, without a server.
     """
     from htgen.cnn.bundle import Bundle
     from htgen.cnn.c_source import expect_fits
@@ -165,6 +166,7 @@ def _write_c(code: "CCode", output: Path | None, arduino: Path | None) -> None:
 def _write_other(bundle: "Bundle", output: Path, model: Path) -> None:
     import os
 
+    from htgen.cnn.html_page import page_html, page_name
     from htgen.cnn.onnx_file import onnx_bytes
     from htgen.cnn.pytorch_file import pytorch_text
     from htgen.files import write_bytes, write_text
@@ -173,6 +175,13 @@ def _write_other(bundle: "Bundle", output: Path, model: Path) -> None:
         where = os.path.relpath(model, output.parent).replace(os.sep, "/")
         write_text(output, pytorch_text(bundle, where))
         _say("written", f"{output}; it reads {model}")
+    elif output.suffix.lower() == ".html":
+        text = page_html(bundle, page_name(output))
+        write_text(output, text)
+        _say(
+            "written",
+            f"{output}, {len(text.encode())} bytes; open it in a browser, it sends nothing anywhere",
+        )
     else:
         data = onnx_bytes(bundle)
         write_bytes(output, data)

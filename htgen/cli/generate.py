@@ -61,6 +61,9 @@ NoCrop = Annotated[
 NoContrast = Annotated[
     bool, typer.Option("--no-contrast", help="Drawings: do not stretch pale ink, do not clear noise.")
 ]
+NoOutline = Annotated[
+    bool, typer.Option("--no-outline", help="Drawings: leave solid shapes solid (generators of icons).")
+]
 NoStroke = Annotated[
     bool, typer.Option("--no-stroke", help="Drawings: leave strokes as thin or thick as they are.")
 ]
@@ -93,6 +96,7 @@ def generate(
     no_flatten: NoFlatten = False,
     no_crop: NoCrop = False,
     no_contrast: NoContrast = False,
+    no_outline: NoOutline = False,
     no_stroke: NoStroke = False,
     no_aspect: NoAspect = False,
     device: Device = False,
@@ -101,7 +105,7 @@ def generate(
     """Turn a folder of a few labelled images into a CNN.
 
     Drawings are brought to one form first, and new ones by `htgen predict` too: surroundings, polarity, even
-    paper, a cut to the ink, contrast, strokes. Each step can be left out.
+    paper, a cut to the ink, contrast, outlines of icons, strokes. Each step can be left out.
 
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
@@ -122,6 +126,7 @@ def generate(
         "flatten": no_flatten,
         "crop": no_crop,
         "contrast": no_contrast,
+        "outline": no_outline,
         "stroke": no_stroke,
         "aspect": no_aspect,
     }
@@ -179,7 +184,7 @@ def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
 
 def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
     from htgen.cli.console import tell
-    from htgen.cli.words import describe_steps
+    from htgen.images.words import describe_steps
 
     bundle, images, counts = made.bundle_with_estimate, made.images, made.bundle.support
     _say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))

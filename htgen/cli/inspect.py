@@ -109,12 +109,18 @@ def _store(path: Path, check: bool) -> tuple[dict[str, Any], list[tuple[str, str
 
     store = Store.open(path, verify=check)
     manifest = read_manifest(path)
+    own = "checksum right" if manifest.checksum else "no checksum; the store is of an older htgen"
     return manifest.model_dump(), [
         ("format", f"{manifest.format} {manifest.format_version}"),
         ("name", store.name),
         ("classes", str(store.class_count)),
         ("images", f"{len(store.images)} of {store.size} x {store.size} x {store.channels}, ink {store.ink}"),
         ("splits", ", ".join(f"{name}:{part}" for name, s in store.schemes.items() for part in s.parts)),
+        (
+            "manifest",
+            "checksum right" if manifest.checksum else "no checksum; the store is of an older htgen",
+        ),
+        ("manifest", own),
         ("checksum", "right" if check else "not compared; --check does"),
     ]
 
@@ -150,8 +156,8 @@ def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
     """What becomes of an image; `--json` has the numbers."""
-    from htgen.cli.words import describe_images, describe_steps
     from htgen.images.preprocessing import Preprocessing
+    from htgen.images.words import describe_images, describe_steps
 
     preprocessing = Preprocessing.from_dict(record)
     images = ("images", describe_images(preprocessing))

@@ -52,7 +52,7 @@ SizeOption = Annotated[
     typer.Option(
         min=1,
         max=4096,
-        help="Side of the images in pixels. Default: 28; miniimagenet and tieredimagenet: 84.",
+        help="Side of the images in pixels. Default: 28; icons: 32; miniimagenet and tieredimagenet: 84.",
         show_default=False,
     ),
 ]
@@ -75,8 +75,8 @@ DrawingsOption = Annotated[
     bool,
     typer.Option(
         "--as-drawings",
-        help="omniglot, folder: bring every drawing to one form (cut to the ink, even strokes, ...), as "
-        "generate does with a user's.",
+        help="omniglot, folder, icons: bring every drawing to one form (cut to the ink, even strokes, ...), "
+        "as generate does with a user's. icons without it: solid icons become outlines.",
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")]

@@ -1,14 +1,16 @@
 """Predictions for many images of which some may not be readable. No torch here."""
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from htgen.cnn.bundle import Bundle, Prediction
 from htgen.errors import DataError
+from htgen.images.gaps import Gaps
 from htgen.images.inputs import IMAGES_PER_BATCH, ReadImage, as_input, read_images
+from htgen.images.notices import SEVERAL
 from htgen.workers import work_in_processes
 
 
@@ -78,4 +80,12 @@ def _answers_to(cnn: Bundle, reads: list[tuple[Path, ReadImage | DataError]]) ->
         if isinstance(read, DataError):
             yield NoAnswer(path, read.message)
         else:
-            yield Answer(path, read, next(predictions))
+            prediction = next(predictions)
+            yield Answer(path, _warned(read, cnn.gaps.get(prediction.label)), prediction)
+
+
+def _warned(image: ReadImage, usual: Gaps | None) -> ReadImage:
+    """The image, with a warning where it falls apart as none of its class does; `usual` is what they do."""
+    if usual is None or image.gaps is None or not image.gaps.are_wider_than(usual):
+        return image
+    return replace(image, warnings=(*image.warnings, SEVERAL))

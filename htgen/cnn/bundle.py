@@ -11,6 +11,8 @@ description, the class names, the preprocessing, and which generator made it:
     ...
     logits.weight            [classes, features]
     logits.bias              [classes]
+
+Kernels have 32 bits a weight, or 8 with a scale for each output channel (`htgen.eight_bits`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +28,10 @@ from htgen.cnn.executor_numpy import run, softmax
 from htgen.cnn.score import Score
 from htgen.cnn.spec import CnnSpec
 from htgen.cnn.weights import CnnWeights, tensor_names, tensor_shapes, with_biases
+from htgen.eight_bits import narrowed, widened
 from htgen.errors import ModelError
 from htgen.files import write_bytes
+from htgen.images.gaps import Gaps
 from htgen.images.inputs import ImageLike, batches, prepare_images
 from htgen.images.preprocessing import Preprocessing
 from htgen.tensor_files import decode, encode, unusable
@@ -67,6 +71,10 @@ class Bundle:
         support: number of support images of each class, for information.
         estimate: of the support images, each classified by a CNN that was made without it, how many are
             right; None where that is not known.
+        gaps: class -> how far apart the parts of its support drawings lie at most; without the classes of
+            which that is not known.
+        has_8_bits: whether files hold its kernels with 8 bits a weight; the tensors are what these can hold.
+        trunk: what is known of a trunk that others trained: its `source` and `licence`, among others.
     """
 
     spec: CnnSpec
@@ -76,6 +84,9 @@ class Bundle:
     generator: Mapping[str, str] = field(default_factory=dict)
     support: Mapping[str, int] = field(default_factory=dict)
     estimate: Score | None = None
+    gaps: Mapping[str, Gaps] = field(default_factory=dict)
+    has_8_bits: bool = False
+    trunk: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -105,6 +116,8 @@ class Bundle:
                 yield f"{name} must hold variances, none below 0"
         if not all(isinstance(text, str) for text in (*self.generator, *self.generator.values())):
             yield "the generator must be described in texts"
+        if not all(isinstance(text, str) for text in (*self.trunk, *self.trunk.values())):
+            yield "the trunk must be described in texts"
 
     @cached_property
     def weights(self) -> CnnWeights[Floats]:
@@ -147,7 +160,12 @@ class Bundle:
         }
         if self.estimate is not None:
             header["estimate"] = self.estimate.to_dict()
-        return encode(FORMAT, header, self.tensors)
+        if self.gaps:
+            header["gaps"] = {name: gaps.to_list() for name, gaps in self.gaps.items()}
+        if self.trunk:
+            header["trunk"] = dict(self.trunk)
+        kernels = [f"{conv.name}.weight" for conv in self.spec.convs] if self.has_8_bits else []
+        return encode(FORMAT, header, narrowed(self.tensors, kernels))
 
     def save(self, path: str | Path) -> int:
         """Write the file and return its size in bytes.
@@ -168,8 +186,9 @@ class Bundle:
         """
         remedy = "a file that `htgen generate` wrote"
         file = decode(path, FORMAT, "a htgen CNN", remedy)
-        header, tensors = file.header, file.tensors
+        header = file.header
         try:
+            tensors = widened(file.tensors)
             return cls(
                 with_biases(CnnSpec.from_dict(header["cnn"]), tensors),
                 tuple(header["classes"]),
@@ -178,6 +197,9 @@ class Bundle:
                 header["generator"],
                 header["support"],
                 None if "estimate" not in header else Score.from_dict(header["estimate"]),
+                {name: Gaps.from_list(values) for name, values in header.get("gaps", {}).items()},
+                len(tensors) < len(file.tensors),
+                header.get("trunk", {}),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error

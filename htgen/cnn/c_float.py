@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_source import CCode, array, comment, expect_support_norm, identifier, template, text
+from htgen.cnn.c_source import (
+    CCode,
+    array,
+    comment,
+    expect_parts_in_c,
+    expect_support_norm,
+    identifier,
+    template,
+    text,
+)
 from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
 from htgen.errors import ModelError
 
@@ -36,6 +45,7 @@ def float_code(bundle: Bundle, name: str) -> CCode:
             there is no C yet.
     """
     expect_support_norm(bundle.spec)
+    expect_parts_in_c(bundle.spec)
     for fault in _without_c(bundle.spec):
         raise ModelError(f"there is no C for {fault}", "the CNN file itself, with `htgen predict`")
     return _Writer(bundle, identifier(name)).code()
@@ -43,10 +53,14 @@ def float_code(bundle: Bundle, name: str) -> CCode:
 
 def _without_c(spec: CnnSpec) -> Iterator[str]:
     """Parts of a CNN that the template has not."""
+    if spec.unit_features:
+        yield "features of length 1"
     for conv in spec.convs:
         activation = spec.activation_of(conv)
         if conv.groups > 1:
             yield f"the groups of {conv.name}"
+        if conv.padded_behind:
+            yield f"the padding of {conv.name}"
         if conv.add:
             yield f"the sum of {conv.name} and {conv.add}"
         if conv.pool and conv.pooling != "max":

@@ -6,7 +6,6 @@ needs, with margins, so that no loop asks for borders. Two neighbouring places s
 """
 
 from collections.abc import Iterator
-from string import Template
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from htgen.cnn.c_source import (
     array,
     class_constants,
     comment,
+    expect_parts_in_c,
     expect_small_arrays,
     expect_support_norm,
     identifier,
@@ -25,133 +25,145 @@ from htgen.cnn.c_source import (
     text,
 )
 from htgen.cnn.c_whole_block import CBlock
+from htgen.cnn.c_whole_lines import kept_lines
+from htgen.cnn.c_whole_parts import again, functions, means
 from htgen.cnn.c_whole_selftest import selftest
-from htgen.cnn.c_whole_sums import CSums
+from htgen.cnn.c_whole_sums import TURNED, CSums
 from htgen.cnn.spec import CnnSpec
-from htgen.cnn.whole_numbers import WholeCnn, Wholes, whole_cnn
+from htgen.cnn.whole_executor import WholeCnn, Wholes
+from htgen.cnn.whole_numbers import whole_cnn
 from htgen.errors import ModelError
 
 CODE, CODE_TO_PREPARE = 2800, 3000
 """About how many bytes of instructions there are, at most: gcc -O2 for Cortex-M, without class names."""
 
+CODE_OF_A_BLOCK = 400
+"""How many more there are for each block beyond the fourth."""
+
 _LARGEST_SIDE = 4096
 
-_BELOW = Template("""\
-    sum = -sum >> shift;
-    ${upper}_WITHIN("15", 32767, sum);
-    scaled -= sum * negative;
-""")
+_MOST = 32767
+"""Of levels in a line, or of features."""
 
-_MARGINS = Template("""\
-/* Margins of a line; one above the first or below the last is nothing else. Tells whether it is neither. */
-static ${upper}_ALONE uint8_t ${name}_margins(uint8_t *line, int which, int16_t side, uint8_t margin,
-                                     const uint8_t *zero, uint8_t channels)
-{
-    const uint8_t is_inside = which >= 0 && which < side;
-    int i;
-    uint8_t c;
-    for (i = 0; i < side + 2 * margin; i++) {
-        if (is_inside && i == margin) {
-            i += side;
-            line += side * channels;
-        }
-        for (c = 0; c < channels; c++)
-            *line++ = ${upper}_UINT8(zero + c);
-    }
-    return is_inside;
+_INSTRUCTIONS = {
+    8: ((4.24, 115), (2.81, 48), (1.61, 58)),
+    16: ((4.24, 115), (2.81, 48), (1.61, 58)),
 }
-
-""")
-
-_COPY = Template("""\
-static ${upper}_ALONE void ${name}_copy(uint8_t *to, const uint8_t *from, int16_t bytes)
-{
-    memcpy(to, from, (size_t)bytes);
-}
-
-""")
-
-_INSTRUCTIONS = ((4.24, 115), (2.81, 48), (1.61, 58))
-"""Of a multiply-add and of a block's output value, on a Cortex-M0, M3 and M4: `make devices`, gcc 12 -O2."""
+"""Of a multiply-add and of a block's output value, on a Cortex-M0, M3 and M4, by the bits of levels:
+`make devices`, gcc 12 -O2."""
 
 
-def whole_code(bundle: Bundle, name: str, prepare: bool = False, images: Pixels | None = None) -> CCode:
+def whole_code(
+    bundle: Bundle,
+    name: str,
+    prepare: bool = False,
+    images: Pixels | None = None,
+    bits: int | None = None,
+) -> CCode:
     """Write a CNN as C99 in whole numbers.
 
     Args:
         name: what functions and constants begin with; what cannot stand in a C name becomes `_`.
         prepare: write what prepares frames too. It is for CNNs whose support images were prepared so.
         images: prepared `[N, C, H, W]`, for the self-test to store.
+        bits: of activations, 8 or 16; None for what suits the CNN.
 
     Raises:
-        ModelError: the CNN has a part for which there is no such C, its sums may not fit into 32 bits, there
-            are too many classes, or names of classes clash.
+        ModelError: the CNN has a part for which there is no such C, there are too many classes, or names of
+            classes clash.
     """
     expect_support_norm(bundle.spec)
-    for fault in _without_c(bundle.spec):
+    expect_parts_in_c(bundle.spec)
+    for fault in _too_large(bundle.spec):
         raise ModelError(f"there is no C for {fault}", "the CNN file itself, with `htgen predict`")
     if prepare and not (bundle.preprocessing.device and bundle.preprocessing.ink == "bright"):
         raise ModelError(
             "the CNN's support images were prepared with steps that the C has not",
             "htgen generate --device, which makes a CNN for what --prepare writes",
         )
-    return _Writer(bundle, whole_cnn(bundle), identifier(name)).code(prepare, images)
+    return _Writer(bundle, whole_cnn(bundle, bits), identifier(name)).code(prepare, images)
 
 
-def _without_c(spec: CnnSpec) -> Iterator[str]:
-    """Parts of a CNN that the templates have not."""
+def _too_large(spec: CnnSpec) -> Iterator[str]:
+    """Parts of a CNN that the numbers of the C cannot count."""
     for conv in spec.convs:
-        if conv.groups > 1:
-            yield f"the groups of {conv.name}"
-        if conv.add:
-            yield f"the sum of {conv.name} and {conv.add}"
-        if conv.pool and conv.pooling != "max":
-            yield f"the {conv.pooling} pool of {conv.name}"
-        if not conv.norm:
-            yield f"{conv.name}, which has no norm"
-        if max(conv.in_channels, conv.out_channels, conv.kernel + conv.stride) > 255:
-            yield f"more than 255 channels, or so large a kernel, in {conv.name}"
-        if conv.in_size > _LARGEST_SIDE or conv.in_channels * conv.in_size > 32767:
+        if conv.kernel + conv.stride > 255:
+            yield f"so large a kernel in {conv.name}"
+        if conv.in_size > _LARGEST_SIDE or conv.in_channels * (conv.in_size + 2 * conv.padding) > _MOST:
             yield f"so large an image in {conv.name}"
+        if conv.out_size * conv.out_channels > _MOST:
+            yield f"so many channels in {conv.name}"
+    if spec.feature_count > _MOST or spec.convs[-1].out_size ** 2 > 1 << 16:
+        yield f"{spec.feature_count} features"
 
 
 class _Writer:
     def __init__(self, bundle: Bundle, cnn: WholeCnn, name: str) -> None:
         self.bundle, self.cnn, self.spec, self.name = bundle, cnn, bundle.spec, name
-        self.upper = name.upper()
-        parts = zip(self.spec.convs, cnn.blocks, strict=True)
-        self.blocks = [CBlock(name, index, conv, whole) for index, (conv, whole) in enumerate(parts)]
+        self.upper, self.level = name.upper(), f"uint{cnn.bits}_t"
+        convs = self.spec.convs
+        self.kept = kept_lines(convs)
+        names = [conv.name for conv in convs]
+        self.blocks = [
+            CBlock(
+                name,
+                index,
+                conv,
+                whole,
+                cnn.bits,
+                added=names.index(conv.add) if conv.add else -1,
+                keeps=index - 1 in self.kept,
+                levels=cnn.levels,
+            )
+            for index, (conv, whole) in enumerate(zip(convs, cnn.blocks, strict=True))
+        ]
         self.sizes: list[tuple[str, int]] = []
-        self.leaks = any(block.negative.any() for block in cnn.blocks)
-        last = self.spec.convs[-1]
-        self.features = last.out_size**2 * last.out_channels
+        self.leaks = any(block.negative.any() for block in cnn.blocks if block.residual is None)
+        self.tops = any((block.top < cnn.levels).any() for block in cnn.blocks)
+        self.averages = self.spec.head == "average" and cnn.bits == 16
+        last = convs[-1]
+        self.features = last.out_size * last.out_channels * (1 if self.averages else last.out_size)
 
     def code(self, prepare: bool, images: Pixels | None) -> CCode:
         """The header, put together."""
         constants = list(self._constants())
         size = sum(size for _, size in self.sizes)
-        buffers = sum(block.window for block in self.blocks) + self.features + 2 * len(self.blocks) + 4
-        buffers += PREPARATION_BUFFERS if prepare else 0
         products = self.spec.multiply_adds(len(self.bundle.classes))
+        code = CODE + CODE_OF_A_BLOCK * max(len(self.blocks) - 4, 0) + (CODE_TO_PREPARE if prepare else 0)
+        buffers = self._buffers() + (PREPARATION_BUFFERS if prepare else 0)
         written = template("c_whole").substitute(
             self._description(),
             **self._head(),
             bytes=size,
-            code=CODE + (CODE_TO_PREPARE if prepare else 0),
+            code=code,
             buffers=buffers,
             products=products,
             refusals="\n".join(expect_small_arrays(self.sizes)),
             constants="\n".join(constants),
+            functions=self._functions(),
             blocks="".join(self._blocks()),
             prepare=preparation(self.name, self.spec.image_size) if prepare else "",
             selftest=selftest(self.cnn, self.name, images),
         )
-        return CCode(written, self.name, size, buffers, products, CODE + (CODE_TO_PREPARE if prepare else 0))
+        return CCode(written, self.name, size, buffers, products, code)
+
+    def _kept(self) -> Iterator[tuple[int, int, int]]:
+        """Of each block that is added later: its number, lines that are kept, levels of a line."""
+        for index, depth in sorted(self.kept.items()):
+            conv = self.spec.convs[index]
+            yield index + 1, depth, conv.out_size * conv.out_channels
+
+    def _buffers(self) -> int:
+        """Bytes of memory, with the pointer to the image."""
+        levels = sum(block.window for block in self.blocks) + self.features
+        levels += sum(depth * width for _, depth, width in self._kept())
+        counters = 2 * len(self.blocks) + 2 * len(self.kept)
+        return levels * self.cnn.bits // 8 + counters + 4 + 4 * self.averages * self.spec.feature_count
 
     def _description(self) -> dict[str, object]:
         """What the comment says, and classes."""
         spec, way = self.spec, len(self.bundle.classes)
-        costs = dict(zip(("m0", "m3", "m4"), instructions(spec, way), strict=True))
+        costs = dict(zip(("m0", "m3", "m4"), instructions(spec, way, self.cnn.bits), strict=True))
         return {
             **{f"cost_{processor}": f"{count / 1e6:.2f}" for processor, count in costs.items()},
             "generator": comment(self.bundle.generator.get("name", "?")),
@@ -169,30 +181,42 @@ class _Writer:
 
     def _head(self) -> dict[str, object]:
         """Buffers, and what reads the image and the features."""
-        last, average = self.spec.convs[-1], self.spec.head == "average"
+        name = self.name
+        buffers = [f"{self.level} {name}_window_{block.index + 1}[{block.window}]" for block in self.blocks]
+        starts = [f"{name}_next[{block.index}] = {block.reading.first}" for block in self.blocks]
+        for number, depth, width in self._kept():
+            buffers += [
+                f"{self.level} {name}_kept_{number}[{depth * width}]",
+                f"int16_t {name}_made_{number}",
+            ]
+            starts.append(f"{name}_made_{number} = 0")
+        if self.averages:
+            buffers.append(f"uint32_t {name}_totals[{self.spec.feature_count}]")
         return {
-            "windows": "\n".join(
-                f"static uint8_t {self.name}_window_{block.index + 1}[{block.window}];"
-                for block in self.blocks
-            ),
+            "windows": "\n".join(f"static {buffer};" for buffer in buffers),
+            "level": self.level,
             "depth": len(self.blocks),
             "features": self.features,
-            "negative_parameter": " int16_t negative," if self.leaks else "",
-            "below": _BELOW.substitute(upper=self.upper) if self.leaks else "",
-            "copy": _COPY.substitute(name=self.name, upper=self.upper)
-            if self.spec.image_channels == 1 or any(block.rows > block.advance for block in self.blocks)
-            else "",
-            "margins": _MARGINS.substitute(name=self.name, upper=self.upper)
-            if any(conv.padding for conv in self.spec.convs)
-            else "",
             "image_line": self._image_line(),
-            "starts": "\n".join(
-                f"    {self.name}_next[{block.index}] = {-block.conv.padding};" for block in self.blocks
-            ),
-            "out_size": last.out_size,
-            "out_line": last.out_size * last.out_channels,
-            "logits_weight": f"w + i % {last.out_channels}" if average else "w + i",
-            "logits_next": f"        w += {last.out_channels if average else self.features};",
+            "starts": "\n".join(f"    {start};" for start in starts),
+            **self._reading_of_features(),
+        }
+
+    def _reading_of_features(self) -> dict[str, object]:
+        """How the logits layer gets what it reads."""
+        name, upper, last = self.name, self.upper, self.spec.convs[-1]
+        weight, wide = ("INT8", "") if self.cnn.bits == 8 else ("INT16", "(int32_t)")
+        per_channel = self.spec.head == "average"
+        inputs = self.spec.feature_count if self.averages else self.features
+        each = f"{name}_line_{len(self.blocks)}({name}_features + i * {last.out_size * last.out_channels});"
+        lines = f"    for (i = 0; i < {last.out_size}; i++)\n        {each}"
+        at = f"w + i % {last.out_channels}" if per_channel and not self.averages else "w + i"
+        return {
+            "logits_kind": f"{weight.lower()}_t",
+            "read_features": means(self.spec, name) if self.averages else lines,
+            "inputs": inputs,
+            "product": f"{wide}{upper}_{weight}({at}) * {name}_features[i]",
+            "logits_next": f"        w += {last.out_channels if per_channel else self.features};",
         }
 
     def _array(self, kind: str, name: str, values: Wholes, size: int) -> Iterator[str]:
@@ -200,28 +224,49 @@ class _Writer:
         yield from array(kind, f"{self.name}_{name}", values, f"{self.upper}_FLASH")
 
     def _constants(self) -> Iterator[str]:
+        bits = self.cnn.bits
         for block in self.blocks:
-            conv, whole = block.conv, block.whole
-            lines = whole.kernel.transpose(0, 2, 3, 1).reshape(conv.out_channels, conv.kernel, -1)
-            lines = np.pad(lines, ((0, 0), (0, 0), (0, block.padded - block.run)))
-            yield from self._array("int8_t", f"{conv.name}_weight", lines, 1)
-            yield from self._array("int32_t", f"{conv.name}_bias", whole.bias, 4)
-            yield from self._array("int16_t", f"{conv.name}_factor", whole.factor, 2)
-            if self.leaks:
-                yield from self._array("int16_t", f"{conv.name}_negative", whole.negative, 2)
-            if block.summands:
-                yield from self._array("int32_t", f"{conv.name}_summand", whole.summand, 4)
+            conv, whole, layer = block.conv, block.whole, block.conv.name
+            size = block.sums.weight_bytes
+            yield from self._array(f"int{8 * size}_t", f"{layer}_weight", self._weights(block), size)
+            yield from self._array("int32_t", f"{layer}_bias", whole.bias, 4)
+            yield from self._array("int16_t", f"{layer}_factor", whole.factor, 2)
+            if whole.residual is not None:
+                yield from self._array("int16_t", f"{layer}_share", whole.residual.share, 2)
+                yield from self._array("int32_t", f"{layer}_offset", whole.residual.offset, 4)
+            elif self.leaks:
+                yield from self._array("int16_t", f"{layer}_negative", whole.negative, 2)
+            if block.has_shifts:
+                yield from self._array("uint8_t", f"{layer}_shift", whole.shift, 1)
+            if block.has_summands:
+                yield from self._array("int32_t", f"{layer}_summand", whole.summand, 4)
+            if (whole.top < self.cnn.levels).any():
+                yield from self._array("uint16_t", f"{layer}_top", whole.top, 2)
             if conv.padding:
-                yield from self._array("uint8_t", f"{conv.name}_zero", whole.zero, 1)
+                yield from self._array(self.level, f"{layer}_zero", whole.zero, bits // 8)
             yield ""
         last = self.spec.convs[-1]
         weight = self.cnn.logits_weight.reshape(len(self.bundle.classes), last.out_channels, -1)
-        yield from self._array("int8_t", "logits_weight", weight.transpose(0, 2, 1), 1)
+        yield from self._array(f"int{bits}_t", "logits_weight", weight.transpose(0, 2, 1), bits // 8)
         yield from self._array("int32_t", "logits_bias", self.cnn.logits_bias, 4)
+
+    def _weights(self, block: CBlock) -> Wholes:
+        """`[O, k, weights of a line]`, as the inner loops read them."""
+        kind = block.sums
+        lines = block.whole.kernel.transpose(0, 2, 3, 1).reshape(block.conv.out_channels, kind.kernel, -1)
+        lines = np.pad(lines, ((0, 0), (0, 0), (0, kind.padded - kind.run)))
+        if self.cnn.bits == 16 and kind.weight_bytes == 1 and not kind.is_grouped:
+            lines = lines.reshape(*lines.shape[:2], -1, 4)[..., list(TURNED)].reshape(lines.shape)
+        return lines
+
+    def _functions(self) -> str:
+        copies = self.spec.image_channels == 1 and self.cnn.bits == 8
+        copies |= any(block.reading.rows > block.reading.advance for block in self.blocks) or bool(self.kept)
+        return functions(self.cnn, self.name, leaks=self.leaks, tops=self.tops, copies=copies)
 
     def _image_line(self) -> str:
         side, channels, image = self.spec.image_size, self.spec.image_channels, f"{self.name}_image"
-        if channels == 1:
+        if channels == 1 and self.cnn.bits == 8:
             return f"    {self.name}_copy(out, {image}, {side});\n    {image} += {side};"
         return f"""\
     int16_t i;
@@ -233,14 +278,20 @@ class _Writer:
     def _blocks(self) -> Iterator[str]:
         kinds = sorted({block.sums for block in self.blocks})
         for number, kind in enumerate(kinds):
-            yield CSums(self.name, *kind).text(number)
+            yield CSums(self.name, kind, self.cnn.bits).text(number)
+        kept = again(self.name, self.cnn.bits, self._kept())
         for block in self.blocks:
-            yield block.text(f"{self.name}_sums_{kinds.index(block.sums)}", self.leaks)
+            yield block.text(f"{self.name}_sums_{kinds.index(block.sums)}", self.leaks, self.tops)
+            yield kept.get(block.index + 1, "")
 
 
-def instructions(spec: CnnSpec, way: int) -> tuple[float, float, float]:
-    """About how many instructions an image takes on a Cortex-M0, M3 and M4."""
+def instructions(spec: CnnSpec, way: int, bits: int) -> tuple[float, float, float]:
+    """About how many instructions an image takes on a Cortex-M0, M3 and M4.
+
+    Args:
+        bits: of levels.
+    """
     products = spec.multiply_adds(way)
     outputs = sum(conv.out_size**2 * conv.out_channels for conv in spec.convs)
-    m0, m3, m4 = (product * products + output * outputs for product, output in _INSTRUCTIONS)
+    m0, m3, m4 = (product * products + output * outputs for product, output in _INSTRUCTIONS[bits])
     return m0, m3, m4

@@ -4,7 +4,7 @@ import numpy as np
 
 from htgen.arrays import Pixels
 from htgen.cnn.c_source import array, template
-from htgen.cnn.whole_numbers import WholeCnn
+from htgen.cnn.whole_executor import WholeCnn
 
 NOISE_IMAGES = 4
 

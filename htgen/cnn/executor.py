@@ -13,7 +13,7 @@ from torch import Tensor
 
 from htgen.cnn.batch_norm import batch_norm, normalise
 from htgen.cnn.layout import layout_for
-from htgen.cnn.spec import CNN_LEAKY_SLOPE, Activation, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, LEAST_LENGTH, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
 
 
@@ -119,6 +119,8 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
 def head_features(x: Tensor, spec: CnnSpec) -> Tensor:
     """Inputs of the logits layer: `[N, E, C, H, W] -> [E, N, F]`."""
     x = x.flatten(2) if spec.head == "flatten" else x.mean(dim=(3, 4))
+    if spec.unit_features:
+        x = F.normalize(x, dim=2, eps=LEAST_LENGTH)
     return x.transpose(0, 1)
 
 

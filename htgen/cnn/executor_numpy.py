@@ -4,13 +4,17 @@ Axis legend: E episodes (each with its own weights), N images per episode, H x W
 k kernel size. Channels come last, so that convolutions are products of long rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from htgen.arrays import Floats
-from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, Activation, CnnSpec, ConvSpec, Pooling
+from htgen.cnn.depthwise_numpy import convolve_depthwise
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, LEAST_LENGTH, NORM_EPSILON, Activation, CnnSpec, ConvSpec, Pooling
 from htgen.cnn.weights import BlockWeights, CnnWeights, Moments
+
+LARGE_ACTIVATION = 250_000
+"""Of CNNs with larger outputs of a layer, in numbers, each image is run by itself."""
 
 CACHED_NUMBERS = 100_000
 """How many numbers are gathered at a time: few enough to stay in the processor's cache."""
@@ -22,16 +26,19 @@ def run(spec: CnnSpec, weights: CnnWeights[Floats], images: Floats) -> Floats:
     Returns:
         Logits `[E, N, n]`.
     """
-    features = last_features(spec, weights, images)
+    features = last_features(spec, weights.blocks, images)
     return features @ weights.logits_weight.swapaxes(1, 2) + weights.logits_bias[:, None]
 
 
-def last_features(spec: CnnSpec, weights: CnnWeights[Floats], images: Floats) -> Floats:
+def last_features(spec: CnnSpec, blocks: Sequence[BlockWeights[Floats]], images: Floats) -> Floats:
     """The inputs of the logits layer: images `[E, N, C, H, W]`, -1..1 -> `[E, N, F]`."""
+    if spec.norm == "support" and spec.largest_activation > LARGE_ACTIVATION and images.shape[1] > 1:
+        parts = [last_features(spec, blocks, images[:, i : i + 1]) for i in range(images.shape[1])]
+        return np.concatenate(parts, axis=1)
     x = channels_last(images)
     added = spec.added
     outputs: dict[str, Floats] = {}  # of the blocks that are added to later ones
-    for conv, block in zip(spec.convs, weights.blocks, strict=True):
+    for conv, block in zip(spec.convs, blocks, strict=True):
         x = run_block(spec, conv, block, x, outputs.get(conv.add))
         if conv.name in added:
             outputs[conv.name] = x
@@ -77,7 +84,7 @@ def before_norm(
     pools_early = conv.pool and conv.pooling == "max" and addend is None
 
     def steps(part: Floats, addend: Floats | None = None) -> Floats:
-        part = convolve(part, kernel, conv.stride, conv.padding, conv.groups)
+        part = convolve(pad(part, conv.padding_before, conv.padding), kernel, conv.stride, conv.groups)
         if pools_early and not spec.norm_first:
             part = _pool(part, "max")
         if conv.pool and spec.norm_first == "after-pool":
@@ -116,22 +123,29 @@ def by_images(run: Callable[..., Floats], x: Floats, numbers: int, *others: Floa
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def convolve(x: Floats, kernel: Floats, stride: int, padding: int, groups: int = 1) -> Floats:
-    """`[E, N, H, W, C] * [E, k, k, C / groups, O] -> [E, N, H', W', O]`.
+def pad(x: Floats, before: int, behind: int) -> Floats:
+    """Zeros around images `[E, N, H, W, C]`: before their first, and behind their last rows and columns."""
+    if not behind:
+        return x
+    episodes, count, height, width, channels = x.shape
+    more = before + behind
+    padded = np.zeros((episodes, count, height + more, width + more, channels), x.dtype)
+    padded[:, :, before : before + height, before : before + width] = x
+    return padded
+
+
+def convolve(x: Floats, kernel: Floats, stride: int, groups: int = 1) -> Floats:
+    """`[E, N, H, W, C] * [E, k, k, C / groups, O] -> [E, N, H', W', O]`, without padding.
 
     As one matrix product per episode and group; a depthwise one as a sum over the places of the kernel.
     """
-    episodes, count, height, width, channels = x.shape
+    episodes, count, *_, channels = x.shape
     k = kernel.shape[1]
-    if padding:
-        padded = np.zeros((episodes, count, height + 2 * padding, width + 2 * padding, channels), x.dtype)
-        padded[:, :, padding:-padding, padding:-padding] = x
-        x = padded
     if groups > 1 and groups == channels == kernel.shape[4]:
-        return _convolve_depthwise(x, kernel, stride)
+        return convolve_depthwise(x, kernel, stride)
     if groups > 1:
         parts = zip(np.split(x, groups, axis=4), np.split(kernel, groups, axis=4), strict=True)
-        return np.concatenate([convolve(part, own, stride, 0) for part, own in parts], axis=4)
+        return np.concatenate([convolve(part, own, stride) for part, own in parts], axis=4)
     x = np.ascontiguousarray(x)
     rows, columns = (x.shape[2] - k) // stride + 1, (x.shape[3] - k) // stride + 1
     episode, image, row, column, channel = x.strides
@@ -149,18 +163,6 @@ def convolve(x: Floats, kernel: Floats, stride: int, padding: int, groups: int =
         patches = windows.reshape(episodes, -1, k * k * channels)
     out = patches @ kernel.reshape(episodes, k * k * channels, -1)
     return out.reshape(episodes, count, rows, columns, -1)
-
-
-def _convolve_depthwise(x: Floats, kernel: Floats, stride: int) -> Floats:
-    """`[E, N, H, W, C] * [E, k, k, 1, C] -> [E, N, H', W', C]`, without padding."""
-    k = kernel.shape[1]
-    rows, columns = (x.shape[2] - k) // stride + 1, (x.shape[3] - k) // stride + 1
-    out = np.zeros((*x.shape[:2], rows, columns, x.shape[4]), x.dtype)
-    for i in range(k):
-        for j in range(k):
-            window = x[:, :, i : i + stride * rows : stride, j : j + stride * columns : stride]
-            out += window * kernel[:, None, None, i, j]
-    return out
 
 
 def activate(x: Floats, activation: Activation) -> Floats:
@@ -198,8 +200,14 @@ def normalise(x: Floats, stats: Moments[Floats], gamma: Floats, beta: Floats) ->
 def head_features(x: Floats, spec: CnnSpec) -> Floats:
     """Inputs of the logits layer: `[E, N, H, W, C] -> [E, N, F]`, in the order `[C, H, W]`."""
     if spec.head == "average":
-        return global_average(x)
-    return x.transpose(0, 1, 4, 2, 3).reshape(*x.shape[:2], -1)
+        features = global_average(x)
+    else:
+        features = x.transpose(0, 1, 4, 2, 3).reshape(*x.shape[:2], -1)
+    if not spec.unit_features:
+        return features
+    length = np.sqrt((features * features).sum(axis=2, keepdims=True))
+    unit: Floats = features / np.maximum(length, LEAST_LENGTH)
+    return unit
 
 
 def global_average(x: Floats) -> Floats:

@@ -79,9 +79,7 @@ class SideBySide:
     def convolve(self, x: Tensor, kernel: Tensor, conv: ConvSpec) -> Tensor:
         """Groups = episodes (times the block's groups): one convolution call runs all episodes."""
         groups = x.shape[1] * conv.groups
-        out = F.conv2d(
-            x.flatten(1, 2), kernel.flatten(0, 1), padding=conv.padding, stride=conv.stride, groups=groups
-        )
+        out = _convolve(x.flatten(1, 2), kernel.flatten(0, 1), conv, groups)
         # Of a single channel no one can tell whether it is last, and what comes out of it may not be.
         return out.contiguous(memory_format=torch.channels_last).unflatten(1, kernel.shape[:2])
 
@@ -120,9 +118,7 @@ class ByEpisode:
     def convolve_alike(self, x: Tensor, kernel: Tensor, conv: ConvSpec) -> Tensor:
         """All images by the same kernel `[O, C / groups, k, k]`."""
         samples = x.transpose(0, 1)
-        out = F.conv2d(
-            samples.flatten(0, 1), kernel, padding=conv.padding, stride=conv.stride, groups=conv.groups
-        )
+        out = _convolve(samples.flatten(0, 1), kernel, conv, conv.groups)
         out = out.contiguous(memory_format=torch.channels_last)
         return out.unflatten(0, samples.shape[:2]).transpose(0, 1)
 
@@ -133,7 +129,7 @@ class ByEpisode:
         """
         images = x.permute(1, 0, 3, 4, 2)  # [E, N, H, W, C]
         if conv.padding:
-            images = F.pad(images, (0, 0, *[conv.padding] * 4))
+            images = F.pad(images, (0, 0, *[conv.padding_before, conv.padding] * 2))
         patches = images.unfold(2, conv.kernel, conv.stride).unfold(3, conv.kernel, conv.stride)
         places = patches.shape[:4]  # E, N, H', W'
         patches = patches.permute(0, 1, 2, 3, 5, 6, 4)  # [E, N, H', W', k, k, C]
@@ -154,6 +150,14 @@ class ByEpisode:
         """2x2 pool of `[N, E, C, H, W]`."""
         samples = x.transpose(0, 1)
         return _pool(samples.flatten(0, 1), pooling).unflatten(0, samples.shape[:2]).transpose(0, 1)
+
+
+def _convolve(x: Tensor, kernel: Tensor, conv: ConvSpec, groups: int) -> Tensor:
+    """`[B, C, H, W] * [O, C / groups, k, k] -> [B, O, H', W']`."""
+    if not conv.padded_behind:
+        return F.conv2d(x, kernel, padding=conv.padding, stride=conv.stride, groups=groups)
+    x = F.pad(x, [conv.padding_before, conv.padding] * 2)
+    return F.conv2d(x, kernel, stride=conv.stride, groups=groups)
 
 
 def _pool(x: Tensor, pooling: Pooling) -> Tensor:

@@ -110,6 +110,8 @@ class _Graph:
         if self.spec.head == "average":
             self._add("GlobalAveragePool")
         self._add("Flatten")
+        if self.spec.unit_features:
+            self._add("LpNormalization", axis=1, p=2)
         self._add("Gemm", "logits.weight", "logits.bias", output="logits", transB=1)
         self._add("Softmax", output="probabilities", axis=1)
 
@@ -122,7 +124,7 @@ class _Graph:
                 *bias,
                 kernel_shape=[conv.kernel] * 2,
                 strides=[conv.stride] * 2,
-                pads=[conv.padding] * 4,
+                pads=[conv.padding_before] * 2 + [conv.padding] * 2,
                 group=conv.groups,
             )
         elif step == "add":

@@ -56,12 +56,17 @@ def _lines(spec: CnnSpec) -> Iterator[str]:
         if conv.name in spec.added:
             yield f"{conv.name} = x"
     features = "x.flatten(1)" if spec.head == "flatten" else "x.mean(dim=(2, 3))"
+    if spec.unit_features:
+        features = f"F.normalize({features}, dim=1)"
     yield f'return F.linear({features}, w["logits.weight"], w["logits.bias"])'
 
 
 def _line(spec: CnnSpec, conv: ConvSpec, step: str) -> str:
     if step == "conv":
         groups = f", groups={conv.groups}" if conv.groups > 1 else ""
+        if conv.padded_behind:
+            image = f"F.pad(x, {(conv.padding_before, conv.padding) * 2})"
+            return f'x = F.conv2d({image}, w["{conv.name}.weight"], stride={conv.stride}{groups})'
         how = f"stride={conv.stride}, padding={conv.padding}{groups}"
         return f'x = F.conv2d(x, w["{conv.name}.weight"], {how})'
     if step == "bias":

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from htgen.cnn.mobile_shapes import efficientnet_lite0, separable
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.schema import Faults, Section, Width, ascending
 
@@ -27,7 +28,8 @@ class CnnConfig(Section):
     """The CNN that is generated."""
 
     shape: Annotated[str, AfterValidator(_known_shape)] = "maxpool-4-layer"
-    """`maxpool-4-layer` is the paper's; the others are strided and end in global average pooling."""
+    """`maxpool-4-layer` is the paper's; the others are strided and end in global average pooling. Those with
+    depthwise convolutions (separable, efficientnet) are fixed trunks: all their layers are learned."""
     channels: Width = 8
     """Output channels of every convolution."""
     pools: Annotated[
@@ -119,8 +121,29 @@ def _chain(
     return tuple(convs)
 
 
+def _trunk(
+    cnn: CnnConfig, image_size: int, image_channels: int, describe: Callable[[int, int], CnnSpec]
+) -> CnnSpec:
+    """A shape that says all by itself."""
+    own = {"shape", "norm", "count_ignored", "dropout"}
+    changed = [name for name in cnn.model_fields_set - own if getattr(cnn, name) != _DEFAULTS[name]]
+    if changed:
+        raise Faults(*((f"cnn.{name}", f"{cnn.shape} has its own; leave it out") for name in sorted(changed)))
+    return describe(image_size, image_channels)
+
+
+_DEFAULTS = {name: field.default for name, field in CnnConfig.model_fields.items()}
+
 SHAPES: dict[str, Shape] = {
     "maxpool-4-layer": maxpool_4_layer,
     "3-layer": partial(strided, blocks=3),
     "4-layer": partial(strided, blocks=4),
+    "separable-small": partial(
+        _trunk, describe=partial(separable, stem=(16, 32), groups=((48, 2, 1), (96, 4, 2), (240, 3, 2)))
+    ),
+    "separable": partial(
+        _trunk, describe=partial(separable, stem=(24, 64), groups=((96, 2, 1), (192, 4, 2), (480, 4, 2)))
+    ),
+    "efficientnet-lite0": partial(_trunk, describe=efficientnet_lite0),
+    "efficientnet-lite0-11": partial(_trunk, describe=partial(efficientnet_lite0, last=11)),
 }

@@ -37,6 +37,9 @@ CNN_LEAKY_SLOPE = 0.01
 NORM_EPSILON = 1e-3
 """Added to variances. Large enough that a channel that is silent on the support set stays quiet."""
 
+LEAST_LENGTH = 1e-12
+"""Of features that are scaled to length 1: shorter ones are divided by this."""
+
 LARGEST_ACTIVATION = 2**28
 """Numbers in the output of a convolution for one image; each takes four bytes."""
 
@@ -63,6 +66,8 @@ class ConvSpec:
         norm: whether there is a norm. Without one its scale and shift are part of kernel and bias.
         pooling: what the pool takes of four pixels.
         add: name of the earlier block whose output is added (a residual connection); empty for none.
+        padded_behind: with `same_padding` one row and one column of zeros less before the image than behind
+            it, as TensorFlow pads images of an even side for a stride of 2.
     """
 
     name: str
@@ -80,16 +85,23 @@ class ConvSpec:
     norm: bool = True
     pooling: Pooling = "max"
     add: str = ""
+    padded_behind: bool = False
 
     @property
     def padding(self) -> int:
-        """Zero padding on each side, in pixels."""
+        """Zero padding behind the last row and column, and before the first ones unless `padded_behind`."""
         return self.kernel // 2 if self.same_padding else 0
+
+    @property
+    def padding_before(self) -> int:
+        """Zero padding before the first row and column."""
+        return self.padding - self.padded_behind
 
     @property
     def conv_size(self) -> int:
         """Side of the convolution's output, before pooling."""
-        return (self.in_size + 2 * self.padding - self.kernel) // self.stride + 1
+        padded = self.in_size + self.padding_before + self.padding
+        return (padded - self.kernel) // self.stride + 1
 
     @property
     def pooled_size(self) -> int:
@@ -129,6 +141,7 @@ class CnnSpec:
         head: `flatten` or `average` (global average pooling) before the logits layer.
         norm_first: True: conv -> norm -> activation -> pool; `after-pool`: conv -> pool -> norm ->
             activation; False: conv -> activation -> pool -> norm.
+        unit_features: whether the inputs of the logits layer are scaled to length 1.
     """
 
     image_size: int
@@ -138,17 +151,25 @@ class CnnSpec:
     norm: Norm
     head: Literal["flatten", "average"]
     norm_first: NormFirst = False
+    unit_features: bool = False
 
     @property
     def feature_count(self) -> int:
         """Number of inputs of the logits layer."""
-        last = self.convs[-1]
-        return last.out_channels * (last.out_size**2 if self.head == "flatten" else 1)
+        channels, size = self.image_channels, self.image_size
+        if self.convs:
+            channels, size = self.convs[-1].out_channels, self.convs[-1].out_size
+        return channels * (size**2 if self.head == "flatten" else 1)
 
     @property
     def largest_activation(self) -> int:
         """Numbers in the largest output of a convolution, for one image."""
-        return max(conv.conv_size**2 * conv.out_channels for conv in self.convs)
+        return max((conv.conv_size**2 * conv.out_channels for conv in self.convs), default=self.feature_count)
+
+    @property
+    def after_trunk(self) -> "CnnSpec":
+        """The logits layer alone, as a CNN without convolutions: its images are the features `[F, 1, 1]`."""
+        return CnnSpec(1, self.feature_count, (), self.activation, self.norm, "flatten")
 
     @property
     def order(self) -> tuple[Step, ...]:
@@ -223,6 +244,8 @@ class CnnSpec:
             yield "there are no additions with norm_first 'after-pool'"
         if not type(self.image_size) is type(self.image_channels) is int:
             yield "sizes of images must be whole numbers"
+        if type(self.unit_features) is not bool:
+            yield "unit_features must be true or false"
         names = [conv.name for conv in self.convs]
         if not all(isinstance(name, str) for name in names):
             yield "names of layers must be texts"
@@ -253,7 +276,10 @@ class CnnSpec:
             }
             for conv in self.convs
         ]
-        return {**asdict(self), "convs": convs}
+        fields = {**asdict(self), "convs": convs}
+        if not self.unit_features:
+            del fields["unit_features"]
+        return fields
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "CnnSpec":
@@ -282,9 +308,12 @@ def _faults_of(
     if any(type(number) is not int or number < 1 for number in sizes):
         yield f"{conv.name} does not fit the layer before it, or its own sizes"
         return
-    if any(type(switch) is not bool for switch in (conv.same_padding, conv.pool, conv.bias, conv.norm)):
-        yield f"same_padding, pool, bias and norm of {conv.name} must be true or false"
+    switches = (conv.same_padding, conv.pool, conv.bias, conv.norm, conv.padded_behind)
+    if any(type(switch) is not bool for switch in switches):
+        yield f"same_padding, pool, bias, norm and padded_behind of {conv.name} must be true or false"
         return
+    if conv.padded_behind and not conv.padding:
+        yield f"{conv.name} has no padding that could be behind"
     if (conv.in_size, conv.in_channels, conv.out_size) != (size, channels, conv.pooled_size):
         yield f"{conv.name} does not fit the layer before it, or its own sizes"
     if conv.in_channels % conv.groups or conv.out_channels % conv.groups:

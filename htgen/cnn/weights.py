@@ -3,7 +3,7 @@
 Shapes are those of E CNNs, one for each episode. Those of a single CNN, as in files, are the same without E.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -79,14 +79,14 @@ class WrittenBlock(Generic[Array]):
 
     Attributes:
         kernel, bias: as in `BlockWeights`.
-        support: of the norm of support images.
+        support: of the norm of support images; None for a block without a norm.
         query: of the norm of query images, if that is another one. It is the finished CNN's.
         query_kernel, query_bias: likewise.
     """
 
     kernel: Array
     bias: Array | None
-    support: Affine[Array]
+    support: Affine[Array] | None
     query: Affine[Array] | None = None
     query_kernel: Array | None = None
     query_bias: Array | None = None
@@ -94,20 +94,27 @@ class WrittenBlock(Generic[Array]):
     @staticmethod
     def of_parts(parts: Mapping[str, Array]) -> "WrittenBlock[Array]":
         """Of `kernel`, `gamma`, `beta`, `bias` if any, and what is another one for queries: `query_...`."""
+        support = Affine(parts["gamma"], parts["beta"]) if "gamma" in parts else None
         query = Affine(parts["query_gamma"], parts["query_beta"]) if "query_gamma" in parts else None
         return WrittenBlock(
             parts["kernel"],
             parts.get("bias"),
-            Affine(parts["gamma"], parts["beta"]),
+            support,
             query,
             parts.get("query_kernel"),
             parts.get("query_bias", parts.get("bias")),
         )
 
-    def finished(self, stats: Moments[Array]) -> BlockWeights[Array]:
-        """The block as it is executed and saved."""
+    def finished(self, stats: Moments[Array] | None) -> BlockWeights[Array]:
+        """The block as it is executed and saved.
+
+        Args:
+            stats: of its support set; None for a block without a norm.
+        """
         affine = self.support if self.query is None else self.query
-        norm = Norm(affine.gamma, affine.beta, stats.mean, stats.variance)
+        norm = None
+        if affine is not None and stats is not None:
+            norm = Norm(affine.gamma, affine.beta, stats.mean, stats.variance)
         kernel = self.kernel if self.query_kernel is None else self.query_kernel
         bias = self.bias if self.query_bias is None else self.query_bias
         return BlockWeights(kernel, bias, norm)
@@ -125,6 +132,14 @@ class CnnWeights(Generic[Array]):
         """The same with every tensor changed."""
         blocks = tuple(block.map(change) for block in self.blocks)
         return CnnWeights(blocks, change(self.logits_weight), change(self.logits_bias))
+
+    @staticmethod
+    def joined(
+        spec: CnnSpec, parts: "Sequence[CnnWeights[Array]]", join: Callable[[list[Array]], Array]
+    ) -> "CnnWeights[Array]":
+        """CNNs of one description, of which each tensor is joined."""
+        tensors = [part.to_tensors(spec) for part in parts]
+        return CnnWeights.from_tensors(spec, {name: join([t[name] for t in tensors]) for name in tensors[0]})
 
     def values(self) -> Iterator[Array]:
         """All tensors."""

@@ -1,242 +1,293 @@
-"""A generated CNN in whole numbers: what the C of `htgen export` computes, bit for bit, with NumPy.
+"""Rounds a generated CNN to whole numbers, of which `htgen export` writes fast C for small processors.
 
-Activations are bytes 0..255 with a scale and a zero of their own for each channel. Weights are bytes
--127..127 with a scale for each output channel; the logits layer has one scale for all classes, so that its
-sums are compared as they are. Sums are of 32 bits. Norms cost nothing: what a block's norm does after its
-pool is part of the weights and biases of the layer that reads it.
+Each channel of activations has a scale and a zero of its own. Weights have a scale for each output channel;
+the logits layer has one scale for all classes, so that its sums are compared as they are. What a block's norm
+does after its pool is part of the weights and biases of the layer that reads it, and so costs nothing.
 
-Which value a byte stands for follows from the norm's statistics, which are those of the support images: bytes
-reach from the least value that there is to `REACH` standard deviations above the mean.
+There are two kinds. CNNs of grey drawings in plain blocks have activations and weights of 8 bits. Others, as
+of photographs, have activations of 16 bits; their weights have 16 bits too in a CNN of few weights, else in
+the logits layer and in small blocks alone.
+
+Which value a level stands for follows from the norm's statistics, which are those of the support images:
+levels reach from the least value that there is to `REACH` standard deviations above the mean. Blocks without
+a norm reach as far as their weights allow, but not far beyond what they give for smooth pictures and noise.
+
+Scales are such that no sum of 32 bits can overflow, whatever the pixels are.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from htgen.arrays import Doubles
+from htgen.arrays import Doubles, Floats
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.executor_numpy import convolve
-from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
+from htgen.cnn.spec import CNN_LEAKY_SLOPE, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights
+from htgen.cnn.whole_executor import BYTE, HALF, Pool, Residual, WholeBlock, WholeCnn, Wholes
+from htgen.cnn.whole_ranges import Span, block_span, folded, observed_spans
 from htgen.errors import ModelError
 
-Wholes = npt.NDArray[np.int64]
+REACH = {BYTE: 8.0, HALF: 32.0}
+"""Standard deviations about the mean up to which activations are told apart, by the largest level."""
 
-REACH = 8.0
-"""Standard deviations above the mean up to which activations are told apart."""
+SMALL = 127
+"""Largest weight of 8 bits."""
 
-_LARGEST = 127
-"""Of weights."""
+_ROOM = 1 << 16
+"""Where activations have 16 bits, weights have 16 if all blocks have so few together."""
 
-_BYTE = 255
-"""Largest activation."""
+_FEW = 12
+"""Otherwise a block has weights of 16 bits if at most one in so many of all weights is its own."""
 
-_HALF = (1 << 15) - 1
-"""Largest factor, and largest number that is multiplied by one."""
+_SUMS, _BIASES = 3 << 29, 1 << 28
+"""What products, and what a bias may add up to."""
+
+_SPREAD = 5
+"""Bits that sums of levels of 8 bits may lack, so that all channels are shifted alike."""
+
+_FAR = 64
+"""A channel whose sums count so many times as much as the middle one's is as good as at its ends always."""
 
 _SLOPES = {"relu": 0.0, "relu6": 0.0, "lrelu": CNN_LEAKY_SLOPE, "none": 1.0}
 
+_REMEDY = "htgen export --float, or the CNN file itself, with `htgen predict`"
+
 
 @dataclass(frozen=True)
-class Bytes:
-    """What the bytes of activations stand for: `(byte - origin) * step`, by channel.
+class Held:
+    """What the levels of activations stand for: `(level - origin) * step`, by channel.
 
     Attributes:
         step, origin: `[C]`; an origin need not be whole.
-        zero: `[C]`, the byte nearest to zero, for padding.
+        levels: the largest.
     """
 
     step: Doubles
     origin: Doubles
-    zero: Wholes
+    levels: int
+
+    @property
+    def zero(self) -> Wholes:
+        """`[C]`, the levels nearest to zero, for padding."""
+        return np.rint(self.origin).astype(np.int64)
+
+    @property
+    def span(self) -> Span:
+        """Least and largest values."""
+        ends = (-self.origin * self.step, (self.levels - self.origin) * self.step)
+        return Span(np.minimum(*ends), np.maximum(*ends))
 
 
-@dataclass(frozen=True)
-class WholeBlock:
-    """One block. A sum `s`, bias included, becomes `((min(s, limit) >> shift) * factor + summand) >> down`.
+def default_bits(spec: CnnSpec) -> int:
+    """Of activations: 8 for grey drawings in plain blocks, 16 for anything else."""
+    plain = all(conv.norm and conv.groups == 1 and not conv.add for conv in spec.convs)
+    return 8 if plain and spec.image_channels == 1 else 16
 
-    Attributes:
-        kernel: `[O, C, k, k]`, -127..127.
-        bias: `[O]`.
-        zero: `[C]`, what the input is padded with, 0..255.
-        limit: largest positive sum, bias included, that is told from larger ones.
-        factor: `[O]`, of positive sums, `negative`: `[O]`, of others; up to 32767.
-        summand: `[O]`.
-        shift, down: by so many bits.
+
+def whole_cnn(bundle: Bundle, bits: int | None = None) -> WholeCnn:
+    """Round a CNN to whole numbers.
+
+    Args:
+        bits: of activations, 8 or 16; None for what suits the CNN.
+
+    Raises:
+        ModelError: there are no whole numbers for a part of it, what is pooled
+            would have to be the least and not the largest, or numbers are so far apart
+            that 32 bits cannot hold them.
     """
+    spec, weights = bundle.spec, bundle.weights
+    behind = [conv.name for conv in spec.convs if conv.padded_behind]
+    if spec.unit_features or behind:
+        what = f"the padding of {behind[0]}" if behind else "features of length 1"
+        raise ModelError(f"there are no whole numbers for {what}", "the CNN file itself, or -o cnn.onnx")
+    levels = BYTE if (bits or default_bits(spec)) == 8 else HALF
+    rounding = _Rounding(spec, levels, sum(block.kernel.size for block in weights.blocks))
+    middle = np.full(spec.image_channels, 128.0)
+    held = Held(middle / 128**2, middle, BYTE)  # pixels
+    outputs: dict[str, Held] = {}
+    blocks = []
+    for conv, block, seen in zip(spec.convs, weights.blocks, observed_spans(bundle), strict=True):
+        whole, held = rounding.block(conv, block, held, outputs.get(conv.add), seen)
+        outputs[conv.name] = held
+        blocks.append(whole)
+    return WholeCnn(spec, tuple(blocks), levels, *_logits(bundle, held))
 
-    kernel: Wholes
-    bias: Wholes
-    zero: Wholes
-    limit: int
-    factor: Wholes
-    negative: Wholes
-    summand: Wholes
-    shift: int
-    down: int
+
+def _logits(bundle: Bundle, held: Held) -> tuple[Wholes, Wholes, float]:
+    """Weights, biases and step of the logits layer."""
+    last, way = bundle.spec.convs[-1], len(bundle.classes)
+    weight = bundle.weights.logits_weight.astype(np.float64).reshape(way, last.out_channels, -1)
+    bias = bundle.weights.logits_bias.astype(np.float64)
+    adds = bundle.spec.head == "average" and held.levels == BYTE
+    positions = last.out_size**2 if adds else 1
+    weight = weight * held.step[:, None] / positions  # [n, C, positions], or [n, C, 1]
+    most, largest = held.levels * positions, SMALL if held.levels == BYTE else HALF
+    total = np.abs(weight).sum(axis=(1, 2)).max()
+    step = float(max(np.abs(weight).max() / largest, total * most / _SUMS, np.abs(bias).max() / _BIASES))
+    step = max(step, float(np.finfo(np.float32).tiny))
+    whole = round_alike(weight / step, largest)
+    offset = (whole * held.origin[:, None]).sum(axis=(1, 2)) * positions
+    whole_bias = np.rint(bias / step - offset).astype(np.int64)
+    _expect_fit(whole, whole_bias, most, "the logits layer")
+    return whole.reshape(way, -1), whole_bias, step
+
+
+def round_alike(values: Doubles, largest: int) -> Wholes:
+    """Round `[..., P]` such that sums over the last axis stay what they are, but for one rounding.
+
+    Neighbouring pixels are alike, so what matters most in the weights of a kernel is their sum. Those that
+    are nearest to it are rounded the other way.
+    """
+    whole = np.rint(values)
+    error = values - whole
+    missing = np.rint(error.sum(axis=-1, keepdims=True))
+    order = np.argsort(-error * np.sign(missing), axis=-1, kind="stable")
+    rank = np.argsort(order, axis=-1, kind="stable")
+    whole += np.where(rank < np.abs(missing), np.sign(missing), 0)
+    return np.clip(whole, -largest, largest).astype(np.int64)
 
 
 @dataclass(frozen=True)
-class WholeCnn:
-    """A CNN in whole numbers.
+class _Rounding:
+    """How blocks are rounded.
 
     Attributes:
-        spec: its layers.
-        blocks: in the order of `spec.convs`.
-        logits_weight: `[n, F]`, features in the order `[C, H, W]`; with head `average` `[n, C]`, for sums.
-        logits_bias: `[n]`.
-        logits_step: a logit is a whole one times this.
+        levels: largest activation.
+        weights: how many there are in all blocks.
     """
 
     spec: CnnSpec
-    blocks: tuple[WholeBlock, ...]
-    logits_weight: Wholes
-    logits_bias: Wholes
-    logits_step: float
+    levels: int
+    weights: int
 
-    def logits(self, pixels: npt.NDArray[np.uint8]) -> Wholes:
-        """Run it: prepared images `[N, C, H, W]` -> whole logits `[N, n]`."""
-        x = pixels.transpose(0, 2, 3, 1).astype(np.int64)  # [N, H, W, C]
-        for conv, block in zip(self.spec.convs, self.blocks, strict=True):
-            x = _run_block(conv, block, x)
-        features = x.transpose(0, 3, 1, 2)  # [N, C, H, W]
-        if self.spec.head == "average":
-            features = features.sum(axis=(2, 3))
-        return features.reshape(len(x), -1) @ self.logits_weight.T + self.logits_bias
+    def block(
+        self, conv: ConvSpec, weights: BlockWeights[Floats], held: Held, added: Held | None, seen: Span
+    ) -> tuple[WholeBlock, Held]:
+        """A block, and what the levels of its output stand for.
+
+        Args:
+            held: what it reads.
+            added: what is added to it, if anything is.
+            seen: what a block without a norm gives for pictures.
+        """
+        block = folded(self.spec, weights)
+        pool_sums, pool_levels = self._pools(conv, weights)
+        reach = REACH[self.levels]
+        span = block_span(self.spec, conv, block, held.span, added.span if added else None, seen, reach)
+        if block.mean is None and self.levels == HALF:  # weights that are whole already stay so
+            span = Span(np.full_like(span.low, span.low.min()), np.full_like(span.high, span.high.max()))
+        # The value that the norm makes 0 of must be a level, for padding.
+        span = Span(np.minimum(span.low, block.nothing), np.maximum(span.high, block.nothing))
+        width = np.maximum(span.high - span.low, 1e-9)
+        unit = self.levels / width  # levels for a value of 1 before the norm
+        places = 4 if pool_sums == "sum" else 1
+
+        kernel = block.kernel * block.by_output(held.step)[:, :, None, None]  # of what a level stands for
+        most = held.levels * places
+        largest = self._largest(kernel.size)
+        step = np.maximum.reduce(
+            [
+                np.abs(kernel).max(axis=(1, 2, 3)) / largest,
+                np.abs(kernel).sum(axis=(1, 2, 3)) * most / _SUMS,
+                np.abs(block.bias) * places / _BIASES,
+                width / _BIASES,  # smaller sums make no difference
+            ]
+        )
+        parts = (kernel / step[:, None, None, None]).reshape(*kernel.shape[:2], -1)
+        whole = round_alike(parts, largest)
+        offset = (whole.sum(axis=2) * block.by_output(held.origin)).sum(axis=1)
+        bias = np.rint((block.bias / step - offset) * places).astype(np.int64)
+        _expect_fit(whole, bias, most, conv.name)
+        output = Held(block.factor / unit, (block.nothing - span.low) * unit, self.levels)
+        top = np.full(len(whole), self.levels)
+        if self.spec.activation_of(conv) == "relu6":
+            top = np.minimum(top, np.rint(np.maximum(6 - span.low, 0) * unit).astype(np.int64))
+        scales = self._scales(conv, step / places, unit, span, added)
+        made = WholeBlock(
+            kernel=whole.reshape(kernel.shape),
+            bias=bias,
+            zero=held.zero,
+            top=top,
+            pool_sums=pool_sums,
+            pool_levels=pool_levels,
+            **scales,
+        )
+        return made, output
+
+    def _largest(self, weights: int) -> int:
+        """The largest weight of a block that has so many."""
+        has_room = self.weights <= _ROOM or weights * _FEW <= self.weights
+        return HALF if self.levels == HALF and has_room else SMALL
+
+    def _pools(self, conv: ConvSpec, weights: BlockWeights[Floats]) -> tuple[Pool, Pool]:
+        """How sums are pooled, and how levels are.
+
+        Raises:
+            ModelError: the largest sum would have to be the least.
+        """
+        if not conv.pool:
+            return "", ""
+        comes_first = self.spec.norm_first == "after-pool"
+        turns = comes_first and weights.norm is not None and (weights.norm.gamma < 0).any()
+        if conv.pooling == "max" and turns:
+            raise ModelError(f"{conv.name} pools before a norm that turns its sign", _REMEDY)
+        if conv.pooling == "max":
+            return ("", "max") if conv.add else ("max", "")
+        return ("sum", "") if comes_first else ("", "average")
+
+    def _scales(
+        self, conv: ConvSpec, step: Doubles, unit: Doubles, span: Span, added: Held | None
+    ) -> dict[str, Any]:
+        """Factors and shifts of a block.
+
+        Args:
+            step: what a sum of 1 stands for.
+            unit: levels for a value of 1.
+            span: of values.
+        """
+        activation = self.spec.activation_of(conv)
+        farthest = np.ceil(np.maximum(np.abs(span.low), np.abs(span.high)) / step)
+        shift = np.clip(np.ceil(np.log2((farthest + 1) / HALF)), 0, 16).astype(np.int64)
+        if self.levels == BYTE and np.ptp(shift) <= _SPREAD:
+            shift[:] = shift.max()
+        factor = step * unit * 2.0**shift
+        low = -span.low * unit + 0.5
+        share = added.step * unit if added else np.zeros(len(unit))
+        offset = -share * added.origin if added else share
+        ordinary = factor <= _FAR * np.median(factor)
+        for down in range(30, -1, -1):
+            scale = 2.0**down
+            most = HALF * np.minimum(np.rint(factor * scale), HALF) + np.rint(np.abs(low) * scale)
+            most += self.levels * np.rint(np.abs(share) * scale) + np.rint(np.abs(offset) * scale)
+            fit = (factor * scale)[ordinary].max() <= HALF and np.abs(share * scale).max() <= HALF
+            if fit and most.max() < 1 << 31:
+                break
+        else:
+            raise ModelError(f"numbers of {conv.name} are too far apart for 32 bits", _REMEDY)
+        whole = [np.rint(part * scale).astype(np.int64) for part in (factor, low, share, offset)]
+        positive = np.minimum(whole[0], HALF)
+        negative = np.rint(positive * _SLOPES[activation]).astype(np.int64)
+        residual = Residual(whole[2], whole[3], activation) if added else None
+        return {
+            "factor": positive,
+            "negative": positive if residual else negative,
+            "summand": whole[1],
+            "shift": shift,
+            "down": down,
+            "residual": residual,
+        }
 
 
-def _run_block(conv: ConvSpec, block: WholeBlock, x: Wholes) -> Wholes:
-    """`[N, H, W, C] -> [N, H', W', O]`, both 0..255."""
-    if conv.padding:
-        count, height, width, channels = x.shape
-        padded = np.empty((count, height + 2 * conv.padding, width + 2 * conv.padding, channels), np.int64)
-        padded[:] = block.zero
-        padded[:, conv.padding : -conv.padding, conv.padding : -conv.padding] = x
-        x = padded
-    kernel = block.kernel.transpose(2, 3, 1, 0)[None]  # [1, k, k, C, O]
-    # Floating-point numbers hold such sums as they are.
-    small = np.abs(block.kernel).sum(axis=(1, 2, 3)).max() * _BYTE < 1 << 24
-    kind = np.float32 if small else np.float64
-    sums = convolve(x[None].astype(kind), kernel.astype(kind), conv.stride, 0)[0].astype(np.int64)
-    if conv.pool:
-        rows, columns = (side // 2 * 2 for side in sums.shape[1:3])
-        sums = np.maximum(sums[:, 0:rows:2, :columns], sums[:, 1:rows:2, :columns])
-        sums = np.maximum(sums[:, :, 0::2], sums[:, :, 1::2])
-    sums = sums + block.bias
-    positive = np.clip(sums, 0, block.limit) >> block.shift
-    negative = np.clip(-sums, 0, block.limit) >> block.shift
-    scaled = positive * block.factor - negative * block.negative + block.summand
-    return np.minimum(np.maximum(scaled, 0) >> block.down, _BYTE)
+def _expect_fit(weights: Wholes, bias: Wholes, most: int, where: str) -> None:
+    """Refuse what a sum of 32 bits cannot hold, whatever is read.
 
-
-def whole_cnn(bundle: Bundle, reach: float = REACH) -> WholeCnn:
-    """Round a CNN to whole numbers.
-
-    Raises:
-        ModelError: sums may not fit into 32 bits, a weight is too large, or what is pooled would have to be
-            the least and not the largest.
+    Args:
+        weights: `[O, ...]`.
+        most: largest level, or sum of levels, that a weight is multiplied by.
     """
-    spec, weights = bundle.spec, bundle.weights
-    pixels = np.full(spec.image_channels, 128.0)
-    held = Bytes(pixels / 128**2, pixels, pixels.astype(np.int64))
-    blocks = []
-    for conv, block in zip(spec.convs, weights.blocks, strict=True):
-        whole, held = _whole_block(spec, conv, block, held, reach)
-        blocks.append(whole)
-    last = spec.convs[-1]
-    positions = last.out_size**2
-    weight = weights.logits_weight.astype(np.float64).reshape(len(bundle.classes), last.out_channels, -1)
-    if spec.head == "average":
-        weight = weight / positions
-    weight = weight * held.step[:, None]  # [n, C, positions], or [n, C, 1]
-    step = max(np.abs(weight).max() / _LARGEST, np.finfo(np.float32).tiny)
-    whole_weight = np.rint(weight / step).astype(np.int64)
-    offset = (whole_weight * held.origin[:, None]).sum(axis=(1, 2))
-    if spec.head == "average":
-        offset = offset * positions
-    bias = _rounded(weights.logits_bias / step - offset, "the logits layer")
-    most = np.abs(whole_weight).sum(axis=(1, 2)) * (positions if spec.head == "average" else 1) * _BYTE
-    _expect_fit(most + np.abs(bias), "the logits layer")
-    return WholeCnn(spec, tuple(blocks), whole_weight.reshape(len(bundle.classes), -1), bias, float(step))
-
-
-def _whole_block(
-    spec: CnnSpec, conv: ConvSpec, weights: BlockWeights[np.ndarray], held: Bytes, reach: float
-) -> tuple[WholeBlock, Bytes]:
-    """A block, and what the bytes of its output stand for."""
-    assert weights.norm is not None
-    kernel = weights.kernel.astype(np.float64)
-    bias = np.zeros(len(kernel)) if weights.bias is None else weights.bias.astype(np.float64)
-    gamma, beta, mean, variance = (part.astype(np.float64) for part in weights.norm.values())
-    deviation = np.sqrt(variance + NORM_EPSILON)
-    factor = gamma / deviation
-    summand = beta - mean * factor
-    if spec.norm_first:
-        if spec.norm_first == "after-pool" and conv.pool and (factor < 0).any():
-            raise ModelError(f"{conv.name} pools before a norm that turns its sign", "htgen export --float")
-        kernel, bias = kernel * factor[:, None, None, None], bias * factor + summand
-        mean, deviation = beta, np.abs(gamma)
-        factor, summand = np.ones(len(kernel)), np.zeros(len(kernel))
-    kernel = kernel * held.step[:, None, None]  # of what a byte stands for
-    step = np.maximum(np.abs(kernel).max(axis=(1, 2, 3)) / _LARGEST, 1e-12)
-    whole = np.rint(kernel / step[:, None, None, None]).astype(np.int64)
-    origin = (whole.sum(axis=(2, 3)) * held.origin).sum(axis=1)
-    whole_bias = _rounded(bias / step - origin, conv.name)
-    most = np.abs(whole).sum(axis=(1, 2, 3)) * _BYTE + np.abs(whole_bias)
-    _expect_fit(most, conv.name)
-
-    low, high = _range(spec, conv, mean, deviation, reach)
-    # The value that the norm takes to 0 must be a byte, for padding.
-    nothing = np.where(factor == 0, 0.0, -summand / np.where(factor == 0, 1, factor))
-    low, high = np.minimum(low, nothing), np.maximum(high, nothing)
-    width = np.maximum(high - low, 1e-9)
-    origin = (nothing - low) * _BYTE / width
-    output = Bytes(factor * width / _BYTE, origin, np.rint(origin).astype(np.int64))
-    ratio = step * _BYTE / width  # bytes of output for one of the sums
-    top = np.ceil(_BYTE / ratio).max()
-    shift = max(0, int(np.ceil(np.log2((top + 1) / _HALF))))
-    limit = min((_HALF << shift) | ((1 << shift) - 1), (1 << 31) - 1)
-    down = int(np.clip(np.floor(np.log2(_HALF / (ratio * float(1 << shift)).max())), 0, 30))
-    scaled = np.minimum(ratio * float(1 << shift) * float(1 << down), _HALF)
-    slope = _SLOPES[spec.activation_of(conv)]
-    whole_summand = _rounded(-low * _BYTE / width * float(1 << down) + (1 << down) / 2, conv.name)
-    _expect_fit(np.abs(whole_summand) + _HALF * np.rint(scaled), conv.name)
-    block = WholeBlock(
-        whole,
-        whole_bias,
-        held.zero,
-        limit,
-        np.rint(scaled).astype(np.int64),
-        np.rint(scaled * slope).astype(np.int64),
-        whole_summand,
-        shift,
-        down,
-    )
-    return block, output
-
-
-def _range(
-    spec: CnnSpec, conv: ConvSpec, mean: Doubles, deviation: Doubles, reach: float
-) -> tuple[Doubles, Doubles]:
-    """Least and largest value of a block's output before its norm, by channel."""
-    low, high = mean - reach * deviation, mean + reach * deviation
-    activation = spec.activation_of(conv)
-    if activation in ("relu", "relu6"):
-        low = np.maximum(low, 0)
-    elif activation == "lrelu":
-        low = np.maximum(low, CNN_LEAKY_SLOPE * low)
-    if activation == "relu6":
-        high = np.minimum(high, 6)
-    return np.minimum(low, high), high
-
-
-def _rounded(values: Doubles, where: str) -> Wholes:
-    if not np.isfinite(values).all() or np.abs(values).max() >= 1 << 31:
-        raise ModelError(f"{where} holds what does not fit into 32 bits", "htgen export --float")
-    return np.rint(values).astype(np.int64)
-
-
-def _expect_fit(most: Wholes | Doubles, where: str) -> None:
-    if np.max(most) >= 1 << 31:
-        raise ModelError(f"sums of {where} may not fit into 32 bits", "htgen export --float")
+    weights = weights.reshape(len(weights), -1)
+    above, below = np.maximum(weights, 0).sum(axis=1) * most, np.minimum(weights, 0).sum(axis=1) * most
+    largest = max(np.abs(part).max() for part in (above, below, bias, above + bias, below + bias))
+    if largest >= 1 << 31:
+        raise ModelError(f"sums of {where} may not fit into 32 bits", _REMEDY)

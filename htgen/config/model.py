@@ -9,6 +9,9 @@ from htgen.cnn.shapes import SHAPES, CnnConfig
 from htgen.cnn.spec import LARGEST_ACTIVATION, CnnSpec, ConvSpec
 from htgen.schema import MOST_IMAGES, Faults, Positive, Section, Width, refuse
 
+CODE_SETS = 2**20
+"""With labels: codes, the sets of orthogonal codes that training episodes draw from."""
+
 
 class SharedFeaturesConfig(Section):
     """The small conv net that reads support images once per episode."""
@@ -95,8 +98,9 @@ class WeightsConfig(Section):
     without the scale; biases, norms and the logits layer have such a learned part too (the reference's)."""
     base_scale: Positive = 0.1
     """Initial value of that scale."""
-    prototypes: bool = False
-    """Start the logits layer from the class means of the support activations."""
+    prototypes: Literal[False, True, "alone"] = False
+    """Start the logits layer from the class means of the support activations; alone = no transformer adds
+    anything to it."""
     refine_prototypes: Annotated[int, Field(ge=0, le=1000)] = 0
     """Steps of soft k-means by which unlabelled support images move the class means; needs prototypes."""
     plda: bool = False
@@ -105,7 +109,7 @@ class WeightsConfig(Section):
     plda_floor: Positive = 1.0
     """Noise that `plda` reckons with beside what was measured, relative to it: new classes are different."""
     learned_layers: Annotated[int, Field(ge=-100, le=100)] = 0
-    """The first N convolutions (last N when negative) are learned, without bias, instead of generated."""
+    """The first N convolutions (last N when negative) are learned instead of generated."""
 
     def learns(self, index: int, count: int) -> bool:
         """Whether block `index` of `count` is learned instead of generated."""
@@ -117,7 +121,11 @@ class ModelConfig(Section):
     """The generator and the CNN that it writes."""
 
     max_way: Annotated[int, Field(ge=2, le=MOST_IMAGES)] = 20
-    """Most classes that a generated CNN can have."""
+    """Label slots: most classes that a generated CNN can have. With labels: codes it can have any number,
+    and so many of them have orthogonal codes."""
+    labels: Literal["table", "codes"] = "table"
+    """What stands for a class: a learned row for each of max_way slots; or a learned map of a code, drawn for
+    each training episode, so that a generated CNN can have any number of classes."""
     image_size: Annotated[int, Field(ge=8, le=4096)] = 28
     """Side of the images in pixels, as in the store."""
     image_channels: Literal[1, 3] = 1
@@ -140,6 +148,16 @@ class ModelConfig(Section):
     transformer: TransformerConfig = TransformerConfig()
     weights: WeightsConfig = WeightsConfig()
 
+    @property
+    def slot_sets(self) -> int:
+        """How many sets of max_way label slots there are."""
+        return CODE_SETS if self.has_codes else 1
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether codes stand for classes, of which there can be any number then."""
+        return self.labels == "codes"
+
     @model_validator(mode="after")
     def _fits_together(self) -> "ModelConfig":
         faults = []
@@ -155,8 +173,11 @@ class ModelConfig(Section):
                 "allocation: output"
             )
             faults.append(("weights.allocation", reason))
-        if self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default":
+        reads_nothing = self.local.width == 0 and self.shared.layers == 0 and self.local.logits == "default"
+        if reads_nothing and self.weights.prototypes != "alone":
             faults.append(("local.width", "0 without shared features leaves tokens that see no image"))
+        if self.labels == "codes" and self.weights.base == "all":
+            faults.append(("weights.base", "all learns a logits layer by slot, which labels: codes has not"))
         norms_have_base = self.cnn.separate_query_norm == "kernels" and self.weights.base == "all"
         if self.cnn.separate_query_norm and self.weights.generate_norm and not norms_have_base:
             faults.append(("cnn.separate_query_norm", "norm parameters are either learned or generated"))
@@ -173,8 +194,9 @@ class ModelConfig(Section):
         except Faults as found:
             faults += found.pairs
         else:
-            for conv in convs:
-                if conv.groups > 1 or conv.add or not conv.norm:
+            for index, conv in enumerate(convs):
+                is_plain = conv.groups == 1 and not conv.add and conv.norm
+                if not is_plain and not self.weights.learns(index, len(convs)):
                     reason = (
                         f"{conv.name} of {self.cnn.shape} has groups, adds a block or has no norm, which no "
                         "generator writes"
@@ -200,6 +222,7 @@ class ModelConfig(Section):
 
 
 SINCE_0_1_0 = (
+    "labels",
     "conventions",
     "dropout_as",
     "cnn.count_ignored",
@@ -232,5 +255,5 @@ def cnn_spec(config: ModelConfig) -> CnnSpec:
     if not config.weights.generate_bias:
         return spec
     biases = (not config.weights.learns(index, len(spec.convs)) for index in range(len(spec.convs)))
-    convs = (replace(conv, bias=bias) for conv, bias in zip(spec.convs, biases, strict=True))
+    convs = (replace(conv, bias=conv.bias or bias) for conv, bias in zip(spec.convs, biases, strict=True))
     return replace(spec, convs=tuple(convs))

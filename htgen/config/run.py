@@ -79,6 +79,9 @@ class TrainConfig(Section):
     """Weight of the loss of a linear classifier of all training classes on the shared features."""
     pretrain_shared: bool = False
     """Train the shared features alone, with the shared head's loss."""
+    restore: str | None = None
+    """Run folder (its averaged weights, if it averages), generator file, or name of one that ships, whose
+    weights a new run starts from; with model.labels: codes its table of labels becomes a map of codes."""
     restore_shared: str | None = None
     """Run folder (its averaged ones, if it averages) or generator file whose shared features a new run starts
     from."""
@@ -120,7 +123,7 @@ class Config(Section):
         for section in ("episodes", "validation"):
             way = getattr(self, section).way
             largest = way[1] if isinstance(way, tuple) else way
-            if largest > self.model.max_way:
+            if largest > self.model.max_way and not self.model.has_codes:
                 reason = f"{largest} classes, but model.max_way is {self.model.max_way}"
                 faults.append((f"{section}.way", reason))
             if self.model.transformer.topology == "separate":
@@ -149,6 +152,8 @@ class Config(Section):
                 for name in ("shared_head", "pretrain_shared", "restore_shared")
                 if getattr(self.train, name)
             ]
+        if self.train.restore is not None and self.train.restore_shared is not None:
+            faults.append(("train.restore_shared", "train.restore restores them too; leave one out"))
         if self.train.pretrain_shared:
             faults += [
                 (f"train.{name}", "pretrain_shared trains no CNN, so it would change nothing")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 DOWNLOADED = ("omniglot",)
 """Data sets that need no raw files: they are downloaded."""
-RAW_FILES = ("miniimagenet", "tieredimagenet", "emnist", "fashion_mnist", "kmnist")
+RAW_FILES = ("miniimagenet", "tieredimagenet", "emnist", "fashion_mnist", "kmnist", "icons")
 """Data sets that are made from their published files."""
 
 DRAWINGS = "-drawings"

@@ -14,27 +14,23 @@ Split schemes:
                 each class four times, turned by 90 degrees: `augment.rotate90: class`.
 """
 
-import zipfile
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from htgen.datasets.download import fetch
+from htgen.datasets.raw_images import ReadImages, folder_reader, open_archive, zip_reader
 from htgen.datasets.splits import format_ranges
 from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
-from htgen.files import kind_at, read_regular
+from htgen.files import kind_at
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import decode_image
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 DRAWINGS = 20
-
-_MOST_BYTES = 1 << 24
-"""Of the file of one drawing; the largest has 4 kB."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +129,6 @@ def download(folder: Path, progress: Progress | None = None) -> Path:
     return folder
 
 
-_ReadImages = Callable[[], Iterator[tuple[str, bytes]]]
-"""Yields (name for errors, content) of the images of one class, sorted by file name."""
-
-
 def _source_folder(source: Path) -> Path:
     """The folder that holds both halves, given itself or one of the halves."""
     if kind_at(source) is None:
@@ -147,22 +139,18 @@ def _source_folder(source: Path) -> Path:
     return source.absolute().parent if is_half else source
 
 
-def _open_half(folder: Path, half: Half, stack: ExitStack) -> dict[str, _ReadImages]:
+def _open_half(folder: Path, half: Half, stack: ExitStack) -> dict[str, ReadImages]:
     """The classes of one half in order: source -> reader of its images. Zips stay open with the stack."""
     archive, unpacked = folder / f"{half.name}.zip", folder / half.name
     if kind_at(archive) == "file":
-        try:
-            opened = stack.enter_context(zipfile.ZipFile(archive))
-        # A damaged directory raises BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error, ...
-        except Exception as error:
-            raise DataError(f"cannot read {archive}: {error}", "download it again") from error
+        opened = open_archive(archive, stack)
         classes = _group(half, opened.namelist())
         _check(half, classes, archive)
-        return {name: _zip_reader(opened, archive, members) for name, members in classes.items()}
+        return {name: zip_reader(opened, archive, members) for name, members in classes.items()}
     if kind_at(unpacked) == "folder":
         classes = _group(half, [path.relative_to(folder).as_posix() for path in unpacked.rglob("*.png")])
         _check(half, classes, unpacked)
-        return {name: _folder_reader(folder, members) for name, members in classes.items()}
+        return {name: folder_reader(folder, members) for name, members in classes.items()}
     raise DataError(
         f"{folder} has neither {half.name}.zip nor a folder {half.name}",
         "name the folder that holds both archives, or leave --source out to download them",
@@ -190,36 +178,6 @@ def _check(half: Half, classes: dict[str, list[str]], where: Path) -> None:
             f"{where} is not the complete Omniglot half: {'; '.join(faults[:3])}{more}",
             "unpack or download it again, or leave --source out to download it",
         )
-
-
-def _zip_reader(archive: zipfile.ZipFile, path: Path, members: list[str]) -> _ReadImages:
-    def read() -> Iterator[tuple[str, bytes]]:
-        for member in members:
-            try:
-                with archive.open(member) as file:
-                    content = file.read(_MOST_BYTES + 1)
-                if len(content) > _MOST_BYTES:
-                    raise ValueError(f"it has more than {_MOST_BYTES} bytes")
-            # A damaged zip makes zipfile and zlib raise BadZipFile, zlib.error, EOFError, RuntimeError, ...
-            except Exception as error:
-                raise DataError(f"{path} is damaged at {member}: {error}", "download it again") from error
-            yield f"{path}/{member}", content
-
-    return read
-
-
-def _folder_reader(folder: Path, members: list[str]) -> _ReadImages:
-    def read() -> Iterator[tuple[str, bytes]]:
-        for member in members:
-            try:
-                content = read_regular(folder / member, _MOST_BYTES)
-            except OSError as error:
-                raise DataError(
-                    f"cannot read {folder / member}: {error.strerror}", "check its permissions"
-                ) from error
-            yield str(folder / member), content
-
-    return read
 
 
 def _lake(sources: list[str]) -> Scheme:

@@ -94,6 +94,26 @@ def _folder(request: Request) -> list[str]:
     return [entry.reason for entry in left_out]
 
 
+def _icons(request: Request) -> list[str]:
+    from htgen.datasets.icons import prepare_icons
+
+    assert request.source is not None
+    return prepare_icons(
+        request.source,
+        request.out,
+        request.image_size,
+        request.overwrite,
+        request.progress,
+        **request.options,
+    )
+
+
+def _icons_from() -> str:
+    from htgen.datasets.icons import WHERE_FROM
+
+    return WHERE_FROM
+
+
 @dataclass(frozen=True)
 class _RawFiles:
     """A data set that takes its raw files and nothing else."""
@@ -157,6 +177,13 @@ RECIPES = {
     "emnist": _of_raw_files("62 handwritten digits and letters; emnist-byclass-*-ubyte", _emnist),
     "fashion_mnist": _of_raw_files("10 kinds of clothing; *-ubyte", _fashion_mnist),
     "kmnist": _of_raw_files("10 cursive hiragana; *-ubyte", _kmnist),
+    "icons": Recipe(
+        "some 2400 concepts drawn by many icon sets; the npm package @iconify/json",
+        _icons,
+        options=frozenset({"as_drawings"}),
+        image_size=32,
+        where_from=_icons_from,
+    ),
     "folder": Recipe(
         "any folder with one sub-folder per class",
         _folder,

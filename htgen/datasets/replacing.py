@@ -10,6 +10,7 @@ up its name gets it back, and what is half made or out of use is removed.
 import contextlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def restore(path: Path) -> bool:
         OSError: it cannot be renamed.
     """
     for old in reversed(leftovers(path, ".old")):
-        if not path.exists() and not _is_being_replaced(old):
+        if not path.exists() and not _is_of_running_process(old):
             old.rename(path)
             sync_folder(path.parent)
             return True
@@ -38,6 +39,39 @@ def restore(path: Path) -> bool:
 def retired(path: Path) -> Path | None:
     """A folder that had the name `path` and has another one now, if there is one."""
     return next(iter(reversed(leftovers(path, ".old"))), None)
+
+
+LONGEST_WAIT = 5.0
+"""Seconds that are waited for a process that is replacing a folder; its two renames follow each other."""
+
+
+def wait_while_replaced(path: Path, end: float) -> None:
+    """Wait as long as a folder has no name because another process is about to give it to a new one.
+
+    Args:
+        end: until when, at most, as `time.monotonic` tells it.
+    """
+    while is_being_replaced(path) and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+def is_being_replaced(path: Path) -> bool:
+    """Whether a folder has no name because a process that runs is about to give it to a new one."""
+    return not path.exists() and (
+        any(_is_of_running_process(old) for old in leftovers(path, ".old")) or path.exists()
+    )
+
+
+def identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells a folder from another one that has its name later; None where there is none.
+
+    Systems give the number of a removed folder to the next one, so the time counts too.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 @contextmanager
@@ -54,7 +88,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
     remove_leftovers(path)
     if path.exists():
         for old in leftovers(path, ".old"):
-            if not _is_being_replaced(old):
+            if not _is_of_running_process(old):
                 shutil.rmtree(old, ignore_errors=True)
     folder = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
     handle = -1
@@ -90,7 +124,7 @@ def take_name(folder: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _is_being_replaced(old: Path) -> bool:
+def _is_of_running_process(old: Path) -> bool:
     """Whether the process that gave a folder this name still runs."""
     new = old.with_suffix(".tmp")
     if not new.exists():

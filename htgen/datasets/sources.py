@@ -1,6 +1,7 @@
 """What the recipes of data sets share: finding raw files, checking what is in them, resizing, splits."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,42 @@ from htgen.files import kind_at
 from htgen.images.preprocessing import Preprocessing
 
 
+@dataclass(frozen=True)
+class Piece:
+    """The images of one class in one part of raw files.
+
+    Attributes:
+        part: where they lie, such as `train`; may be empty.
+        name: of the class.
+        where: for people.
+        keys: file names of the images, in ascending order; all empty where images have no names.
+        read: the images, uint8 `[size, size, channels]` each, in the order of `keys`.
+    """
+
+    part: str
+    name: str
+    where: str
+    keys: tuple[str, ...]
+    read: Callable[[], Iterator[Pixels]]
+
+
+def check_folder(source: str | Path, holds: str) -> Path:
+    """The folder of the raw files.
+
+    Args:
+        source: what a user named.
+        holds: what it must hold, for the hint.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    source = Path(source)
+    if (kind := kind_at(source)) != "folder":
+        found = f"{source} is not a folder" if kind else f"there is no folder {source}"
+        raise DataError(found, f"name the folder that holds {holds}")
+    return source
+
+
 def find_file(source: str | Path, name: str, where_from: str, endings: tuple[str, ...] = ("",)) -> Path:
     """The raw file `name` in the folder `source`, with the first of the endings that is there.
 
@@ -27,10 +64,7 @@ def find_file(source: str | Path, name: str, where_from: str, endings: tuple[str
     Raises:
         DataError: no such folder, or no such file in it.
     """
-    source = Path(source)
-    if (kind := kind_at(source)) != "folder":
-        found = f"{source} is not a folder" if kind else f"there is no folder {source}"
-        raise DataError(found, f"name the folder that holds {name}; {where_from}")
+    source = check_folder(source, f"{name}; {where_from}")
     for ending in endings:
         path = source / f"{name}{ending}"
         if kind_at(path) == "file":

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,15 @@ import numpy.typing as npt
 
 from htgen.arrays import Pixels
 from htgen.datasets.hints import MAKE_AGAIN
-from htgen.datasets.replacing import folder_beside, restore, take_name
+from htgen.datasets.replacing import (
+    LONGEST_WAIT,
+    folder_beside,
+    identity,
+    is_being_replaced,
+    restore,
+    take_name,
+    wait_while_replaced,
+)
 from htgen.datasets.store_format import (
     FORMAT,
     FORMAT_VERSION,
@@ -30,6 +39,7 @@ from htgen.datasets.store_format import (
     ClassRecord,
     Manifest,
     Scheme,
+    manifest_text,
     map_images,
     npy_header,
     read_manifest,
@@ -184,8 +194,7 @@ class StoreWriter:
                 classes=list(self._classes.values()),
             )
             with (self._temporary / MANIFEST).open("w", encoding="utf-8", newline="\n") as file:
-                json.dump(manifest.model_dump(), file, indent=1, ensure_ascii=False)
-                file.write("\n")
+                file.write(manifest_text(manifest))
                 file.flush()
                 os.fsync(file.fileno())
             check_target(self._path, self._overwrite)
@@ -277,6 +286,22 @@ class Store:
             DataError: no store, an incomplete or changed one, or one of a newer format.
         """
         path = Path(path)
+        end = time.monotonic() + LONGEST_WAIT
+        while True:
+            wait_while_replaced(path, end)
+            before = identity(path)
+            try:
+                store = cls._open(path, verify)
+            except DataError:
+                is_still = identity(path) == before and not is_being_replaced(path)
+                if is_still or time.monotonic() > end:
+                    raise
+            else:
+                if identity(path) == before:
+                    return store
+
+    @classmethod
+    def _open(cls, path: Path, verify: bool) -> "Store":
         manifest = read_manifest(path)
         try:
             preprocessing = Preprocessing.from_dict(manifest.preprocessing)

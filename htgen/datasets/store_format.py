@@ -1,7 +1,8 @@
 """The files of a store: their names, what is in the manifest, and the checks on opening them.
 
     images.npy      uint8 [N, size, size, channels]; the images of one class are contiguous
-    manifest.json   format and version, name, preprocessing, classes, split schemes, sha256 of images.npy
+    manifest.json   format and version, name, preprocessing, classes, split schemes, sha256 of images.npy, and
+                    the sha256 of all this
 
 `images.npy` is a standard NumPy file that is memory-mapped, so classes may be of any sizes and the data
 larger than memory.
@@ -10,6 +11,7 @@ larger than memory.
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +25,9 @@ from htgen.errors import DataError
 from htgen.files import kind_at, read_regular
 
 FORMAT = "htgen-store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 has no checksum of the manifest itself."""
+
 IMAGES = "images.npy"
 MANIFEST = "manifest.json"
 
@@ -60,7 +64,12 @@ class ClassRecord(_Record):
 
 
 class Manifest(_Record):
-    """What `manifest.json` holds."""
+    """What `manifest.json` holds.
+
+    Args:
+        sha256: of `images.npy`.
+        checksum: of the rest of the manifest (`checksum_of`); None in stores of version 1.
+    """
 
     format: str
     format_version: int = Field(ge=1)
@@ -70,6 +79,7 @@ class Manifest(_Record):
     sha256: str
     schemes: dict[str, Scheme]
     classes: list[ClassRecord] = Field(min_length=1)
+    checksum: str | None = None
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -78,6 +88,23 @@ class Manifest(_Record):
         if sum(entry.count for entry in self.classes) > MOST_IMAGES:
             raise ValueError(f"more than {MOST_IMAGES} images")
         return self
+
+
+def checksum_of(record: Mapping[str, Any]) -> str:
+    """Hash of a manifest without its own checksum, in hexadecimal digits.
+
+    Args:
+        record: its plain JSON values.
+    """
+    rest = {key: value for key, value in record.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """The content of `manifest.json`, with the checksum."""
+    record = manifest.model_dump()
+    record["checksum"] = checksum_of(record)
+    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -115,6 +142,7 @@ def read_manifest(path: Path) -> Manifest:
             f"store {path} has format version {version}; this htgen reads {FORMAT_VERSION}",
             f"upgrade htgen, or {MAKE_AGAIN}",
         )
+    _compare_checksum(path, record)
     try:
         return Manifest.model_validate(record)
     except ValidationError as error:
@@ -123,6 +151,20 @@ def read_manifest(path: Path) -> Manifest:
         raise DataError(
             f"store {path} is damaged: {MANIFEST}, {where}: {first['msg']}", MAKE_AGAIN
         ) from error
+
+
+def _compare_checksum(path: Path, record: dict[str, Any]) -> None:
+    """Compare the manifest's own checksum, where there must be one.
+
+    Raises:
+        DataError: it is missing, or another one.
+    """
+    if record.get("format_version") == 1 and "checksum" not in record:
+        return
+    if record.get("checksum") != checksum_of(record):
+        raise DataError(
+            f"store {path} is damaged: {MANIFEST} was changed after it was written (checksum)", MAKE_AGAIN
+        )
 
 
 def _restore(path: Path) -> None:
@@ -154,6 +196,7 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Pixels:
     file = path / IMAGES
     try:
         images = np.lib.format.open_memmap(file, mode="r")
+        found = file.stat().st_size
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}", "check its permissions") from error
     # NumPy parses the header as Python text: a damaged one may raise anything that text can.
@@ -166,7 +209,6 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Pixels:
             MAKE_AGAIN,
         )
     expected = images.offset + math.prod(shape)
-    found = file.stat().st_size
     if found != expected:
         raise DataError(f"store {path} was changed: {IMAGES} has {found} bytes, not {expected}", MAKE_AGAIN)
     return images

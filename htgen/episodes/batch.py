@@ -18,8 +18,8 @@ class EpisodeBatch:
         query_images: `[E, Q, C, H, W]` float32, -1..1.
         query_labels: `[E, Q]` int64, 0..n-1.
         classes: `[E, n]` int64, class id in the store behind each label.
-        slots: `[E, n]` int64, distinct random numbers below the sampler's `slot_count`: which of a
-            generator's label slots stands for each class.
+        slots: `[E, n]` int64, different random ones of the sampler's slots: which of a generator's label
+            slots stands for each class.
         support_rows: `[E, S]` int64, row of each support image in the store.
         query_rows: `[E, Q]` int64, row of each query image in the store.
         support_classes: `[E, S]` int64, class id in the store of each support image, labelled or not.

@@ -28,7 +28,7 @@ def open_store(path: str | Path) -> Store:
     """
     store = Store.open(path)
     if store.images.nbytes <= IN_MEMORY_LIMIT:
-        store.verify()
+        return Store.open(path, verify=True)
     return store
 
 
@@ -50,6 +50,8 @@ class ClassPool:
         split: their name; other splits get other episodes from the same seed.
         class_names: of all classes of the data set; for groups (see `EpisodeConfig.related`) and messages.
         map_device: where episodes are made when `images` is a memory map.
+        is_prepared: whether the images are what a generator reads, float32 `[N, H, W, C]`; nothing changes
+            them, nor scales them.
     """
 
     images: Images
@@ -58,6 +60,7 @@ class ClassPool:
     split: str
     class_names: Sequence[str] | None = None
     map_device: torch.device | str = "cpu"
+    is_prepared: bool = False
 
     @classmethod
     def of_split(

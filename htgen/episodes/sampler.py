@@ -7,6 +7,7 @@ drawing is vectorised integer arithmetic on the device that holds the images (`h
 
 import zlib
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
@@ -59,6 +60,8 @@ class EpisodeSampler:
         slot_count: number of label slots to assign classes to; the generator's maximal way. Random
             slots train every label embedding, also with fewer classes.
         augmentation: applied to support and query images alike.
+        slot_sets: how many sets of so many slots there are; of several, each episode has some that follow
+            each other, as few as there must be.
 
     Raises:
         DataError: an episode of the largest shape cannot be drawn from these classes.
@@ -71,10 +74,11 @@ class EpisodeSampler:
         stream: EpisodeStream,
         slot_count: int,
         augmentation: AugmentConfig | None = None,
+        slot_sets: int = 1,
     ) -> None:
         self.pool, self.shape, self.device = pool, shape, pool.device
         self.augmentation = AugmentConfig() if augmentation is None else augmentation
-        self._slot_count = slot_count
+        self._slot_count, self._slot_sets = slot_count, slot_sets
         self._period = stream.period
         self._class_ids = torch.as_tensor(np.asarray(pool.class_ids, dtype=np.int64), device=self.device)
         bounds = torch.as_tensor(np.asarray(pool.offsets, dtype=np.int64), device=self.device)
@@ -163,9 +167,10 @@ class EpisodeSampler:
 
         images, *other_images = (self.pool.read(drawn) for drawn in rows)  # [E, S + Q, C, H, W]
         other = other_images[0] if other_images else None
-        change_keys = randomness.fold(keys, _AUGMENT)
-        images = augment(self.augmentation, images, labels, change_keys, other, support)
-        images = scale_pixels(images)
+        if not self.pool.is_prepared:
+            change_keys = randomness.fold(keys, _AUGMENT)
+            images = augment(self.augmentation, images, labels, change_keys, other, support)
+            images = scale_pixels(images)
         classes = self._class_ids[picked]  # [E, n]
         return EpisodeBatch(
             support_images=images[:, :support],
@@ -173,7 +178,7 @@ class EpisodeSampler:
             query_images=images[:, support:],
             query_labels=labels[:, support:],
             classes=classes,
-            slots=randomness.bits(randomness.fold(keys, _SLOTS), self._slot_count).topk(way, dim=1).indices,
+            slots=self._draw_slots(randomness.fold(keys, _SLOTS), way),
             support_rows=rows[0][:, :support],
             query_rows=rows[0][:, support:],
             support_classes=classes.gather(1, labels[:, :support]),
@@ -187,6 +192,17 @@ class EpisodeSampler:
         if self.shape.related:
             draw = draw.masked_fill(self._draw_unrelated(keys, way), -1)
         return draw.topk(way, dim=1).indices
+
+    def _draw_slots(self, keys: Tensor, way: int) -> Tensor:
+        """Label slots `[E, n]` of the classes: different ones, of as few sets as there must be."""
+        if self._slot_sets == 1 and way > self._slot_count:  # no choice is left
+            return torch.arange(way, device=keys.device).expand(len(keys), -1)
+        if self._slot_sets == 1:
+            return randomness.bits(keys, self._slot_count).topk(way, dim=1).indices
+        count = ceil(way / self._slot_count) * self._slot_count
+        drawn = randomness.bits(keys, count + 1)  # [E, count + 1]
+        first = drawn[:, -1:] % self._slot_sets * self._slot_count
+        return first + drawn[:, :-1].topk(way, dim=1).indices
 
     def _draw_partners(self, picked: Tensor, keys: Tensor) -> Tensor:
         """For each class `[E, n]` of an episode another one of the pool, to make a chimera with."""

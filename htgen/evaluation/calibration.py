@@ -24,6 +24,7 @@ from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.errors import DataError, ModelError, SettingError
 from htgen.evaluation.accuracy import tasks_at_once
 from htgen.evaluation.after_training import with_settings
+from htgen.evaluation.features import pool_after_trunk
 from htgen.evaluation.known_classes import check_store, open_store_of, seen_classes
 from htgen.evaluation.measurement import stored
 from htgen.evaluation.protocol import Report, check_whole, no_report
@@ -306,6 +307,8 @@ class PreparedCalibration:
         def make_sampler(stream: str, shape: EpisodeConfig) -> EpisodeSampler:
             slots = max(self.tasks.ways) + FOREIGN_CLASSES
             return EpisodeSampler(pool, shape, EpisodeStream(self.tasks.seed, stream), slots)
+
+        model, pool = pool_after_trunk(model, pool)
 
         outputs: list[list[Outputs]] = []
         for number, stream in enumerate(("calibration", "calibration check")):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from htgen.config.data import AugmentConfig, ValidationAugmentConfig
 from htgen.config.faults import validate
+from htgen.config.model import ModelConfig
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.episodes.pool import ClassPool, load_images
@@ -16,6 +17,7 @@ from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.errors import ModelError, SettingError
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, Evaluation, half_width95, task_accuracies
 from htgen.evaluation.augmented_as import AugmentedAs
+from htgen.evaluation.features import after_trunk
 from htgen.evaluation.known_classes import check_store, open_store_of, seen_classes, splits_to_measure
 from htgen.evaluation.protocol import (
     Comparison,
@@ -77,8 +79,6 @@ class Measurement:
             ModelError: the tasks have more classes than a generator knows.
         """
         generators = (generator,) if against is None else (generator, against)
-        for one in generators:
-            self._check_way(one)
         models = [build(one.file).to(self.device) for one in generators]
         protocol, file = self.protocol, generator.file
         is_transductive = protocol.transductive or file.model.cnn.norm == "batch"
@@ -113,7 +113,9 @@ class Measurement:
         def progress(done: int) -> None:
             report(what, done, tasks)
 
-        sampler = self.sampler(split, model.config.max_way)
+        sampler = self.sampler(split, model.config)
+        if self._augmentation is None:
+            model, sampler = after_trunk(model, sampler)
         return task_accuracies(model, sampler, tasks, self.protocol.queries, progress)
 
     def _check_way(self, generator: StoredGenerator) -> None:
@@ -125,11 +127,13 @@ class Measurement:
                 f"--way {min(max_way, classes)}",
             )
 
-    def sampler(self, split: str, slot_count: int) -> EpisodeSampler:
-        """What draws the tasks of a split; which these are does not depend on the number of label slots."""
+    def sampler(self, split: str, model: ModelConfig) -> EpisodeSampler:
+        """What draws the tasks of a split; which these are does not depend on the generator."""
         pool = ClassPool.of_split(self.store, split, self._images, self.device)
         stream = EpisodeStream(self.protocol.seed, "evaluation", period=TASKS_PER_BATCH)
-        return EpisodeSampler(pool, self.protocol.shape, stream, slot_count, self._augmentation)
+        return EpisodeSampler(
+            pool, self.protocol.shape, stream, model.max_way, self._augmentation, model.slot_sets
+        )
 
 
 @dataclass(frozen=True)
@@ -245,7 +249,8 @@ def stored(generator: str | Path | Generator) -> StoredGenerator:
     if isinstance(generator, Generator):
         return StoredGenerator(generator.file, generator.sha256)
     found = read_generator(generator)
-    check(found.file.tensors, generator_plan(found.file.model).shapes, f"generator '{found.file.name}'")
+    file = found.file.complete()
+    check(file.tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
     return found
 
 

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from htgen.arrays import Doubles
-from htgen.cnn.executor import head_features
 from htgen.compute.precision import product_precision
 from htgen.compute.processes import ALONE, Processes
 from htgen.compute.threads import EpisodeThreads
@@ -127,7 +126,7 @@ def measure_plda(
         output = model.run(
             batch.support_images, batch.support_labels, batch.query_images, batch.slots, batch.ignore
         )
-        features = head_features(output.activations[-1], model.spec)
+        features = output.features
         support, views = batch.support_labels.shape[1], output.view.labels.shape[1]
         features = torch.cat([features[:, :support], features[:, views:]], dim=1)  # no views of images
         labels = torch.cat([batch.support_labels, batch.query_labels], dim=1)
@@ -161,4 +160,5 @@ def plda_sampler(
         config.episodes,
         EpisodeStream(config.seed, "plda", period=TASKS_PER_BATCH),
         config.model.max_way,
+        slot_sets=config.model.slot_sets,
     )

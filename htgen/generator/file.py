@@ -1,16 +1,19 @@
 """The file of a generator: what ships, what training writes and what `generate` reads. No torch here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from htgen.config.faults import validate
-from htgen.config.model import ModelConfig, model_record
+from htgen.config.model import ModelConfig, cnn_spec, model_record
+from htgen.eight_bits import narrowed, rounded, widened
 from htgen.errors import ConfigError, HtgenError, ModelError
 from htgen.generator.provenance import NOT_KNOWN, Provenance
 from htgen.generator.shipped import SHIPPED_SHA256, generator_path
+from htgen.generator.weight_package import PACKAGES, efficientnet_blocks
 from htgen.images.preprocessing import Preprocessing
 from htgen.tensor_files import Arrays, decode, encode, unusable
 
@@ -27,6 +30,9 @@ class GeneratorFile:
         tensors: the parameters of `htgen.hypertransformer.hypertransformer.HyperTransformer`, by name.
         preprocessing: how images become its input.
         provenance: where it comes from.
+        trunk: what is known of its trunk: `source` and `licence`; and `package` where its weights are those
+            of another package (`htgen.generator.weight_package`), and no part of the file.
+        has_8_bits: whether the kernels of the trunk have 8 bits a weight, in its files and those of its CNNs.
     """
 
     name: str
@@ -34,6 +40,8 @@ class GeneratorFile:
     tensors: Arrays
     preprocessing: Preprocessing
     provenance: Provenance = NOT_KNOWN
+    trunk: Mapping[str, str] = field(default_factory=dict)
+    has_8_bits: bool = False
 
     @property
     def knows_unlabeled(self) -> bool:
@@ -42,17 +50,55 @@ class GeneratorFile:
 
     def to_bytes(self) -> bytes:
         """The file's content; the same generator gives the same bytes."""
-        header = {
+        header: dict[str, Any] = {
             "name": self.name,
             "model": model_record(self.model),
             "preprocessing": self.preprocessing.to_dict(),
             "provenance": self.provenance.to_json(),
         }
-        return encode(GENERATOR_FORMAT, header, self.tensors)
+        if self.trunk:
+            header["trunk"] = dict(self.trunk)
+        if self.has_8_bits:
+            header["has_8_bits"] = True
+        return encode(GENERATOR_FORMAT, header, narrowed(self.tensors, self.narrow))
+
+    @property
+    def narrow(self) -> set[str]:
+        """Names of the tensors that have 8 bits a weight."""
+        return {name for name in self.tensors if self.has_8_bits and name.endswith(".base_kernel")}
 
     def in_half_precision(self) -> "GeneratorFile":
         """The same with numbers of 16 bits, a file of half the size; use computes with 32 bits."""
-        return replace(self, tensors={name: array.astype(np.float16) for name, array in self.tensors.items()})
+        return replace(
+            self,
+            tensors={
+                name: array if name in self.narrow else array.astype(np.float16)
+                for name, array in self.tensors.items()
+            },
+        )
+
+    def complete(self) -> "GeneratorFile":
+        """The same with the weights of its trunk, where these are those of a package.
+
+        Raises:
+            ModelError: the package is unknown, not installed or damaged, or its weights do not fit.
+        """
+        if (name := self.trunk.get("package")) is None:
+            return self
+        if (package := PACKAGES.get(name)) is None:
+            raise ModelError(f"'{self.name}' has weights of an unknown package '{name}'", "a newer htgen")
+        try:
+            tensors = package.read()
+            blocks = efficientnet_blocks(cnn_spec(self.model), tensors)
+        except KeyError as error:
+            raise ModelError(f"'{self.name}' asks {name} for {error}, which it lacks", _REMEDY) from error
+        except ModelError as error:
+            raise ModelError(f"'{self.name}' cannot be used: {error.message}", error.hint) from error
+        own: dict[str, Any] = {}
+        for index, block in enumerate(blocks):
+            kernel = rounded(block.kernel) if self.has_8_bits else block.kernel
+            own |= {f"convs.{index}.base_kernel": kernel, f"convs.{index}.base_bias": block.bias}
+        return replace(self, tensors={**self.tensors, **own})
 
     @classmethod
     def read(cls, path: str | Path) -> "GeneratorFile":
@@ -63,6 +109,17 @@ class GeneratorFile:
         """
         return StoredGenerator.read(path).file
 
+
+_FAULTS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    ConfigError,
+    ModelError,
+)
+"""What reading a description that is none may raise."""
 
 _REMEDY = "a run folder, or a generator file such as its best.safetensors"
 
@@ -89,12 +146,14 @@ class StoredGenerator:
             ModelError: the file is missing, damaged, or no generator that this version reads.
         """
         content = decode(path, GENERATOR_FORMAT, "a htgen generator", _REMEDY, hashed=True)
-        header, tensors = content.header, content.tensors
+        header = content.header
         try:
+            tensors = widened(content.tensors)
             model = validate(ModelConfig, header["model"], f"the description inside {path}")
             preprocessing = Preprocessing.from_dict(header["preprocessing"])
             name, provenance = header["name"], header["provenance"]
-        except (KeyError, TypeError, AttributeError, RecursionError, ConfigError, ModelError) as error:
+            trunk, has_8_bits = dict(header.get("trunk", {})), header.get("has_8_bits", False)
+        except _FAULTS as error:
             reason = error.message if isinstance(error, HtgenError) else error
             raise ModelError(
                 f"{path} describes a generator that this version of htgen does not know: {reason}",
@@ -102,9 +161,13 @@ class StoredGenerator:
             ) from error
         if not isinstance(name, str) or not isinstance(provenance, dict):
             raise ModelError(f"{path} is damaged: no name, or no provenance", _REMEDY)
+        are_texts = all(isinstance(text, str) for text in (*trunk, *trunk.values()))
+        if not are_texts or type(has_8_bits) is not bool:
+            raise ModelError(f"{path} is damaged: its trunk is not described in texts", _REMEDY)
         if (model.image_size, model.image_channels) != (preprocessing.size, preprocessing.channels):
             raise ModelError(f"{path} is damaged: it prepares other images than it reads", _REMEDY)
-        file = GeneratorFile(name, model, tensors, preprocessing, Provenance.from_json(provenance, str(path)))
+        origin = Provenance.from_json(provenance, str(path))
+        file = GeneratorFile(name, model, tensors, preprocessing, origin, trunk, has_8_bits)
         return cls(file, content.sha256, content.has_checksum)
 
 

@@ -39,7 +39,7 @@ def are_near_a_class(
     """
     is_labeled = support.labels != UNLABELED
     # Images are read one by one or in any batch with the same result: the statistics are frozen.
-    features = plda.coordinates(last_features(spec, cnn, support.images[None]))  # [1, S, F]
+    features = plda.coordinates(last_features(spec, cnn.blocks, support.inputs[None]))  # [1, S, F]
     classes = np.arange(len(support.classes))
     member = membership(support.labels[None], classes, None).astype(features.dtype)  # [1, n, S]
     means, counts = weighted_means(features, member)

@@ -15,6 +15,7 @@ from htgen.generator.file import unlabeled_are_new_to
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut
 from htgen.generator.support import Support
+from htgen.images.gaps import Gaps, widest
 from htgen.images.inputs import ReadImage, as_input, images_in, read_in_processes
 from htgen.images.labels import find_labeled
 from htgen.images.notices import NOTHING_SEEN, WarningCounts, told_with_errors, warning
@@ -59,6 +60,15 @@ class FolderImages:
     left_out: dict[Path, str]
     ignored: dict[Path, str]
     notices: tuple[str, ...]
+
+    @property
+    def gaps(self) -> dict[str, Gaps]:
+        """How far apart the parts of the labelled drawings of each class lie at most."""
+        found: dict[str, list[Gaps]] = {}
+        for image, label in zip(self.labeled.values(), self.labels, strict=True):
+            if image.gaps is not None:
+                found.setdefault(label, []).append(image.gaps)
+        return {label: widest(gaps) for label, gaps in found.items()}
 
     @property
     def warnings(self) -> dict[Path, tuple[str, ...]]:
@@ -226,7 +236,7 @@ def generate_from_files(
         started = time.perf_counter()
         is_foreign = generator.find_foreign(support)
         support = support.without(is_foreign)
-        bundle = generator.generate_bundle(support)
+        bundle = replace(generator.generate_bundle(support), gaps=images.gaps)
         seconds = time.perf_counter() - started
     images = _without_foreign(images, is_foreign[len(images.labeled) :].tolist())
     return GeneratedFromFolder(bundle, images, support, generator, seconds, progress)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
+from htgen.cnn.executor_numpy import last_features
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.errors import DataError, ModelError
@@ -58,12 +59,16 @@ class Generator:
 
     def __init__(self, file: GeneratorFile, sha256: str) -> None:
         self.file = file
+        tensors = file.complete().tensors
         self.name = file.name
         self.sha256 = sha256
         self.max_way = file.model.max_way
         self._preprocessing = file.preprocessing.for_real_images()
-        check(file.tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
-        self.model = HyperTransformer(file.model, file.tensors)
+        check(tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
+        self.model = HyperTransformer(file.model, tensors)
+        has_trunk = self.model.plan.has_trunk and file.model.views == 1
+        self._trunk = self.model.trunk() if has_trunk else None
+        self._writes = self.model.after_trunk() if has_trunk else self.model
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -147,7 +152,7 @@ class Generator:
         """
         expect_list(support_images)
         expect_list(unlabeled_images)
-        names = self._class_names(labels)
+        names = _class_names(self, labels)
         if len(support_images) != len(names):
             raise DataError(f"{len(support_images)} support images but {len(names)} labels")
         pixels = prepare_images([*support_images, *unlabeled_images], self.preprocessing)
@@ -165,7 +170,7 @@ class Generator:
             ModelError: images have another shape than the generator reads, or there are more classes than it
                 knows.
         """
-        names = self._class_names(labels)
+        names = _class_names(self, labels)
         spec = self.model.spec
         expected = [spec.image_channels, spec.image_size, spec.image_size]
         if list(images.shape[1:]) != expected:
@@ -177,29 +182,9 @@ class Generator:
         classes = tuple(sorted(set(names), key=natural_order))
         index = {name: i for i, name in enumerate(classes)}
         ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
-        return Support(images, np.array(ids), classes)
-
-    def _class_names(self, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
-        """Labels as text, of as many classes as the generator can tell apart."""
-        try:
-            given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
-        except ValueError as error:  # lists of different lengths
-            raise DataError("labels that are lists themselves", "one label for each support image") from error
-        if given.ndim != 1:
-            raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
-        names = [str(label) for label in given.tolist()]
-        classes = len(set(names))
-        if classes < 2:
-            raise DataError(
-                f"the support set has {classes} classes; a classifier needs at least 2",
-                "images of a second class",
-            )
-        if classes > self.max_way:
-            raise ModelError(
-                f"the support set has {classes} classes; '{self.name}' knows {self.max_way} at most",
-                f"fewer classes, or {_for_classes(classes, self.preprocessing)}",
-            )
-        return names
+        features = None if self._trunk is None else last_features(spec, self._trunk, images[None])[0]
+        seen = None if features is None else features[:, :, None, None]
+        return Support(images, np.array(ids), classes, seen)
 
     def generate_bundle(self, support: Support) -> Bundle:
         """Write a CNN, as it is saved to a file."""
@@ -213,6 +198,8 @@ class Generator:
             weights.map(lambda tensor: tensor[0].copy()).to_tensors(self.model.spec),
             {"name": self.name, "sha256": self.sha256},
             dict(zip(support.classes, counts, strict=True)),
+            has_8_bits=self.file.has_8_bits,
+            trunk=self.file.trunk,
         )
 
     def find_foreign(self, support: Support) -> npt.NDArray[np.bool_]:
@@ -225,7 +212,8 @@ class Generator:
         if is_labeled.all() or plda is None or self.model.spec.norm == "batch":
             return is_foreign
         known = support.without(~is_labeled)
-        is_foreign[~is_labeled] = ~are_near_a_class(self.model.spec, self.write(known), support, plda)
+        cnn = self.writer(known)(known.inputs[None], known.labels[None])
+        is_foreign[~is_labeled] = ~are_near_a_class(self._writes.spec, cnn, support, plda)
         return is_foreign
 
     def find_copies(self, support: Support) -> Integers:
@@ -259,7 +247,7 @@ class Generator:
         if self.model.spec.norm == "batch":
             return None
         copies = self.find_copies(support) if copies is None else copies
-        return leave_one_out(self.model.spec, self.writer(support), support, copies, progress)
+        return leave_one_out(self._writes.spec, self.writer(support), support, copies, progress)
 
     def look_alikes(self, support: Support, check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -268,25 +256,49 @@ class Generator:
             check: what `leave_one_out` returned. Without it, the CNN's answers for its own support images are
                 taken, which tell only classes that are almost the same.
         """
-        return find_look_alikes(self.model.spec, self.writer(support), support, check)
+        return find_look_alikes(self._writes.spec, self.writer(support), support, check)
 
     def write(self, support: Support) -> CnnWeights[Floats]:
         """The weights of a CNN, as those of one episode."""
-        return self.writer(support)(support.images[None], support.labels[None])
+        weights = self.writer(support)(support.inputs[None], support.labels[None])
+        return weights if self._trunk is None else replace(weights, blocks=self._trunk)
 
     def writer(self, support: Support) -> Writer:
-        """What writes CNNs of choices of its images, calibrated for its shot."""
+        """What writes CNNs of choices of its inputs, calibrated for its shot; without the trunk, if any."""
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)
 
         def write(images: Floats, labels: Integers) -> CnnWeights[Floats]:
             slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-                weights = self.model.generate(images, labels, slots)
+                weights = self._writes.generate(images, labels, slots)
             weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
             return replace(weights, logits_weight=weight, logits_bias=bias)
 
         return write
+
+
+def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
+    """Labels as text, of as many classes as the generator can tell apart."""
+    try:
+        given = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)  # a tensor may be on a GPU
+    except ValueError as error:  # lists of different lengths
+        raise DataError("labels that are lists themselves", "one label for each support image") from error
+    if given.ndim != 1:
+        raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
+    names = [str(label) for label in given.tolist()]
+    classes = len(set(names))
+    if classes < 2:
+        raise DataError(
+            f"the support set has {classes} classes; a classifier needs at least 2",
+            "images of a second class",
+        )
+    if classes > generator.max_way:
+        raise ModelError(
+            f"the support set has {classes} classes; '{generator.name}' knows {generator.max_way} at most",
+            f"fewer classes, or {_for_classes(classes, generator.preprocessing)}",
+        )
+    return names
 
 
 def _for_classes(classes: int, preprocessing: Preprocessing) -> str:

@@ -17,7 +17,7 @@ def build(file: GeneratorFile) -> HyperTransformer:
     Raises:
         ModelError: the tensors do not fit the description.
     """
-    source = f"generator '{file.name}'"
+    file, source = file.complete(), f"generator '{file.name}'"
     check(file.tensors, generator_plan(file.model).shapes, source)  # before memory is taken for them
     model = HyperTransformer(file.model)
     load_tensors(model, file.tensors, source)

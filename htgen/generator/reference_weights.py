@@ -182,6 +182,7 @@ def _axes(name: str, array: Array, logits: LogitsPlan) -> Array:
     if name.endswith((".labels", ".placeholders")) or array.ndim != 2:
         return array
     array = array.T
+    assert logits.allocation is not None  # the reference's is always written
     if (
         name.startswith("logits.base_") and array.shape[1] == logits.feature_count
     ):  # inputs are [H, W, C] there

@@ -14,7 +14,7 @@ from htgen.episodes.shape import UNLABELED
 from htgen.generator.support import Support
 
 Writer = Callable[[Floats, Integers], CnnWeights[Floats]]
-"""Support images `[E, S, C, H, W]` and labels `[E, S]` -> the weights of E CNNs."""
+"""Support images `[E, S, C, H, W]`, or their features, and labels `[E, S]` -> the weights of E CNNs."""
 
 EPISODES_PER_BATCH = 16
 
@@ -103,8 +103,8 @@ def leave_one_out(
     total, done = sum(left_out.size for left_out in rounds), 0
     for left_out in rounds:  # [E, images]
         rest = np.stack([np.setdiff1d(everything, images) for images in left_out])
-        cnns = write(support.images[rest], support.labels[rest])
-        probabilities[left_out] = softmax(run(spec, cnns, support.images[left_out]))
+        cnns = write(support.inputs[rest], support.labels[rest])
+        probabilities[left_out] = softmax(run(spec, cnns, support.inputs[left_out]))
         is_tested[left_out] = True
         done += left_out.size
         if progress is not None:
@@ -206,6 +206,6 @@ def find_look_alikes(
     if check is not None:
         return look_alikes(check.labels, check.probabilities, check.classes)
     labeled = support.labels != UNLABELED
-    cnn = write(support.images[None], support.labels[None])
-    logits = run(spec, cnn, support.images[None, labeled])[0]
+    cnn = write(support.inputs[None], support.labels[None])
+    logits = run(spec, cnn, support.inputs[None, labeled])[0]
     return look_alikes(support.labels[labeled], softmax(logits), support.classes)

@@ -17,11 +17,18 @@ class Support:
         images: `[S, C, H, W]`, -1..1.
         labels: `[S]`, index into `classes`, or -1 for an image without a label.
         classes: class names, in natural order.
+        features: what the trunk of a generator finds in the images, `[S, F, 1, 1]`; None where it has none.
     """
 
     images: Floats
     labels: Integers
     classes: tuple[str, ...]
+    features: Floats | None = None
+
+    @property
+    def inputs(self) -> Floats:
+        """What the layers that depend on the support set read: the features, or the images."""
+        return self.images if self.features is None else self.features
 
     @property
     def shot(self) -> float:
@@ -34,4 +41,5 @@ class Support:
         Args:
             left_out: `[S]`; every class keeps a labelled image.
         """
-        return Support(self.images[~left_out], self.labels[~left_out], self.classes)
+        features = None if self.features is None else self.features[~left_out]
+        return Support(self.images[~left_out], self.labels[~left_out], self.classes, features)

@@ -6,7 +6,8 @@ layer (local), as in the reference system.
 Axis legend: E episodes, S support images, n ways, F features, D token width.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 from htgen.cnn.batch_norm import batch_norm
 from htgen.cnn.layout import layout_for
 from htgen.cnn.spec import NORM_EPSILON
-from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
+from htgen.hypertransformer import label_codes
+from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
+from htgen.hypertransformer.label_codes import cosine_matrix, sign_keys
 
 
 def global_average(x: Tensor) -> Tensor:
@@ -131,6 +134,7 @@ class SupportView:
         ignore: `[E, S]` bool or None, True for samples that are not to be seen.
         shared: shared features `[E, S, F]`, as a list of none or one.
         copies: how often each image is there, itself and its views (`htgen.hypertransformer.views`).
+        codes: codes of the classes, `[E, n, K]` (`htgen.hypertransformer.label_codes`); None with a table.
     """
 
     labels: Tensor
@@ -139,19 +143,60 @@ class SupportView:
     ignore: Tensor | None
     shared: list[Tensor]
     copies: int = 1
+    codes: Tensor | None = None
 
     @property
     def way(self) -> int:
         """Classes per episode."""
         return self.slots.shape[1]
 
+    def of_classes(self, classes: Sequence[int], unlabeled_slot: int) -> "tuple[Tensor, SupportView]":
+        """What is seen of some classes of one episode, which get the first label slots, and of the unlabelled.
+
+        Returns:
+            Which of the samples these are, `[S']`, and what is seen of them.
+        """
+        slots = torch.arange(len(classes), device=self.labels.device)[None]
+        places = slots.new_full((self.way + 1,), -2)
+        places[list(classes)], places[-1] = slots[0], -1
+        labels = places[self.labels.clamp(min=-1)]  # [1, S]; -1 is the last place
+        samples = (labels[0] > -2).nonzero()[:, 0]
+        labels = labels[:, samples]
+        return samples, replace(
+            self,
+            labels=labels,
+            slots=slots,
+            label_ids=labels.masked_fill(labels < 0, unlabeled_slot),
+            ignore=None if self.ignore is None else self.ignore[:, samples],
+            shared=[features[:, samples] for features in self.shared],
+            codes=None if self.codes is None else self.codes[:, list(classes)],
+        )
+
 
 def sample_tokens(labels: Tensor, features: list[Tensor], view: SupportView, width: int) -> Tensor:
     """A token for each support image, `[E, S, D]`: its label, its features, and zeros up to `width`.
 
     Args:
-        labels: the label table of the layer, `[max_way + 1, embedding]`.
+        labels: the label table of the layer, `[max_way + 1, embedding]`; with codes, a map of them with a
+            row for no label and an offset, `[max_way + 2, embedding]`.
         features: `[E, S, *]` each.
     """
-    tokens = torch.cat([labels[view.label_ids], *features], dim=2)
+    if view.codes is None:
+        embedded = labels[view.label_ids]
+    else:
+        classes = view.codes @ labels[:-2] + labels[-1]  # [E, n, embedding]
+        rows = torch.cat([classes, labels[-2].expand(len(classes), 1, -1)], dim=1)
+        places = view.labels.masked_fill(view.labels < 0, view.way)[:, :, None]
+        embedded = rows.gather(1, places.expand(-1, -1, rows.shape[2]))
+    tokens = torch.cat([embedded, *features], dim=2)
     return F.pad(tokens, (0, width - tokens.shape[2]))
+
+
+class LabelCodes(label_codes.LabelCodes[Tensor], nn.Module):
+    """Codes of `width` numbers for label slots, without parameters."""
+
+    def __init__(self, width: int) -> None:
+        nn.Module.__init__(self)
+        self.register_buffer("cosines", torch.tensor(cosine_matrix(width)), persistent=False)
+        self.register_buffer("keys", torch.tensor(sign_keys(width)), persistent=False)
+        self.register_buffer("signs", torch.tensor([1.0, -1.0]), persistent=False)

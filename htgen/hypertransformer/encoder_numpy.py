@@ -5,15 +5,18 @@ Axis legend: E episodes, S support images, H x W pixels, C channels (last), F fe
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
-from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise
+from htgen.cnn.executor_numpy import add, by_images, convolve, global_average, moments, normalise, pad
 from htgen.cnn.weights import Moments
+from htgen.hypertransformer import label_codes
+from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
+from htgen.hypertransformer.label_codes import cosine_matrix, sign_keys
 from htgen.hypertransformer.parameters import Parameters
-from htgen.hypertransformer.plan import ConvPlan, LocalPlan, SharedPlan
 
 
 class Conv:
@@ -27,13 +30,9 @@ class Conv:
     def __call__(self, x: Floats) -> Floats:
         """With ReLU, `[E, S, H', W', O]`."""
         plan = self.plan
-        before, behind = plan.padding
-        if behind > before:
-            more = (0, behind - before)
-            x = np.pad(x, ((0, 0), (0, 0), more, more, (0, 0)))
 
         def convolve_with_relu(part: Floats) -> Floats:
-            out = add(convolve(part, self.kernel, plan.stride, before), self.bias)
+            out = add(convolve(pad(part, *plan.padding), self.kernel, plan.stride), self.bias)
             return np.maximum(out, 0, out=out)
 
         samples, patch = x.shape[:2], plan.kernel**2 * plan.in_channels
@@ -104,23 +103,42 @@ class LocalFeatures:
 @dataclass(frozen=True)
 class SupportView:
     """What the writer of every layer sees: labels `[E, S]`, slots `[E, n]`, label ids `[E, S]`, the shared
-    features `[E, S, F]` as a list of none or one, and how often each image is there."""
+    features `[E, S, F]` as a list of none or one, how often each image is there, and codes of the classes
+    `[E, n, K]` or None."""
 
     labels: Integers
     slots: Integers
     label_ids: Integers
     shared: list[Floats]
     copies: int
+    codes: Floats | None = None
 
 
 def sample_tokens(labels: Floats, features: list[Floats], view: SupportView, width: int) -> Floats:
     """A token for each support image, `[E, S, D]`: its label, its features, and zeros up to `width`.
 
     Args:
-        labels: the label table of the layer, `[max_way + 1, embedding]`.
+        labels: the label table of the layer, `[max_way + 1, embedding]`; with codes, a map of them with a
+            row for no label and an offset, `[max_way + 2, embedding]`.
         features: `[E, S, *]` each.
     """
-    parts = [labels[view.label_ids], *features]
+    if view.codes is None:
+        embedded = labels[view.label_ids]
+    else:
+        classes = view.codes @ labels[:-2] + labels[-1]  # [E, n, embedding]
+        rows = np.concatenate([classes, labels[-2][None, None].repeat(len(classes), axis=0)], axis=1)
+        places = np.where(view.labels < 0, classes.shape[1], view.labels)[:, :, None]
+        embedded = np.take_along_axis(rows, places, axis=1)
+    parts = [embedded, *features]
     missing = width - sum(part.shape[2] for part in parts)
     padding = np.zeros((*view.labels.shape, missing), parts[0].dtype)
     return np.concatenate([*parts, padding], axis=2)
+
+
+class LabelCodes(label_codes.LabelCodes[npt.NDArray[Any]]):
+    """Codes of `width` numbers of type `kind` for label slots."""
+
+    def __init__(self, width: int, kind: npt.DTypeLike) -> None:
+        self.cosines = cosine_matrix(width).astype(kind)
+        self.keys = sign_keys(width)
+        self.signs = np.array([1, -1], kind)

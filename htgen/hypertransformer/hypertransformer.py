@@ -7,21 +7,24 @@ Axis legend: E episodes, n ways, S support and Q query images, N = S + Q, C chan
 F features, P placeholders, D token width.
 """
 
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from htgen.cnn.batch_norm import batch_norm, moments, normalise
-from htgen.cnn.executor import after_norm, before_norm, head_features, linear
+from htgen.cnn.executor import after_norm, before_norm, head_features, last_activations, linear
 from htgen.cnn.executor import run as run_cnns
 from htgen.cnn.layout import layout_for
 from htgen.cnn.spec import ConvSpec
-from htgen.cnn.weights import CnnWeights, Moments, WrittenBlock
+from htgen.cnn.weights import Affine, BlockWeights, CnnWeights, Moments, WrittenBlock
 from htgen.config.model import ModelConfig
 from htgen.errors import ModelError
-from htgen.hypertransformer.encoder import SharedFeatures, SupportView
+from htgen.hypertransformer.encoder import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers import LogitsWriter, conv_writer
+from htgen.hypertransformer.many_classes import most_at_once, spread
 from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.transformer import Layer
 from htgen.hypertransformer.views import add_views
@@ -36,12 +39,14 @@ class EpisodeOutput:
         logits: `[E, Q, n]` of the query images.
         view: the support set as the generators saw it.
         activations: after each block, `[S + Q, E, C, H, W]`, support images first.
+        features: inputs of the logits layer, `[E, S + Q, F]`.
     """
 
     weights: CnnWeights[Tensor]
     logits: Tensor
     view: SupportView
     activations: list[Tensor]
+    features: Tensor
 
 
 class HyperTransformer(nn.Module):
@@ -64,6 +69,7 @@ class HyperTransformer(nn.Module):
         self.shared = None if plan.shared is None else SharedFeatures(plan.shared)
         self.convs = nn.ModuleList(conv_writer(conv) for conv in plan.convs)
         self.logits = LogitsWriter(plan.logits)
+        self.codes = LabelCodes(config.max_way) if config.has_codes else None
         self.cnn_dropout = nn.Dropout(config.cnn.dropout)
         if config.conventions == "reference":
             initialise_as_reference(self)
@@ -77,6 +83,9 @@ class HyperTransformer(nn.Module):
         ignore: Tensor | None = None,
     ) -> Tensor:
         """Logits `[E, Q, n]` of the query images; see `run` for the arguments."""
+        if self._has_many(slots):
+            ones = self._one_by_one(support_images, support_labels, query_images, slots, ignore)
+            return torch.cat([one.logits for one in ones])
         return self.run(support_images, support_labels, query_images, slots, ignore).logits
 
     @property
@@ -106,7 +115,29 @@ class HyperTransformer(nn.Module):
         self, support_images: Tensor, support_labels: Tensor, slots: Tensor, ignore: Tensor | None = None
     ) -> CnnWeights[Tensor]:
         """The CNNs alone; see `run` for the arguments."""
+        if self._has_many(slots):
+            ones = self._one_by_one(support_images, support_labels, support_images[:, :0], slots, ignore)
+            return CnnWeights.joined(self.spec, [one.weights for one in ones], torch.cat)
         return self.run(support_images, support_labels, support_images[:, :0], slots, ignore).weights
+
+    def _has_many(self, slots: Tensor) -> bool:
+        """Whether there are more classes than are shown at once (`htgen.hypertransformer.many_classes`)."""
+        return slots.shape[1] > most_at_once(self.config)
+
+    def _one_by_one(
+        self, images: Tensor, labels: Tensor, queries: Tensor, slots: Tensor, ignore: Tensor | None
+    ) -> Iterator[EpisodeOutput]:
+        """`run` of each episode by itself."""
+        for index in range(len(images)):
+            one = slice(index, index + 1)
+            own = None if ignore is None else ignore[one]
+            yield self.run(images[one], labels[one], queries[one], slots[one], own)
+
+    def _shown_to_convs(self, view: SupportView, support: int) -> tuple[Tensor | None, SupportView]:
+        """Which samples the writers of convolutions are shown (None: all), and what of them."""
+        if not self._has_many(view.slots):
+            return None, view
+        return view.of_classes(spread(view.way, most_at_once(self.config)), self.config.max_way)
 
     def execute(self, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
@@ -149,44 +180,83 @@ class HyperTransformer(nn.Module):
             ignore,
             self.shared_features(x[:support], ignore),
             support // without_views,
+            None if self.codes is None else self.codes.of_slots(slots),
         )
 
         counted_out = None if self.config.cnn.count_ignored else ignore
         blocks, activations = [], []
+        outputs: dict[str, Tensor] = {}
+        seen, shown = self._shown_to_convs(view, support)
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
-            written = writer(x[:support], view)
-            x = self._before_norm(conv, written, x, support)
-            x, stats = self.normalise(x, written, support, counted_out)
-            x = after_norm(self.spec, conv, x)
+            written, addend = writer(x[:support] if seen is None else x[seen], shown), outputs.get(conv.add)
+            x = self._before_norm(conv, written, x, support, addend)
+            stats = None
+            if written.support is not None:
+                x, stats = self.normalise(x, written, written.support, support, counted_out)
+            x = after_norm(self.spec, conv, x, addend)
+            if conv.name in self.spec.added:
+                outputs[conv.name] = x
             blocks.append(written.finished(stats))
             activations.append(x)
 
         features = head_features(x, self.spec)  # [E, N, F]
         weight, bias = self.logits(x[:support], features[:, :support], view)
         logits = linear(self.cnn_dropout(features[:, support:]), weight, bias)
-        return EpisodeOutput(CnnWeights(tuple(blocks), weight, bias), logits, view, activations)
+        return EpisodeOutput(CnnWeights(tuple(blocks), weight, bias), logits, view, activations, features)
+
+    def trunk_features(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]`, -1..1, as those of `after_trunk`, `[N, F, 1, 1]`; see `plan.has_trunk`."""
+        x = layout_for(images.device).channels_last(images[None])
+        blocks = []
+        for index, plan in enumerate(self.plan.convs):
+            part = {name: self.get_parameter(f"convs.{index}.base_{name}")[None] for name in plan.bases}
+            blocks.append(BlockWeights(part["kernel"], part.get("bias"), None))
+        return head_features(last_activations(self.spec, blocks, x), self.spec)[0, :, :, None, None]
+
+    def after_trunk(self) -> "HyperTransformer":
+        """The rest of a generator with a trunk, which reads what `trunk_features` gives; the weights of its
+        CNNs are those of the logits layer alone."""
+        rest = copy(self)
+        rest._modules = {**self._modules, "convs": nn.ModuleList()}
+        rest.spec = self.spec.after_trunk
+        return rest
 
     def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:
         """Shared features of support images `[S, E, C, H, W]` as a list of one `[E, S, F]`, or none."""
         return [] if self.shared is None else [self.shared(images, ignore)]
 
-    def _before_norm(self, conv: ConvSpec, written: WrittenBlock[Tensor], x: Tensor, support: int) -> Tensor:
+    def _before_norm(
+        self,
+        conv: ConvSpec,
+        written: WrittenBlock[Tensor],
+        x: Tensor,
+        support: int,
+        addend: Tensor | None = None,
+    ) -> Tensor:
         """What a block does up to its norm, in one step where support and query images have one kernel."""
         if written.query_kernel is None or support == len(x):
-            return before_norm(self.spec, conv, written.kernel, written.bias, x)
+            return before_norm(self.spec, conv, written.kernel, written.bias, x, addend)
         seen = before_norm(self.spec, conv, written.kernel, written.bias, x[:support])
         asked = before_norm(self.spec, conv, written.query_kernel, written.query_bias, x[support:])
         return layout_for(x.device).join(seen, asked)
 
     def normalise(
-        self, x: Tensor, written: WrittenBlock[Tensor], support: int, ignore: Tensor | None
+        self,
+        x: Tensor,
+        written: WrittenBlock[Tensor],
+        own: Affine[Tensor],
+        support: int,
+        ignore: Tensor | None,
     ) -> tuple[Tensor, Moments[Tensor]]:
         """Norm of support and query activations `[N, E, C, H, W]`, in one step where both are alike.
+
+        Args:
+            own: the scale and shift for support images.
 
         Returns:
             The activations, and the support set's statistics.
         """
-        own, of_queries = written.support, written.query or written.support
+        of_queries = written.query or own
         if self.spec.norm == "batch":
             normed, stats = batch_norm(x[:support], support, own.gamma, own.beta, ignore)
             if support == len(x):
@@ -209,11 +279,8 @@ class HyperTransformer(nn.Module):
             raise ModelError(
                 f"the generator reads images of shape {list(expected)} [C, H, W], got {list(found)}"
             )
-        if slots.shape[1] > self.config.max_way:
-            raise ModelError(
-                f"{slots.shape[1]} classes are more than the {self.config.max_way} that this generator knows",
-                "fewer classes, or a generator trained with a larger max_way",
-            )
+        if len(slots) > 1 and self._has_many(slots):
+            raise ModelError(f"{slots.shape[1]} classes of {len(slots)} episodes at once", "one episode")
 
 
 def initialise_as_reference(module: nn.Module) -> None:

@@ -10,6 +10,7 @@ P placeholders, T tokens, D token width.
 """
 
 from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 
@@ -22,9 +23,9 @@ from htgen.cnn.executor_numpy import (
     moments,
     normalise,
 )
-from htgen.cnn.weights import CnnWeights
+from htgen.cnn.weights import BlockWeights, CnnWeights
 from htgen.config.model import ModelConfig
-from htgen.hypertransformer.encoder_numpy import SharedFeatures, SupportView
+from htgen.hypertransformer.encoder_numpy import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers_numpy import LogitsWriter, conv_writer
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.plan import generator_plan
@@ -52,6 +53,8 @@ class HyperTransformer:
             conv_writer(conv, parameters.below(f"convs.{index}")) for index, conv in enumerate(plan.convs)
         ]
         self.logits = LogitsWriter(plan.logits, parameters.below("logits"))
+        kind = next(iter(arrays.values())).dtype
+        self.codes = LabelCodes(config.max_way, kind) if config.has_codes else None
 
     def generate(self, images: Floats, labels: Integers, slots: Integers) -> CnnWeights[Floats]:
         """The CNNs of E support sets.
@@ -67,14 +70,32 @@ class HyperTransformer:
         label_ids = np.take_along_axis(slots, np.maximum(labels, 0), axis=1)
         label_ids = np.where(labels < 0, self.config.max_way, label_ids)
         shared = [] if self.shared is None else [self.shared(x)]
-        view = SupportView(labels, slots, label_ids, shared, images.shape[1] // without_views)
+        codes = None if self.codes is None else self.codes.of_slots(slots)
+        view = SupportView(labels, slots, label_ids, shared, images.shape[1] // without_views, codes)
         blocks = []
+        outputs: dict[str, Floats] = {}
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
-            written = writer(x, view)
-            x = before_norm(self.spec, conv, written.kernel, written.bias, x)
-            stats = moments(x)
-            x = normalise(x, stats, written.support.gamma, written.support.beta)
-            x = after_norm(self.spec, conv, x)
+            written, addend = writer(x, view), outputs.get(conv.add)
+            x = before_norm(self.spec, conv, written.kernel, written.bias, x, addend)
+            stats = None
+            if written.support is not None:
+                stats = moments(x)
+                x = normalise(x, stats, written.support.gamma, written.support.beta)
+            x = after_norm(self.spec, conv, x, addend)
+            if conv.name in self.spec.added:
+                outputs[conv.name] = x
             blocks.append(written.finished(stats))
         weight, bias = self.logits(x, head_features(x, self.spec), view)
         return CnnWeights(tuple(blocks), weight, bias)
+
+    def trunk(self) -> tuple[BlockWeights[Floats], ...]:
+        """The blocks of a generator with a trunk, for one episode; see `plan.has_trunk`."""
+        parts = [{name: base[None] for name, base in conv.bases.items()} for conv in self.convs]
+        return tuple(BlockWeights(part["kernel"], part.get("bias"), None) for part in parts)
+
+    def after_trunk(self) -> "HyperTransformer":
+        """The rest of a generator with a trunk: its images are the features `[F, 1, 1]` that the trunk finds,
+        and the weights of its CNNs are those of the logits layer alone."""
+        rest = copy(self)
+        rest.convs, rest.spec = [], self.spec.after_trunk
+        return rest

@@ -33,25 +33,25 @@ class SliceWriter(nn.Module):
         self.placeholders = nn.Parameter(torch.randn(plan.placeholders, plan.embedding))
         self.transformer = Transformer(plan.transformer)
 
-    def forward(
-        self, features: list[Tensor], view: SupportView, placeholder_ids: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, features: list[Tensor], view: SupportView, by_class: bool = False) -> Tensor:
         """Weight slices `[E, P, slice_size]`.
 
         Args:
             features: feature vectors of the samples, `[E, S, *]` each, to be concatenated.
-            placeholder_ids: `[E, P]`, which placeholders to use; None for all.
+            by_class: the placeholders are those of the classes of the episode, instead of all.
         """
         plan, widths = self.plan, self.plan.transformer
         samples = sample_tokens(self.labels, features, view, widths.sample_width)  # [E, S, D]
-        placeholders = (
-            self.placeholders.expand(len(samples), -1, -1)
-            if placeholder_ids is None
-            else self.placeholders[placeholder_ids]
-        )
+        placeholders = self._of_classes(view) if by_class else self.placeholders.expand(len(samples), -1, -1)
         placeholders = F.pad(placeholders, (0, widths.weight_width - plan.embedding))  # [E, P, D]
         tokens = self.transformer(placeholders, samples, view.ignore)
         return tokens[:, :, plan.embedding : plan.embedding + plan.slice_size]
+
+    def _of_classes(self, view: SupportView) -> Tensor:
+        """Placeholders `[E, n, embedding]`; with codes, these are mapped, and there is an offset."""
+        if view.codes is None:
+            return self.placeholders[view.slots]
+        return view.codes @ self.placeholders[:-1] + self.placeholders[-1]
 
 
 class _ConvBlock(nn.Module):
@@ -86,11 +86,9 @@ class LearnedConv(_ConvBlock):
 
     def forward(self, support: Tensor, view: SupportView) -> WrittenBlock[Tensor]:
         """The same weights for each of the E episodes of `support` `[S, E, C, H, W]`."""
-        kernels = {
-            name: self.get_parameter(f"base_{name}").expand(support.shape[1], -1, -1, -1, -1)
-            for name in self.plan.bases
-        }
-        return self._with_learned_norm(kernels, self.plan.norm)
+        bases = {name: self.get_parameter(f"base_{name}") for name in self.plan.bases}
+        parts = {name: base.expand(support.shape[1], *base.shape) for name, base in bases.items()}
+        return self._with_learned_norm(parts, self.plan.norm)
 
 
 class ConvWriter(_ConvBlock):
@@ -161,9 +159,10 @@ class LogitsWriter(nn.Module):
         self.plan = plan
         self.local = None if plan.local is None else LocalFeatures(plan.local)
         self.inputs_dropout = nn.Dropout(plan.inputs_dropout)
-        self.slices = SliceWriter(plan.slices)
-        if plan.base_scale is not None:
+        self.slices = None if plan.slices is None else SliceWriter(plan.slices)
+        if plan.from_class_means:
             self.log_sharpness = initial_log_sharpness(plan.feature_count)
+        if plan.base_scale is not None:
             self.scale = nn.Parameter(torch.tensor(plan.base_scale))
         for name in plan.bases:
             base = torch.zeros(plan.base_shape(name))
@@ -179,13 +178,34 @@ class LogitsWriter(nn.Module):
             support: activations of the support images after the block, `[S, E, C, H, W]`.
             features: the same as inputs of the logits layer, `[E, S, F]`.
         """
+        if self.slices is None or self.plan.allocation is None:
+            return self._from_class_means(features, view)
         tokens = [] if self.local is None else [self.local(support)]
         inputs = [self.plan.allocation.from_cnn(features)] if self.plan.sees_inputs else []
         if self.plan.inputs_first:
             tokens = [*(self.inputs_dropout(x) for x in inputs), *tokens]
         else:
             tokens += inputs
-        slices = self.slices([*tokens, *view.shared], view, view.slots)  # [E, n, F + 1]
+        import os
+
+        from htgen.hypertransformer.many_classes import groups
+
+        most = self.plan.slices.placeholders
+        if view.way > most:
+            if os.environ.get("HT_MANY") == "groups":
+                parts_ = []
+                for g in groups(view.way, most):
+                    idx, sub = view.of_classes(g, most)
+                    parts_.append(
+                        self.slices([t[:, idx] for t in tokens] + list(sub.shared), sub, by_class=True)
+                    )
+                slices = torch.cat(parts_, 1)
+            else:
+                slices = features.new_zeros(len(features), view.way, features.shape[2] + 1)
+        else:
+            slices = self.slices([*tokens, *view.shared], view, by_class=True)  # [E, n, F + 1]
+        if os.environ.get("HT_ZERO"):
+            slices = slices * 0
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
         if self.plan.bases:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from htgen.arrays import Floats, Integers
+from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import softmax
 from htgen.cnn.weights import WrittenBlock
 from htgen.hypertransformer.class_means import class_mean_layer, membership
@@ -26,18 +26,19 @@ class SliceWriter:
         self.placeholders = np.pad(parameters("placeholders"), ((0, 0), (0, missing)))  # [P, D]
         self.transformer = Transformer(plan.transformer, parameters.below("transformer"))
 
-    def __call__(
-        self, features: list[Floats], view: SupportView, placeholder_ids: Integers | None = None
-    ) -> Floats:
+    def __call__(self, features: list[Floats], view: SupportView, by_class: bool = False) -> Floats:
         """Weight slices `[E, P, slice_size]`."""
         plan = self.plan
         samples = sample_tokens(self.labels, features, view, plan.transformer.sample_width)  # [E, S, D]
-        if placeholder_ids is None:
-            placeholders = self.placeholders[None].repeat(len(samples), axis=0)
-        else:
-            placeholders = self.placeholders[placeholder_ids]
+        placeholders = self._of_classes(view) if by_class else self.placeholders[None].repeat(len(samples), 0)
         tokens = self.transformer(placeholders, samples)
         return tokens[:, :, plan.embedding : plan.embedding + plan.slice_size]
+
+    def _of_classes(self, view: SupportView) -> Floats:
+        """Placeholders `[E, n, D]`; with codes, these are mapped, and there is an offset."""
+        if view.codes is None:
+            return self.placeholders[view.slots]
+        return view.codes @ self.placeholders[:-1] + self.placeholders[-1]
 
 
 def _with_learned_norm(parts: dict[str, Floats], norm: dict[str, Floats]) -> WrittenBlock[Floats]:
@@ -52,12 +53,12 @@ class LearnedConv:
 
     def __init__(self, plan: LearnedConvPlan, parameters: Parameters) -> None:
         self.norm = {name: parameters(name) for name in plan.norm}
-        self.kernels = {name: parameters(f"base_{name}") for name in plan.bases}
+        self.bases = {name: parameters(f"base_{name}") for name in plan.bases}
 
     def __call__(self, support: Floats, view: SupportView) -> WrittenBlock[Floats]:
         """The same weights for each of the E episodes of `support` `[E, S, H, W, C]`."""
-        zeros = np.zeros((len(support), 1, 1, 1, 1), support.dtype)
-        return _with_learned_norm({name: base + zeros for name, base in self.kernels.items()}, self.norm)
+        parts = {name: base[None].repeat(len(support), axis=0) for name, base in self.bases.items()}
+        return _with_learned_norm(parts, self.norm)
 
 
 class ConvWriter:
@@ -107,18 +108,24 @@ class LogitsWriter:
     def __init__(self, plan: LogitsPlan, parameters: Parameters) -> None:
         self.plan = plan
         self.local = None if plan.local is None else LocalFeatures(plan.local, parameters.below("local"))
-        self.slices = SliceWriter(plan.slices, parameters.below("slices"))
+        self.slices = None
+        if plan.slices is not None:
+            self.slices = SliceWriter(plan.slices, parameters.below("slices"))
+        if plan.from_class_means:
+            self.sharpness = np.exp(parameters("log_sharpness"))
         if plan.base_scale is not None:
-            self.sharpness, self.scale = np.exp(parameters("log_sharpness")), parameters("scale")
+            self.scale = parameters("scale")
         self.bases = [parameters(f"base_{name}") for name in plan.bases]
         self.plda = Plda(parameters.below("plda")) if plan.plda else None
 
     def __call__(self, support: Floats, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
         """Weight `[E, n, F]` and bias `[E, n]`, in view of activations and logits inputs `[E, S, F]`."""
+        if self.slices is None or self.plan.allocation is None:
+            return self._from_class_means(features, view)
         local = [] if self.local is None else self.local(support)
         inputs = [self.plan.allocation.from_cnn(features)] if self.plan.sees_inputs else []
         tokens = [*inputs, *local] if self.plan.inputs_first else [*local, *inputs]
-        slices = self.slices([*tokens, *view.shared], view, view.slots)  # [E, n, F + 1]
+        slices = self.slices([*tokens, *view.shared], view, by_class=True)  # [E, n, F + 1]
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
         if self.bases:

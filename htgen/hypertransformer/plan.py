@@ -8,138 +8,17 @@ Its parts have the names and the order of the modules: sample encoder, transform
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.config.model import ModelConfig, WeightsConfig, cnn_spec
 from htgen.errors import ConfigError
 from htgen.hypertransformer.decoder import ALLOCATIONS, ConvAllocation, LogitsAllocation
-from htgen.hypertransformer.parameters import Shapes, norm_shapes
+from htgen.hypertransformer.encoder_plan import LocalPlan, SharedPlan, local_plan, shared_plan
+from htgen.hypertransformer.parameters import Shapes
 from htgen.hypertransformer.transformer_plan import TransformerPlan, transformer_plan
 
 MOST_PARAMETERS = 2**29
 """Of a generator; training takes sixteen bytes and more for each."""
-
-LOCAL_CONVS = 2
-"""Convs of the local features of a convolutional layer; the logits layer has one."""
-
-# ----------------------------------------------------------------------------------------- sample encoder
-
-
-@dataclass(frozen=True)
-class ConvPlan:
-    """A learned convolution of square images.
-
-    Attributes:
-        padding: zeros before the first and behind the last row and column.
-        size: side of its output in pixels.
-    """
-
-    in_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
-    padding: tuple[int, int]
-    size: int
-
-    def shapes(self, name: str) -> Shapes:
-        """Of its parameters, below this name."""
-        weight = (self.out_channels, self.in_channels, self.kernel, self.kernel)
-        return {f"{name}.weight": weight, f"{name}.bias": (self.out_channels,)}
-
-
-@dataclass(frozen=True)
-class SharedPlan:
-    """The shared features: `convs`, each with a norm if there is `norm` (see the config); `width` numbers."""
-
-    convs: tuple[ConvPlan, ...]
-    width: int
-    norm: Literal[False, True, "scale"]
-    dropout: float
-
-    def shapes(self, name: str) -> Shapes:
-        """Of its parameters, below this name."""
-        shapes: Shapes = {}
-        for index, conv in enumerate(self.convs):
-            shapes |= conv.shapes(f"{name}.convs.{index}")
-        for index in range(len(self.convs) if self.norm else 0):
-            shapes |= norm_shapes(f"{name}.norms.{index}", self.width)
-        return shapes
-
-
-def shared_plan(config: ModelConfig) -> SharedPlan | None:
-    """The shared features, or None for none."""
-    shared = config.shared
-    if not shared.layers:
-        return None
-    size, channels = config.image_size, int(config.image_channels)
-    convs = []
-    for index in range(shared.layers):
-        stride = 2 if index < shared.layers - 1 else 1
-        padding = _same_padding(config, size, stride) if shared.padding == "same" else (0, 0)
-        size = (size + sum(padding) - 3) // stride + 1
-        convs.append(ConvPlan(channels, shared.width, 3, stride, padding, size))
-        channels = shared.width
-    return SharedPlan(tuple(convs), shared.width, shared.norm, shared.dropout)
-
-
-def _same_padding(config: ModelConfig, size: int, stride: int) -> tuple[int, int]:
-    """Zeros around images for 3x3 convolutions whose output has `size / stride` pixels, rounded up.
-
-    The reference adds no more than that takes, of an odd number the larger part behind.
-    """
-    if config.conventions == "reference" and stride == 2 and size % 2 == 0:
-        return 0, 1
-    return 1, 1
-
-
-@dataclass(frozen=True)
-class LocalPlan:
-    """The local features of a layer: `convs`, pooled after the ReLU if `nonlinear`, and `width` numbers."""
-
-    convs: tuple[ConvPlan, ...]
-    width: int
-    nonlinear: bool
-    dropout: float
-
-    def shapes(self, name: str) -> Shapes:
-        """Of its parameters, below this name."""
-        shapes: Shapes = {}
-        for index, conv in enumerate(self.convs):
-            shapes |= conv.shapes(f"{name}.convs.{index}")
-        return shapes
-
-
-def local_plan(
-    config: ModelConfig, channels: int, size: int, out_channels: int, of_logits: bool = False
-) -> LocalPlan | None:
-    """The local features of a layer, or None for none.
-
-    Convolutions that no longer fit are left out. A kernel larger than the image shrinks to it.
-
-    Args:
-        channels, size: of the activations that they read.
-        out_channels: of the layer.
-        of_logits: for the logits layer, which has one convolution of kernel 3.
-    """
-    width = max(channels, out_channels) if config.local.width is None else config.local.width
-    if width == 0:
-        return None
-    layers, kernel = (1, 3) if of_logits else (LOCAL_CONVS, config.local.kernel or config.cnn.kernel)
-    kernels = [min(kernel, size)] + [kernel] * (layers - 1)
-    if size < kernel and config.conventions == "reference":
-        kernels = [size] * layers  # so that of one pixel there are two convolutions
-    convs: list[ConvPlan] = []
-    for index, side in enumerate(kernels):
-        if size < side:
-            break
-        stride = 2 if index < layers - 1 else 1
-        size = (size - side) // stride + 1
-        convs.append(ConvPlan(channels, width, side, stride, (0, 0), size))
-        channels = width
-    nonlinear = bool(config.local.nonlinear) if of_logits else config.local.nonlinear is True
-    return LocalPlan(tuple(convs), width * len(convs), nonlinear, config.local.dropout)
-
 
 # ---------------------------------------------------------------------------------- writers of the layers
 
@@ -149,8 +28,8 @@ class SlicesPlan:
     """Everything between the features of the samples and the weight slices of one layer.
 
     Attributes:
-        labels: rows of the label table: a slot for each class, and one for no label.
-        placeholders: number of weight placeholders.
+        labels: rows of the label table: of each class, of no label, and with codes (of the map) an offset.
+        placeholders: number of weight placeholders; with codes, that of the logits layer's map and offset.
         slice_size: numbers per slice.
         embedding: width of label and weight embeddings.
     """
@@ -175,7 +54,7 @@ def slices_plan(config: ModelConfig, feature_width: int, placeholders: int, slic
     embedding = config.embedding_dim
     widths = embedding + feature_width, embedding + slice_size
     transformer = transformer_plan(config.transformer, *widths, config.conventions == "reference")
-    return SlicesPlan(config.max_way + 1, placeholders, slice_size, embedding, transformer)
+    return SlicesPlan(config.max_way + 1 + config.has_codes, placeholders, slice_size, embedding, transformer)
 
 
 @dataclass(frozen=True)
@@ -184,7 +63,8 @@ class LearnedConvPlan:
 
     Attributes:
         norm: names of its norm parameters.
-        bases: names of its kernels: of all images, or of support images and of queries.
+        bases: names of its kernels, of all images, or of support images and of queries; and of its bias if it
+            has one.
     """
 
     conv: ConvSpec
@@ -234,10 +114,8 @@ def _learned_shapes(name: str, plan: LearnedConvPlan | ConvWriterPlan) -> Shapes
 
 
 def base_shape(conv: ConvSpec, part: str) -> tuple[int, ...]:
-    """Of a learned part of a block: `[O, C, k, k]` of a kernel, `[O]` of the others."""
-    if part.endswith("kernel"):
-        return (conv.out_channels, conv.in_channels, conv.kernel, conv.kernel)
-    return (conv.out_channels,)
+    """Of a learned part of a block: `[O, C / groups, k, k]` of a kernel, `[O]` of the others."""
+    return conv.kernel_shape if part.endswith("kernel") else (conv.out_channels,)
 
 
 @dataclass(frozen=True)
@@ -250,9 +128,11 @@ class LogitsPlan:
         inputs_first: whether they come before the local features.
         inputs_dropout: of these inputs as features.
         bases: names of the learned weight and bias that are added to what is generated, if any.
-        base_scale: initial scale of what is added to a layer from class means; None = no such layer.
+        from_class_means: whether it starts from class means.
+        base_scale: initial scale of what is added to a layer from class means; None = nothing is.
         refinements: steps of soft k-means.
         plda: whether class means are corrected.
+        allocation, slices: how the transformer writes it; None = it does not.
     """
 
     feature_count: int
@@ -260,28 +140,33 @@ class LogitsPlan:
     inputs_first: bool
     inputs_dropout: float
     bases: tuple[str, ...]
+    from_class_means: bool
     base_scale: float | None
     refinements: int
     plda: bool
-    allocation: LogitsAllocation
+    allocation: LogitsAllocation | None
     local: LocalPlan | None
-    slices: SlicesPlan
+    slices: SlicesPlan | None
 
     def base_shape(self, part: str) -> tuple[int, ...]:
         """Of a learned part, for all label slots: `[N, F]` of the weight, `[N]` of the bias."""
+        assert self.slices is not None
         rows = self.slices.placeholders
         return (rows, self.feature_count) if part.endswith("weight") else (rows,)
 
     def shapes(self, name: str) -> Shapes:
         """Of its parameters, below this name."""
         shapes: Shapes = {}
+        if self.from_class_means:
+            shapes[f"{name}.log_sharpness"] = ()
         if self.base_scale is not None:
-            shapes |= {f"{name}.log_sharpness": (), f"{name}.scale": ()}
+            shapes[f"{name}.scale"] = ()
         for part in self.bases:
             shapes[f"{name}.base_{part}"] = self.base_shape(part)
         if self.local is not None:
             shapes |= self.local.shapes(f"{name}.local")
-        shapes |= self.slices.shapes(f"{name}.slices")
+        if self.slices is not None:
+            shapes |= self.slices.shapes(f"{name}.slices")
         if self.plda:
             count = self.feature_count
             shapes |= {
@@ -296,11 +181,11 @@ def conv_plan(config: ModelConfig, index: int, spec: CnnSpec) -> LearnedConvPlan
     """Block `index` of a CNN."""
     conv, count = spec.convs[index], len(spec.convs)
     weights = config.weights
-    norm: tuple[str, ...] = ("gamma", "beta")
+    norm: tuple[str, ...] = ("gamma", "beta") if conv.norm else ()
     if config.cnn.separate_query_norm:
         norm += ("query_gamma", "query_beta")
     if weights.learns(index, count):
-        return LearnedConvPlan(conv, norm, _with_copies(config, ("kernel",)))
+        return LearnedConvPlan(conv, norm, _with_copies(config, ("kernel", *["bias"] * conv.bias)))
     allocation = ALLOCATIONS[weights.allocation](conv, weights, config.conventions == "reference")
     local = local_plan(config, conv.in_channels, conv.in_size, conv.out_channels)
     features = _feature_width(config, local)
@@ -331,6 +216,8 @@ def _with_copies(config: ModelConfig, bases: tuple[str, ...]) -> tuple[str, ...]
 def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> LogitsPlan:
     """The logits layer after a block, which reads `feature_count` numbers."""
     mode, weights = config.local.logits, config.weights
+    if weights.prototypes == "alone":
+        return _class_means_alone(weights, feature_count)
     local = None
     if mode != "passthrough":
         local = local_plan(config, conv.out_channels, conv.out_size, conv.out_channels, of_logits=True)
@@ -344,12 +231,31 @@ def logits_plan(config: ModelConfig, conv: ConvSpec, feature_count: int) -> Logi
         as_reference,
         config.local.dropout if as_reference else 0.0,
         bases if weights.base == "all" else (),
+        bool(weights.prototypes),
         weights.base_scale if weights.prototypes else None,
         weights.refine_prototypes,
         weights.plda,
         allocation,
         local,
-        slices_plan(config, features, config.max_way, allocation.slice_size),
+        slices_plan(config, features, config.max_way + config.has_codes, allocation.slice_size),
+    )
+
+
+def _class_means_alone(weights: WeightsConfig, feature_count: int) -> LogitsPlan:
+    """A logits layer to which no transformer adds anything."""
+    return LogitsPlan(
+        feature_count=feature_count,
+        sees_inputs=False,
+        inputs_first=False,
+        inputs_dropout=0.0,
+        bases=(),
+        from_class_means=True,
+        base_scale=None,
+        refinements=weights.refine_prototypes,
+        plda=weights.plda,
+        allocation=None,
+        local=None,
+        slices=None,
     )
 
 
@@ -369,6 +275,15 @@ class GeneratorPlan:
     shared: SharedPlan | None
     convs: tuple[LearnedConvPlan | ConvWriterPlan, ...]
     logits: LogitsPlan
+
+    @property
+    def has_trunk(self) -> bool:
+        """Whether its convolutions are the same for every support set, whatever is in it.
+
+        Then the inputs of the logits layer are computed once for each image (`htgen.hypertransformer.trunk`).
+        """
+        are_fixed = all(isinstance(conv, LearnedConvPlan) and not conv.conv.norm for conv in self.convs)
+        return are_fixed and self.shared is None and self.logits.local is None
 
     @property
     def shapes(self) -> Shapes:

@@ -72,6 +72,8 @@ class InkSteps:
         crop: cut to the ink and a margin around it, so that the longer side of the ink's box is this share
             of the result's side, 0.1 to 1. 0: the whole image.
         contrast: stretch the ink to the full range, and clear the paper of noise.
+        outline: leave of what is thicker only an edge as wide as this share of the result's side, 0.01 to
+            0.2, so that solid shapes and their outlines look alike. 0: solid shapes stay solid.
         stroke: make strokes about as wide as this share of the result's side, 0.01 to 0.2. 0: as they are.
         clean: leave out what is not the drawing: what lies around the paper, single pixels, dust, and small
             things near the border; paper is what is beside a drawing that reaches the border; an empty page
@@ -86,6 +88,7 @@ class InkSteps:
     flatten: bool = False
     crop: float = 0.0
     contrast: bool = False
+    outline: float = 0.0
     stroke: float = 0.0
     clean: bool = False
 
@@ -93,7 +96,7 @@ class InkSteps:
         for key in ("polarity", "flatten", "contrast", "clean"):
             if type(getattr(self, key)) is not bool:
                 raise ValueError(f"{key} must be true or false, not {getattr(self, key)!r}")
-        for key, low, high in (("crop", 0.1, 1.0), ("stroke", 0.01, 0.2)):
+        for key, low, high in (("crop", 0.1, 1.0), ("outline", 0.01, 0.2), ("stroke", 0.01, 0.2)):
             value = getattr(self, key)
             if type(value) not in (int, float) or not (value == 0 or low <= value <= high):
                 raise ValueError(f"{key} must be 0 or from {low:g} to {high:g}, not {value!r}")
@@ -101,7 +104,7 @@ class InkSteps:
     @property
     def change_pixels(self) -> bool:
         """Whether there is more to do than to turn images over."""
-        return bool(self.flatten or self.crop or self.contrast or self.stroke)
+        return bool(self.flatten or self.crop or self.contrast or self.outline or self.stroke)
 
     @property
     def cleans(self) -> bool:
@@ -109,10 +112,12 @@ class InkSteps:
         return self.clean and self.change_pixels
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `clean` is left out where it is not done, as before there was this step."""
+        """Plain JSON values; `clean` and `outline` are left out where they are not done, as before there were
+        these steps."""
         record = asdict(self)
-        if not self.clean:
-            del record["clean"]
+        for key in ("clean", "outline"):
+            if not record[key]:
+                del record[key]
         return record
 
     @classmethod
@@ -136,6 +141,12 @@ DRAWING_STEPS = InkSteps(flatten=True, crop=0.9, contrast=True, stroke=0.058, cl
 (docs/lab/real-images.md).
 
 The stroke is the median of the training alphabets' strokes, enlarged as their ink is.
+"""
+
+ICON_STEPS = replace(DRAWING_STEPS, outline=0.03, clean=False)
+"""What generators of icons are used with: solid icons become outlines (docs/lab/experiments.md).
+
+There is no step `clean`: it takes a solid icon for paper that lies on something.
 """
 
 
@@ -243,7 +254,7 @@ def looks_drawn(drawing: Drawing) -> bool:
 
 
 def normalise(drawing: Drawing, steps: InkSteps, fit: str, size: int) -> Floats:
-    """Cut out, clear and bring to an even stroke: the steps `crop`, `contrast` and `stroke`.
+    """Cut out, clear and bring to an even stroke: the steps `crop`, `contrast`, `outline` and `stroke`.
 
     Args:
         fit: what becomes of another shape than a square, as in `Preprocessing.fit`; with `crop` it is the
@@ -259,6 +270,8 @@ def normalise(drawing: Drawing, steps: InkSteps, fit: str, size: int) -> Floats:
     if steps.contrast:
         canvas = _stretch_contrast(canvas)
     canvas = np.clip(canvas, 0, 1)
+    if steps.outline:
+        canvas = _outlines(canvas, steps.outline, size)
     return _even_strokes(canvas, steps.stroke, size) if steps.stroke else canvas
 
 
@@ -333,14 +346,30 @@ def _stretch_contrast(ink: Floats) -> Floats:
     return (ink - np.float32(empty)) / np.float32(full - empty)
 
 
+def _fine(ink: Floats, size: int) -> Floats:
+    """Enlarged to four times the result where it is smaller: too coarse for steps of two pixels."""
+    if len(ink) >= 4 * size:
+        return ink
+    return np.clip(resize(ink, (4 * size, 4 * size), Image.Resampling.BICUBIC), 0, 1)
+
+
+def _outlines(ink: Floats, outline: float, size: int) -> Floats:
+    """Take away what is farther from paper than the width of the outline, in rows, columns or diagonals.
+
+    Strokes of up to twice that width have no such inside, and stay as they are.
+    """
+    ink = _fine(ink, size)
+    reach = max(1, round(outline * len(ink)))
+    return np.clip(ink - sweep(ink, reach, np.minimum), 0, 1)
+
+
 def _even_strokes(ink: Floats, stroke: float, size: int) -> Floats:
     """Thin or thicken all strokes alike, pixel by pixel from both sides, towards the wanted width.
 
     The width is twice the ink's area by its outline: a mean, of which thin parts of a thick drawing have
     less, so only so much is taken away.
     """
-    if len(ink) < 4 * size:  # too coarse for steps of two pixels
-        ink = np.clip(resize(ink, (4 * size, 4 * size), Image.Resampling.BICUBIC), 0, 1)
+    ink = _fine(ink, size)
     width = mean_width(ink > 0.5)
     excess = width - stroke * len(ink)
     steps = min(int(abs(excess) / 2), _MOST_STROKE_STEPS) if width else 0

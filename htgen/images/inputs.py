@@ -19,6 +19,7 @@ from htgen.arrays import Floats, Pixels
 from htgen.errors import DataError
 from htgen.files import kind_at
 from htgen.images.folders import find_folders, find_images
+from htgen.images.gaps import Gaps
 from htgen.images.notices import NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
 from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing
@@ -142,6 +143,7 @@ class ReadImage:
         polarity: what the image is taken to be; None unless the preprocessing is for ink.
         looks_drawn: whether it may be a drawing, or is blank; None unless the preprocessing is for drawings.
         warnings: what people should know of this one image, one sentence each, without a full stop.
+        gaps: how far apart the parts of a drawing lie; None unless the preprocessing is for drawings.
     """
 
     pixels: Pixels
@@ -149,6 +151,7 @@ class ReadImage:
     polarity: Polarity | None = None
     looks_drawn: bool | None = None
     warnings: tuple[str, ...] = ()
+    gaps: Gaps | None = None
 
 
 Source = TypeVar("Source", bound=ImageLike)
@@ -180,7 +183,7 @@ def read_images(
     Args:
         sources: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`.
         preprocessing: how they become what a CNN sees.
-        judge: also find out `polarity`, `looks_drawn` and `warnings`, which takes longer for some
+        judge: also find out `polarity`, `looks_drawn`, `warnings` and `gaps`, which takes longer for some
             preprocessings.
 
     Yields:
@@ -209,6 +212,7 @@ def _read(source: ImageLike, preprocessing: Preprocessing, judge: bool) -> ReadI
         image.polarity if preprocessing.ink != "none" else None,
         looks_drawn,
         (*(text for text, holds in told if holds), *image.warnings),
+        image.gaps,
     )
 
 

@@ -17,6 +17,9 @@ NOTHING_SEEN = "nothing is to be seen"
 PHOTOGRAPH = "it looks like a photograph of a thing, not like a drawing"
 """The warning about an image that does not look drawn."""
 
+SEVERAL = "several drawings seem to be in it, apart from each other; they are answered as one"
+"""The warning about ink that falls apart as no image of its class does."""
+
 _MOST_LINES = 5
 
 UNDRAWN_SHARE = 0.25

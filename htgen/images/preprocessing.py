@@ -17,6 +17,7 @@ from PIL import Image, ImageChops
 from htgen.arrays import Pixels
 from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
+from htgen.images.gaps import Gaps, find_gaps
 from htgen.images.on_device import prepare_on_device
 from htgen.images.paper import Polarity, background_value, detect_polarity
 from htgen.images.reading import NOTES, enough_memory, simplify
@@ -26,7 +27,9 @@ Ink = Literal["bright", "dark", "none"]
 
 Fit = Literal["pad", "crop", "stretch"]
 
-Step = Literal["transparency", "clean", "polarity", "flatten", "crop", "aspect", "contrast", "stroke"]
+Step = Literal[
+    "transparency", "clean", "polarity", "flatten", "crop", "aspect", "contrast", "outline", "stroke"
+]
 """In the order in which they are done."""
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -262,6 +265,12 @@ class Reading:
         """What may be read otherwise than it was meant, a sentence each without a full stop."""
         parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
         return self._notes if parts is None else self._notes + parts.warnings
+
+    @property
+    def gaps(self) -> Gaps | None:
+        """How far apart the parts of the drawing lie; None where there is no drawing."""
+        parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
+        return None if parts is None or parts.is_blank else find_gaps(parts.drawing)
 
     @cached_property
     def is_blank(self) -> bool:

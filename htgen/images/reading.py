@@ -22,6 +22,9 @@ from htgen.images.png import open_png
 NOTES = "htgen notes"
 """The key of `Image.info` with what is to be said about how an image was read: sentences, a tuple."""
 
+DAMAGED_IN_PART = "the file is damaged; some of the picture may be missing or wrong"
+"""The note about a file that could be decoded all the same."""
+
 _MOST_BYTES = 1 << 29
 """Of a pipe that an image comes from."""
 
@@ -108,10 +111,12 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
         )
     try:
         with _as_data_errors(f"image {name}"), open_image(open_png(file), head) as opened:
-            note = turn_to(opened, page)
-            image = _upright(opened)
-            if note is not None:
-                image.info[NOTES] = (note,)
+            with _tiff_faults(opened) as faults:
+                note = turn_to(opened, page)
+                image = _upright(opened)
+            notes = ((note,) if note else ()) + ((DAMAGED_IN_PART,) if faults else ())
+            if notes:
+                image.info[NOTES] = notes
             return image
     except UnidentifiedImageError:
         raise _unidentified(head, name) from None
@@ -147,9 +152,22 @@ def load_pillow_image(image: Image.Image) -> Image.Image:
     if image.format in ("EPS", "WMF"):
         raise DataError(f"an image of Pillow is {image.format}, no raster", "convert it to PNG or JPEG")
     with _as_data_errors("an image of Pillow"):
-        image.load()
+        with _tiff_faults(image):
+            image.load()
         # What was turned or cut since it was opened still has the file's EXIF entry, but no format.
         return simplify(image) if image.format is None else _upright(image)
+
+
+@contextmanager
+def _tiff_faults(image: Image.Image) -> Iterator[list[str]]:
+    """What is found wrong in a TIFF while it is decoded, and would be printed otherwise."""
+    if image.format != "TIFF":
+        yield []
+        return
+    from htgen.images.tiff_faults import noted  # and what it takes to call libtiff
+
+    with noted() as faults:
+        yield faults
 
 
 def list_pages(path: str | Path) -> list[Path]:

@@ -174,11 +174,14 @@ class TrainingLoss(nn.Module):
 def _head_logits(head: nn.Module, output: EpisodeOutput, block: int) -> Tensor:
     """Query logits `[E, Q, n]` of a warm-up head on the averaged activations after a block.
 
-    A head is a learned layer with an output for each label slot of the generator.
+    A head is a learned layer with an output for each label slot of the generator; with codes, for each number
+    of a code, by which outputs are weighed.
     """
     queries = output.activations[block][output.view.labels.shape[1] :]
     features = queries.mean(dim=(3, 4)).transpose(0, 1)  # [E, Q, C]
     logits: Tensor = head(features)
+    if output.view.codes is not None:
+        return logits @ output.view.codes.transpose(1, 2)
     return logits.gather(2, output.view.slots[:, None].expand(-1, logits.shape[1], -1))
 
 

@@ -13,14 +13,15 @@ from torch import Tensor
 
 from htgen.config.faults import validate
 from htgen.config.files import flatten
-from htgen.config.run import Config
+from htgen.config.run import Config, TrainConfig
 from htgen.datasets.store import Store
 from htgen.errors import ConfigError, ModelError, RunError
 from htgen.files import kind_at, write_bytes
-from htgen.generator.file import GeneratorFile, check
+from htgen.generator.file import check, read_generator
 from htgen.generator.network import load_tensors, to_arrays
 from htgen.generator.provenance import SettingChange
 from htgen.hypertransformer.hypertransformer import HyperTransformer
+from htgen.hypertransformer.label_codes import maps_of_tables
 from htgen.tensor_files import Arrays, decode, encode
 from htgen.training.divergence import Skips
 from htgen.training.events import Means
@@ -289,17 +290,34 @@ def below(prefix: str, tensors: Mapping[str, Named]) -> dict[str, Named]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def restore_shared_features(model: HyperTransformer, path: str | Path) -> None:
-    """Copy the shared features of another run (its latest state, averaged if it averages) or generator file
-    into a model.
+def restore(model: HyperTransformer, config: TrainConfig) -> None:
+    """Copy the weights that a new run starts from, if there are such, into its model.
+
+    They are those of another run (its latest state, averaged if it averages) or of a generator. A table of
+    labels becomes a map of codes where the model has such. PLDA is copied where both have it. A prototypical
+    network, which has kernels and no transformer, gives the kernels; the rest begins as always.
 
     Raises:
         ModelError: there are none, or they have other shapes.
     """
-    path = Path(path)
-    if kind_at(path) == "folder":
-        tensors = shipped_weights(*read_state(RunFolder(path).state_path))
-    else:
-        tensors = GeneratorFile.read(path).tensors
-    assert model.shared is not None
-    load_tensors(model.shared, below("shared.", tensors), f"the shared features of {path}")
+    if config.restore_shared is not None:
+        assert model.shared is not None
+        shared = below("shared.", _weights_at(config.restore_shared))
+        load_tensors(model.shared, shared, f"the shared features of {config.restore_shared}")
+    if config.restore is None:
+        return
+    tensors, own = _weights_at(config.restore), to_arrays(model.state_dict())
+    rows = len(tensors.get("logits.slices.labels", ()))
+    if model.config.has_codes and rows == model.config.max_way + 1:
+        tensors = maps_of_tables(tensors)
+    known = {name: tensor for name, tensor in tensors.items() if name in own or ".plda." not in name}
+    has_transformer = any(".slices." in name for name in tensors)
+    rest = {name: tensor for name, tensor in own.items() if ".plda." in name or not has_transformer}
+    load_tensors(model, {**rest, **known}, config.restore)
+
+
+def _weights_at(path: str | Path) -> Arrays:
+    """The tensors of a run's latest state as they would ship, of a generator file, or of one that ships."""
+    if kind_at(Path(path)) == "folder":
+        return shipped_weights(*read_state(RunFolder(Path(path)).state_path))
+    return read_generator(path).file.tensors

@@ -46,6 +46,7 @@ def open_tasks(config: Config, device: torch.device) -> Tasks:
         EpisodeStream(config.seed, "train", period=config.train.episodes_per_step),
         config.model.max_way,
         config.augment,
+        config.model.slot_sets,
     )
     validation = EpisodeSampler(
         ClassPool.of_split(store, config.data.val, images, device),
@@ -53,6 +54,7 @@ def open_tasks(config: Config, device: torch.device) -> Tasks:
         EpisodeStream(config.seed, "validation", period=TASKS_PER_BATCH),
         config.model.max_way,
         config.augment_validation.resolve(config.augment),
+        config.model.slot_sets,
     )
     plda = plda_sampler(config, store, images, device) if config.model.weights.plda else None
     return Tasks(store, training, validation, plda)

@@ -27,7 +27,7 @@ from htgen.training.loss import TrainingLoss
 from htgen.training.optimizer import learning_rate, make_optimizer, set_learning_rate, update
 from htgen.training.run_folder import RunFolder
 from htgen.training.saving import SavedStates
-from htgen.training.state import Counters, Trained, load_state, restore_shared_features
+from htgen.training.state import Counters, Trained, load_state, restore
 from htgen.training.step import StepGradients
 from htgen.training.tasks import check_sharing, open_tasks
 
@@ -81,8 +81,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = build(config.model).to(self.device)
         loss = TrainingLoss(config, self.model, self.tasks.training.pool.class_ids).to(self.device)
-        if config.train.restore_shared is not None and not resuming:
-            restore_shared_features(self.model, config.train.restore_shared)
+        if not resuming:
+            restore(self.model, config.train)
         self.gradients = StepGradients(config, self.model, loss, self.tasks.training, processes)
         self.trained = self.gradients.trained
         self.average = AveragedWeights(self.model, config.train.ema)

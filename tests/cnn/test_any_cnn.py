@@ -21,7 +21,7 @@ from htgen.errors import ModelError
 from htgen.images.preprocessing import Preprocessing
 
 EPISODES, IMAGES, WAY = 2, 3, 4
-SEEDS = range(60)
+SEEDS = range(80)
 
 
 def any_images(spec: CnnSpec, seed: int, *lead: int) -> np.ndarray:
@@ -57,12 +57,15 @@ def slow_logits(spec: CnnSpec, weights: CnnWeights, images: Tensor) -> Tensor:
                 x = four.amax(0) if conv.pooling == "max" else four.mean(0)
         outputs[conv.name] = x
     features = x.flatten(1) if spec.head == "flatten" else x.mean((2, 3))
+    if spec.unit_features:
+        features = features / ((features**2).sum(1, keepdim=True) ** 0.5).clamp(1e-12)
     return features @ weights.logits_weight.T + weights.logits_bias
 
 
 def slow_convolution(x: Tensor, kernel: Tensor, conv: ConvSpec) -> Tensor:
     """Every output channel by itself, from the channels of its group; every position by itself."""
-    x = F.pad(x, [conv.kernel // 2 if conv.same_padding else 0] * 4)
+    behind = conv.kernel // 2 if conv.same_padding else 0
+    x = F.pad(x, [behind - 1 if conv.padded_behind else behind, behind] * 2)
     inputs, outputs = conv.in_channels // conv.groups, conv.out_channels // conv.groups
     side = (x.shape[2] - conv.kernel) // conv.stride + 1
     out = torch.zeros(len(x), conv.out_channels, side, side, dtype=x.dtype)
@@ -103,8 +106,9 @@ def test_both_executors_are_the_slow_one(seed, norm, monkeypatch):
 
 def test_the_seeds_have_all_that_can_be_said():
     convs = [(spec, conv) for spec in map(any_spec, SEEDS) for conv in spec.convs]
-    for field in ("bias", "norm", "pool", "same_padding", "pooling", "activation"):
+    for field in ("bias", "norm", "pool", "same_padding", "padded_behind", "pooling", "activation"):
         assert len({getattr(conv, field) for _, conv in convs}) == (5 if field == "activation" else 2)
+    assert {spec.unit_features for spec, _ in convs} == {True, False}
     kinds = {
         (min(c.groups, 2), c.groups == c.in_channels == c.out_channels) for _, c in convs if c.groups > 1
     }
@@ -305,6 +309,7 @@ def test_blocks_that_cannot_be_are_refused(changes, says):
         ({"pool": True, "pooling": "average"}, "average pool of expand1"),
         ({"add": "stem", "out_channels": 8}, "sum of expand1 and stem"),
         ({"norm": False}, "expand1, which has no norm"),
+        ({"kernel": 3, "padded_behind": True}, "padding of expand1"),
     ],
 )
 def test_what_has_no_c_is_refused(changes, says):

@@ -51,6 +51,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "validation.remove_unlabeled": (0.9, {"validation.unlabeled": 2}),
     "validation.related": (1.0, {"validation.way": 2}),
     "model.max_way": (5, {}),
+    "model.labels": ("codes", {}),
     "model.views": (5, {}),
     "model.conventions": ("reference", {}),
     "model.dropout_as": ("reference", {"model.cnn.dropout": 0.5}),
@@ -180,6 +181,7 @@ OTHER_EFFECTS = {
     "model.image_channels": "test_a_store_of_other_images_needs_another_model",
     "train.minutes": "test_minutes_end_a_run_before_its_steps",
     "train.save_every": "test_saving_leaves_the_run_as_it_is",
+    "train.restore": "test_restoring_starts_from_the_other_runs_weights",
     "train.restore_shared": "test_restoring_starts_from_the_other_runs_shared_features",
 }
 
@@ -321,6 +323,26 @@ def test_restoring_starts_from_the_other_runs_shared_features(decay, kind, store
     assert not torch.allclose(
         restored["model.shared.convs.0.weight"], plain["model.shared.convs.0.weight"], atol=1e-6
     )
+
+
+@pytest.mark.parametrize(("decay", "kind"), [(0.9, "average"), (0.0, "model")])
+def test_restoring_starts_from_the_other_runs_weights(decay, kind, store_path, tmp_path):
+    """Those that would ship; a table of labels becomes a map of codes where these are wanted."""
+    run(store_path, tmp_path / "first", {"train.ema": decay})
+    first = load_file(tmp_path / "first" / "latest.safetensors")
+    frozen = {"optimizer.lr": 1e-12, "optimizer.weight_decay": 0.0, "train.restore": str(tmp_path / "first")}
+    same_kind, _ = run(store_path, tmp_path / "second", frozen)
+    names = [name.removeprefix("model.") for name in first if name.startswith("model.")]
+    for name in names:
+        assert torch.allclose(same_kind[f"model.{name}"], first[f"{kind}.{name}"], atol=1e-6)
+    coded, _ = run(store_path, tmp_path / "third", {**frozen, "model.labels": "codes"})
+    for name in names:
+        table, found = first[f"{kind}.{name}"], coded[f"model.{name}"]
+        if name.endswith(".labels"):
+            table = torch.cat([table[:-1] - table[:-1].mean(0), table[-1:], table[:-1].mean(0)[None]])
+        elif name == "logits.slices.placeholders":
+            table = torch.cat([table - table.mean(0), table.mean(0)[None]])
+        assert torch.allclose(found, table, atol=1e-6)
 
 
 def test_a_store_of_other_images_needs_another_model(tmp_path):

@@ -53,6 +53,7 @@ def test_every_recipe_reaches_the_data_set_of_its_name(name, tmp_path):
         "emnist": "emnist-byclass-train",
         "fashion_mnist": "train-images-idx3-ubyte",
         "kmnist": "train-images-idx3-ubyte",
+        "icons": "collections.json",
         "folder": "no sub-folders",
     }
     (tmp_path / "raw").mkdir()

@@ -53,7 +53,8 @@ def test_what_was_replaced_and_not_removed_goes(tmp_path):
     assert names(tmp_path) == ["toy"]
 
 
-def test_a_process_that_still_runs_is_left_alone(cut_off):
+def test_a_process_that_still_runs_is_left_alone(cut_off, monkeypatch):
+    monkeypatch.setattr("htgen.datasets.store.LONGEST_WAIT", 0.05)
     handle = os.open(cut_off.parent / ".toy.0a1b2c3d.tmp", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     assert not restore(cut_off)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htgen.datasets.store import Store, StoreWriter, check_target, store_name
-from htgen.datasets.store_format import Scheme
+from htgen.datasets.store_format import Scheme, checksum_of
 from htgen.errors import DataError, OutputError
 from htgen.images.preprocessing import Preprocessing
 
@@ -234,8 +234,9 @@ def refusal(path: Path, verify: bool = False) -> str:
 
 
 def change_manifest(path: Path, **values: object) -> None:
-    record = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**record, **values}))
+    """Other values, and the checksum that goes with them."""
+    record = {**json.loads((path / "manifest.json").read_text()), **values}
+    (path / "manifest.json").write_text(json.dumps({**record, "checksum": checksum_of(record)}))
 
 
 def test_missing_and_foreign_folders(tmp_path: Path) -> None:
@@ -286,8 +287,33 @@ def test_changed_pixel_is_found_by_verify_only(tmp_path: Path) -> None:
 
 def test_newer_format(tmp_path: Path) -> None:
     path = write_store(tmp_path / "s", [2])
-    change_manifest(path, format_version=2, something="new")
-    assert "format version 2" in refusal(path)
+    change_manifest(path, format_version=3, something="new")
+    assert "format version 3" in refusal(path)
+
+
+def test_every_changed_value_of_a_manifest_is_found(tmp_path: Path) -> None:
+    path = write_store(tmp_path / "s", [2, 3])
+    whole = (path / "manifest.json").read_text()
+    record = json.loads(whole)
+    assert record["format_version"] == 2
+    moved = whole.replace('"count": 2', '"count": X').replace('"count": 3', '"count": 2').replace("X", "3")
+    (path / "manifest.json").write_text(moved)  # the same images in all
+    assert "manifest.json was changed" in refusal(path)
+    for without in ({"checksum": None}, {"checksum": "0"}):
+        (path / "manifest.json").write_text(json.dumps({**record, **without}))
+        assert "manifest.json was changed" in refusal(path)
+    del record["checksum"]
+    (path / "manifest.json").write_text(json.dumps(record))
+    assert "manifest.json was changed" in refusal(path)
+
+
+def test_a_store_of_version_1_has_no_checksum_of_its_manifest(tmp_path: Path) -> None:
+    path = write_store(tmp_path / "s", [2, 3])
+    before = Store.open(path)
+    record = json.loads((path / "manifest.json").read_text())
+    del record["checksum"]
+    (path / "manifest.json").write_text(json.dumps({**record, "format_version": 1}))
+    assert Store.open(path).fingerprint == before.fingerprint
 
 
 @pytest.mark.parametrize(

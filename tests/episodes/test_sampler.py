@@ -31,6 +31,7 @@ def sampler(
     period=1,
     slot_count=6,
     augmentation=None,
+    slot_sets=1,
     **shape,
 ) -> EpisodeSampler:
     return EpisodeSampler(
@@ -39,6 +40,7 @@ def sampler(
         EpisodeStream(seed, stream, period),
         slot_count,
         augmentation,
+        slot_sets,
     )
 
 
@@ -211,6 +213,20 @@ def test_every_class_image_and_slot_is_drawn_about_equally_often(store):
     slots = batch.slots
     assert (slots.sort(1).values.diff(dim=1) > 0).all()
     assert (slots.flatten().bincount() - 400).abs().max() < 80
+
+
+@pytest.mark.parametrize(("way", "sets"), [(4, 1), (5, 1), (7, 2), (10, 2)])
+def test_slots_of_many_sets_are_of_as_few_as_there_must_be(store, way, sets):
+    slots = sampler(store, way=way, slot_count=5, slot_sets=1000).batch(0, 300).slots
+    assert (slots.sort(1).values.diff(dim=1) > 0).all()
+    own = [set(row) for row in (slots // 5).tolist()]
+    assert all(max(numbers) - min(numbers) < sets for numbers in own)
+    assert slots.min() >= 0
+    assert slots.max() < 5 * (1000 + sets - 1)
+    firsts = [min(numbers) for numbers in own]
+    assert len(set(firsts)) > 200
+    assert abs(np.mean(firsts) - 500) < 60
+    assert ((slots % 5).flatten().bincount() - 60 * way).abs().max() < 70
 
 
 def test_ranges_are_drawn_per_period_and_cover_their_ends(store):

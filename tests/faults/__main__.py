@@ -28,7 +28,7 @@ MARKS = ("<!-- table of make faults -->", "<!-- end of the table -->")
 def main() -> int:
     options = _options()
     started = processor_seconds()
-    place = Path(tempfile.mkdtemp(prefix="htgen-faults-", dir=_fast_folder()))
+    place = Path(tempfile.mkdtemp(prefix="htgen-faults-", dir=fast_folder()))
     try:
         build(place / "workshop")
         from faults.interruptions import Tally
@@ -46,7 +46,7 @@ def main() -> int:
         for fault in getattr(tally, what)[:20]:
             print(f"{what}: {fault}", file=sys.stderr)
     if options.page:
-        _write(options.page, text)
+        write_table(options.page, text, MARKS)
     failures = sum(len(getattr(tally, what)) for what in ("tracebacks", "hangs", "lost", "wrong"))
     if options.json:
         options.json.write_text(json.dumps({"done": tally.done, "failures": failures}))
@@ -76,8 +76,9 @@ def _options() -> argparse.Namespace:
 def _parts(options: argparse.Namespace, place: Path, tally: "Tally") -> "Parts":
     """The parts by name. Each begins with its own chance, so that one can be repeated alone."""
     from faults.damage import damage_all, flips_in_use
-    from faults.inputs import Readers, try_all
+    from faults.inputs import try_all
     from faults.interruptions import Interruptions
+    from faults.readers import Readers
 
     workshop = place / "workshop"
     trials = Interruptions(workshop, place, tally)
@@ -132,13 +133,14 @@ def table(done: dict[str, int], seconds: dict[str, float], tally: "Tally", whole
     return "\n".join(lines)
 
 
-def _write(page: Path, text: str) -> None:
-    before, _, rest = page.read_text().partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    page.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}")
+def write_table(page: Path, text: str, marks: tuple[str, str]) -> None:
+    """Put a table between two lines of a page that mark its place."""
+    before, _, rest = page.read_text().partition(marks[0])
+    _, _, after = rest.partition(marks[1])
+    page.write_text(f"{before}{marks[0]}\n\n{text}\n\n{marks[1]}{after}")
 
 
-def _fast_folder() -> str | None:
+def fast_folder() -> str | None:
     """Memory that looks like a disk, where there is one: no trial needs its data after the process."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 

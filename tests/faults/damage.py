@@ -34,11 +34,16 @@ def _images(path: Path) -> Any:
     return Store.open(path.parent, verify=True).checksum
 
 
+def _manifest(path: Path) -> Any:
+    return Store.open(path.parent).fingerprint
+
+
 KINDS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "CNN": ("cnn.safetensors", _cnn),
     "generator": ("toy.safetensors", _generator),
     "training state": ("run-whole/latest.safetensors", _state),
     "images of a store": ("toy/images.npy", _images),
+    "manifest of a store": ("toy/manifest.json", _manifest),
 }
 """Name of each kind, its file in the workshop, and what a command takes from it."""
 

@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faults.inputs import CORPUS, Readers, changed_values
+from faults.changes import changed_values
+from faults.fuzz import kept
+from faults.readers import CORPUS, Readers
 from htgen.errors import HtgenError
 
 NAMES = (
     "files of tensors", "descriptions of CNN files", "descriptions of generators", "generators, loaded",
-    "descriptions of training states", "layers of CNNs", "preprocessing", "provenance",
-    "sections of configs", "whole configs", "YAML", "overrides", "lines of metrics", "pickles", "idx files",
-    "zips", "manifests of stores", "images of stores", "splits", "images",
+    "descriptions of training states", "checkpoints of TensorFlow", "layers of CNNs", "preprocessing",
+    "provenance", "sections of configs", "whole configs", "YAML", "overrides", "lines of metrics", "splits",
+    "labels of images", "pickles", "idx files", "zips", "archives of arrays", "manifests of stores",
+    "images of stores", "images", "drawings",
 )  # fmt: skip
 
 
@@ -46,6 +49,16 @@ def test_a_reader_answers_or_refuses(name, seed, readers):
     given_input = reader.make(random.Random(seed))
     with contextlib.suppress(HtgenError):
         reader.take(given_input)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_answers_or_refuses_what_a_fuzzer_found_before(name, readers):
+    reader = readers[name]
+    found = kept(name)
+    assert reader.kept == bool(found)
+    for data in [*reader.seeds, *found]:
+        with contextlib.suppress(HtgenError):
+            reader.take(reader.form(data))
 
 
 TEXT = st.text(max_size=20)

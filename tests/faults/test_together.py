@@ -77,6 +77,34 @@ def test_two_that_replace_one_store_leave_a_whole_one(tmp_path):
     assert sorted(found.name for found in tmp_path.iterdir()) == ["source", "store"]
 
 
+REPLACES = """
+import sys
+from pathlib import Path
+import numpy as np
+from htgen.datasets.store import StoreWriter
+from htgen.images.preprocessing import Preprocessing
+for i in range(150):
+    with StoreWriter(sys.argv[1], f"s{i % 2}", Preprocessing(2, 1, "bright", "pad"), {}, True) as writer:
+        for name in "ab":
+            writer.add_class(name, "", np.full((1 + i % 2, 2, 2, 1), i, np.uint8))
+"""
+
+
+def test_a_store_that_is_replaced_while_it_is_read_is_the_old_or_the_new_one(tmp_path):
+    path = tmp_path / "store"
+    process = started(REPLACES, path)
+    while not path.exists():
+        time.sleep(0.01)
+    opened = 0
+    while process.poll() is None:
+        store = Store.open(path, verify=True)
+        assert store.images.max() == store.images.min()
+        assert store.name == f"s{store.images[0, 0, 0, 0] % 2}"
+        opened += 1
+    assert "Traceback" not in ended(process)
+    assert opened > 5
+
+
 @pytest.mark.parametrize("kind", ["pipe", "link", "device", "folder"])
 @pytest.mark.parametrize("command", ["predict", "inspect", "export", "generate"])
 def test_a_model_that_is_no_regular_file_is_refused_at_once(kind, command, tmp_path, capsys):

@@ -77,7 +77,9 @@ def any_spec(seed: int, norm: str = "support") -> CnnSpec:
             activation=choose(None, "none", "relu", "relu6", "lrelu"),
             norm=bool(choose(True, False)),
             pooling=choose("max", "average"),
-        ).at_size(side)
+            padded_behind=bool(choose(True, False)),
+        )
+        conv = replace(conv, padded_behind=conv.padded_behind and conv.padding > 0).at_size(side)
         if conv.conv_size < 1 or conv.out_size < 1:
             continue
         alike = [c.name for c in convs if (c.out_size, c.out_channels) == (conv.conv_size, conv.out_channels)]
@@ -86,7 +88,8 @@ def any_spec(seed: int, norm: str = "support") -> CnnSpec:
         convs.append(conv)
         side, inputs = conv.out_size, conv.out_channels
     activation, head = choose("none", "relu", "relu6", "lrelu"), choose("flatten", "average")
-    return CnnSpec(size, channels, tuple(convs), activation, norm, head, bool(choose(True, False)))
+    norm_first, unit = bool(choose(True, False)), bool(choose(True, False))
+    return CnnSpec(size, channels, tuple(convs), activation, norm, head, norm_first, unit)
 
 
 def any_weights(spec: CnnSpec, seed: int, *lead: int, dtype: type = np.float64) -> CnnWeights:

@@ -13,6 +13,7 @@ from htgen.hypertransformer.hypertransformer import HyperTransformer
 
 WAY, MAX_WAY, QUERY = 3, 5, 3
 SLOTS = [[4, 0, 2], [1, 3, 0]]
+CODE_SLOTS = [[4, 0, 2], [7, 3, 5 * 2**20 + 1]]
 
 # ----------------------------------------------------------------------------------------- settings
 
@@ -40,6 +41,7 @@ FEATURES: dict[str, list[Any]] = {
     "local.logits": ["default", "passthrough", "mix"],
 }
 OTHERS: dict[str, list[Any]] = {
+    "labels": ["table", "codes"],
     "conventions": ["htgen", "reference"],
     "transformer.layers": [1, 2],
     "transformer.heads": [1, 2, 3],
@@ -103,6 +105,8 @@ def allowed(settings: Settings) -> bool:
         or has(weights__prototypes=False, weights__refine_prototypes=1)  # nothing to refine
         or has(weights__prototypes=False, weights__refine_prototypes=2)
         or has(weights__prototypes=False, weights__plda=True)
+        or has(labels="codes", weights__base="all")
+        or has(labels="codes", cnn__separate_query_norm="kernels", weights__generate_norm=True)  # needs base
         or has(cnn="4-layer", cnn__kernel=5)  # wants large images
     )
 
@@ -278,7 +282,7 @@ def make_batch(config: ModelConfig, settings: Settings, seed: int) -> Batch:
         support=torch.randn(*labels.shape, *image, generator=made, dtype=torch.float64),
         labels=labels,
         query=torch.randn(2, QUERY, *image, generator=made, dtype=torch.float64),
-        slots=torch.tensor(SLOTS),
+        slots=torch.tensor(CODE_SLOTS if config.labels == "codes" else SLOTS),
         ignore=ignore,
         query_labels=torch.stack([torch.randperm(QUERY, generator=made) % WAY for _ in range(2)]),
     )

@@ -10,6 +10,7 @@ An image is `[C, H, W]`, a token or a feature vector `[D]`; several of them are 
 """
 
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -150,7 +151,7 @@ def _generate(
     shared: list[Tensor] = [x.new_zeros(0) for x in images]
     if config.shared.layers:
         shared = _shared_features(config, parameters.below("shared"), images, ignore)
-    label_rows = [config.max_way if label == LABEL_NONE else slots[label] for label in labels]
+    label_rows = [LABEL_NONE if label == LABEL_NONE else slots[label] for label in labels]
 
     kernels, biases, gammas, betas, means, variances = [], [], [], [], [], []
     activations = images
@@ -205,9 +206,7 @@ def _generated_conv(
     if weights.allocation == "output":
         size = k * k * inputs
         total = size + (1 if weights.generate_bias else 0) + (2 if weights.generate_norm else 0)
-        slices = _slices(
-            config, layer.below("slices"), features, label_rows, list(range(outputs)), total, ignore
-        )
+        slices = _slices(config, layer.below("slices"), features, label_rows, outputs, total, ignore)
         if config.conventions == "reference":  # [k, k, C]
             kernels = [s[:size].reshape(k, k, inputs).permute(2, 0, 1) for s in slices]
         else:
@@ -222,9 +221,7 @@ def _generated_conv(
                 gamma = gamma + 1
     else:
         size = inputs * outputs
-        slices = _slices(
-            config, layer.below("slices"), features, label_rows, list(range(k * k)), size, ignore
-        )
+        slices = _slices(config, layer.below("slices"), features, label_rows, k * k, size, ignore)
         # Position (a, b) of the kernel is slice a * k + b.
         if config.conventions == "reference":  # [C, O]
             positions = [s.reshape(inputs, outputs).T for s in slices]
@@ -378,11 +375,16 @@ def _slices(
     layer: Parameters,
     features: list[list[Tensor]],
     label_rows: list[int],
-    placeholder_rows: list[int],
+    wanted: int | list[int],
     slice_size: int,
     ignore: list[bool],
 ) -> list[Tensor]:
-    """The weight slices of one layer, from the features of each support sample."""
+    """The weight slices of one layer, from the features of each support sample.
+
+    Args:
+        label_rows: the slot of each sample, or `LABEL_NONE`.
+        wanted: slots of the classes that there are slices for; or how many slices there are.
+    """
     embedding = config.embedding_dim
     separate = config.transformer.topology == "separate"
     sample_width = embedding + sum(len(x) for x in features[0])
@@ -390,12 +392,49 @@ def _slices(
     if not separate:
         sample_width = weight_width = max(sample_width, weight_width)
     samples = [
-        _padded(torch.cat([layer["labels"][row], *parts]), sample_width)
+        _padded(torch.cat([_embedded(config, layer["labels"], row, 1), *parts]), sample_width)
         for row, parts in zip(label_rows, features, strict=True)
     ]
-    placeholders = [_padded(layer["placeholders"][row], weight_width) for row in placeholder_rows]
+    if isinstance(wanted, int):
+        own = [layer["placeholders"][row] for row in range(wanted)]
+    else:
+        own = [_embedded(config, layer["placeholders"], slot, 0) for slot in wanted]
+    placeholders = [_padded(x, weight_width) for x in own]
     tokens = _transformer(config, layer.below("transformer"), placeholders, samples, ignore)
     return [token[embedding : embedding + slice_size] for token in tokens]
+
+
+def _embedded(config: ModelConfig, table: Tensor, slot: int, unlabeled_rows: int) -> Tensor:
+    """What stands for a slot, or for no label: a row of the table, or the map of a code and its offset."""
+    if slot == LABEL_NONE:
+        return table[config.max_way]
+    if config.labels == "table":
+        return table[slot]
+    assert len(table) == config.max_way + unlabeled_rows + 1
+    code = slot_code(slot, config.max_way)
+    return sum((number * table[k] for k, number in enumerate(code)), table[-1])
+
+
+def slot_code(slot: int, width: int) -> list[float]:
+    """Row `slot % width` of `C D1 C D2 C D3`: cosines and hashed signs, in Python's numbers."""
+
+    def mix(x: int) -> int:  # SplitMix64
+        x = (x + 0x9E3779B97F4A7C15) % 2**64
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
+        return x ^ (x >> 31)
+
+    def cosine(row: int, column: int) -> float:
+        value = math.cos(math.pi * row * (column + 0.5) / width) * math.sqrt((1 if row == 0 else 2) / width)
+        return struct.unpack("f", struct.pack("f", value))[0]  # as float32 has it
+
+    matrix, row = divmod(slot, width)
+    code = [1.0 if k == row else 0.0 for k in range(width)]
+    for factor in range(3):
+        code = [sum(code[k] * cosine(k, column) for k in range(width)) for column in range(width)]
+        bits = [mix(mix(matrix) ^ mix(factor * width + column)) for column in range(width)]
+        code = [-x if bit >> 32 & 1 else x for x, bit in zip(code, bits, strict=True)]
+    return code
 
 
 def _padded(x: Tensor, width: int) -> Tensor:

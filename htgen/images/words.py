@@ -1,9 +1,6 @@
-"""What commands say of a preprocessing record, in words."""
+"""What is said of a preprocessing record, in words."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from htgen.images.preprocessing import Preprocessing
+from htgen.images.preprocessing import Preprocessing
 
 _FITS = {
     "pad": "margins where it is not square",
@@ -12,7 +9,7 @@ _FITS = {
 }
 
 
-def describe_images(preprocessing: "Preprocessing") -> str:
+def describe_images(preprocessing: Preprocessing) -> str:
     """What a CNN sees: `28 x 28 pixels, grey, light ink on dark; margins where it is not square`."""
     size = f"{preprocessing.size} x {preprocessing.size} pixels"
     colours = "grey" if preprocessing.channels == 1 else "colour"
@@ -20,7 +17,7 @@ def describe_images(preprocessing: "Preprocessing") -> str:
     return f"{size}, {colours}{ink}; {_FITS[preprocessing.fit]}"
 
 
-def describe_steps(preprocessing: "Preprocessing") -> str:
+def describe_steps(preprocessing: Preprocessing) -> str:
     """What is done with drawings beside turning them over, and which steps for all images are left out."""
     if preprocessing.device:
         return "those of a small device"
@@ -30,6 +27,7 @@ def describe_steps(preprocessing: "Preprocessing") -> str:
         "light made even": steps.flatten,
         "cut to the ink": steps.crop,
         "contrast stretched": steps.contrast,
+        "solid shapes made outlines": steps.outline,
         "strokes made even": steps.stroke,
         "transparency ignored": preprocessing.transparency == "ignore",
         "stretched to a square": preprocessing.fit == "stretch",

@@ -1,0 +1,91 @@
+"""How plainly the ink of an image falls apart: empty bands between parts of similar size."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from htgen.arrays import Mask
+
+_SIMILAR = 0.4
+"""Share of the larger part's longer side that the smaller part must have, to be a drawing of its own."""
+
+_AS_MUCH_INK = 0.2
+"""Share of the ink of the part with more."""
+
+_WIDER = 1.5
+"""So much wider than any of a class a gap must be, and `_AT_LEAST` more. Of Omniglot's evaluation characters,
+0.7 % of the drawings have such a gap beside one other drawing of their class, and 0.2 % beside three; of two
+characters side by side, above each other or across, 0.3 of their size apart or more, all have one."""
+
+_AT_LEAST = 0.12
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The widest empty bands through the ink, by the size of the smaller of the two parts that each divides.
+
+    Attributes:
+        across: from left to right, between what lies side by side; 0 without any.
+        down: from top to bottom.
+    """
+
+    across: float
+    down: float
+
+    def to_list(self) -> list[float]:
+        """Both, rounded, as plain JSON values."""
+        return [round(self.across, 3), round(self.down, 3)]
+
+    @classmethod
+    def from_list(cls, values: Sequence[float]) -> "Gaps":
+        """Inverse of `to_list`.
+
+        Raises:
+            ValueError: they are no two numbers of 0 or more.
+        """
+        across, down = values
+        if not all(type(value) in (int, float) and 0 <= value < math.inf for value in (across, down)):
+            raise ValueError(f"gaps must be two numbers of 0 or more, not {values!r}")
+        return cls(float(across), float(down))
+
+    def are_wider_than(self, usual: "Gaps") -> bool:
+        """Whether there are several drawings, as far as the gaps of one drawing tell."""
+        return any(
+            width > _WIDER * known + _AT_LEAST
+            for width, known in ((self.across, usual.across), (self.down, usual.down))
+        )
+
+
+def find_gaps(ink: Mask) -> Gaps:
+    """The gaps of a drawing.
+
+    Args:
+        ink: where it is, `[H, W]`.
+    """
+    return Gaps(_widest(ink), _widest(ink.T))
+
+
+def widest(gaps: Iterable[Gaps]) -> Gaps:
+    """The widest of several drawings, in each direction."""
+    found = list(gaps)
+    return Gaps(max((gap.across for gap in found), default=0), max((gap.down for gap in found), default=0))
+
+
+def _widest(ink: Mask) -> float:
+    columns = np.flatnonzero(ink.any(axis=0))
+    widths = np.diff(columns) - 1
+    found = 0.0
+    for place in np.flatnonzero(widths > 0):
+        before, after = ink[:, : columns[place] + 1], ink[:, columns[place + 1] :]
+        sizes, amounts = zip(_size(before), _size(after), strict=True)
+        if min(sizes) >= _SIMILAR * max(sizes) and min(amounts) >= _AS_MUCH_INK * max(amounts):
+            found = max(found, float(widths[place]) / min(sizes))
+    return found
+
+
+def _size(part: Mask) -> tuple[int, int]:
+    """The longer side of the box around ink, and its amount, in pixels."""
+    sides = [np.flatnonzero(part.any(axis=axis)) for axis in (0, 1)]
+    return max(int(side[-1] - side[0]) + 1 for side in sides), int(np.count_nonzero(part))

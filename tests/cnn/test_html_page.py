@@ -1,0 +1,236 @@
+"""The page of an exported CNN: its scripts against Python, its policy, and names that people choose.
+
+The scripts run in Node here; tests/browser opens the page in a browser.
+"""
+
+import base64
+import hashlib
+import html.parser
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.cnns import any_bundle, any_spec, any_weights, make_bundle
+from helpers.drawings import FULL, drawing, page, to_image
+from helpers.javascript import as_picture, find_node, scripts
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from htgen.cnn.bundle import Bundle
+from htgen.cnn.executor_numpy import softmax
+from htgen.cnn.html_page import CNN_SCRIPTS, description, page_html
+from htgen.errors import ModelError
+from htgen.images.drawings import NO_STEPS
+from htgen.images.inputs import as_input
+from htgen.images.preprocessing import Preprocessing
+
+HOSTILE = ("</script><img src=x onerror=alert(1)>", "<!--", "a&b\"'", "ü\u2028", "plain")
+
+FUNCTIONS = """
+prepare: (picture, how) => {
+  const found = preparePicture(picture, how);
+  return { ...found, pixels: Array.from(found.pixels) };
+},
+probabilities: (file, images) => images.map((pixels) => classify(readCnn(file), pixels)),
+"""
+
+
+@pytest.fixture(scope="module")
+def js(tmp_path_factory):
+    if find_node() is None:
+        pytest.skip("neither Node nor Playwright is installed")
+    with scripts([*CNN_SCRIPTS], FUNCTIONS, tmp_path_factory.mktemp("scripts")) as found:
+        yield found
+
+
+# --------------------------------------------------------------------------------------------------- the CNN
+
+
+def compare_probabilities(js, bundle: Bundle, random: np.random.Generator) -> None:
+    size, channels = bundle.preprocessing.size, bundle.preprocessing.channels
+    pixels = random.integers(0, 256, (3, size, size, channels)).astype(np.uint8)
+    expected = softmax(bundle.logits(as_input(list(pixels), bundle.preprocessing)))
+    found = js.call("probabilities", description(bundle), pixels.reshape(3, -1).tolist())
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_probabilities_are_those_of_numpy(js, seed):
+    random = np.random.default_rng(seed)
+    bundle = None
+    while bundle is None:
+        bundle = any_bundle(random)
+    compare_probabilities(js, bundle, random)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_kind_of_block_is_run(js, seed):
+    """Groups, residual sums, average pools, other orders: whatever a description can say."""
+    spec = any_spec(seed)
+    weights = any_weights(spec, seed, dtype=np.float32)
+    tensors = weights.to_tensors(spec)
+    classes = tuple(f"class {i}" for i in range(len(tensors["logits.bias"])))
+    preprocessing = Preprocessing(spec.image_size, spec.image_channels, "none", "pad")
+    compare_probabilities(js, Bundle(spec, classes, preprocessing, tensors), np.random.default_rng(seed))
+
+
+# ------------------------------------------------------------------------------------------- the preparation
+
+
+def on_table() -> Image.Image:
+    image = to_image(np.random.default_rng(0).normal(70, 4, (200, 260)))
+    image.paste(drawing(140), (60, 30))
+    return image
+
+
+def with_dust() -> Image.Image:
+    values = np.asarray(drawing(128)).copy()
+    random = np.random.default_rng(0)
+    values[random.integers(0, 128, 60), random.integers(0, 128, 60)] = 0
+    return Image.fromarray(values)
+
+
+def with_a_name_beneath() -> Image.Image:
+    image = page(90, 60, 300, 300, 120)
+    pen = ImageDraw.Draw(image)
+    for x in range(130, 175, 8):
+        pen.rectangle((x, 285, x + 4, 292), fill=0)
+    return image
+
+
+def transparent() -> Image.Image:
+    image = Image.new("RGBA", (120, 120), (200, 30, 30, 0))
+    image.putalpha(ImageOps.invert(drawing()))
+    return image
+
+
+def paper_with_round_corners() -> Image.Image:
+    opaque = Image.new("L", (120, 120), 0)
+    ImageDraw.Draw(opaque).rounded_rectangle((4, 4, 115, 115), 30, fill=255)
+    image = drawing().convert("RGBA")
+    image.putalpha(opaque)
+    return image
+
+
+def shaded() -> Image.Image:
+    across, down = np.meshgrid(np.linspace(1, 0.55, 120), np.linspace(1, 0.8, 120))
+    noise = np.random.default_rng(1).normal(0, 5, (120, 120))
+    return to_image(np.asarray(drawing(ink=40, paper=230), float) * across * down + noise)
+
+
+IMAGES = {
+    "clean": drawing(),
+    "white on black": ImageOps.invert(drawing()),
+    "large": drawing(480),
+    "small": drawing(28),
+    "tiny": drawing(9),
+    "one pixel": Image.new("L", (1, 1), 130),
+    "empty": Image.new("L", (60, 60), 255),
+    "wide": page(260, 20, 400, 120, 90),
+    "tall": page(20, 260, 120, 400, 90),
+    "thick": drawing().filter(ImageFilter.MinFilter(9)),
+    "thin": drawing(480, 0.008),
+    "pale": drawing(ink=165, paper=185),
+    "shaded": shaded(),
+    "on a table": on_table(),
+    "with dust": with_dust(),
+    "with a name beneath": with_a_name_beneath(),
+    "transparent": transparent(),
+    "paper with round corners": paper_with_round_corners(),
+    "coloured": ImageOps.colorize(drawing(), (180, 20, 60), (250, 240, 200)),
+    "noise alone": to_image(np.random.default_rng(2).normal(120, 40, (64, 64))),
+}
+
+RECORDS = {
+    "all steps": FULL,
+    "scaled alone": replace(FULL, steps=NO_STEPS),
+    "as a device": FULL.on_device(),
+    "dark ink, stretched": replace(FULL, ink="dark", fit="stretch"),
+    "without clean": FULL.without("clean"),
+    "without flatten": FULL.without("flatten"),
+    "without crop": FULL.without("crop"),
+    "without crop, cut": replace(FULL.without("crop"), fit="crop"),
+    "without transparency": FULL.without("transparency"),
+    "colour": Preprocessing(32, 3, "none", "crop"),
+    "colour with margins": Preprocessing(32, 3, "none", "pad"),
+}
+
+
+@pytest.mark.parametrize("record", RECORDS)
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_are_prepared_as_in_python(js, name, record):
+    image, how = IMAGES[name], RECORDS[record]
+    reading = how.read(image)
+    found = js.call("prepare", as_picture(image), how.to_dict())
+    difference = np.abs(np.array(found["pixels"]) - reading.pixels.reshape(-1).astype(int))
+    # A value may lie on the other side of a half; then it is one grey level off. Pillow rounds between the
+    # two directions of a scaling, and which comes first is its own choice for images of bytes.
+    is_bytes = how.device is False and not how.steps.change_pixels and image.width != image.height
+    assert difference.max() <= (20 if is_bytes else 1)
+    assert difference.mean() <= (0.5 if is_bytes else 0.01)
+    assert found["isBlank"] == reading.is_blank
+    assert found["warnings"] == list(reading.warnings)
+
+
+# -------------------------------------------------------------------------------------------------- the page
+
+
+class Parts(html.parser.HTMLParser):
+    """Elements of a page, the text of scripts and styles, and attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: dict[str, list[str]] = {"script": [], "style": []}
+        self.current = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag in self.inside:
+            self.inside[tag].append("")
+
+        self.current = tag
+
+    def handle_endtag(self, tag):
+        self.current = ""
+
+    def handle_data(self, data):
+        if self.current in self.inside:
+            self.inside[self.current][-1] += data
+
+
+def test_the_page_loads_nothing_and_its_policy_says_so():
+    text = page_html(make_bundle(), "my cnn")
+    parts = Parts(text)
+    policy = next(
+        e["content"] for tag, e in parts.elements if e.get("http-equiv") == "Content-Security-Policy"
+    )
+    rules = dict(rule.strip().partition(" ")[::2] for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert "connect-src" not in rules  # falls back on default-src
+    for kind, rule in (("script", "script-src"), ("style", "style-src")):
+        texts = [t for t in parts.inside[kind] if not t.lstrip().startswith("{")]
+        hashes = {base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in texts}
+        assert {f"'sha256-{digest}'" for digest in hashes} == set(rules[rule].split())
+    assert not [e for _, e in parts.elements if {"src", "href", "onclick", "style"} & e.keys()]
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "$" not in text.split("<main>")[1].split("</main>")[0]
+
+
+def test_names_that_people_choose_stay_names():
+    bundle = make_bundle()
+    hostile = replace(bundle, classes=HOSTILE[: len(bundle.classes)], support={})
+    text = page_html(hostile, "<b>page</b>")
+    parts = Parts(text)
+    assert not [tag for tag, _ in parts.elements if tag in ("img", "b")]
+    data = next(t for t in parts.inside["script"] if t.startswith("{"))
+    assert json.loads(data)["classes"] == list(hostile.classes)
+    assert len(parts.inside["script"]) == len(Parts(page_html(bundle, "page")).inside["script"])
+
+
+def test_a_cnn_whose_answers_depend_on_other_images_is_refused():
+    bundle = make_bundle()
+    with pytest.raises(ModelError, match="norm batch"):
+        page_html(replace(bundle, spec=replace(bundle.spec, norm="batch")), "page")

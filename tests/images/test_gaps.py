@@ -1,0 +1,158 @@
+"""Images that hold several drawings are told; drawings of several parts are not."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from helpers.drawings import drawing
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from htgen.cli import main
+from htgen.images.drawings import DRAWING_STEPS
+from htgen.images.gaps import Gaps, find_gaps, widest
+from htgen.images.inputs import read_images
+from htgen.images.notices import SEVERAL
+from htgen.images.preprocessing import Preprocessing
+
+PREPROCESSING = Preprocessing(28, 1, "bright", "pad", DRAWING_STEPS)
+
+
+def shape(kind: str, side: int = 100, width: int = 5) -> Image.Image:
+    """A drawing that fills its image: one part, or several."""
+    image = Image.new("L", (side, side), 255)
+    draw = ImageDraw.Draw(image)
+    low, high, middle, third = 3, side - 4, side // 2, side // 3
+    if kind == "ring":
+        draw.ellipse((low, low, high, high), outline=0, width=width)
+    elif kind == "cross":
+        draw.line((low, low, high, high), fill=0, width=width)
+        draw.line((low, high, high, low), fill=0, width=width)
+    elif kind == "box":
+        draw.rectangle((low, low, high, high), outline=0, width=width)
+    elif kind == "equals":
+        draw.line((low, third, high, third), fill=0, width=width)
+        draw.line((low, 2 * third, high, 2 * third), fill=0, width=width)
+    elif kind == "i":
+        draw.line((middle, third, middle, high), fill=0, width=width)
+        draw.ellipse((middle - 5, low, middle + 5, low + 10), fill=0)
+    return image
+
+
+def page(*placed: tuple[Image.Image, int, int], size: tuple[int, int] = (500, 500)) -> Image.Image:
+    """Drawings at places (left, top) of one white page."""
+    image = Image.new("L", size, 255)
+    for part, left, top in placed:
+        image.paste(part, (left, top))
+    return image
+
+
+ring, cross, box = shape("ring"), shape("cross"), shape("box")
+
+SEVERAL_DRAWINGS = {
+    "side by side": page((ring, 100, 150), (cross, 240, 160)),
+    "above each other": page((ring, 150, 100), (cross, 160, 240)),
+    "across": page((ring, 100, 100), (cross, 240, 240)),
+    "the same twice": page((ring, 100, 150), (ring, 240, 150)),
+    "three in a row": page((ring, 20, 150), (cross, 160, 150), (box, 300, 150)),
+    "four": page((ring, 100, 100), (cross, 240, 100), (box, 100, 240), (ring, 240, 240)),
+    "one half as large": page((ring, 100, 150), (shape("cross", 50), 240, 180)),
+    "light on dark": Image.eval(page((ring, 100, 150), (cross, 240, 160)), lambda value: 255 - value),
+    "small": page((ring, 100, 150), (cross, 240, 160)).resize((90, 90), Image.Resampling.BOX),
+    "far apart": page((ring, 10, 150), (cross, 380, 160)),
+    "grey paper": Image.eval(page((ring, 100, 150), (cross, 240, 160)), lambda value: 60 + value // 2),
+}
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory):
+    """A CNN of drawings of one part and of several."""
+    place = tmp_path_factory.mktemp("gaps")
+    for kind in ("ring", "cross", "box", "equals", "i"):
+        (place / "support" / kind).mkdir(parents=True)
+        for number, side in enumerate((100, 120)):
+            page((shape(kind, side), 150, 160)).save(place / "support" / kind / f"{number}.png")
+    path = place / "cnn.safetensors"
+    assert main(["generate", "--support", str(place / "support"), "-o", str(path), "--no-estimate"]) == 0
+    return path
+
+
+def rows(cnn, image, tmp_path, capsys) -> dict:
+    image.save(tmp_path / "x.png")
+    assert main(["predict", str(cnn), str(tmp_path / "x.png"), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["predictions"][0]
+
+
+@pytest.mark.parametrize("kind", SEVERAL_DRAWINGS)
+def test_several_drawings_are_told(kind, cnn, tmp_path, capsys):
+    assert SEVERAL in rows(cnn, SEVERAL_DRAWINGS[kind], tmp_path, capsys)["warnings"]
+
+
+@pytest.mark.parametrize("kind", ["ring", "cross", "box", "equals", "i"])
+@pytest.mark.parametrize("side", [60, 140])
+def test_drawings_of_the_classes_are_not(kind, side, cnn, tmp_path, capsys):
+    row = rows(cnn, page((shape(kind, side, 7), 90, 200)), tmp_path, capsys)
+    assert row["class"] == kind
+    assert SEVERAL not in row["warnings"]
+
+
+def test_it_stands_in_the_table_and_in_csv(cnn, tmp_path, capsys):
+    SEVERAL_DRAWINGS["side by side"].save(tmp_path / "x.png")
+    assert main(["predict", str(cnn), str(tmp_path / "x.png")]) == 0
+    printed = capsys.readouterr()
+    assert SEVERAL in printed.out
+    assert f"warning: {SEVERAL}: {tmp_path / 'x.png'}" in printed.err
+    assert main(["predict", str(cnn), str(tmp_path / "x.png"), "--csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["warnings"] == SEVERAL
+
+
+def test_a_cnn_that_knows_nothing_of_gaps_says_nothing(cnn, tmp_path, capsys):
+    from dataclasses import replace
+
+    from htgen.cnn.bundle import Bundle
+
+    replace(Bundle.load(cnn), gaps={}).save(tmp_path / "old")
+    image = SEVERAL_DRAWINGS["side by side"]
+    assert rows(tmp_path / "old", image, tmp_path, capsys)["warnings"] == []
+
+
+def test_gaps_travel_with_the_cnn(cnn):
+    from htgen.cnn.bundle import Bundle
+
+    gaps = Bundle.load(cnn).gaps
+    assert list(gaps) == ["box", "cross", "equals", "i", "ring"]
+    assert gaps["ring"] == gaps["cross"] == gaps["box"] == gaps["i"] == Gaps(0, 0)
+    assert gaps["equals"].across == 0
+    assert 0.2 < gaps["equals"].down < 0.4
+
+
+def test_an_image_of_no_drawing_has_no_gaps():
+    photo = Preprocessing(40, 3, "none", "crop")
+    ((_, read),) = read_images([drawing()], photo)
+    assert read.gaps is None
+    ((_, read),) = read_images([Image.new("L", (50, 50), 255)], PREPROCESSING)
+    assert read.gaps is None
+
+
+@given(st.integers(5, 40), st.integers(5, 40), st.integers(1, 60), st.booleans())
+def test_a_gap_counts_by_the_smaller_of_two_similar_parts(first, second, gap, is_down):
+    ink = np.zeros((50, first + gap + second + 9), bool)
+    ink[5 : 5 + first, 4 : 4 + first] = True
+    ink[2 : 2 + second, 4 + first + gap : 4 + first + gap + second] = True
+    smaller, larger = sorted((first, second))
+    is_similar = smaller >= 0.4 * larger and smaller**2 >= 0.2 * larger**2
+    width = gap / smaller if is_similar else 0.0
+    found = find_gaps(ink.T if is_down else ink)
+    assert found == (Gaps(0, width) if is_down else Gaps(width, 0))
+    assert widest([found, Gaps(0.1, 0.0)]) == Gaps(max(found.across, 0.1), found.down)
+    assert Gaps.from_list(found.to_list()).across == pytest.approx(found.across, abs=6e-4)
+
+
+@pytest.mark.parametrize("values", [[], [1], [1, 2, 3], [-1, 0], [float("nan"), 0], [True, 0], ["a", "b"], 3])
+def test_gaps_that_are_none_are_refused(values):
+    with pytest.raises((ValueError, TypeError)):
+        Gaps.from_list(values)
