@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -81,6 +82,7 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
 
     bars: Progress | None = None
     tasks: dict[str, Any] = {}
+    drawn = [0.0]
 
     def report_bars(what: str, done: int, total: int) -> None:
         nonlocal bars
@@ -92,6 +94,10 @@ def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
         if what not in tasks:
             tasks[what] = bars.add_task(printable(what))
         bars.update(tasks[what], completed=done, total=total or None)
+        # Drawn from here, not by a thread: a process with several threads is not copied (`htgen.workers`).
+        if time.monotonic() - drawn[0] > 0.1 or done == total:
+            drawn[0] = time.monotonic()
+            bars.refresh()
 
     try:
         yield report_bars
@@ -109,6 +115,7 @@ def _start_bars() -> "Progress":
         *(*columns, TaskProgressColumn(), TimeRemainingColumn()),
         console=stderr(),
         transient=True,
+        auto_refresh=False,
         redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere are not for the terminal
     )
     bars.start()

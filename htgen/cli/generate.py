@@ -80,6 +80,13 @@ Device = Annotated[
 NoEstimate = Annotated[
     bool, typer.Option("--no-estimate", help="Do not estimate how many images it gets right; be done sooner.")
 ]
+EstimateSeconds = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="The estimate takes no more seconds: it counts the images left out so far, and says so.",
+    ),
+]
 
 
 def generate(
@@ -101,6 +108,7 @@ def generate(
     no_aspect: NoAspect = False,
     device: Device = False,
     no_estimate: NoEstimate = False,
+    estimate_seconds: EstimateSeconds = 60,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
@@ -136,12 +144,12 @@ def generate(
     with progress(lines=False) as report:
         made = generate_from_files(files, loaded, report, processes=None)
         made.bundle.save(output)
-        if no_estimate:
-            made = replace(made, estimates=False)
-        else:
+        _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
+        made = replace(made, estimates=not no_estimate, estimate_seconds=estimate_seconds)
+        if made.estimates:
             _estimate(made, output)
     tell(made.images.notices)
-    _print_report(made, output)
+    _print_report(made)
     if made.images.left_out:
         raise typer.Exit(1)
 
@@ -182,7 +190,7 @@ def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
     return generator.on_device()
 
 
-def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
+def _print_report(made: "GeneratedFromFolder") -> None:
     from htgen.cli.console import tell
     from htgen.images.words import describe_steps
 
@@ -200,7 +208,6 @@ def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
     _print_estimate(made)
     _say_all("warnings", [f"{path}: {'; '.join(texts)}" for path, texts in images.warnings.items()])
     tell(made.doubts)
-    _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
 
 
 def _print_estimate(made: "GeneratedFromFolder") -> None:
@@ -219,6 +226,8 @@ def _print_estimate(made: "GeneratedFromFolder") -> None:
             f"{percent} of {count} images right when left out of the support set; 95 % interval {low} to "
             f"{high} %",
         )
+        if check.planned is not None:
+            _say("", f"of {check.planned} images, as time ran out: --estimate-seconds")
         if check.untested:
             _say("", f"without {', '.join(check.untested)}: only one image each that is no copy")
         missed = made.missed
