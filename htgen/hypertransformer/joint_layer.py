@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 
 aten: Any = torch.ops.aten
 
-_by_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_product_by_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
-_LARGE = 1 << 20
+LARGE = 1 << 20
 """Multiply-adds of a product from which oneDNN takes less time than MKL, start-up included."""
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x [R, D]` times `weight [K, D]`, transposed, and `bias [K]`: `[R, K]`."""
-    if len(x) * weight.numel() >= _LARGE and _by_onednn is not None and torch.backends.mkldnn.is_available():
-        return _by_onednn(x, weight, bias, "none", [], "")
+    if (
+        len(x) * weight.numel() >= LARGE
+        and _product_by_onednn is not None
+        and torch.backends.mkldnn.is_available()
+    ):
+        return _product_by_onednn(x, weight, bias, "none", [], "")
     return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
 
 
