@@ -188,9 +188,8 @@ class HyperTransformer(nn.Module):
         )
 
         counted_out = None if self.config.cnn.count_ignored else ignore
-        blocks, activations = [], []
+        blocks, activations, outputs = [], [], dict[str, Tensor]()
         seen, shown = self._shown_to_convs(view)
-        outputs: dict[str, Tensor] = {}
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             x, first = with_first(x, support) if fused else (x, x[:support])
             written, addend = writer(first if seen is None else x[seen], shown), outputs.get(conv.add)
