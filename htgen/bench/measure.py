@@ -23,7 +23,6 @@ from htgen.bench.cost import generation_cost, prediction_cost, training_cost
 from htgen.bench.machine import (
     QUICK,
     Effort,
-    Rate,
     bytes_measure,
     memory_measure,
     product_rates,
@@ -38,7 +37,7 @@ from htgen.bench.noise import (
     trainer_on_noise,
     write_images_of_noise,
 )
-from htgen.bench.report import Measure, Report
+from htgen.bench.report import Measure, Rate, Report
 from htgen.bench.training import measure_training
 from htgen.bench.use import measure_generation, measure_prediction, measure_start
 from htgen.config.run import Config
