@@ -193,8 +193,7 @@ class HyperTransformer(nn.Module):
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             x, first = with_first(x, support) if fused else (x, x[:support])
             written, addend = writer(first if seen is None else x[seen], shown), outputs.get(conv.add)
-            x = self._before_norm(conv, written, x, support, addend)
-            stats = None
+            x, stats = self._before_norm(conv, written, x, support, addend), None
             if written.support is not None:
                 x, stats = self.normalise(x, written, written.support, support, counted_out)
             x = after_norm(self.spec, conv, x, addend)
