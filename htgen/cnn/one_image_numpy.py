@@ -42,7 +42,7 @@ class _Block:
     Attributes:
         padded: shape of its input with zeros around, `[H, W * C]`.
         inner: where the input itself is in it.
-        windows: shape and strides (in bytes) of a view of all patches: `[k, k, 2, 2, H', W']` for one channel,
+        windows: shape, and strides in bytes, of a view of patches: `[k, k, 2, 2, H', W']` for one channel,
             otherwise `[2, 2, H', W', k, k * C]`; without a pool, 1 in place of 2.
         is_turned: whether the former.
         kernel: `[k * k * C, O]`.
