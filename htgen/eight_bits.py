@@ -18,11 +18,14 @@ SCALE = ".scale"
 
 _LARGEST = 127
 
+_NOTHING = 1e-30
+"""Channels of numbers that are this small become zero."""
+
 
 def round_tensor(tensor: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
     """The nearest tensor of 8 bits, float32 `[O, ...]` -> whole numbers `[O, ...]`, scales `[O]`."""
     largest = np.abs(tensor).reshape(len(tensor), -1).max(axis=1)
-    scale = np.where(largest > 0, largest / np.float32(_LARGEST), np.float32(1)).astype(np.float32)
+    scale = np.where(largest > _NOTHING, largest / np.float32(_LARGEST), np.float32(1))
     mantissa, exponent = np.frexp(scale)
     scale = np.ldexp(np.rint(mantissa * 2.0**16) / 2.0**16, exponent).astype(np.float32)
     by_channel = scale.reshape(-1, *[1] * (tensor.ndim - 1))

@@ -1,7 +1,8 @@
 """Generators beside what needs no training: histograms of gradients, and plain pixels, on the same tasks.
 
     python docs/measurements/beside_hog.py data/icons icons:test icon-8 icon-64
-    python docs/measurements/beside_hog.py data/omniglot-drawings lake:test glyph-8 --tasks 1000
+    python docs/measurements/beside_hog.py data/icons icons:test icon-8 icon-64 --related
+    python docs/measurements/beside_hog.py data/omniglot-drawings lake:test glyph-8 --query 10
 
 Tasks are those of `htgen evaluate`: the same classes and images, prepared alike. Needs scikit-image.
 
@@ -74,6 +75,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shot", type=int, nargs="*", default=[1, 5])
     parser.add_argument("--query", type=int, default=1, help="of each class")
     parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument(
+        "--related", action="store_true", help="classes of one group, such as an alphabet, or of few"
+    )
     options = parser.parse_args(arguments)
 
     store = open_store(options.store)
@@ -83,14 +87,15 @@ def main(arguments: list[str] | None = None) -> None:
     generators = {name: load_generator(name) for name in options.generators}
     for way in options.way:
         for shot in options.shot:
-            shape = EpisodeConfig(way=way, shot=shot, query=options.query)
+            shape = EpisodeConfig(way=way, shot=shot, query=options.query, related=float(options.related))
             stream = EpisodeStream(0, "evaluation", period=TASKS_PER_BATCH)
             sampler = EpisodeSampler(pool, shape, stream, slot_count=way)
             starts = range(0, options.tasks, TASKS_PER_BATCH)
             batches = [sampler.batch(n, min(TASKS_PER_BATCH, options.tasks - n)) for n in starts]
             hog = torch.cat([nearest(histograms, batch, means=True) for batch in batches])
             near = torch.cat([nearest(pixels, batch, means=False) for batch in batches])
-            print(f"{options.split} {way}-way {shot}-shot, {options.tasks} tasks, in %")
+            classes = f"{options.split}{' related' * options.related}"
+            print(f"{classes} {way}-way {shot}-shot, {options.tasks} tasks, in %")
             print(f"  pixels, nearest     {percent(near)}\n  HOG, nearest mean   {percent(hog)}", flush=True)
             for name, generator in generators.items():
                 settings = generator.file.model

@@ -47,6 +47,9 @@ from htgen.generator.generator import Generator
 from htgen.generator.support import Support
 from htgen.training.trainer import Trainer
 
+PARTS = ("matrix product", "generation", "prediction", "profile", "training", "start-up")
+"""In their order; the profile is made only where it is asked for."""
+
 _PROFILE_ROWS = 40
 
 
@@ -57,7 +60,7 @@ def measure(
     threads: int | None = None,
     quick: bool = False,
     profile: Path | None = None,
-    report: Callable[[str], None] = lambda what: None,
+    report: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Report:
     """Measure everything.
 
@@ -70,7 +73,8 @@ def measure(
         quick: few repeats of small work.
         profile: a file for the table of where the time of training and generation goes. It is made before
             training is measured, and the memory of the profiler counts.
-        report: called with the name of each part as it begins.
+        report: called as `report(what, done, total)` with the name of each part as it begins, and how many
+            of all are done; once more at the end.
 
     Raises:
         RunError: a process that is measured failed.
@@ -79,34 +83,40 @@ def measure(
     device, effort = torch.device(device), QUICK if quick else Effort()
     if device.type == "cuda":
         effort = replace(effort, train_steps=effort.train_steps_cuda)
+    parts = [part for part in PARTS if part != "profile" or profile is not None]
+
+    def begin(part: str) -> None:
+        report(part, parts.index(part), len(parts))
+
     with threads_set_to(threads), tempfile.TemporaryDirectory(prefix="htgen-bench-") as name:
         folder = Path(name)
         size = largest_episode(config.episodes)
         memory = [memory_measure("import", "after the imports")]
-        report("matrix product")
+        begin("matrix product")
         rates = product_rates(config.train.precision, device, effort)
         generator = generator_on_noise(config)
         support = support_of_noise(config, size)
         files = write_images_of_noise(folder / "support", support.classes, shot_of(size), config)
         # First what runs in processes of its own, without what training does to this one's memory.
-        report("generation")
+        begin("generation")
         use = measure_generation(generator, support, rates["generate"], effort)
-        report("prediction")
+        begin("prediction")
         bundle = generator.generate_bundle(support)
         use += measure_prediction(bundle, config, files, rates["predict"], effort)
         memory.append(memory_measure("use", "after generation and prediction"))
         trainer = trainer_on_noise(config, device, effort, folder)
         if profile is not None:
-            report("profile")
+            begin("profile")
             write_text(profile, _profile(trainer, generator, support, effort))
-        report("training")
+        begin("training")
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         training = measure_training(trainer, size, rates["train"], effort)
         memory += _peak_memory_of_gpu(device)
         memory.append(memory_measure("train", "after training"))
-        report("start-up")
+        begin("start-up")
         start = measure_start(generator, folder, files, effort)
+        report("", len(parts), len(parts))
         measures = (*training, *use, *memory, *start)
         episode = _describe_episode(config, size)
         return Report(config.name, quick, this_machine(device), episode, _work(config, size), rates, measures)

@@ -39,6 +39,7 @@ def _root(
 
 def _register() -> None:
     from htgen.cli import (
+        app_page,
         bench,
         calibrate,
         configs,
@@ -52,12 +53,15 @@ def _register() -> None:
         prepare_data,
         test,
         train,
+        watch,
     )
 
     app.command("generate")(generate.generate)
     app.command("predict")(predict.predict)
     app.command("test")(test.test)
+    app.command("watch")(watch.watch)
     app.command("export")(export.export)
+    app.command("app")(app_page.app)
     app.command("inspect")(inspect.inspect)
     app.command("prepare-data")(prepare_data.prepare_data)
     app.command("train")(train.train)

@@ -90,17 +90,24 @@ def bench(
         )
 
     from htgen.bench.measure import measure
-    from htgen.cli.console import stderr
+    from htgen.cli.console import progress, stderr
     from htgen.cli.device import resolve_device
 
-    found = measure(
-        settings,
-        resolve_device(device or "auto"),
-        threads=threads,
-        quick=quick,
-        profile=profile,
-        report=lambda what: stderr().print(f"measuring: {what}", markup=False),
-    )
+    with progress(lines=False) as show:
+
+        def report(what: str, done: int, total: int) -> None:
+            if what:
+                stderr().print(f"measuring: {what}", markup=False)
+            show("parts measured", done, total)
+
+        found = measure(
+            settings,
+            resolve_device(device or "auto"),
+            threads=threads,
+            quick=quick,
+            profile=profile,
+            report=report,
+        )
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:

@@ -70,7 +70,12 @@ NoStroke = Annotated[
 NoAspect = Annotated[
     bool, typer.Option("--no-aspect", help="Stretch what is not square, instead of margins or a cut.")
 ]
-
+AllPages = Annotated[
+    bool,
+    typer.Option(
+        "--all-pages", help="Every page or frame of a file is an image; without it, one of each is read."
+    ),
+]
 Device = Annotated[
     bool,
     typer.Option(
@@ -85,6 +90,14 @@ EstimateSeconds = Annotated[
     typer.Option(
         min=0,
         help="The estimate takes no more seconds: it counts the images left out so far, and says so.",
+    ),
+]
+
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also write a page that shows the images, what the CNN sees of them, its weights and estimate.",
+        show_default=False,
     ),
 ]
 
@@ -106,8 +119,10 @@ def generate(
     no_outline: NoOutline = False,
     no_stroke: NoStroke = False,
     no_aspect: NoAspect = False,
+    all_pages: AllPages = False,
     device: Device = False,
     no_estimate: NoEstimate = False,
+    report: ReportOption = None,
     estimate_seconds: EstimateSeconds = 60,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
@@ -126,7 +141,7 @@ def generate(
 
     if labels is not None and labels_in_names:
         raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
-    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names)
+    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names, all_pages)
     left_out: dict[Step, bool] = {
         "transparency": no_transparency,
         "clean": no_clean,
@@ -141,8 +156,8 @@ def generate(
     loaded = _without_steps(load_generator(generator), [step for step, out in left_out.items() if out])
     if device:
         loaded = _for_device(loaded, any(left_out.values()))
-    with progress(lines=False) as report:
-        made = generate_from_files(files, loaded, report, processes=None)
+    with progress(lines=False) as tell_progress:
+        made = generate_from_files(files, loaded, tell_progress, processes=None)
         made.bundle.save(output)
         _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
         made = replace(made, estimates=not no_estimate, estimate_seconds=estimate_seconds)
@@ -150,8 +165,19 @@ def generate(
             _estimate(made, output)
     tell(made.images.notices)
     _print_report(made)
+    if report is not None:
+        _write_page(made, output, report)
     if made.images.left_out:
         raise typer.Exit(1)
+
+
+def _write_page(made: "GeneratedFromFolder", output: Path, report: Path) -> None:
+    from htgen.files import write_text
+    from htgen.report.generated import generated_report
+    from htgen.report.page import command_line
+
+    write_text(report, generated_report(made, output, command_line()))
+    _say("report", f"{report}; open it in a browser")
 
 
 def _one_of(folder: Path | None, support: Path | None) -> Path:
@@ -206,7 +232,9 @@ def _print_report(made: "GeneratedFromFolder") -> None:
     numbers = f"{bundle.parameter_count} numbers, {size} bytes"
     _say("CNN", f"{numbers}; written by {made.generator.name} in {milliseconds}")
     _print_estimate(made)
-    _say_all("warnings", [f"{path}: {'; '.join(texts)}" for path, texts in images.warnings.items()])
+    _say_all(
+        "warnings", [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
+    )
     tell(made.doubts)
 
 

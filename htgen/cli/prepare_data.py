@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from htgen.datasets.recipes import RECIPES, Recipe, Request
+
+if TYPE_CHECKING:
+    from htgen.datasets.store import Store
 
 
 class InkChoice(StrEnum):
@@ -76,7 +79,15 @@ DrawingsOption = Annotated[
     typer.Option(
         "--as-drawings",
         help="omniglot, folder, icons: bring every drawing to one form (cut to the ink, even strokes, ...), "
-        "as generate does with a user's. icons without it: solid icons become outlines.",
+        "as generate does with a user's.",
+    ),
+]
+IconsOption = Annotated[
+    bool,
+    typer.Option(
+        "--as-icons",
+        help="omniglot, folder: the same as for generators of icons: solid shapes become outlines. "
+        "The data set icons has this form unless it is told otherwise.",
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")]
@@ -91,6 +102,7 @@ def prepare_data(
     ink: InkOption = None,
     fit: FitOption = None,
     as_drawings: DrawingsOption = False,
+    as_icons: IconsOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Turn raw images into a store that train and evaluate read.
@@ -105,13 +117,14 @@ def prepare_data(
         "ink": ink and ink.value,
         "fit": fit and fit.value,
         "as_drawings": as_drawings or None,
+        "as_icons": as_icons or None,
     }
     options = {key: value for key, value in given.items() if value is not None}
     _check_options(dataset, recipe, options)
     if source is None and recipe.needs_source:
         where_from = f"; {recipe.where_from()}" if recipe.where_from else ""
         raise typer.BadParameter(f"{dataset} needs it{where_from}", param_hint="--source")
-    out = recipe.default_out(dataset, source, as_drawings) if out is None else out
+    out = recipe.default_out(dataset, source, as_drawings, as_icons) if out is None else out
     size = recipe.image_size if image_size is None else image_size
     with _cleaning_up_when_terminated(), progress() as report:
         left_out = recipe.prepare(Request(source, out, size, overwrite, options, report))
@@ -128,9 +141,12 @@ def _check_options(dataset: str, recipe: Recipe, options: dict[str, Any]) -> Non
         option = unusable[0].replace("_", "-")
         raise typer.BadParameter(f"{dataset} does not take it", param_hint=f"--{option}")
     is_grey_ink = not options.get("color") and options.get("ink", "none") != "none"
-    if options.get("as_drawings") and "ink" in recipe.options and not is_grey_ink:
+    forms = [f"--{name.replace('_', '-')}" for name in ("as_drawings", "as_icons") if options.get(name)]
+    if len(forms) > 1:
+        raise typer.BadParameter("choose one of --as-drawings and --as-icons", param_hint="--as-icons")
+    if forms and "ink" in recipe.options and not is_grey_ink:
         raise typer.BadParameter(
-            "it is for grey drawings: --ink bright or dark, without --color", param_hint="--as-drawings"
+            "it is for grey drawings: --ink bright or dark, without --color", param_hint=forms[0]
         )
 
 
@@ -157,6 +173,23 @@ def _cleaning_up_when_terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+_USUAL_WAY = 20
+"""Classes of a task in many presets; a store with fewer needs other tasks."""
+
+
+def _settings_for(store: "Store") -> str:
+    """What a preset needs to be told of a store that has no splits of its own, or few classes."""
+    from htgen.datasets.splits import resolve_split
+
+    if (scheme := store.schemes.get("default")) is None:
+        return ""
+    settings = " --set data.train=default:train --set data.val=default:val"
+    for part, key in (("train", "episodes.way"), ("val", "validation.way")):
+        classes = len(resolve_split(store, f"default:{part}")) if part in scheme.parts else 0
+        settings += f" --set {key}={classes}" * (1 < classes < _USUAL_WAY)
+    return settings
+
+
 def _print_summary(out: Path) -> None:
     from htgen.cli.console import printable, stdout
     from htgen.datasets.splits import resolve_split
@@ -174,7 +207,7 @@ def _print_summary(out: Path) -> None:
     for name, scheme in store.schemes.items():
         parts = [f"{part} {len(resolve_split(store, f'{name}:{part}'))}" for part in scheme.parts]
         lines.append(f"splits   {name}: {', '.join(parts)} classes")
-    splits = " --set data.train=default:train --set data.val=default:val" * ("default" in store.schemes)
+    splits = _settings_for(store)
     lines.append(f"next     htgen train --config NAME --data {out}{splits}   (htgen configs lists the names)")
     for line in lines:
         stdout().print(printable(line), markup=False)

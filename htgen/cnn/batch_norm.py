@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from htgen.cnn.layout import layout_for
+from htgen.cnn.fused import norm
+from htgen.cnn.layout import IMAGES_LAST, layout_of
 from htgen.cnn.spec import NORM_EPSILON
 from htgen.cnn.weights import Moments
 
@@ -35,12 +36,15 @@ def batch_norm(
     if ignore is not None or x.dtype != gamma.dtype:
         stats = moments(x[:counted], ignore)
         return normalise(x, stats, gamma, beta), Moments(stats.mean.detach(), stats.variance.detach())
+    layout = layout_of(x)
+    if layout is IMAGES_LAST:
+        return norm_of_parts(x, gamma, beta, ((0, counted, len(x)),))
     # Not torch's own statistics, which are plain float32 sums over tens of thousands of values: a CNN that is
     # exported should answer as the one that was trained.
     with torch.no_grad():
         stats = moments(x[:counted])
     apply: Any  # torch has no type for it
-    if not layout_for(x.device).episodes_are_channels:
+    if not layout.episodes_are_channels:
         apply = _BatchNormBySums.apply
         return apply(x, counted, gamma, beta, stats.mean, stats.variance), stats
     channels = x.shape[1:3]  # a channel of each episode is a channel of its own
@@ -48,6 +52,15 @@ def batch_norm(
     flat = (t.expand(channels).reshape(-1).contiguous() for t in (gamma, beta, stats.mean, stats.variance))
     apply = _BatchNorm.apply
     return apply(x.flatten(1, 2), counted, *flat).unflatten(1, channels), stats
+
+
+def norm_of_parts(
+    x: Tensor, gamma: Tensor, beta: Tensor, parts: tuple[tuple[int, int, int], ...]
+) -> tuple[Tensor, Moments[Tensor]]:
+    """Batch norm by kernels, of activations with images last; see `htgen.cnn.fused.norm`."""
+    channels = x.shape[1:3]
+    y, mean, variance = norm(x, gamma.expand(channels), beta.expand(channels), parts)
+    return y, Moments(mean, variance)
 
 
 def moments(x: Tensor, ignore: Tensor | None = None) -> Moments[Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from htgen.arrays import Floats
 
-BLOCK_NUMBERS = 16_384
+BLOCK_NUMBERS = 65_536
 """About how many numbers are added up at a time."""
 
 
@@ -20,7 +20,8 @@ def convolve_depthwise(x: Floats, kernel: Floats, stride: int) -> Floats:
     rows, columns = (x.shape[2] - k) // stride + 1, (x.shape[3] - k) // stride + 1
     out = np.empty((*x.shape[:2], rows, columns * channels), x.dtype)
     for images, own, results in zip(x, kernel[:, :, :, 0], out, strict=True):
-        places = np.tile(own, columns)  # [k, k, W' * C]
+        shape = (k, k, columns, channels)
+        places = np.broadcast_to(own[:, :, None], shape).reshape(k, k, -1)  # [k, k, W' * C]
         for image, result in zip(images, results, strict=True):
             _one_image(image, places, stride, result)
     return out.reshape(*x.shape[:2], rows, columns, channels)

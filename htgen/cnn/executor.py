@@ -12,9 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from htgen.cnn.batch_norm import batch_norm, normalise
-from htgen.cnn.layout import layout_for
+from htgen.cnn.fused import convolve
+from htgen.cnn.layout import IMAGES_LAST, layout_for, layout_of
 from htgen.cnn.spec import CNN_LEAKY_SLOPE, LEAST_LENGTH, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
+
+SLOPES: dict[Activation, float] = {"none": 1.0, "relu": 0.0, "lrelu": CNN_LEAKY_SLOPE}
+"""Of activations below zero, where they are straight above."""
 
 
 def run(
@@ -75,7 +79,9 @@ def before_norm(
     addend: Tensor | None = None,
 ) -> Tensor:
     """What a block does up to its norm: `[N, E, C, H, W] -> [N, E, O, H', W']`."""
-    layout = layout_for(x.device)
+    layout = layout_of(x)
+    if layout is IMAGES_LAST and conv.groups == 1 and addend is None:
+        return _fused_before_norm(spec, conv, kernel, bias, x)
     x = layout.convolve(x, kernel, conv)
     if spec.norm_first:
         pools_before_norm = conv.pool and spec.norm_first == "after-pool"
@@ -90,13 +96,35 @@ def before_norm(
     return layout.pool(x, conv.pooling) if conv.pool and not pools_early else x
 
 
+def _fused_before_norm(
+    spec: CnnSpec, conv: ConvSpec, kernel: Tensor, bias: Tensor | None, x: Tensor
+) -> Tensor:
+    """The same by one kernel, but for average pools and ReLU6."""
+    activation = spec.activation_of(conv)
+    slope = 1.0 if spec.norm_first else SLOPES.get(activation, 1.0)
+    pools = conv.pool and spec.norm_first is not True
+    has_max_pool = pools and conv.pooling == "max"
+    x = convolve(
+        x,
+        kernel[0] if kernel.stride(0) == 0 else kernel,  # one learned kernel, expanded
+        bias,
+        stride=conv.stride,
+        padding=(conv.padding_before, conv.padding),
+        pool=has_max_pool,
+        slope=slope,
+    )
+    if not spec.norm_first and activation not in SLOPES:
+        x = activate(x, activation)
+    return IMAGES_LAST.pool(x, conv.pooling) if pools and not has_max_pool else x
+
+
 def after_norm(spec: CnnSpec, conv: ConvSpec, x: Tensor, addend: Tensor | None = None) -> Tensor:
     """What a block does after its norm: `[N, E, O, H, W] -> [N, E, O, H', W']`."""
     if not spec.norm_first:
         return x
     x = activate(_add(x, addend), spec.activation_of(conv))
     pools_last = conv.pool and spec.norm_first is True
-    return layout_for(x.device).pool(x, conv.pooling) if pools_last else x
+    return layout_of(x).pool(x, conv.pooling) if pools_last else x
 
 
 def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:

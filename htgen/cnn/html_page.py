@@ -53,7 +53,6 @@ def page_html(bundle: Bundle, name: str) -> str:
         title=html.escape(name),
         classes=html.escape(classes + (f" and {more} more" if more > 0 else "")),
         count=len(bundle.classes),
-        size=bundle.preprocessing.size,
         how=html.escape(_how(bundle)),
         about=html.escape(_about(bundle)),
         style=style,

@@ -1,7 +1,7 @@
 """How activations of many episodes lie in memory, and the operations that depend on it.
 
 Activations are always `[N, E, C, H, W]`: N images of each of E episodes, C channels, H x W pixels. What is a
-neighbour in memory is another question, and two layouts answer it, each for the devices where it is fast.
+neighbour in memory is another question, and three layouts answer it, each where it is fast.
 """
 
 from typing import Protocol
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from htgen.cnn.fused import images_last, is_images_last
 from htgen.cnn.spec import ConvSpec, Pooling
 
 
@@ -165,12 +166,42 @@ def _pool(x: Tensor, pooling: Pooling) -> Tensor:
     return F.max_pool2d(x, 2) if pooling == "max" else F.avg_pool2d(x, 2)
 
 
-SIDE_BY_SIDE, BY_EPISODE = SideBySide(), ByEpisode()
+class ImagesLast(SideBySide):
+    """The images of an episode lie side by side, `[E, C, H, W, N]`. For the kernels of `htgen.cnn.fused`.
+
+    What they do not do is done by plain operations, which take activations in any layout.
+    """
+
+    episodes_are_channels = False
+
+    def channels_last(self, images: Tensor) -> Tensor:
+        """Images `[E, N, C, H, W]` as `[N, E, C, H, W]` in this layout; there is no channel that is last."""
+        return images_last(images.transpose(0, 1))
+
+    def join(self, first: Tensor, others: Tensor) -> Tensor:
+        """More images of the same episodes, `[N, E, C, H, W]` each, together."""
+        return images_last(torch.cat([first, others]))
+
+    def convolve(self, x: Tensor, kernel: Tensor, conv: ConvSpec) -> Tensor:
+        """As where channels lie side by side; blocks that kernels can do do not come here."""
+        return images_last(super().convolve(x, kernel, conv))
+
+    def pool(self, x: Tensor, pooling: Pooling) -> Tensor:
+        """2x2 pool of `[N, E, C, H, W]`."""
+        return images_last(super().pool(x, pooling))
+
+
+SIDE_BY_SIDE, BY_EPISODE, IMAGES_LAST = SideBySide(), ByEpisode(), ImagesLast()
 
 LAYOUTS: dict[str, Layout] = {"cpu": SIDE_BY_SIDE}
 """By type of device; others have `BY_EPISODE`."""
 
 
 def layout_for(device: torch.device) -> Layout:
-    """The layout that activations on a device have."""
+    """The layout that activations on a device have, unless kernels made for them run there."""
     return LAYOUTS.get(device.type, BY_EPISODE)
+
+
+def layout_of(x: Tensor) -> Layout:
+    """The layout that activations `[N, E, C, H, W]` have."""
+    return IMAGES_LAST if is_images_last(x) else layout_for(x.device)

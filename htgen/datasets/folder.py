@@ -5,13 +5,14 @@ Split scheme: `default` (see `htgen.datasets.splits.default_schemes`).
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from htgen.arrays import Pixels
 from htgen.datasets.splits import default_schemes
 from htgen.datasets.store import Progress, StoreWriter, check_target, store_name
 from htgen.errors import DataError
+from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 from htgen.images.folders import class_folders
 from htgen.images.inputs import read_images
 from htgen.images.preprocessing import Fit, Ink, Preprocessing
@@ -35,6 +36,7 @@ def prepare_folder(
     overwrite: bool = False,
     progress: Progress | None = None,
     as_drawings: bool = False,
+    as_icons: bool = False,
 ) -> list[Unreadable]:
     """Make a store of a folder with one sub-folder per class; the classes are sorted by name.
 
@@ -51,6 +53,7 @@ def prepare_folder(
         progress: see `htgen.datasets.store.Progress`.
         as_drawings: bring every drawing to one form (`htgen.images.drawings.DRAWING_STEPS`), as `htgen
             generate` does; for grey images whose `ink` is bright or dark.
+        as_icons: bring it to the form of icons instead (`ICON_STEPS`); likewise.
 
     Returns:
         The images that could not be read, which were left out.
@@ -65,8 +68,8 @@ def prepare_folder(
     if out.resolve().is_relative_to(source.resolve()):
         raise DataError(f"{out} lies inside the source {source}", "name a folder elsewhere with --out")
     preprocessing = Preprocessing(image_size, 3 if color else 1, ink, fit)
-    if as_drawings:
-        preprocessing = preprocessing.for_real_images()
+    if as_drawings or as_icons:
+        preprocessing = replace(preprocessing, steps=DRAWING_STEPS if as_drawings else ICON_STEPS)
     images = _Images(preprocessing, sum(map(len, classes.values())), progress)
     name = store_name(source.resolve().name)
     with StoreWriter(out, name, preprocessing, default_schemes(len(classes)), overwrite) as writer:

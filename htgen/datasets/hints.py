@@ -10,8 +10,8 @@ DOWNLOADED = ("omniglot",)
 RAW_FILES = ("miniimagenet", "tieredimagenet", "emnist", "fashion_mnist", "kmnist", "icons")
 """Data sets that are made from their published files."""
 
-DRAWINGS = "-drawings"
-"""Ending of the names of stores whose drawings are brought to one form."""
+DRAWINGS, ICONS = "-drawings", "-icons"
+"""Endings of the names of stores of one form: that of handwriting, and that of icons."""
 
 MAKE_AGAIN = "run `htgen prepare-data` again (with --overwrite)"
 MAKE_OF_FOLDER = "make one from a folder of class folders with `htgen prepare-data folder --source DIR`"
@@ -19,8 +19,8 @@ MAKE_OF_FOLDER = "make one from a folder of class folders with `htgen prepare-da
 
 def how_to_make(path: Path) -> str:
     """A command that makes a store at a path; which data set that is, its name tells."""
-    dataset = path.name.removesuffix(DRAWINGS)
-    form = " --as-drawings" if path.name.endswith(DRAWINGS) else ""
+    dataset = path.name.removesuffix(DRAWINGS).removesuffix(ICONS)
+    form = next((f" --as{ending}" for ending in (DRAWINGS, ICONS) if path.name.endswith(ending)), "")
     if dataset not in (*DOWNLOADED, *RAW_FILES):
         dataset, form = "folder", f" --ink bright{form}" if form else ""
     source = "" if dataset in DOWNLOADED else " --source DIR"

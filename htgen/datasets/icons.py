@@ -2,7 +2,7 @@
 
 A class is a concept: the name that icons have once words of style are cut from its end. What people are to
 handwriting, sets are to icons. One-colour sets under MIT, Apache-2.0, ISC, CC0, Unlicense or BSD licences are
-read, and concepts that at least `FEWEST_SETS` of them draw become classes, up to `MOST_IMAGES` icons each.
+read, and concepts that enough of them draw become classes, of `FEWEST_IMAGES` to `MOST_IMAGES` icons each.
 
 Class names are `GROUP/CONCEPT`, where the group is the concept's first word: `arrow/arrow-left`. So tasks of
 one group have icons that look alike (`episodes.related`).
@@ -41,8 +41,11 @@ INSTALL = "pip install 'htgen[icons]'"
 LICENCES = frozenset({"MIT", "Apache-2.0", "ISC", "CC0-1.0", "Unlicense", "BSD-2-Clause", "BSD-3-Clause"})
 """SPDX names of the licences of sets that are read."""
 
-FEWEST_SETS = 6
-"""Sets that draw a concept, at least."""
+FEWEST_SETS = {"train": 3, "val": 6, "test": 6}
+"""Sets that draw a concept of each part, at least."""
+
+FEWEST_IMAGES = 6
+"""Different icons of a concept, at least."""
 
 MOST_IMAGES = 14
 """Icons of a concept, at most: one of each set first, then a second one of each set, and so on."""
@@ -140,12 +143,12 @@ def prepare_icons(
     images: dict[str, list[Pixels]] = {}
     for number, (concept, icons) in enumerate(concepts.items(), 1):
         found = list(_distinct_images(icons, preprocessing, render, left_out))
-        if len(found) >= FEWEST_SETS:
+        if len(found) >= FEWEST_IMAGES:
             images[concept] = found
         if progress is not None:
             progress("concepts", number, len(concepts))
     if not images:
-        raise DataError(f"no concept in {source} has {FEWEST_SETS} different icons", WHERE_FROM)
+        raise DataError(f"no concept in {source} has {FEWEST_IMAGES} different icons", WHERE_FROM)
     scheme = {"icons": _scheme(list(images))}
     with StoreWriter(out, store_name(as_drawings), preprocessing, scheme, overwrite) as writer:
         for concept, found in images.items():
@@ -204,10 +207,14 @@ def _concepts(source: Path) -> dict[str, list[Icon]]:
     for name in _set_names(source):
         for icon in _read_set(source / "json" / f"{name}.json", name):
             found.setdefault(concept_of(icon.name), {}).setdefault(name, []).append(icon)
-    kept = {concept: sets for concept, sets in found.items() if len(sets) >= FEWEST_SETS}
+    kept = {concept: sets for concept, sets in found.items() if _is_drawn_by_enough(concept, sets)}
     if not kept:
-        raise DataError(f"no concept is drawn by {FEWEST_SETS} sets of {source}", WHERE_FROM)
+        raise DataError(f"no concept is drawn by {min(FEWEST_SETS.values())} sets of {source}", WHERE_FROM)
     return {concept: _in_turns(kept[concept]) for concept in sorted(kept, key=_class_name)}
+
+
+def _is_drawn_by_enough(concept: str, sets: dict[str, list[Icon]]) -> bool:
+    return len(sets) >= FEWEST_SETS[part_of(concept)] and sum(map(len, sets.values())) >= FEWEST_IMAGES
 
 
 def _in_turns(sets: dict[str, list[Icon]]) -> list[Icon]:

@@ -15,10 +15,11 @@ Split schemes:
 """
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from htgen.datasets import hints
 from htgen.datasets.download import fetch
 from htgen.datasets.raw_images import ReadImages, folder_reader, open_archive, zip_reader
 from htgen.datasets.splits import format_ranges
@@ -26,6 +27,7 @@ from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
 from htgen.files import kind_at
+from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import decode_image
 
@@ -66,6 +68,7 @@ def prepare_omniglot(
     overwrite: bool = False,
     progress: Progress | None = None,
     as_drawings: bool = False,
+    as_icons: bool = False,
 ) -> None:
     """Make the Omniglot store: grey, ink bright (255), paper 0.
 
@@ -79,6 +82,8 @@ def prepare_omniglot(
         progress: see `htgen.datasets.store.Progress`.
         as_drawings: bring every drawing to one form, as a user's are (`htgen.images.drawings.DRAWING_STEPS`).
 
+        as_icons: bring it to the form of icons instead (`ICON_STEPS`).
+
     Raises:
         DataError: the source is missing, incomplete or damaged, the download failed, or `out` is taken.
         OutputError: no space left, or no permission.
@@ -90,11 +95,11 @@ def prepare_omniglot(
         halves = [_open_half(folder, half, stack) for half in HALVES]
         sources = [name for half in halves for name in half]
         preprocessing = Preprocessing(image_size, 1, "bright", "pad")
-        if as_drawings:
-            preprocessing = preprocessing.for_real_images()
+        if as_drawings or as_icons:
+            preprocessing = replace(preprocessing, steps=DRAWING_STEPS if as_drawings else ICON_STEPS)
         schemes = {"lake": _lake(sources), "reference": REFERENCE, "vinyals": VINYALS}
         writer = stack.enter_context(
-            StoreWriter(out, store_name(as_drawings), preprocessing, schemes, overwrite)
+            StoreWriter(out, store_name(as_drawings, as_icons), preprocessing, schemes, overwrite)
         )
         done, total = 0, len(sources) * DRAWINGS
         for half in halves:
@@ -106,9 +111,9 @@ def prepare_omniglot(
                     progress("images", done, total)
 
 
-def store_name(as_drawings: bool) -> str:
-    """The name of a store; the two forms have one each, as neither stands in for the other."""
-    return "omniglot-drawings" if as_drawings else "omniglot"
+def store_name(as_drawings: bool, as_icons: bool = False) -> str:
+    """The name of a store; each form has its own, as none stands in for another."""
+    return f"omniglot{hints.DRAWINGS if as_drawings else hints.ICONS if as_icons else ''}"
 
 
 def download_folder(out: str | Path) -> Path:

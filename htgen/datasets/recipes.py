@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htgen.datasets.hints import DRAWINGS
+from htgen.datasets.hints import DRAWINGS, ICONS
 
 if TYPE_CHECKING:
     from htgen.datasets.store import Progress
@@ -42,7 +42,7 @@ class Recipe:
     Args:
         summary: for the list of data sets.
         prepare: writes the store and returns one line for each input that it left out.
-        options: of `color`, `ink`, `fit` and `as_drawings`, those that it takes.
+        options: of `color`, `ink`, `fit`, `as_drawings` and `as_icons`, those that it takes.
         image_size: side of the images in pixels unless another is asked for.
         where_from: where people get the raw files.
         needs_source: whether there must be a source.
@@ -57,10 +57,12 @@ class Recipe:
     needs_source: bool = True
     named_after_source: bool = False
 
-    def default_out(self, dataset: str, source: Path | None, as_drawings: bool) -> Path:
-        """Where the store goes unless another place is named: `data/NAME` or `data/NAME-drawings`."""
+    def default_out(
+        self, dataset: str, source: Path | None, as_drawings: bool, as_icons: bool = False
+    ) -> Path:
+        """Where the store goes unless another place is named: `data/NAME`, or with an ending by its form."""
         named_after = source.resolve().name if source is not None and self.named_after_source else dataset
-        return Path("data", f"{named_after}{DRAWINGS if as_drawings else ''}")
+        return Path("data", f"{named_after}{DRAWINGS if as_drawings else ICONS if as_icons else ''}")
 
 
 def _omniglot(request: Request) -> list[str]:
@@ -165,7 +167,7 @@ RECIPES = {
     "omniglot": Recipe(
         "1623 handwritten characters, 20 drawings each",
         _omniglot,
-        options=frozenset({"as_drawings"}),
+        options=frozenset({"as_drawings", "as_icons"}),
         needs_source=False,
     ),
     "miniimagenet": _of_raw_files(
@@ -187,7 +189,7 @@ RECIPES = {
     "folder": Recipe(
         "any folder with one sub-folder per class",
         _folder,
-        options=frozenset({"color", "ink", "fit", "as_drawings"}),
+        options=frozenset({"color", "ink", "fit", "as_drawings", "as_icons"}),
         named_after_source=True,
     ),
 }

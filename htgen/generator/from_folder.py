@@ -7,6 +7,8 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from htgen.arrays import Integers
 from htgen.cnn.bundle import Bundle
 from htgen.errors import DataError
@@ -15,6 +17,7 @@ from htgen.generator.file import unlabeled_are_new_to
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut
 from htgen.generator.support import Support
+from htgen.images import inputs
 from htgen.images.gaps import Gaps, widest
 from htgen.images.inputs import ReadImage, as_input, images_in, read_in_processes
 from htgen.images.labels import find_labeled
@@ -52,6 +55,7 @@ class FolderImages:
         left_out: the other image files, and why they could not be read.
         ignored: images without labels that do not count, and why: empty, or of none of the classes.
         notices: lines for people, on what was left out and on what looks wrong.
+        folder: that they are in, which is left out where an image is named.
     """
 
     labeled: dict[Path, ReadImage]
@@ -60,6 +64,13 @@ class FolderImages:
     left_out: dict[Path, str]
     ignored: dict[Path, str]
     notices: tuple[str, ...]
+    folder: Path | None = None
+
+    def name_of(self, path: Path) -> str:
+        """What people call an image: its path in the folder."""
+        if self.folder is None or not path.is_relative_to(self.folder):
+            return str(path)
+        return str(path.relative_to(self.folder))
 
     @property
     def gaps(self) -> dict[str, Gaps]:
@@ -120,7 +131,9 @@ class GeneratedFromFolder:
 
     @cached_property
     def _copies(self) -> Integers:
-        return self.generator.find_copies(self.support)
+        seen = (*self.images.labeled.values(), *self.images.unlabeled.values())
+        strokes = np.array([image.stroke or 0 for image in seen], np.float32)
+        return self.generator.find_copies(self.support, strokes)
 
     @property
     def bundle_with_estimate(self) -> Bundle:
@@ -138,7 +151,9 @@ class GeneratedFromFolder:
 
     @property
     def missed(self) -> list[str]:
-        """The images that `check` finds to be of another class, as `PATH looks like CLASS`."""
+        """The images that `check` finds to be of another class, as `NAME looks like CLASS`; a name is a path
+        in the folder.
+        """
         if self.check is None:
             return []
         wrong = (self.check.labels != self.check.predictions).nonzero()[0]
@@ -152,7 +167,7 @@ class GeneratedFromFolder:
         return [
             *warning(
                 "these images are copies of each other, and count as one in the estimate:",
-                [", ".join(map(str, group)) for group in self.copies],
+                [", ".join(map(self.images.name_of, group)) for group in self.copies],
                 5,
             ),
             *warning(
@@ -160,7 +175,8 @@ class GeneratedFromFolder:
             ),
             *warning(
                 "classes look alike to the generator; more images of them help, or one class for both"
-                + (", or --no-crop where size or place tells them:" if self._cuts_to_ink else ":"),
+                + (", or --no-crop where size or place tells them" if self._cuts_to_ink else "")
+                + ("; colours do not count:" if self.bundle.preprocessing.is_for_drawings else ":"),
                 [f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)" for pair in pairs],
             ),
         ]
@@ -172,7 +188,7 @@ class GeneratedFromFolder:
     def _looks_like(self, place: int) -> str:
         assert self.check is not None
         path = list(self.images.labeled)[self.check.positions[place]]
-        return f"{path} looks like {self.check.classes[self.check.predictions[place]]}"
+        return f"{self.images.name_of(path)} looks like {self.check.classes[self.check.predictions[place]]}"
 
 
 def generate_from_folder(
@@ -192,7 +208,7 @@ def generate_from_folder(
     Raises:
         DataError: fewer than two classes, a class without an image that can be read, or no image in
             `unlabeled`. Its notes are lines on what was left out.
-        ModelError: there are more classes than the generator knows.
+        ModelError: there are more classes than the generator knows, and it has no class means.
     """
     return generate_from_files(find_support(folder, unlabeled, labels), generator)
 
@@ -202,12 +218,14 @@ def find_support(
     unlabeled: str | Path | None = None,
     labels: str | Path | None = None,
     labels_in_names: bool = False,
+    all_pages: bool = False,
 ) -> SupportFiles:
     """The files of `generate_from_folder`, before there is a generator.
 
     Args:
         folder, unlabeled, labels: as for `generate_from_folder`.
         labels_in_names: labels are in the names of the files (`htgen.images.labels.labels_from_names`).
+        all_pages: every page or frame of a file is an image.
 
     Raises:
         DataError: fewer than two classes, a class without image files, or none in `unlabeled`.
@@ -216,7 +234,11 @@ def find_support(
     found = find_labeled(folder, labels, labels_in_names, minimum=2)
     with told_with_errors(found.notices):
         further, lines = ([], []) if unlabeled is None else images_in(Path(unlabeled))
-    return SupportFiles(folder, found.classes, further, (*found.notices, *lines))
+    classes = found.classes
+    if all_pages:
+        further = inputs.all_pages(further)
+        classes = {name: inputs.all_pages(paths) for name, paths in classes.items()}
+    return SupportFiles(folder, classes, further, (*found.notices, *lines))
 
 
 def generate_from_files(
@@ -233,7 +255,7 @@ def generate_from_files(
 
     Raises:
         DataError: a class without an image that can be read. Its notes are lines on what was left out.
-        ModelError: there are more classes than the generator knows.
+        ModelError: there are more classes than the generator knows, and it has no class means.
     """
     images = _read_files(files, generator, progress, processes)
     with told_with_errors(images.notices):
@@ -284,7 +306,7 @@ def _read_files(
     if ignored:
         notices.append(_do_not_count("empty", [*ignored], len(further)))
     used = {path: image for path, image in further.items() if path not in ignored}
-    return FolderImages(labeled, labels, used, left_out | faults, ignored, tuple(notices))
+    return FolderImages(labeled, labels, used, left_out | faults, ignored, tuple(notices), files.folder)
 
 
 def _without_foreign(images: FolderImages, is_foreign: list[bool]) -> FolderImages:

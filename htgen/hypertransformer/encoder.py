@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from htgen.cnn.batch_norm import batch_norm
-from htgen.cnn.layout import layout_for
+from htgen.cnn.fused import convolve
+from htgen.cnn.layout import IMAGES_LAST, layout_for, layout_of
 from htgen.cnn.spec import NORM_EPSILON
 from htgen.hypertransformer import label_codes
 from htgen.hypertransformer.encoder_plan import ConvPlan, LocalPlan, SharedPlan
@@ -64,6 +65,12 @@ class Conv(nn.Conv2d):
             x = F.pad(x, (0, self.more_behind, 0, self.more_behind))
         return super().forward(x)
 
+    def fused(self, x: Tensor, slope: float) -> Tensor:
+        """The same with an activation, for images last: `[S, E, C, H, W] -> [S, E, O, H', W']`."""
+        before, stride = int(self.padding[0]), self.stride[0]
+        padding = before, before + self.more_behind
+        return convolve(x, self.weight, self.bias, stride=stride, padding=padding, slope=slope)
+
 
 def _convs(plans: tuple[ConvPlan, ...]) -> nn.ModuleList:
     return nn.ModuleList(Conv(plan) for plan in plans)
@@ -85,6 +92,8 @@ class SharedFeatures(nn.Module):
 
     def forward(self, images: Tensor, ignore: Tensor | None) -> Tensor:
         """`ignore` `[E, S]` is True for images that do not count in norms."""
+        if layout_of(images) is IMAGES_LAST:
+            return self._fused(images, ignore)
         counts, layout = images.shape[:2], layout_for(images.device)
         x = layout.as_batch(images)
         for index, conv in enumerate(self.convs):
@@ -94,6 +103,15 @@ class SharedFeatures(nn.Module):
             if self.norms:
                 x = self.norms[index](x.unflatten(0, counts), ignore).flatten(0, 1)
         features: Tensor = self.dropout(global_average(x).unflatten(0, counts).transpose(0, 1))
+        return features
+
+    def _fused(self, x: Tensor, ignore: Tensor | None) -> Tensor:
+        for index, conv in enumerate(self.convs):
+            assert isinstance(conv, Conv)
+            x = conv.fused(x, slope=0.0)
+            if self.norms:
+                x = self.norms[index](x, ignore)
+        features: Tensor = self.dropout(x.mean(dim=(3, 4)).transpose(0, 1))
         return features
 
 
@@ -111,6 +129,8 @@ class LocalFeatures(nn.Module):
         self.dropout = nn.Dropout(plan.dropout)
 
     def forward(self, activations: Tensor) -> Tensor:
+        if layout_of(activations) is IMAGES_LAST:
+            return self._fused(activations)
         pooled = []
         x = layout_for(activations.device).as_batch(activations)
         for conv in self.convs:
@@ -120,6 +140,17 @@ class LocalFeatures(nn.Module):
             x = active
         together = torch.cat(pooled, dim=1).unflatten(0, activations.shape[:2])  # [S, E, F]
         features: Tensor = self.dropout(together.transpose(0, 1))
+        return features
+
+    def _fused(self, x: Tensor) -> Tensor:
+        pooled = []
+        for conv in self.convs:
+            assert isinstance(conv, Conv)
+            x = conv.fused(x, slope=0.0 if self.nonlinear else 1.0)
+            pooled.append(x.mean(dim=(3, 4)))
+            if not self.nonlinear:
+                x = F.relu(x)
+        features: Tensor = self.dropout(torch.cat(pooled, dim=2).transpose(0, 1))
         return features
 
 
@@ -151,7 +182,7 @@ class SupportView:
         return self.slots.shape[1]
 
     def of_classes(self, classes: Sequence[int], unlabeled_slot: int) -> "tuple[Tensor, SupportView]":
-        """What is seen of some classes of one episode, which get the first label slots, and of the unlabelled.
+        """What is seen of some classes of one episode, which get the first slots, and of the unlabelled.
 
         Returns:
             Which of the samples these are, `[S']`, and what is seen of them.

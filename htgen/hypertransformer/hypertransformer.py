@@ -14,17 +14,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from htgen.cnn.batch_norm import batch_norm, moments, normalise
+from htgen.cnn.batch_norm import batch_norm, moments, norm_of_parts, normalise
 from htgen.cnn.executor import after_norm, before_norm, head_features, last_activations, linear
 from htgen.cnn.executor import run as run_cnns
-from htgen.cnn.layout import layout_for
+from htgen.cnn.fused import fit, serves, with_first
+from htgen.cnn.layout import IMAGES_LAST, layout_for, layout_of
 from htgen.cnn.spec import ConvSpec
 from htgen.cnn.weights import Affine, BlockWeights, CnnWeights, Moments, WrittenBlock
 from htgen.config.model import ModelConfig
 from htgen.errors import ModelError
 from htgen.hypertransformer.encoder import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers import LogitsWriter, conv_writer
-from htgen.hypertransformer.many_classes import most_at_once, spread
+from htgen.hypertransformer.many_classes import check_way, spread
 from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.transformer import Layer
 from htgen.hypertransformer.views import add_views
@@ -58,6 +59,7 @@ class HyperTransformer(nn.Module):
     Attributes:
         plan: what its parts are.
         spec: the CNN that it writes.
+        can_be_fused: whether kernels made for CNNs (`htgen.cnn.fused`) do its work where they are.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -71,6 +73,7 @@ class HyperTransformer(nn.Module):
         self.logits = LogitsWriter(plan.logits)
         self.codes = LabelCodes(config.max_way) if config.has_codes else None
         self.cnn_dropout = nn.Dropout(config.cnn.dropout)
+        self.can_be_fused = fit(self.spec)
         if config.conventions == "reference":
             initialise_as_reference(self)
 
@@ -122,7 +125,7 @@ class HyperTransformer(nn.Module):
 
     def _has_many(self, slots: Tensor) -> bool:
         """Whether there are more classes than are shown at once (`htgen.hypertransformer.many_classes`)."""
-        return slots.shape[1] > most_at_once(self.config)
+        return slots.shape[1] > self.config.most_at_once
 
     def _one_by_one(
         self, images: Tensor, labels: Tensor, queries: Tensor, slots: Tensor, ignore: Tensor | None
@@ -133,11 +136,11 @@ class HyperTransformer(nn.Module):
             own = None if ignore is None else ignore[one]
             yield self.run(images[one], labels[one], queries[one], slots[one], own)
 
-    def _shown_to_convs(self, view: SupportView, support: int) -> tuple[Tensor | None, SupportView]:
+    def _shown_to_convs(self, view: SupportView) -> tuple[Tensor | None, SupportView]:
         """Which samples the writers of convolutions are shown (None: all), and what of them."""
         if not self._has_many(view.slots):
             return None, view
-        return view.of_classes(spread(view.way, most_at_once(self.config)), self.config.max_way)
+        return view.of_classes(spread(view.way, self.config.most_at_once), self.config.max_way)
 
     def execute(self, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
@@ -169,7 +172,8 @@ class HyperTransformer(nn.Module):
             )
         support = support_images.shape[1]
         # Support and query images pass each layer together: its weights are the same for both.
-        layout = layout_for(support_images.device)
+        fused = self.can_be_fused and serves(support_images)
+        layout = IMAGES_LAST if fused else layout_for(support_images.device)
         x = layout.channels_last(torch.cat([support_images, query_images], dim=1))
         label_ids = slots.gather(1, support_labels.clamp(min=0))
         label_ids = label_ids.masked_fill(support_labels < 0, self.config.max_way)
@@ -185,10 +189,11 @@ class HyperTransformer(nn.Module):
 
         counted_out = None if self.config.cnn.count_ignored else ignore
         blocks, activations = [], []
+        seen, shown = self._shown_to_convs(view)
         outputs: dict[str, Tensor] = {}
-        seen, shown = self._shown_to_convs(view, support)
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
-            written, addend = writer(x[:support] if seen is None else x[seen], shown), outputs.get(conv.add)
+            x, first = with_first(x, support) if fused else (x, x[:support])
+            written, addend = writer(first if seen is None else x[seen], shown), outputs.get(conv.add)
             x = self._before_norm(conv, written, x, support, addend)
             stats = None
             if written.support is not None:
@@ -219,6 +224,7 @@ class HyperTransformer(nn.Module):
         rest = copy(self)
         rest._modules = {**self._modules, "convs": nn.ModuleList()}
         rest.spec = self.spec.after_trunk
+        rest.can_be_fused = False
         return rest
 
     def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:
@@ -238,7 +244,7 @@ class HyperTransformer(nn.Module):
             return before_norm(self.spec, conv, written.kernel, written.bias, x, addend)
         seen = before_norm(self.spec, conv, written.kernel, written.bias, x[:support])
         asked = before_norm(self.spec, conv, written.query_kernel, written.query_bias, x[support:])
-        return layout_for(x.device).join(seen, asked)
+        return layout_of(x).join(seen, asked)
 
     def normalise(
         self,
@@ -258,6 +264,9 @@ class HyperTransformer(nn.Module):
         """
         of_queries = written.query or own
         if self.spec.norm == "batch":
+            if layout_of(x) is IMAGES_LAST and ignore is None and written.query is None:
+                parts = ((0, support, support), (support, len(x), len(x)))
+                return norm_of_parts(x, own.gamma, own.beta, parts[: 1 + (support < len(x))])
             normed, stats = batch_norm(x[:support], support, own.gamma, own.beta, ignore)
             if support == len(x):
                 return normed, stats
@@ -270,7 +279,7 @@ class HyperTransformer(nn.Module):
             if support == len(x):
                 return normed, stats
             queries = normalise(x[support:], stats, of_queries.gamma, of_queries.beta)
-        return layout_for(x.device).join(normed, queries), stats
+        return layout_of(x).join(normed, queries), stats
 
     def _check(self, support_images: Tensor, slots: Tensor) -> None:
         expected = (self.spec.image_channels, self.spec.image_size, self.spec.image_size)
@@ -279,8 +288,9 @@ class HyperTransformer(nn.Module):
             raise ModelError(
                 f"the generator reads images of shape {list(expected)} [C, H, W], got {list(found)}"
             )
+        check_way(self.config, slots.shape[1])
         if len(slots) > 1 and self._has_many(slots):
-            raise ModelError(f"{slots.shape[1]} classes of {len(slots)} episodes at once", "one episode")
+            raise ModelError(f"{len(slots)} episodes of {slots.shape[1]} classes at once", "one episode")
 
 
 def initialise_as_reference(module: nn.Module) -> None:

@@ -36,6 +36,18 @@ _SHARP = 0.35
 _SPECK = 0.024
 """Share of the side; noise makes no larger spots."""
 
+_DEEPEST = 0.75
+"""Share of the light that a shadow takes at most."""
+
+_WIDE = 0.08
+"""Share of the side; a shadow reaches so far from its middle to its edge, and strokes do not."""
+
+_SOFT = 6
+"""Places, at this resolution, that the edge of a shadow takes."""
+
+_ALONG = 0.08
+"""Share of the border that a shadow covers at least."""
+
 _NEAR = 0.025
 """Share of the side; what is twice as far apart belongs to different things."""
 
@@ -87,6 +99,8 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
     sure = _SURE if side >= _FINE else _SURE / 4
     if contrast < sure and _may_be_light(ink, contrast) and not _is_drawn(is_ink, grey, contrast):
         return Parts(is_ink, is_blank=True)
+    if contrast < _DEEPEST and _is_shadow(is_ink, parts, grey):
+        return Parts(is_ink, is_blank=True)
     limit, dust = None, None
     if ink.max() > 2 * (middle := float(np.median(ink[is_ink]))):
         limit, dust = _dust(ink, is_ink, parts, middle)
@@ -123,6 +137,28 @@ def _is_drawn(is_ink: Mask, grey: Pixels, contrast: float) -> bool:
     large = (parts.extent > max(0.1 * side, 5)) & (share(max(sharp, 1.2 * usual)) > 0.5)
     small = (parts.extent > _SPECK * side) & (share(max(sharp, 2.5 * usual)) > 0.5)
     return bool((large | small).any())
+
+
+def _is_shadow(is_ink: Mask, parts: Components, grey: Pixels) -> bool:
+    """Whether all that seems ink is shadow: wide, along the border, and as smooth within as the paper is."""
+    side = max(is_ink.shape)
+    large = parts.extent > _SPECK * side
+    if side < _FINE or not (parts.touches_border | ~large).all():
+        return False
+    inner = sweep(is_ink.astype(np.float32), round(_WIDE * side), np.minimum) > 0
+    if not (parts.counts(inner)[large] > 0).all():
+        return False
+    border = np.concatenate([is_ink[0], is_ink[-1], is_ink[1:-1, 0], is_ink[1:-1, -1]])
+    if border.mean() < _ALONG:
+        return False
+    values = shrink(grey.astype(np.float32), side)
+    steps = sweep(values, 1, np.maximum) - sweep(values, 1, np.minimum)
+    within = sweep(is_ink.astype(np.float32), _SOFT, np.minimum) > 0
+    paper = sweep(is_ink.astype(np.float32), _SOFT, np.maximum) == 0
+    if not within.any() or not paper.any():
+        return False
+    limit = max(_EDGE, 2 * float(np.quantile(steps[paper], 0.9)))
+    return bool((steps[within] > limit).mean() < 0.01)
 
 
 def _beside_dust(ink: Floats, dust: Mask, levels: Levels) -> Mask:

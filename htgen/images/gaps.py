@@ -79,13 +79,14 @@ def _widest(ink: Mask) -> float:
     found = 0.0
     for place in np.flatnonzero(widths > 0):
         before, after = ink[:, : columns[place] + 1], ink[:, columns[place + 1] :]
-        sizes, amounts = zip(_size(before), _size(after), strict=True)
+        sizes = longer_side(before), longer_side(after)
+        amounts = int(np.count_nonzero(before)), int(np.count_nonzero(after))
         if min(sizes) >= _SIMILAR * max(sizes) and min(amounts) >= _AS_MUCH_INK * max(amounts):
             found = max(found, float(widths[place]) / min(sizes))
     return found
 
 
-def _size(part: Mask) -> tuple[int, int]:
-    """The longer side of the box around ink, and its amount, in pixels."""
-    sides = [np.flatnonzero(part.any(axis=axis)) for axis in (0, 1)]
-    return max(int(side[-1] - side[0]) + 1 for side in sides), int(np.count_nonzero(part))
+def longer_side(ink: Mask) -> int:
+    """The longer side of the box around ink `[H, W]`, which is not empty, in pixels."""
+    sides = [np.flatnonzero(ink.any(axis=axis)) for axis in (0, 1)]
+    return max(int(side[-1] - side[0]) + 1 for side in sides)

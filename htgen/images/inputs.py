@@ -23,7 +23,7 @@ from htgen.images.gaps import Gaps
 from htgen.images.notices import NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
 from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing
-from htgen.images.reading import load_image, load_pillow_image
+from htgen.images.reading import list_pages, load_image, load_pillow_image
 from htgen.workers import work_in_processes, worth_starting
 
 if TYPE_CHECKING:
@@ -73,6 +73,17 @@ def batches(images: Sequence[ImageLike]) -> Iterator[Sequence[ImageLike]]:
     expect_list(images)
     for start in range(0, len(images), IMAGES_PER_BATCH):
         yield images[start : start + IMAGES_PER_BATCH]
+
+
+def all_pages(paths: Iterable[Path]) -> list[Path]:
+    """The same with all pages or frames of each file, as `scan.tif#1`; what cannot be read stays as it is."""
+    found: list[Path] = []
+    for path in paths:
+        try:
+            found += list_pages(path)
+        except DataError:
+            found.append(path)
+    return found
 
 
 def expand_paths(places: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
@@ -144,6 +155,7 @@ class ReadImage:
         looks_drawn: whether it may be a drawing, or is blank; None unless the preprocessing is for drawings.
         warnings: what people should know of this one image, one sentence each, without a full stop.
         gaps: how far apart the parts of a drawing lie; None unless the preprocessing is for drawings.
+        stroke: how wide its strokes are as drawn, by the longer side of its ink; None likewise.
     """
 
     pixels: Pixels
@@ -152,6 +164,7 @@ class ReadImage:
     looks_drawn: bool | None = None
     warnings: tuple[str, ...] = ()
     gaps: Gaps | None = None
+    stroke: float | None = None
 
 
 Source = TypeVar("Source", bound=ImageLike)
@@ -183,8 +196,7 @@ def read_images(
     Args:
         sources: paths, Pillow images, or uint8 arrays `[H, W]` or `[H, W, C]`.
         preprocessing: how they become what a CNN sees.
-        judge: also find out `polarity`, `looks_drawn`, `warnings` and `gaps`, which takes longer for some
-            preprocessings.
+        judge: also find out what else a `ReadImage` tells, which takes longer for some preprocessings.
 
     Yields:
         The source, and what was read of it or why it cannot be read. The errors hold no traceback, because
@@ -213,6 +225,7 @@ def _read(source: ImageLike, preprocessing: Preprocessing, judge: bool) -> ReadI
         looks_drawn,
         (*(text for text, holds in told if holds), *image.warnings),
         image.gaps,
+        image.stroke,
     )
 
 

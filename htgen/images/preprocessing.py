@@ -14,13 +14,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image, ImageChops
 
-from htgen.arrays import Pixels
+from htgen.arrays import Mask, Pixels
 from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
-from htgen.images.gaps import Gaps, find_gaps
+from htgen.images.gaps import Gaps, find_gaps, longer_side
 from htgen.images.on_device import prepare_on_device
 from htgen.images.paper import Polarity, background_value, detect_polarity
 from htgen.images.reading import NOTES, enough_memory, simplify
+from htgen.images.resampling import mean_width
 from htgen.images.transparency import NOTHING_OPAQUE, Transparency, is_hidden, without_transparency
 
 Ink = Literal["bright", "dark", "none"]
@@ -269,8 +270,18 @@ class Reading:
     @property
     def gaps(self) -> Gaps | None:
         """How far apart the parts of the drawing lie; None where there is no drawing."""
+        return None if (ink := self._where_ink_is) is None else find_gaps(ink)
+
+    @property
+    def stroke(self) -> float | None:
+        """How wide strokes are, by the longer side of the ink; None where there is no drawing."""
+        return None if (ink := self._where_ink_is) is None else mean_width(ink) / longer_side(ink)
+
+    @property
+    def _where_ink_is(self) -> Mask | None:
+        """Where there is ink of the drawing, coarsely; None where there is no drawing."""
         parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
-        return None if parts is None or parts.is_blank else find_gaps(parts.drawing)
+        return None if parts is None or parts.is_blank else parts.drawing
 
     @cached_property
     def is_blank(self) -> bool:

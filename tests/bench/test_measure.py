@@ -54,11 +54,12 @@ def config() -> Config:
 def measured(config, tmp_path_factory) -> tuple[Report, str]:
     """A quick run, and the profile that it wrote."""
     profile = tmp_path_factory.mktemp("bench") / "new" / "profile.txt"
-    said: list[str] = []
+    said: list[tuple[str, int, int]] = []
     threads = torch.get_num_threads()
-    report = measure(config, quick=True, threads=1, profile=profile, report=said.append)
+    report = measure(config, quick=True, threads=1, profile=profile, report=lambda *told: said.append(told))
     assert torch.get_num_threads() == threads
-    assert said == ["matrix product", "generation", "prediction", "profile", "training", "start-up"]
+    parts = ["matrix product", "generation", "prediction", "profile", "training", "start-up", ""]
+    assert said == [(part, done, 6) for done, part in enumerate(parts)]
     return report, profile.read_text(encoding="utf-8")
 
 

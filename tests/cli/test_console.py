@@ -66,6 +66,18 @@ def test_progress_bars_are_labelled_as_they_are(terminal):
     assert SHOWN in terminal.getvalue()
 
 
+def test_a_bar_that_must_not_disturb_is_drawn_with_each_report_alone(terminal):
+    import threading
+
+    threads = threading.active_count()
+    with progress(by_itself=False) as report:
+        report("parts", 1, 4)
+        assert threading.active_count() == threads
+        assert "25%" in terminal.getvalue()
+        report("parts", 4, 4)
+        assert "100%" in terminal.getvalue()
+
+
 def test_the_live_view_shows_titles_and_cells_as_they_are(terminal):
     with live_table(f"title {HOSTILE}") as update:
         update({f"key {HOSTILE}": f"value {HOSTILE}"})

@@ -171,7 +171,7 @@ def test_an_image_in_which_nothing_is_to_be_seen_is_told(cnn, support, run_path,
     captured = capsys.readouterr()
     assert told.replace("of 6", "of 12") in captured.err
     for path in blank:
-        assert f"{path}: nothing is to be seen" in captured.out
+        assert f"{path.relative_to(support)}: nothing is to be seen" in captured.out
     others = tmp_path / "others"
     others.mkdir()
     for name in names:

@@ -20,7 +20,7 @@ from htgen.cnn.bundle import Bundle
 from htgen.cnn.executor_numpy import softmax
 from htgen.cnn.html_page import CNN_SCRIPTS, description, page_html
 from htgen.errors import ModelError
-from htgen.images.drawings import NO_STEPS
+from htgen.images.drawings import ICON_STEPS, NO_STEPS
 from htgen.images.inputs import as_input
 from htgen.images.preprocessing import Preprocessing
 
@@ -149,6 +149,7 @@ RECORDS = {
     "without clean": FULL.without("clean"),
     "without flatten": FULL.without("flatten"),
     "without crop": FULL.without("crop"),
+    "icons": replace(FULL, steps=ICON_STEPS),
     "without crop, cut": replace(FULL.without("crop"), fit="crop"),
     "without transparency": FULL.without("transparency"),
     "colour": Preprocessing(32, 3, "none", "crop"),

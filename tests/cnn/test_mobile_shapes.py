@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.trunks import trunk_config
 from torch import nn
 
 from htgen.cnn import executor, executor_numpy
@@ -142,12 +143,6 @@ def test_the_weights_of_the_package_make_its_network():
         wanted = network(torch.from_numpy(images) + 1 / 128).numpy()
     for found in both(efficientnet_lite0(96, 3), read, images):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
-
-
-def trunk_config(shape: str, side: int, layers: int) -> ModelConfig:
-    weights = {"learned_layers": layers, "prototypes": "alone"}
-    values = {"image_size": side, "image_channels": 3, "cnn": {"shape": shape}, "weights": weights}
-    return ModelConfig.model_validate(values | {"shared": {"layers": 0}, "local": {"width": 0}})
 
 
 @pytest.mark.parametrize(

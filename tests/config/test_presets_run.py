@@ -4,6 +4,7 @@ The data sets are in their original formats, with fewer classes and made-up imag
 of the presets, with fewer steps and tasks.
 """
 
+import itertools
 import json
 import math
 import shlex
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import raw_data
+from helpers import icon_package, raw_data
 from PIL import Image
 
 from htgen.cli import main
 from htgen.config.files import load_config, preset_names, preset_text
-from htgen.datasets import miniimagenet, omniglot, tieredimagenet
+from htgen.datasets import icons, miniimagenet, omniglot, tieredimagenet
 from htgen.datasets.store_format import Scheme
 from htgen.evaluation import protocol
 
@@ -73,7 +74,18 @@ def write_caltech101(folder: Path) -> None:
             Image.fromarray(pixels).save(folder / f"class{number:02}" / f"image_{k:04}.jpg")
 
 
+def write_icons(folder: Path) -> None:
+    """Concepts enough for the largest tasks in each part, of six icons each."""
+    names = (f"thing-{number}x" for number in itertools.count())
+    found: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    while min(map(len, found.values())) < 20 or len(found["train"]) < 48:
+        name = next(names)
+        found[icons.part_of(name)].append(name)
+    icon_package.package(folder / "package", [name for part in found.values() for name in part])
+
+
 WRITERS = {
+    "icons": write_icons,
     "omniglot": write_omniglot,
     "miniimagenet": write_miniimagenet,
     "tieredimagenet": write_tieredimagenet,
@@ -92,6 +104,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(miniimagenet, "CLASSES", PHOTO_CLASSES)
         patch.setattr(tieredimagenet, "CLASSES", PHOTO_CLASSES)
         patch.setattr(miniimagenet, "IMAGES", PHOTOS)
+        icon_package.render_without_resvg(patch)
         patch.chdir(path)
         for name, write in WRITERS.items():
             raw = path / "raw" / name

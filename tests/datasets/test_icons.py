@@ -1,80 +1,31 @@
 import hashlib
 import json
 import sys
-from io import BytesIO
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from helpers.icon_package import (
+    CONCEPTS,
+    SETS,
+    body,
+    collection,
+    icon_set,
+    package,
+    render_without_resvg,
+    tall,
+    write,
+)
 from typer.testing import CliRunner
 
 from htgen.cli import app
-from htgen.datasets.icons import FEWEST_SETS, MOST_IMAGES, STYLES, concept_of, part_of, prepare_icons
+from htgen.datasets.icons import FEWEST_IMAGES, MOST_IMAGES, STYLES, concept_of, part_of, prepare_icons
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
 from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 
-SETS = [f"set-{number}" for number in range(FEWEST_SETS)]
-CONCEPTS = ["arrow-left", "arrow-right", "cup", "key", "map", "sun", "tree"]
-
-
-def body(side: int) -> str:
-    return f'<rect x="4" y="4" width="{side}" height="12" fill="currentColor"/>'
-
-
-def tall(number: int) -> str:
-    """Bodies of which none looks like one of `body`."""
-    return f'<rect x="4" y="4" width="{2 + number / 4}" height="12" fill="currentColor"/>'
-
-
-def draw(svg_string: str, width: int, height: int, **_: Any) -> bytes:
-    """Stands in for resvg_py: draws the rectangle of `body`, in a box of 24x24."""
-    if "broken" in svg_string:
-        raise ValueError("no SVG")
-    image = Image.new("L", (width, height), 255)
-    if 'width="' in svg_string.partition("<rect")[2]:
-        side = float(svg_string.partition("<rect")[2].partition('width="')[2].partition('"')[0])
-        scale = width / 24
-        ImageDraw.Draw(image).rectangle((4 * scale, 4 * scale, (4 + side) * scale, 16 * scale), fill=0)
-    file = BytesIO()
-    image.save(file, "png")
-    return file.getvalue()
-
-
-@pytest.fixture
-def _rendered(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("resvg_py")
-    module.svg_to_bytes = draw  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "resvg_py", module)
-
-
-def icon_set(names: dict[str, str]) -> dict[str, Any]:
-    return {"icons": {name: {"body": text} for name, text in names.items()}, "width": 24, "height": 24}
-
-
-def collection(licence: str = "MIT", palette: bool = False) -> dict[str, Any]:
-    return {"license": {"spdx": licence}, "palette": palette}
-
-
-def write(folder: Path, sets: dict[str, dict[str, Any]], about: dict[str, dict[str, Any]]) -> Path:
-    (folder / "json").mkdir(parents=True)
-    (folder / "collections.json").write_text(json.dumps(about))
-    for name, record in sets.items():
-        (folder / "json" / f"{name}.json").write_text(json.dumps(record))
-    return folder
-
-
-def package(folder: Path, concepts: list[str] = CONCEPTS, **more: dict[str, Any]) -> Path:
-    """Every concept in `FEWEST_SETS` sets, each time of another width; and what else is named."""
-    sets = {
-        name: icon_set({concept: body(5 + number) for concept in concepts})
-        for number, name in enumerate(SETS)
-    }
-    return write(folder, {**sets, **more}, {name: collection() for name in [*sets, *more]})
+_rendered = pytest.fixture(render_without_resvg)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +53,7 @@ def test_concepts_become_classes_and_parts_follow_their_names(tmp_path: Path) ->
     assert prepare_icons(package(tmp_path / "p"), tmp_path / "s", image_size=28) == []
     store = Store.open(tmp_path / "s", verify=True)
     assert store.class_names == tuple(sorted(f"{name.partition('-')[0]}/{name}" for name in CONCEPTS))
-    assert store.class_sizes.tolist() == [FEWEST_SETS] * len(CONCEPTS)
+    assert store.class_sizes.tolist() == [FEWEST_IMAGES] * len(CONCEPTS)
     assert set(store.class_sources) == {", ".join(SETS)}
     assert (store.name, store.size, store.ink) == ("icons", 28, "bright")
     assert store.preprocessing.steps == ICON_STEPS
@@ -148,8 +99,27 @@ def test_what_is_not_read(tmp_path: Path) -> None:
     (source / "collections.json").write_text(json.dumps(about))
     assert prepare_icons(source, tmp_path / "s", image_size=28) == []
     store = Store.open(tmp_path / "s")
-    assert store.class_sizes.tolist() == [FEWEST_SETS] * len(CONCEPTS)
+    assert store.class_sizes.tolist() == [FEWEST_IMAGES] * len(CONCEPTS)
     assert "unicorn/unicorn" not in store.class_names
+
+
+@pytest.mark.usefixtures("_rendered")
+def test_fewer_sets_are_enough_to_train_on(tmp_path: Path) -> None:
+    """Concepts that three sets draw, of six different icons: only those of the part `train` are there."""
+    names = [f"thing{number}" for number in range(40)]
+    widths = [{"": 5, "-fill": 6}, {"": 7, "-fill": 8}, {"": 9, "-fill": 10}]
+    sets = {
+        f"set-{number}": icon_set(
+            {f"{name}{style}": body(width) for name in names for style, width in both.items()}
+        )
+        for number, both in enumerate(widths)
+    }
+    source = write(tmp_path / "p", sets, {name: collection() for name in sets})
+    prepare_icons(source, tmp_path / "s", image_size=28)
+    store = Store.open(tmp_path / "s")
+    found = [name.rpartition("/")[2] for name in store.class_names]
+    assert found == sorted(name for name in names if part_of(name) == "train")
+    assert store.schemes["icons"].parts == {"train": f"0-{len(found) - 1}"}
 
 
 @pytest.mark.usefixtures("_rendered")
@@ -174,7 +144,7 @@ def test_icons_that_cannot_be_rendered_are_told_and_blank_ones_left_out(tmp_path
     bad = {"faulty": icon_set({"cup": "<broken>", "key": "<g/>"})}
     left_out = prepare_icons(package(tmp_path / "p", **bad), tmp_path / "s", image_size=28)
     assert left_out == ["faulty:cup: no SVG"]
-    assert Store.open(tmp_path / "s").class_sizes.tolist() == [FEWEST_SETS] * len(CONCEPTS)
+    assert Store.open(tmp_path / "s").class_sizes.tolist() == [FEWEST_IMAGES] * len(CONCEPTS)
 
 
 @pytest.mark.usefixtures("_rendered")
@@ -186,7 +156,7 @@ def test_icons_that_cannot_be_rendered_are_told_and_blank_ones_left_out(tmp_path
         ("collections.json", "[1]", "no JSON object"),
         ("collections.json", '{"../x": {}}', "no icon set"),
         ("collections.json", '{"set-0": 3}', "no icon set"),
-        ("collections.json", "{}", f"drawn by {FEWEST_SETS} sets"),
+        ("collections.json", "{}", "drawn by 3 sets"),
         ("json/set-0.json", None, "cannot read"),
         ("json/set-0.json", "[" * 100_000, "no JSON"),
         ("json/set-0.json", "{}", "has no icons"),
@@ -212,10 +182,8 @@ def test_boxes_that_make_no_sense_are_the_usual_ones(tmp_path: Path, value: obje
     assert prepare_icons(package(tmp_path / "p", **odd), tmp_path / "s", image_size=28) == []
 
 
-def test_no_such_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("resvg_py")
-    module.svg_to_bytes = draw  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "resvg_py", module)
+@pytest.mark.usefixtures("_rendered")
+def test_no_such_source(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no folder"):
         prepare_icons(tmp_path / "nowhere", tmp_path / "s")
     (tmp_path / "file").touch()

@@ -13,7 +13,7 @@ from htgen.datasets.omniglot import prepare_omniglot
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.errors import DataError
-from htgen.images.drawings import DRAWING_STEPS
+from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import load_image
 
@@ -77,6 +77,13 @@ def test_as_drawings_every_image_goes_through_the_steps_for_drawings(archives: P
     # Ink fills nine tenths of the longer side.
     sides = [np.ptp(np.argwhere(image[..., 0] > 127), axis=0).max() + 1 for image in store.images[:20]]
     assert all(23 <= side <= 27 for side in sides)
+
+
+def test_as_icons_strokes_of_pens_change_little(archives: Path, tmp_path: Path) -> None:
+    prepare_omniglot(archives, tmp_path / "s", as_icons=True)
+    store = Store.open(tmp_path / "s")
+    assert store.name == "omniglot-icons"
+    assert store.preprocessing == Preprocessing(28, 1, "bright", "pad", ICON_STEPS)
 
 
 def test_ink_is_bright_on_black(store: Store) -> None:

@@ -27,6 +27,8 @@ def request(out: Path, source: Path | None = None, told: list | None = None, **o
         ("data/miniimagenet", "miniimagenet --source DIR --out data/miniimagenet"),
         ("data/marks", "folder --source DIR --out data/marks"),
         ("data/folder", "folder --source DIR --out data/folder"),
+        ("data/marks-icons", "folder --source DIR --ink bright --as-icons --out data/marks-icons"),
+        ("data/icons", "icons --source DIR --out data/icons"),
         ("data/marks-drawings", "folder --source DIR --ink bright --as-drawings --out data/marks-drawings"),
     ],
 )
@@ -86,16 +88,19 @@ def test_where_archives_are_kept_is_told_as_progress(tmp_path, monkeypatch, caps
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "as_drawings", "out"),
+    ("name", "source", "as_drawings", "as_icons", "out"),
     [
-        ("folder", "raw/birds", False, "data/birds"),
-        ("folder", "raw/birds", True, "data/birds-drawings"),
-        ("omniglot", None, True, "data/omniglot-drawings"),
-        ("emnist", "raw/files", False, "data/emnist"),
+        ("folder", "raw/birds", False, False, "data/birds"),
+        ("folder", "raw/birds", True, False, "data/birds-drawings"),
+        ("folder", "raw/birds", False, True, "data/birds-icons"),
+        ("omniglot", None, True, False, "data/omniglot-drawings"),
+        ("emnist", "raw/files", False, False, "data/emnist"),
+        ("icons", "raw/package", False, False, "data/icons"),
+        ("icons", "raw/package", True, False, "data/icons-drawings"),
     ],
 )
-def test_stores_have_a_usual_place(name, source, as_drawings, out):
-    assert RECIPES[name].default_out(name, source and Path(source), as_drawings) == Path(out)
+def test_stores_have_a_usual_place(name, source, as_drawings, as_icons, out):
+    assert RECIPES[name].default_out(name, source and Path(source), as_drawings, as_icons) == Path(out)
 
 
 def test_hints_know_the_same_data_sets():

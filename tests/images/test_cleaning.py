@@ -301,3 +301,41 @@ def test_generators_from_before_this_step_get_it() -> None:
 def test_images_that_are_scaled_alone_are_not_cleaned() -> None:
     alone = replace(PLAIN, steps=InkSteps(clean=True))
     np.testing.assert_array_equal(alone.apply(framed(8)), PLAIN.apply(framed(8)))
+
+
+def shadowed(kind: str, depth: float, blur: float, ink: bool) -> Image.Image:
+    """A page in a shadow with an edge, in light that falls off, with noise; and a drawing on it."""
+    side, noise = 300, np.random.default_rng(len(kind))
+    shade = Image.new("L", (side, side), 0)
+    draw = ImageDraw.Draw(shade)
+    if kind == "side":
+        draw.polygon([(0, 0), (150, 0), (70, side), (0, side)], fill=255)
+    elif kind == "corner":
+        draw.polygon([(side, 0), (side, 210), (110, 0)], fill=255)
+    else:  # a head
+        draw.ellipse((120, 160, 280, 400), fill=255)
+    share = np.asarray(shade.filter(ImageFilter.GaussianBlur(blur))) / 255
+    light = 235 - 30 * np.linspace(0, 1, side)
+    values = light * (1 - depth * share)
+    if ink:
+        lines = Image.new("L", (side, side), 0)
+        ImageDraw.Draw(lines).ellipse((90, 90, 210, 210), outline=255, width=6)
+        values = values * (1 - 0.8 * np.asarray(lines) / 255)
+    return Image.fromarray((values + noise.normal(0, 2, values.shape)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["side", "corner", "head"])
+@pytest.mark.parametrize("depth", [0.25, 0.5, 0.65])
+@pytest.mark.parametrize("blur", [0, 2])
+def test_a_shadow_alone_is_an_empty_page(kind: str, depth: float, blur: float) -> None:
+    preprocessing = Preprocessing(28, 1, "bright", "pad").for_real_images()
+    assert preprocessing.read(shadowed(kind, depth, blur, ink=False)).is_blank
+    assert not preprocessing.read(shadowed(kind, depth, blur, ink=True)).is_blank
+
+
+@pytest.mark.parametrize("grey", [0, 60, 120])
+def test_a_filled_shape_up_to_the_border_is_no_shadow(grey: int) -> None:
+    preprocessing = Preprocessing(28, 1, "bright", "pad").for_real_images()
+    image = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(image).ellipse((2, 2, 197, 197), fill=grey)
+    assert not preprocessing.read(image).is_blank

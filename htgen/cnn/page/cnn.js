@@ -41,8 +41,9 @@ function byChannel(x, change) {
 
 function convolve(conv, kernel, x) {
   const { stride, kernel: k, groups = 1, out_channels: outputs } = conv;
-  const padding = conv.same_padding ? k >> 1 : 0, inputs = x.channels / groups, perGroup = outputs / groups;
-  const size = Math.floor((x.size + 2 * padding - k) / stride) + 1;
+  const behind = conv.same_padding ? k >> 1 : 0, padding = behind - (conv.padded_behind ? 1 : 0);
+  const inputs = x.channels / groups, perGroup = outputs / groups;
+  const size = Math.floor((x.size + padding + behind - k) / stride) + 1;
   const values = new Float32Array(size * size * outputs);
   // By output channel, kernel [k, k, inputs], so that it is read in the order of the activations.
   const turned = new Float32Array(kernel.length);
@@ -108,6 +109,10 @@ function logitsOf(spec, tensors, { size, channels, values }) {
     if (isAverage) features[c] += v / places;
     else features[c * places + place] = v;
   });
+  if (spec.unit_features) {
+    const length = Math.sqrt(features.reduce((sum, v) => sum + v * v, 0));
+    features.forEach((v, i) => (features[i] = v / Math.max(length, 1e-12)));
+  }
   const weight = tensors["logits.weight"];
   return Array.from(tensors["logits.bias"], (bias, n) => features.reduce((sum, v, i) => sum + v * weight[n * features.length + i], bias));
 }

@@ -7,8 +7,8 @@
  * `how` is the preprocessing record of a CNN file. Gives {pixels, isBlank, warnings}; pixels are bytes,
  * [size, size, channels]. */
 function preparePicture(picture, how) {
-  const steps = { polarity: true, flatten: false, crop: 0, contrast: false, stroke: 0, clean: false, ...how.steps };
-  const changes = Boolean(steps.flatten || steps.crop || steps.contrast || steps.stroke);
+  const steps = { polarity: true, flatten: false, crop: 0, contrast: false, outline: 0, stroke: 0, clean: false, ...how.steps };
+  const changes = Boolean(steps.flatten || steps.crop || steps.contrast || steps.outline || steps.stroke);
   const planes = opaquePlanes(picture, how.transparency || "fill", steps.clean && changes);
   if (how.channels === 3) return seen(interleave(planes.map((plane) => fitGrid(plane, how.fit, how.size))), []);
   const grey = greyOf(planes);
@@ -22,7 +22,7 @@ function preparePicture(picture, how) {
 }
 
 /** What it takes to say whether anything is drawn, and what lies beside it. */
-const ALL_STEPS = { polarity: true, flatten: true, crop: 0.9, contrast: true, stroke: 0.058, clean: true };
+const ALL_STEPS = { polarity: true, flatten: true, crop: 0.9, contrast: true, outline: 0, stroke: 0.058, clean: true };
 
 /** The pixels of a grey drawing. `drawing` is null where it is scaled alone, and false where it is yet to be read. */
 function drawingPixels(grey, how, steps, drawing, wanted) {
@@ -173,6 +173,7 @@ function normaliseDrawing(drawing, steps, fit, size) {
   let canvas = cutOut(drawing, windowOf(drawing, steps.crop, fit), 4 * size);
   if (steps.contrast) canvas = stretchContrast(canvas);
   canvas = mapGrid(canvas, (v) => clip(v, 0, 1));
+  if (steps.outline) canvas = outlinesOf(canvas, steps.outline, size);
   return steps.stroke ? evenStrokes(canvas, steps.stroke, size) : canvas;
 }
 
@@ -243,9 +244,20 @@ function stretchContrast(ink) {
   return mapGrid(ink, (v) => Math.fround(v - low) / range);
 }
 
+function fineGrid(ink, size) {
+  return ink.height >= 4 * size ? ink : mapGrid(resizeGrid(ink, 4 * size, 4 * size, "bicubic"), (v) => clip(v, 0, 1));
+}
+
+/** Take away what is farther from paper than the width of the outline. */
+function outlinesOf(ink, outline, size) {
+  ink = fineGrid(ink, size);
+  const inner = sweepGrid(ink, Math.max(1, rint(outline * ink.height)), "min");
+  return mapGrid(ink, (v, i) => clip(Math.fround(v - inner.values[i]), 0, 1));
+}
+
 /** Thin or thicken all strokes alike, towards the wanted width. */
 function evenStrokes(ink, stroke, size) {
-  if (ink.height < 4 * size) ink = mapGrid(resizeGrid(ink, 4 * size, 4 * size, "bicubic"), (v) => clip(v, 0, 1));
+  ink = fineGrid(ink, size);
   const width = meanWidth(makeMask(ink, (v) => v > 0.5)), excess = width - stroke * ink.height;
   const steps = width ? Math.min(Math.trunc(Math.abs(excess) / 2), 3) : 0;
   for (let step = 0; step < steps; step++) {

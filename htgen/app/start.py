@@ -1,0 +1,109 @@
+"""Serving the page of a session until it is interrupted."""
+
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+from htgen.app.session import Session
+from htgen.app.uploads import Upload
+from htgen.errors import OutputError
+from htgen.files import read_regular
+from htgen.generator.from_folder import find_support
+
+
+def begin(generator: str, folder: Path | None) -> tuple[Session, list[str]]:
+    """A session, with the classes of a folder or two empty ones; and lines on what was left out.
+
+    Raises:
+        ModelError: there is no such generator.
+        DataError: the folder has no classes.
+    """
+    session = Session(generator)
+    if folder is None:
+        session.start_again()
+        return session, []
+    files = find_support(folder)
+    lines = [*files.notices]
+    for name, paths in files.classes.items():
+        uploads = []
+        for path in paths:
+            try:
+                uploads.append(Upload(path.name, read_regular(path, 1 << 29)))
+            except OSError as error:
+                lines.append(f"left out: cannot read image {path}: {error.strerror or error}")
+        lines += session.add_images(session.add_class(name), uploads)
+    return session, lines
+
+
+def serve(
+    generator: str, port: int, folder: Path | None, ready: Callable[[str], None], browser: bool
+) -> list[str]:
+    """Serve a page on 127.0.0.1 until Ctrl-C.
+
+    Args:
+        generator: one that ships, a generator file or a run folder.
+        port: 0: one that is free.
+        folder: with what the page begins.
+        ready: called with the address, when it is served.
+        browser: whether to open it.
+
+    Returns:
+        Lines on what was left out of the folder.
+
+    Raises:
+        OutputError: the packages for it are missing, or the port is taken.
+    """
+    try:
+        import uvicorn
+
+        from htgen.app.server import create_app
+    except ImportError as error:
+        raise OutputError(
+            "the page needs starlette and uvicorn, which are not installed", "pip install 'htgen[app]'"
+        ) from error
+    session, lines = begin(generator, folder)
+    listener = listen(port)
+    port = listener.getsockname()[1]
+    token = secrets.token_urlsafe(24)
+    address = f"http://127.0.0.1:{port}/{token}/"
+
+    class Server(uvicorn.Server):
+        """Says when it is ready."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready(address)
+            if browser:
+                webbrowser.open(address)
+
+    config = uvicorn.Config(
+        create_app(session, token, port),
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+    )
+    Server(config).run(sockets=[listener])
+    return lines
+
+
+def listen(port: int) -> socket.socket:
+    """A socket of this machine alone; `port` 0: one that is free.
+
+    Raises:
+        OutputError: the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise OutputError(
+            f"port {port} cannot be used: {error.strerror or error}", "--port 0, or another number"
+        ) from error
+    return listener

@@ -1,0 +1,118 @@
+"""What comes from the page: images, archives, names. Held in memory; nothing of it becomes a path."""
+
+import io
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from PIL import Image
+
+from htgen.errors import DataError
+from htgen.images.pictures import png_of
+from htgen.images.reading import decode_image
+
+LARGEST_IMAGE = 32 << 20
+"""Bytes of one image."""
+
+MOST_IMAGES = 3000
+
+MOST_BYTES = 512 << 20
+"""Of all images that are held."""
+
+LONGEST_NAME = 80
+
+THUMBNAIL = 160
+"""Longer side of the picture of an image that the page shows, in pixels."""
+
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that the page sent.
+
+    Attributes:
+        name: what it is called, for people.
+        data: its content.
+    """
+
+    name: str
+    data: bytes
+
+
+def clean_name(name: str, otherwise: str) -> str:
+    """A name of a class or file: without control characters, not too long, not empty."""
+    return _HIDDEN.sub("", name).strip()[:LONGEST_NAME].strip() or otherwise
+
+
+def decode(upload: Upload) -> Image.Image:
+    """The image of a file.
+
+    Raises:
+        DataError: it is too large, or no image that can be read.
+    """
+    if len(upload.data) > LARGEST_IMAGE:
+        raise DataError(f"{upload.name} has more than {LARGEST_IMAGE >> 20} MB", "a smaller image")
+    return decode_image(io.BytesIO(upload.data), upload.name)
+
+
+def thumbnail(image: Image.Image) -> bytes:
+    """A small PNG of an image."""
+    small = image.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return png_of(small)
+
+
+def read_archive(data: bytes) -> dict[str, list[Upload]]:
+    """The images of a zip with one folder per class: class name -> its files.
+
+    Names inside are only taken apart, never written to. What lies beside the class folders, and hidden
+    files, is passed over.
+
+    Raises:
+        DataError: it is no zip, holds too much, or has no class folders.
+    """
+    classes: dict[str, list[Upload]] = {}
+    total = 0
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if len(entries) > 2 * MOST_IMAGES:
+                raise DataError(f"the archive has more than {2 * MOST_IMAGES} files", "fewer images")
+            for entry in entries:
+                parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
+                if len(parts) < 2 or any(part.startswith((".", "__MACOSX")) for part in parts):
+                    continue
+                with archive.open(entry) as file:
+                    content = file.read(LARGEST_IMAGE + 1)
+                total += len(content)
+                if total > MOST_BYTES:
+                    raise DataError(f"the archive holds more than {MOST_BYTES >> 20} MB", "fewer images")
+                name = clean_name(parts[-2], "class")
+                classes.setdefault(name, []).append(Upload(clean_name(parts[-1], "image"), content))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise DataError(f"the archive cannot be read: {error}", "a zip with one folder per class") from error
+    if not classes:
+        raise DataError("the archive has no folders with images", "a zip with one folder per class")
+    return classes
+
+
+def write_archive(files: dict[str, bytes]) -> bytes:
+    """A zip of paths and their contents."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    return file.getvalue()
+
+
+def file_name(name: str, taken: set[str], ending: str = "") -> str:
+    """A name that any file system takes, other than those taken, which it joins."""
+    stem = re.sub(r'[<>:"/\\|?*%\x00-\x1f]', "_", name).strip(". ")
+    stem = stem[:LONGEST_NAME] or "_"
+    found, number = f"{stem}{ending}", 2
+    while found.lower() in taken:
+        found, number = f"{stem} {number}{ending}", number + 1
+    taken.add(found.lower())
+    return found

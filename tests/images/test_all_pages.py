@@ -1,0 +1,61 @@
+"""Every page or frame of a file as an image of its own."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.drawings import drawing
+from PIL import Image, ImageDraw
+
+from htgen.cli import main
+from htgen.images.inputs import all_pages
+
+
+def picture(kind: str, turn: float = 0) -> Image.Image:
+    image = Image.new("L", (80, 80), 255)
+    draw = ImageDraw.Draw(image)
+    if kind == "ring":
+        draw.ellipse((15, 15, 65, 65), outline=0, width=4)
+    else:
+        draw.line((15, 15, 65, 65), fill=0, width=4)
+        draw.line((15, 65, 65, 15), fill=0, width=4)
+    return image.rotate(turn, Image.Resampling.BICUBIC, fillcolor=255)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """Three pages."""
+    pages = [picture(kind) for kind in ("ring", "cross", "ring")]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    return tmp_path / "scan.tif"
+
+
+def test_pages_are_named_and_all_else_stays(scan, tmp_path):
+    drawing(40).save(tmp_path / "one.png")
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    paths = [tmp_path / "one.png", scan, tmp_path / "bad.png", tmp_path / "none.png", tmp_path / "scan.tif#2"]
+    found = all_pages(paths)
+    assert found == [paths[0], *(tmp_path / f"scan.tif#{page}" for page in (1, 2, 3)), *paths[2:]]
+
+
+def test_predict_and_generate_take_all_pages(scan, tmp_path, capsys):
+    for kind in ("ring", "cross"):
+        (tmp_path / "support" / kind).mkdir(parents=True)
+        pages = [picture(kind, turn) for turn in (0, 14)]
+        pages[0].save(tmp_path / "support" / kind / "x.gif", save_all=True, append_images=pages[1:], loop=0)
+    cnn, support = str(tmp_path / "cnn"), str(tmp_path / "support")
+    assert main(["generate", support, "-o", cnn, "--no-estimate"]) == 0
+    assert "classes    2: cross (1), ring (1)" in capsys.readouterr().out
+    assert main(["generate", support, "-o", cnn, "--no-estimate", "--all-pages"]) == 0
+    printed = capsys.readouterr()
+    assert "classes    2: cross (2), ring (2)" in printed.out
+    assert "frame" not in printed.err
+    assert main(["predict", cnn, str(scan), "--json", "--all-pages"]) == 0
+    rows = json.loads(capsys.readouterr().out)["predictions"]
+    assert [row["class"] for row in rows] == ["ring", "cross", "ring"]
+    assert [row["image"] for row in rows] == [f"{scan}#{page}" for page in (1, 2, 3)]
+    assert all(row["warnings"] == [] for row in rows)
+    assert main(["predict", cnn, str(scan), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert "of 3 was read" in row["warnings"][0]
+    assert np.isclose(sum(row["probabilities"].values()), 1, atol=1e-5)
