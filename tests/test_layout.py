@@ -15,7 +15,7 @@ PACKAGE = ROOT / "htgen"
 
 LEVELS = [
     {"cli"},
-    {"app"},
+    {"app", "report"},
     {"bench"},
     {"training"},
     {"evaluation"},
@@ -42,7 +42,17 @@ WITH_TORCH = {
 }
 """Modules that may import torch as they are loaded."""
 
-FAST_COMMANDS = ("generate", "predict", "export", "app_page", "inspect", "configs", "prepare_data", "plot")
+FAST_COMMANDS = (
+    "generate",
+    "predict",
+    "export",
+    "app_page",
+    "watch",
+    "inspect",
+    "configs",
+    "prepare_data",
+    "plot",
+)
 
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_CLASS = 400, 60, 250
 
