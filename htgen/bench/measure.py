@@ -73,8 +73,7 @@ def measure(
         quick: few repeats of small work.
         profile: a file for the table of where the time of training and generation goes. It is made before
             training is measured, and the memory of the profiler counts.
-        report: called as `report(what, done, total)` with the name of each part as it begins, and how many
-            of all are done; once more at the end.
+        report: called as `report(part, done, total)` as each part begins, and at the end.
 
     Raises:
         RunError: a process that is measured failed.
@@ -83,11 +82,7 @@ def measure(
     device, effort = torch.device(device), QUICK if quick else Effort()
     if device.type == "cuda":
         effort = replace(effort, train_steps=effort.train_steps_cuda)
-    parts = [part for part in PARTS if part != "profile" or profile is not None]
-
-    def begin(part: str) -> None:
-        report(part, parts.index(part), len(parts))
-
+    begin = _teller(report, profile is not None)
     with threads_set_to(threads), tempfile.TemporaryDirectory(prefix="htgen-bench-") as name:
         folder = Path(name)
         size = largest_episode(config.episodes)
@@ -116,10 +111,15 @@ def measure(
         memory.append(memory_measure("train", "after training"))
         begin("start-up")
         start = measure_start(generator, folder, files, effort)
-        report("", len(parts), len(parts))
-        measures = (*training, *use, *memory, *start)
-        episode = _describe_episode(config, size)
-        return Report(config.name, quick, this_machine(device), episode, _work(config, size), rates, measures)
+        begin("")
+        about = this_machine(device), _describe_episode(config, size), _work(config, size)
+        return Report(config.name, quick, *about, rates, (*training, *use, *memory, *start))
+
+
+def _teller(report: Callable[[str, int, int], None], profiles: bool) -> Callable[[str], None]:
+    """What tells that a part begins; an empty name is the end."""
+    parts = [*(part for part in PARTS if part != "profile" or profiles), ""]
+    return lambda part: report(part, parts.index(part), len(parts) - 1)
 
 
 def _peak_memory_of_gpu(device: torch.device) -> list[Measure]:

@@ -142,10 +142,7 @@ def generate(
     with progress(lines=False) as report:
         made = generate_from_files(files, loaded, report, processes=None)
         made.bundle.save(output)
-        if no_estimate:
-            made = replace(made, estimates=False)
-        else:
-            _estimate(made, output)
+        made = replace(made, estimates=False) if no_estimate else _with_estimate(made, output)
     tell(made.images.notices)
     _print_report(made, output)
     if made.images.left_out:
@@ -159,12 +156,13 @@ def _one_of(folder: Path | None, support: Path | None) -> Path:
     return folder or support or Path()
 
 
-def _estimate(made: "GeneratedFromFolder", output: Path) -> None:
+def _with_estimate(made: "GeneratedFromFolder", output: Path) -> "GeneratedFromFolder":
     """Make the estimate and write the CNN again with it; until then it is there without."""
     from htgen.cli.console import tell
 
     try:
         made.bundle_with_estimate.save(output)
+        return made
     except KeyboardInterrupt:
         tell([*made.images.notices, f"interrupted; the CNN is written, without an estimate: {output}"])
         raise
