@@ -204,7 +204,7 @@ class Readers:
                 list(read())
 
     def _manifest(self, data: bytes) -> Store:
-        with contextlib.suppress(ValueError, RecursionError, AttributeError):
+        with contextlib.suppress(ValueError, RecursionError, TypeError):
             record = json.loads(data)
             data = json.dumps({**record, "checksum": checksum_of(record)}).encode()
         (self.place / "store" / "manifest.json").write_bytes(data)
