@@ -86,6 +86,14 @@ NoEstimate = Annotated[
     bool, typer.Option("--no-estimate", help="Do not estimate how many images it gets right; be done sooner.")
 ]
 
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also write a page that shows the images, what the CNN sees of them, its weights and estimate.",
+        show_default=False,
+    ),
+]
+
 
 def generate(
     output: OutputOption,
@@ -107,6 +115,7 @@ def generate(
     all_pages: AllPages = False,
     device: Device = False,
     no_estimate: NoEstimate = False,
+    report: ReportOption = None,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
@@ -139,14 +148,25 @@ def generate(
     loaded = _without_steps(load_generator(generator), [step for step, out in left_out.items() if out])
     if device:
         loaded = _for_device(loaded, any(left_out.values()))
-    with progress(lines=False) as report:
-        made = generate_from_files(files, loaded, report, processes=None)
+    with progress(lines=False) as tell_progress:
+        made = generate_from_files(files, loaded, tell_progress, processes=None)
         made.bundle.save(output)
         made = replace(made, estimates=False) if no_estimate else _with_estimate(made, output)
     tell(made.images.notices)
     _print_report(made, output)
+    if report is not None:
+        _write_page(made, output, report)
     if made.images.left_out:
         raise typer.Exit(1)
+
+
+def _write_page(made: "GeneratedFromFolder", output: Path, report: Path) -> None:
+    from htgen.files import write_text
+    from htgen.report.generated import generated_report
+    from htgen.report.page import command_line
+
+    write_text(report, generated_report(made, output, command_line()))
+    _say("report", f"{report}; open it in a browser")
 
 
 def _one_of(folder: Path | None, support: Path | None) -> Path:

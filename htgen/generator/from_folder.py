@@ -201,7 +201,7 @@ def generate_from_folder(
     Raises:
         DataError: fewer than two classes, a class without an image that can be read, or no image in
             `unlabeled`. Its notes are lines on what was left out.
-        ModelError: there are more classes than the generator knows.
+        ModelError: there are more classes than the generator knows, and it has no class means.
     """
     return generate_from_files(find_support(folder, unlabeled, labels), generator)
 
@@ -248,7 +248,7 @@ def generate_from_files(
 
     Raises:
         DataError: a class without an image that can be read. Its notes are lines on what was left out.
-        ModelError: there are more classes than the generator knows.
+        ModelError: there are more classes than the generator knows, and it has no class means.
     """
     images = _read_files(files, generator, progress, processes)
     with told_with_errors(images.notices):
