@@ -2,9 +2,9 @@
 
     python docs/measurements/gaps.py FOLDER/images_evaluation.zip
 
-The archive is Omniglot's. Each character gets the gaps of some of its drawings, as a CNN's class gets those of
-its support images; the share of its other drawings that have wider ones is printed for 1 and for 3. Then two
-characters are put into one image, by turns side by side, above each other and across.
+The archive is Omniglot's. Each character gets the gaps of some of its drawings, as a CNN's class gets those
+of its support images; the share of its other drawings that have wider ones is printed for 1 and for 3. Then
+two characters are put into one image, by turns side by side, above each other and across.
 """
 
 import argparse
