@@ -85,6 +85,13 @@ Device = Annotated[
 NoEstimate = Annotated[
     bool, typer.Option("--no-estimate", help="Do not estimate how many images it gets right; be done sooner.")
 ]
+EstimateSeconds = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="The estimate takes no more seconds: it counts the images left out so far, and says so.",
+    ),
+]
 
 ReportOption = Annotated[
     Path | None,
@@ -116,6 +123,7 @@ def generate(
     device: Device = False,
     no_estimate: NoEstimate = False,
     report: ReportOption = None,
+    estimate_seconds: EstimateSeconds = 60,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
@@ -151,9 +159,12 @@ def generate(
     with progress(lines=False) as tell_progress:
         made = generate_from_files(files, loaded, tell_progress, processes=None)
         made.bundle.save(output)
-        made = replace(made, estimates=False) if no_estimate else _with_estimate(made, output)
+        _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
+        made = replace(made, estimates=not no_estimate, estimate_seconds=estimate_seconds)
+        if made.estimates:
+            _estimate(made, output)
     tell(made.images.notices)
-    _print_report(made, output)
+    _print_report(made)
     if report is not None:
         _write_page(made, output, report)
     if made.images.left_out:
@@ -176,13 +187,12 @@ def _one_of(folder: Path | None, support: Path | None) -> Path:
     return folder or support or Path()
 
 
-def _with_estimate(made: "GeneratedFromFolder", output: Path) -> "GeneratedFromFolder":
+def _estimate(made: "GeneratedFromFolder", output: Path) -> None:
     """Make the estimate and write the CNN again with it; until then it is there without."""
     from htgen.cli.console import tell
 
     try:
         made.bundle_with_estimate.save(output)
-        return made
     except KeyboardInterrupt:
         tell([*made.images.notices, f"interrupted; the CNN is written, without an estimate: {output}"])
         raise
@@ -206,7 +216,7 @@ def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
     return generator.on_device()
 
 
-def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
+def _print_report(made: "GeneratedFromFolder") -> None:
     from htgen.cli.console import tell
     from htgen.images.words import describe_steps
 
@@ -226,7 +236,6 @@ def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
         "warnings", [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
     )
     tell(made.doubts)
-    _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
 
 
 def _print_estimate(made: "GeneratedFromFolder") -> None:
@@ -245,6 +254,8 @@ def _print_estimate(made: "GeneratedFromFolder") -> None:
             f"{percent} of {count} images right when left out of the support set; 95 % interval {low} to "
             f"{high} %",
         )
+        if check.planned is not None:
+            _say("", f"of {check.planned} images, as time ran out: --estimate-seconds")
         if check.untested:
             _say("", f"without {', '.join(check.untested)}: only one image each that is no copy")
         missed = made.missed
