@@ -17,7 +17,6 @@ from htgen.cnn.c_source import (
     array,
     class_constants,
     comment,
-    expect_parts_in_c,
     expect_small_arrays,
     expect_support_norm,
     identifier,
@@ -73,7 +72,6 @@ def whole_code(
             classes clash.
     """
     expect_support_norm(bundle.spec)
-    expect_parts_in_c(bundle.spec)
     for fault in _too_large(bundle.spec):
         raise ModelError(f"there is no C for {fault}", "the CNN file itself, with `htgen predict`")
     if prepare and not (bundle.preprocessing.device and bundle.preprocessing.ink == "bright"):
