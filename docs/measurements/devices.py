@@ -138,7 +138,7 @@ def build_arm(folder: Path, processor: str) -> Path:
     """A program for a Cortex-M."""
     flags, board = ARM[processor]
     flash, ram = MEMORY.get(board, (0, 0x20000000))
-    places = f"-Wl,--defsym=FLASH={flash},--defsym=RAM={ram},--defsym=RAM_SIZE=0x8000"
+    places = f"-Wl,--defsym=FLASH={flash},--defsym=RAM={ram},--defsym=RAM_SIZE=0x40000"
     elf = folder / "net.elf"
     small = ["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections,--no-warn-rwx-segments"]
     start = ["-nostartfiles", "--specs=nano.specs", places, "-T", str(BOARD / "arm.ld")]
@@ -370,7 +370,9 @@ def main() -> None:
     parser.add_argument(
         "--install", action="store_true", help="install Debian's compilers and emulators first"
     )
-    parser.add_argument("--generators", nargs="*", default=["glyph-8", "glyph-16", "glyph-64", "photo-40"])
+    parser.add_argument(
+        "--generators", nargs="*", default=["glyph-8", "glyph-16", "glyph-64", "photo-40", "photo-small"]
+    )
     options = parser.parse_args()
     if options.install:
         install()
