@@ -4,7 +4,7 @@ import shlex
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -121,24 +121,17 @@ def generate(
     from htgen.cli.console import progress, tell
     from htgen.generator.from_folder import find_support, generate_from_files
     from htgen.generator.generator import load_generator
+    from htgen.images.preprocessing import Step
 
     if labels is not None and labels_in_names:
         raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
     files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names, all_pages)
-    left_out: dict[Step, bool] = {
-        "transparency": no_transparency,
-        "clean": no_clean,
-        "polarity": no_polarity,
-        "flatten": no_flatten,
-        "crop": no_crop,
-        "contrast": no_contrast,
-        "outline": no_outline,
-        "stroke": no_stroke,
-        "aspect": no_aspect,
-    }
-    loaded = _without_steps(load_generator(generator), [step for step, out in left_out.items() if out])
+    first = (no_transparency, no_clean, no_polarity, no_flatten, no_crop)
+    others = (no_aspect, no_contrast, no_outline, no_stroke)
+    left_out = [step for step, out in zip(get_args(Step), (*first, *others), strict=True) if out]
+    loaded = _without_steps(load_generator(generator), left_out)
     if device:
-        loaded = _for_device(loaded, any(left_out.values()))
+        loaded = _for_device(loaded, bool(left_out))
     with progress(lines=False) as report:
         made = generate_from_files(files, loaded, report, processes=None)
         made.bundle.save(output)
