@@ -85,6 +85,21 @@ Device = Annotated[
 NoEstimate = Annotated[
     bool, typer.Option("--no-estimate", help="Do not estimate how many images it gets right; be done sooner.")
 ]
+EstimateSeconds = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="The estimate takes no more seconds: it counts the images left out so far, and says so.",
+    ),
+]
+
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also write a page that shows the images, what the CNN sees of them, its weights and estimate.",
+        show_default=False,
+    ),
+]
 
 
 def generate(
@@ -107,6 +122,8 @@ def generate(
     all_pages: AllPages = False,
     device: Device = False,
     no_estimate: NoEstimate = False,
+    report: ReportOption = None,
+    estimate_seconds: EstimateSeconds = 60,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
@@ -132,17 +149,28 @@ def generate(
     loaded = _without_steps(load_generator(generator), left_out)
     if device:
         loaded = _for_device(loaded, bool(left_out))
-    with progress(lines=False) as report:
-        made = generate_from_files(files, loaded, report, processes=None)
+    with progress(lines=False) as tell_progress:
+        made = generate_from_files(files, loaded, tell_progress, processes=None)
         made.bundle.save(output)
-        if no_estimate:
-            made = replace(made, estimates=False)
-        else:
+        _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
+        made = replace(made, estimates=not no_estimate, estimate_seconds=estimate_seconds)
+        if made.estimates:
             _estimate(made, output)
     tell(made.images.notices)
-    _print_report(made, output)
+    _print_report(made)
+    if report is not None:
+        _write_page(made, output, report)
     if made.images.left_out:
         raise typer.Exit(1)
+
+
+def _write_page(made: "GeneratedFromFolder", output: Path, report: Path) -> None:
+    from htgen.files import write_text
+    from htgen.report.generated import generated_report
+    from htgen.report.page import command_line
+
+    write_text(report, generated_report(made, output, command_line()))
+    _say("report", f"{report}; open it in a browser")
 
 
 def _one_of(folder: Path | None, support: Path | None) -> Path:
@@ -181,7 +209,7 @@ def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
     return generator.on_device()
 
 
-def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
+def _print_report(made: "GeneratedFromFolder") -> None:
     from htgen.cli.console import tell
     from htgen.images.words import describe_steps
 
@@ -201,7 +229,6 @@ def _print_report(made: "GeneratedFromFolder", output: Path) -> None:
         "warnings", [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
     )
     tell(made.doubts)
-    _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
 
 
 def _print_estimate(made: "GeneratedFromFolder") -> None:
@@ -220,6 +247,8 @@ def _print_estimate(made: "GeneratedFromFolder") -> None:
             f"{percent} of {count} images right when left out of the support set; 95 % interval {low} to "
             f"{high} %",
         )
+        if check.planned is not None:
+            _say("", f"of {check.planned} images, as time ran out: --estimate-seconds")
         if check.untested:
             _say("", f"without {', '.join(check.untested)}: only one image each that is no copy")
         missed = made.missed

@@ -22,15 +22,24 @@ from htgen.errors import DataError, ModelError
 from htgen.generator.copies import find_copies
 from htgen.generator.file import GeneratorFile, check, read_generator
 from htgen.generator.foreign import are_near_a_class
-from htgen.generator.self_check import LeaveOneOut, LookAlike, Writer, find_look_alikes, leave_one_out
-from htgen.generator.shipped import DEFAULT_GENERATOR, shipped_generators
+from htgen.generator.self_check import (
+    MOST_ALONE,
+    LeaveOneOut,
+    LookAlike,
+    Writer,
+    find_look_alikes,
+    leave_one_out,
+)
+from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
-from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
+from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer, SharedOnce
+from htgen.hypertransformer.many_classes import check_way
 from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
 from htgen.images.order import natural_order
 from htgen.images.preprocessing import Preprocessing, Step
+from htgen.workers import can_fork, usable_processors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +56,7 @@ class Generator:
 
     Attributes:
         name: e.g. `glyph-8`.
-        max_way: most classes that a CNN can have.
+        max_way: classes that the generator is shown at once; a CNN can have more.
         preprocessing: how images become its input, and that of its CNNs. For drawings it has all steps of
             `htgen.images.drawings.DRAWING_STEPS`; `without_steps` leaves some out.
         model: what writes the CNNs. To train or evaluate it, `htgen.generator.network.build(generator.file)`
@@ -126,7 +135,7 @@ class Generator:
 
         Raises:
             DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
-            ModelError: there are more classes than the generator knows.
+            ModelError: there are more classes than the generator knows, and it has no class means.
         """
         from htgen.cnn.module import GeneratedCNN
 
@@ -148,7 +157,7 @@ class Generator:
 
         Raises:
             DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
-            ModelError: there are more classes than the generator knows.
+            ModelError: there are more classes than the generator knows, and it has no class means.
         """
         expect_list(support_images)
         expect_list(unlabeled_images)
@@ -168,7 +177,7 @@ class Generator:
         Raises:
             DataError: there are fewer than two classes, or more labels than images.
             ModelError: images have another shape than the generator reads, or there are more classes than it
-                knows.
+                knows, and it has no class means.
         """
         names = _class_names(self, labels)
         spec = self.model.spec
@@ -212,7 +221,7 @@ class Generator:
         if is_labeled.all() or plda is None or self.model.spec.norm == "batch":
             return is_foreign
         known = support.without(~is_labeled)
-        cnn = self.writer(known)(known.inputs[None], known.labels[None])
+        cnn = self.writer(known)(None)
         is_foreign[~is_labeled] = ~are_near_a_class(self._writes.spec, cnn, support, plda)
         return is_foreign
 
@@ -231,6 +240,8 @@ class Generator:
         support: Support,
         copies: Integers | None = None,
         progress: Callable[[int, int], None] | None = None,
+        seconds: float | None = None,
+        processes: int | None = 1,
     ) -> LeaveOneOut | None:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
@@ -242,6 +253,8 @@ class Generator:
         Args:
             copies: what `find_copies` gives; None: find them.
             progress: called as `progress(done, total)` with the number of images.
+            seconds: when they have passed, the images that were left out so far are taken; None: no bound.
+            processes: that write CNNs; None: one for each processor where there are many images.
 
         Returns:
             None when all classes have a single image, and with norm `batch`, where an image alone is not
@@ -250,7 +263,11 @@ class Generator:
         if self.model.spec.norm == "batch":
             return None
         copies = self.find_copies(support) if copies is None else copies
-        return leave_one_out(self._writes.spec, self.writer(support), support, copies, progress)
+        if processes is None:
+            pays = can_fork() and np.count_nonzero(support.labels != UNLABELED) > MOST_ALONE
+            processes = usable_processors() if pays else 1
+        write = self.writer(support)
+        return leave_one_out(self._writes.spec, write, support, copies, progress, seconds, processes)
 
     def look_alikes(self, support: Support, check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -263,7 +280,7 @@ class Generator:
 
     def write(self, support: Support) -> CnnWeights[Floats]:
         """The weights of a CNN, as those of one episode."""
-        weights = self.writer(support)(support.inputs[None], support.labels[None])
+        weights = self.writer(support)(None)
         return weights if self._trunk is None else replace(weights, blocks=self._trunk)
 
     def writer(self, support: Support) -> Writer:
@@ -271,10 +288,18 @@ class Generator:
         # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         temperature = self.temperature.at(support.shot)
 
-        def write(images: Floats, labels: Integers) -> CnnWeights[Floats]:
+        shared = self._writes.shared
+        is_alone = shared is not None and not shared.by_support  # no image's features depend on the others
+        once = SharedOnce(shared, support.inputs) if shared is not None and is_alone else None
+
+        def write(choice: Integers | None) -> CnnWeights[Floats]:
+            images, labels, known = support.inputs[None], support.labels[None], None
+            if choice is not None:
+                images, labels = support.inputs[choice], support.labels[choice]
+                known = None if once is None else once.of(choice)
             slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-                weights = self._writes.generate(images, labels, slots)
+                weights = self._writes.generate(images, labels, slots, known)
             weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
             return replace(weights, logits_weight=weight, logits_bias=bias)
 
@@ -296,21 +321,8 @@ def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray
             f"the support set has {classes} classes; a classifier needs at least 2",
             "images of a second class",
         )
-    if classes > generator.max_way:
-        raise ModelError(
-            f"the support set has {classes} classes; '{generator.name}' knows {generator.max_way} at most",
-            f"fewer classes, or {_for_classes(classes, generator.preprocessing)}",
-        )
+    check_way(generator.file.model, classes, f"'{generator.name}'")
     return names
-
-
-def _for_classes(classes: int, preprocessing: Preprocessing) -> str:
-    """What to use for so many classes of such images."""
-    for name in shipped_generators():
-        file = read_generator(name).file
-        if file.model.max_way >= classes and file.preprocessing.ink == preprocessing.ink:
-            return f"--generator {name}, which knows {file.model.max_way}"
-    return "a generator trained with a larger model.max_way"
 
 
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:

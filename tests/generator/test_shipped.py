@@ -1,12 +1,12 @@
 """The generators that ship, on drawings that nobody trained on."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.shipped import USABLE
 from PIL import Image, ImageDraw
 
 import htgen
@@ -17,7 +17,6 @@ from htgen.generator.file import read_generator
 from htgen.generator.generator import load_generator
 from htgen.generator.network import build
 from htgen.generator.shipped import SHIPPED_SHA256, generator_path, shipped_generators
-from htgen.generator.weight_package import EFFICIENTNET_LITE0
 from htgen.images.inputs import prepare_images
 
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
@@ -25,28 +24,21 @@ SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
 
 OF_DRAWINGS = ["glyph-8", "glyph-16", "glyph-64"]
 OF_ICONS = ["icon-8", "icon-64"]
-OF_PHOTOGRAPHS = ["photo-40", "photo-small"]
-OF_PACKAGES = []
-"""Those whose weights are in a package that need not be there."""
-
-has_package = importlib.util.find_spec(EFFICIENTNET_LITE0.module) is not None
+OF_PHOTOGRAPHS = ["photo-1m", "photo-40", "photo-small"]
 
 
 @pytest.fixture(scope="module")
 def generator(request):
-    if request.param in OF_PACKAGES and not has_package:
-        pytest.skip(f"the package {EFFICIENTNET_LITE0.name} (htgen[photo]) is not installed")
     return htgen.load_generator(request.param)
 
 
-each_generator = pytest.mark.parametrize("generator", shipped_generators(), indirect=True)
+each_generator = pytest.mark.parametrize("generator", USABLE, indirect=True)
 each_of_drawings = pytest.mark.parametrize("generator", OF_DRAWINGS, indirect=True)
 each_of_icons = pytest.mark.parametrize("generator", OF_ICONS, indirect=True)
 
 
 def test_these_ship():
-    everything = [*OF_DRAWINGS, *OF_ICONS, *OF_PHOTOGRAPHS, *OF_PACKAGES]
-    assert sorted(shipped_generators()) == sorted(everything)
+    assert sorted(shipped_generators()) == sorted([*OF_DRAWINGS, *OF_ICONS, *OF_PHOTOGRAPHS])
     assert htgen.load_generator().name == "glyph-8"
     for name in shipped_generators():
         assert generator_path(name).stat().st_size < 5_000_000
