@@ -12,7 +12,7 @@ from htgen.cli.device import one_thread
 from htgen.generator.shipped import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
-    from htgen.generator.from_folder import FolderImages, GeneratedFromFolder
+    from htgen.generator.from_folder import FolderImages, GeneratedFromFolder, SupportFiles
     from htgen.generator.generator import Generator
     from htgen.images.preprocessing import Preprocessing, Step
 
@@ -127,8 +127,8 @@ def generate(
     """
     one_thread()
 
-    from htgen.cli.console import progress, tell
-    from htgen.generator.from_folder import find_support, generate_from_files
+    from htgen.cli.console import tell
+    from htgen.generator.from_folder import find_support
     from htgen.generator.generator import load_generator
 
     if labels is not None and labels_in_names:
@@ -148,19 +148,29 @@ def generate(
     loaded = _without_steps(load_generator(generator), [step for step, out in left_out.items() if out])
     if device:
         loaded = _for_device(loaded, any(left_out.values()))
-    with progress(lines=False) as tell_progress:
-        made = generate_from_files(files, loaded, tell_progress, processes=None)
-        made.bundle.save(output)
-        if no_estimate:
-            made = replace(made, estimates=False)
-        else:
-            _estimate(made, output)
+    made = _make(files, loaded, output, not no_estimate)
     tell(made.images.notices)
     _print_report(made, output)
     if report is not None:
         _write_page(made, output, report)
     if made.images.left_out:
         raise typer.Exit(1)
+
+
+def _make(
+    files: "SupportFiles", generator: "Generator", output: Path, estimates: bool
+) -> "GeneratedFromFolder":
+    """Write the CNN, and again with its estimate."""
+    from htgen.cli.console import progress
+    from htgen.generator.from_folder import generate_from_files
+
+    with progress(lines=False) as report:
+        made = generate_from_files(files, generator, report, processes=None)
+        made.bundle.save(output)
+        if not estimates:
+            return replace(made, estimates=False)
+        _estimate(made, output)
+    return made
 
 
 def _write_page(made: "GeneratedFromFolder", output: Path, report: Path) -> None:
