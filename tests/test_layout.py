@@ -35,7 +35,9 @@ WITH_TORCH = {
     "training": {"except": {"run_folder", "curve"}},
     "bench": {"except": {"cost", "report"}},
     "cnn": {"only": {"layout", "executor", "batch_norm", "module", "fused"}},
-    "hypertransformer": {"only": {"encoder", "transformer", "layer_writers", "hypertransformer"}},
+    "hypertransformer": {
+        "only": {"encoder", "transformer", "joint_layer", "layer_writers", "hypertransformer"}
+    },
     "generator": {"only": {"network"}},
 }
 """Modules that may import torch as they are loaded."""

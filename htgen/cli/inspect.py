@@ -216,6 +216,16 @@ def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
     return [images, ("steps", describe_steps(preprocessing) + turned)]
 
 
+def _describe_classes(model: dict[str, Any]) -> str:
+    """How many classes a CNN can have, and how many of them the generator is shown at once."""
+    weights = model["weights"]
+    if model.get("labels") == "codes":
+        return "2 and more"
+    if weights["prototypes"] and weights["base"] != "all":
+        return f"2 and more; convolutions in view of {model['max_way']} at most"
+    return f"2 to {model['max_way']}"
+
+
 def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     """What is shown is read from the plain values: pydantic, for the records, takes longer than all else."""
     from htgen.generator.temperature import Temperature
@@ -223,7 +233,7 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     model, provenance = header["model"], header["provenance"]
     cnn, data = model["cnn"], provenance.get("data", {})
     rows = [("name", header["name"])]
-    rows.append(("classes", f"2 to {model['max_way']}"))
+    rows.append(("classes", _describe_classes(model)))
     is_trunk = model["weights"].get("prototypes") == "alone"
     layers = "no transformer" if is_trunk else f"{cnn['channels']} channels, norm {cnn['norm']}"
     rows.append(("CNN", f"{cnn['shape']}, {layers}"))

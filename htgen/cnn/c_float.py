@@ -47,7 +47,7 @@ def float_code(bundle: Bundle, name: str) -> CCode:
     expect_support_norm(bundle.spec)
     expect_parts_in_c(bundle.spec)
     for fault in _without_c(bundle.spec):
-        raise ModelError(f"there is no C for {fault}", "the CNN file itself, with `htgen predict`")
+        raise ModelError(f"there is no C in float for {fault}", "htgen export without --float")
     return _Writer(bundle, identifier(name)).code()
 
 

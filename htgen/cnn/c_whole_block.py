@@ -246,7 +246,7 @@ class CBlock:
         if tops:
             has = (whole.top < self.levels).any()
             arguments.append(f"{upper}_UINT16({layer}_top + o)" if has else f"{self.levels}")
-        function = f"{self.name}_level" if residual is None else f"{self.name}_added_{residual.activation}"
+        function = f"{self.name}_as_level" if residual is None else f"{self.name}_added_{residual.activation}"
         return (
             f"{function}({total} + {upper}_INT32({layer}_bias + o),\n                {', '.join(arguments)})"
         )

@@ -43,6 +43,9 @@ _FEW = 12
 _SUMS, _BIASES = 3 << 29, 1 << 28
 """What products, and what a bias may add up to."""
 
+_FEWEST = 256
+"""Sums that levels reach over at least."""
+
 _SPREAD = 5
 """Bits that sums of levels of 8 bits may lack, so that all channels are shifted alike."""
 
@@ -179,21 +182,20 @@ class _Rounding:
             span = Span(np.full_like(span.low, span.low.min()), np.full_like(span.high, span.high.max()))
         # The value that the norm makes 0 of must be a level, for padding.
         span = Span(np.minimum(span.low, block.nothing), np.maximum(span.high, block.nothing))
-        width = np.maximum(span.high - span.low, 1e-9)
-        unit = self.levels / width  # levels for a value of 1 before the norm
         places = 4 if pool_sums == "sum" else 1
-
         kernel = block.kernel * block.by_output(held.step)[:, :, None, None]  # of what a level stands for
-        most = held.levels * places
-        largest = self._largest(kernel.size)
+        most, largest = held.levels * places, self._largest(kernel.size)
         step = np.maximum.reduce(
             [
                 np.abs(kernel).max(axis=(1, 2, 3)) / largest,
                 np.abs(kernel).sum(axis=(1, 2, 3)) * most / _SUMS,
                 np.abs(block.bias) * places / _BIASES,
-                width / _BIASES,  # smaller sums make no difference
             ]
         )
+        # A channel that is silent is not told more finely than its sums, nor sums than makes a difference.
+        width = np.maximum.reduce([span.high - span.low, step * _FEWEST, np.full_like(step, 1e-9)])
+        step = np.maximum(step, width / _BIASES)
+        unit = self.levels / width  # levels for a value of 1 before the norm
         parts = (kernel / step[:, None, None, None]).reshape(*kernel.shape[:2], -1)
         whole = round_alike(parts, largest)
         offset = (whole.sum(axis=2) * block.by_output(held.origin)).sum(axis=1)

@@ -168,7 +168,8 @@ class GeneratedFromFolder:
             ),
             *warning(
                 "classes look alike to the generator; more images of them help, or one class for both"
-                + (", or --no-crop where size or place tells them:" if self._cuts_to_ink else ":"),
+                + (", or --no-crop where size or place tells them" if self._cuts_to_ink else "")
+                + ("; colours do not count:" if self.bundle.preprocessing.is_for_drawings else ":"),
                 [f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)" for pair in pairs],
             ),
         ]
@@ -200,7 +201,7 @@ def generate_from_folder(
     Raises:
         DataError: fewer than two classes, a class without an image that can be read, or no image in
             `unlabeled`. Its notes are lines on what was left out.
-        ModelError: there are more classes than the generator knows.
+        ModelError: there are more classes than the generator knows, and it has no class means.
     """
     return generate_from_files(find_support(folder, unlabeled, labels), generator)
 
@@ -247,7 +248,7 @@ def generate_from_files(
 
     Raises:
         DataError: a class without an image that can be read. Its notes are lines on what was left out.
-        ModelError: there are more classes than the generator knows.
+        ModelError: there are more classes than the generator knows, and it has no class means.
     """
     images = _read_files(files, generator, progress, processes)
     with told_with_errors(images.notices):

@@ -23,10 +23,11 @@ from htgen.generator.copies import find_copies
 from htgen.generator.file import GeneratorFile, check, read_generator
 from htgen.generator.foreign import are_near_a_class
 from htgen.generator.self_check import LeaveOneOut, LookAlike, Writer, find_look_alikes, leave_one_out
-from htgen.generator.shipped import DEFAULT_GENERATOR, shipped_generators
+from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
+from htgen.hypertransformer.many_classes import check_way
 from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
 from htgen.images.order import natural_order
@@ -47,7 +48,7 @@ class Generator:
 
     Attributes:
         name: e.g. `glyph-8`.
-        max_way: most classes that a CNN can have.
+        max_way: classes that the generator is shown at once; a CNN can have more.
         preprocessing: how images become its input, and that of its CNNs. For drawings it has all steps of
             `htgen.images.drawings.DRAWING_STEPS`; `without_steps` leaves some out.
         model: what writes the CNNs. To train or evaluate it, `htgen.generator.network.build(generator.file)`
@@ -126,7 +127,7 @@ class Generator:
 
         Raises:
             DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
-            ModelError: there are more classes than the generator knows.
+            ModelError: there are more classes than the generator knows, and it has no class means.
         """
         from htgen.cnn.module import GeneratedCNN
 
@@ -148,7 +149,7 @@ class Generator:
 
         Raises:
             DataError: an image cannot be read, there are fewer than two classes, or not one label per image.
-            ModelError: there are more classes than the generator knows.
+            ModelError: there are more classes than the generator knows, and it has no class means.
         """
         expect_list(support_images)
         expect_list(unlabeled_images)
@@ -168,7 +169,7 @@ class Generator:
         Raises:
             DataError: there are fewer than two classes, or more labels than images.
             ModelError: images have another shape than the generator reads, or there are more classes than it
-                knows.
+                knows, and it has no class means.
         """
         names = _class_names(self, labels)
         spec = self.model.spec
@@ -296,21 +297,8 @@ def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray
             f"the support set has {classes} classes; a classifier needs at least 2",
             "images of a second class",
         )
-    if classes > generator.max_way:
-        raise ModelError(
-            f"the support set has {classes} classes; '{generator.name}' knows {generator.max_way} at most",
-            f"fewer classes, or {_for_classes(classes, generator.preprocessing)}",
-        )
+    check_way(generator.file.model, classes, f"'{generator.name}'")
     return names
-
-
-def _for_classes(classes: int, preprocessing: Preprocessing) -> str:
-    """What to use for so many classes of such images."""
-    for name in shipped_generators():
-        file = read_generator(name).file
-        if file.model.max_way >= classes and file.preprocessing.ink == preprocessing.ink:
-            return f"--generator {name}, which knows {file.model.max_way}"
-    return "a generator trained with a larger model.max_way"
 
 
 def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:

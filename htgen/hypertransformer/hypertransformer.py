@@ -25,7 +25,7 @@ from htgen.config.model import ModelConfig
 from htgen.errors import ModelError
 from htgen.hypertransformer.encoder import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers import LogitsWriter, conv_writer
-from htgen.hypertransformer.many_classes import most_at_once, spread
+from htgen.hypertransformer.many_classes import check_way, spread
 from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.transformer import Layer
 from htgen.hypertransformer.views import add_views
@@ -124,7 +124,7 @@ class HyperTransformer(nn.Module):
 
     def _has_many(self, slots: Tensor) -> bool:
         """Whether there are more classes than are shown at once (`htgen.hypertransformer.many_classes`)."""
-        return slots.shape[1] > most_at_once(self.config)
+        return slots.shape[1] > self.config.most_at_once
 
     def _one_by_one(
         self, images: Tensor, labels: Tensor, queries: Tensor, slots: Tensor, ignore: Tensor | None
@@ -135,11 +135,11 @@ class HyperTransformer(nn.Module):
             own = None if ignore is None else ignore[one]
             yield self.run(images[one], labels[one], queries[one], slots[one], own)
 
-    def _shown_to_convs(self, view: SupportView, support: int) -> tuple[Tensor | None, SupportView]:
+    def _shown_to_convs(self, view: SupportView) -> tuple[Tensor | None, SupportView]:
         """Which samples the writers of convolutions are shown (None: all), and what of them."""
         if not self._has_many(view.slots):
             return None, view
-        return view.of_classes(spread(view.way, most_at_once(self.config)), self.config.max_way)
+        return view.of_classes(spread(view.way, self.config.most_at_once), self.config.max_way)
 
     def execute(self, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
@@ -188,8 +188,8 @@ class HyperTransformer(nn.Module):
 
         counted_out = None if self.config.cnn.count_ignored else ignore
         blocks, activations = [], []
+        seen, shown = self._shown_to_convs(view)
         outputs: dict[str, Tensor] = {}
-        seen, shown = self._shown_to_convs(view, support)
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             x, first = with_first(x, support) if fused else (x, x[:support])
             written, addend = writer(first if seen is None else x[seen], shown), outputs.get(conv.add)
@@ -287,8 +287,9 @@ class HyperTransformer(nn.Module):
             raise ModelError(
                 f"the generator reads images of shape {list(expected)} [C, H, W], got {list(found)}"
             )
+        check_way(self.config, slots.shape[1])
         if len(slots) > 1 and self._has_many(slots):
-            raise ModelError(f"{slots.shape[1]} classes of {len(slots)} episodes at once", "one episode")
+            raise ModelError(f"{len(slots)} episodes of {slots.shape[1]} classes at once", "one episode")
 
 
 def initialise_as_reference(module: nn.Module) -> None:

@@ -27,6 +27,7 @@ from htgen.cnn.weights import BlockWeights, CnnWeights
 from htgen.config.model import ModelConfig
 from htgen.hypertransformer.encoder_numpy import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers_numpy import LogitsWriter, conv_writer
+from htgen.hypertransformer.many_classes import check_way, spread
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.views import add_views
@@ -63,7 +64,19 @@ class HyperTransformer:
             images: `[E, S, C, H, W]`, -1..1.
             labels: `[E, S]`, 0..n-1; negative = unlabelled.
             slots: `[E, n]`, which of the generator's label slots stands for each class.
+
+        Raises:
+            ModelError: there are more classes than it knows, and there are no class means.
         """
+        check_way(self.config, slots.shape[1])
+        if slots.shape[1] <= self.config.most_at_once:
+            return self._generate(images, labels, slots)
+        episodes = [slice(index, index + 1) for index in range(len(images))]
+        ones = [self._generate(images[one], labels[one], slots[one]) for one in episodes]
+        return CnnWeights.joined(self.spec, ones, np.concatenate)
+
+    def _generate(self, images: Floats, labels: Integers, slots: Integers) -> CnnWeights[Floats]:
+        """The same; of one episode where there are more classes than are shown at once."""
         without_views = images.shape[1]
         images, labels, _ = add_views(images, labels, None, self.config.views, slots.shape[1])
         x = channels_last(images)
@@ -72,10 +85,14 @@ class HyperTransformer:
         shared = [] if self.shared is None else [self.shared(x)]
         codes = None if self.codes is None else self.codes.of_slots(slots)
         view = SupportView(labels, slots, label_ids, shared, images.shape[1] // without_views, codes)
+        seen: Integers | slice = slice(None)
+        shown = view
+        if view.way > self.config.most_at_once:
+            seen, shown = view.of_classes(spread(view.way, self.config.most_at_once), self.config.max_way)
         blocks = []
         outputs: dict[str, Floats] = {}
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
-            written, addend = writer(x, view), outputs.get(conv.add)
+            written, addend = writer(x[:, seen], shown), outputs.get(conv.add)
             x = before_norm(self.spec, conv, written.kernel, written.bias, x, addend)
             stats = None
             if written.support is not None:

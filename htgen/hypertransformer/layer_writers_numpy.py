@@ -120,7 +120,7 @@ class LogitsWriter:
 
     def __call__(self, support: Floats, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
         """Weight `[E, n, F]` and bias `[E, n]`, in view of activations and logits inputs `[E, S, F]`."""
-        if self.slices is None or self.plan.allocation is None:
+        if self.slices is None or self.plan.allocation is None or view.way > self.slices.plan.most_at_once:
             return self._from_class_means(features, view)
         local = [] if self.local is None else self.local(support)
         inputs = [self.plan.allocation.from_cnn(features)] if self.plan.sees_inputs else []
@@ -138,7 +138,7 @@ class LogitsWriter:
 
     def _from_class_means(self, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
         """A logits layer that answers with the class whose mean is nearest."""
-        classes = np.arange(view.slots.shape[1])
+        classes = np.arange(view.way)
         return class_mean_layer(
             features,
             membership(view.labels, classes, None).astype(features.dtype),

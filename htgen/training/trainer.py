@@ -178,7 +178,7 @@ class Trainer:
             scalars, self.stopped, counters.seconds = average_over_processes(
                 self.processes, self.trained, scalars, stop(), counters.seconds
             )
-        skipped = update(self.optimizer, self.trained, config.optimizer.clip, scalars["loss"])
+        skipped = update(self.optimizer, self.gradients.parameters, config.optimizer.clip, scalars["loss"])
         counters.step += 1
         counters.skips.add(skipped)
         if self.device.type != "cuda" or self.step % _GPU_WAITS_EVERY == 0:

@@ -2,12 +2,13 @@ import io
 import json
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from htgen.cli import main
 from htgen.errors import OutputError, RunError
-from htgen.training.curve import draw, read_curve
+from htgen.training.curve import Curve, draw, read_curve
 
 LINES = [
     {"event": "train", "step": 10, "loss": 2.0, "accuracy": 0.25, "lr": 1e-3},
@@ -64,3 +65,18 @@ def test_a_missing_library_is_told_with_the_command_that_installs_it(run, monkey
     with pytest.raises(OutputError, match="matplotlib") as caught:
         draw(read_curve(run))
     assert caught.value.hint == "pip install 'htgen[plot]'"
+
+
+def test_a_log_of_one_line_can_be_seen():
+    """A line through one point shows nothing."""
+    entry = {"event": "train", "step": 60, "accuracy": 0.5, "loss": 1.0, "lr": 1e-3}
+    validation = {"event": "validation", "step": 60, "accuracy": 0.5, "interval95": 0.1, "best": True}
+    one = draw(Curve("x", [entry], [validation]))
+    none = draw(Curve("x", [], [validation]))
+    assert len(one) > 0
+    image, empty = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int) for data in (one, none)
+    )
+    red = (image[..., 0] - image[..., 1] > 100) & (image[..., 0] - image[..., 2] > 100)
+    red_without = (empty[..., 0] - empty[..., 1] > 100) & (empty[..., 0] - empty[..., 2] > 100)
+    assert red.sum() > red_without.sum()
