@@ -4,8 +4,8 @@
     python docs/measurements/side_by_side.py ../htgen-before --only train-32 train-1 --turns 5
 
 Run it with the Python of a virtual environment that has what both builds need. The other checkout needs none
-of its own. Speeds are by the processor time of one thread, which other programs on the machine change less than
-the time on the clock; with `--clock` by the clock, for a machine that does nothing else.
+of its own. Speeds are by the processor time of one thread, which other programs on the machine change less
+than the time on the clock; with `--clock` by the clock, for a machine that does nothing else.
 """
 
 import argparse
