@@ -81,11 +81,7 @@ def measure(
     device, effort = torch.device(device), QUICK if quick else Effort()
     if device.type == "cuda":
         effort = replace(effort, train_steps=effort.train_steps_cuda)
-    parts = [part for part in PARTS if part != "profile" or profile is not None]
-
-    def begin(part: str) -> None:
-        report(part, parts.index(part), len(parts))
-
+    begin = _teller(report, profile is not None)
     with threads_set_to(threads), tempfile.TemporaryDirectory(prefix="htgen-bench-") as name:
         folder = Path(name)
         size = largest_episode(config.episodes)
@@ -110,10 +106,16 @@ def measure(
         memory += held
         begin("start-up")
         start = measure_start(generator, folder, files, effort)
-        report("", len(parts), len(parts))
+        begin("")
         work, episode = _work(config, size), _describe_episode(config, size)
         measures = (*training, *use, *memory, *start)
         return Report(config.name, quick, this_machine(device), episode, work, rates, measures)
+
+
+def _teller(report: Callable[[str, int, int], None], profiles: bool) -> Callable[[str], None]:
+    """What tells that a part begins; an empty name is the end."""
+    parts = [*(part for part in PARTS if part != "profile" or profiles), ""]
+    return lambda part: report(part, parts.index(part), len(parts) - 1)
 
 
 def _measure_training(

@@ -229,10 +229,8 @@ class Generator:
 
     def find_copies(self, support: Support, strokes: Floats | None = None) -> Integers:
         """The groups of images that are copies of each other, turned a little or compressed: `[S]`, for each
-        image the position of the first of its group (`htgen.generator.copies`).
-
-        Args:
-            strokes: how wide the strokes of each image were, `[S]`; pictures in two widths are no copies.
+        the position of the first of its group; pictures whose `strokes` `[S]` differ are none
+        (`htgen.generator.copies`).
         """
         light = -support.images if self.preprocessing.ink == "dark" else support.images
         return find_copies(light, self.preprocessing.ink != "none", strokes)
