@@ -1,11 +1,11 @@
 """What a page works on: classes and their images in memory, and the CNN that is made at each change."""
 
-import io
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 
@@ -71,6 +71,11 @@ class Made:
     support: Support
     numbers: tuple[int, ...]
     seconds: float
+
+    @cached_property
+    def features(self) -> Floats:
+        """The inputs of the logits layer for the support images: `[S, F]`."""
+        return features(self.bundle, self.support.images)
 
 
 @dataclass(frozen=True)
@@ -397,13 +402,5 @@ def _copies(groups: Integers, numbers: Sequence[int]) -> list[list[int]]:
 
 def _nearest(made: Made, x: Floats, most: int = 3) -> list[int]:
     """Numbers of the support images whose inputs of the logits layer are nearest."""
-    known = features(made.bundle, made.support.images)
-    return [made.numbers[place] for place in nearest(features(made.bundle, x), known, most)[0].tolist()]
-
-
-def as_png(read: ReadImage) -> bytes:
-    """What a CNN sees, as PNG."""
-    file = io.BytesIO()
-    pixels = read.pixels
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
-    return file.getvalue()
+    order = nearest(features(made.bundle, x), made.features, most)[0]
+    return [made.numbers[place] for place in order.tolist()]

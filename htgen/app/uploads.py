@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from htgen.errors import DataError
+from htgen.images.pictures import png_of
 from htgen.images.reading import decode_image
 
 LARGEST_IMAGE = 32 << 20
@@ -56,18 +57,11 @@ def decode(upload: Upload) -> Image.Image:
     return decode_image(io.BytesIO(upload.data), upload.name)
 
 
-def png(image: Image.Image) -> bytes:
-    """An image as PNG."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
 def thumbnail(image: Image.Image) -> bytes:
     """A small PNG of an image."""
     small = image.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
-    return png(small)
+    return png_of(small)
 
 
 def read_archive(data: bytes) -> dict[str, list[Upload]]:

@@ -13,6 +13,10 @@ CODE_SETS = 2**20
 """With labels: codes, the sets of orthogonal codes that training episodes draw from."""
 
 
+MOST_CODES = 256
+"""With labels: codes, the classes that a transformer is shown at once; memory grows with their square."""
+
+
 class SharedFeaturesConfig(Section):
     """The small conv net that reads support images once per episode."""
 
@@ -152,6 +156,11 @@ class ModelConfig(Section):
     def slot_sets(self) -> int:
         """How many sets of max_way label slots there are."""
         return CODE_SETS if self.has_codes else 1
+
+    @property
+    def most_at_once(self) -> int:
+        """Classes that a transformer is shown at once."""
+        return MOST_CODES if self.has_codes else self.max_way
 
     @property
     def has_codes(self) -> bool:

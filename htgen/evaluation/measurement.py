@@ -10,11 +10,10 @@ from torch import Tensor
 from htgen.config.data import AugmentConfig, ValidationAugmentConfig
 from htgen.config.faults import validate
 from htgen.config.model import ModelConfig
-from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.episodes.pool import ClassPool, load_images
 from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
-from htgen.errors import ModelError, SettingError
+from htgen.errors import SettingError
 from htgen.evaluation.accuracy import TASKS_PER_BATCH, Evaluation, half_width95, task_accuracies
 from htgen.evaluation.augmented_as import AugmentedAs
 from htgen.evaluation.features import after_trunk
@@ -31,6 +30,7 @@ from htgen.generator.generator import Generator
 from htgen.generator.network import build
 from htgen.generator.provenance import Provenance
 from htgen.hypertransformer.hypertransformer import HyperTransformer
+from htgen.hypertransformer.many_classes import check_way
 from htgen.hypertransformer.plan import generator_plan
 
 
@@ -79,6 +79,8 @@ class Measurement:
             ModelError: the tasks have more classes than a generator knows.
         """
         generators = (generator,) if against is None else (generator, against)
+        for one in generators:
+            check_way(one.file.model, self.protocol.way, f"generator '{one.file.name}'")
         models = [build(one.file).to(self.device) for one in generators]
         protocol, file = self.protocol, generator.file
         is_transductive = protocol.transductive or file.model.cnn.norm == "batch"
@@ -117,15 +119,6 @@ class Measurement:
         if self._augmentation is None:
             model, sampler = after_trunk(model, sampler)
         return task_accuracies(model, sampler, tasks, self.protocol.queries, progress)
-
-    def _check_way(self, generator: StoredGenerator) -> None:
-        way, max_way = self.protocol.way, generator.file.model.max_way
-        if way > max_way:
-            classes = len(resolve_split(self.store, self.splits[0]))
-            raise ModelError(
-                f"{way}-way tasks, but generator '{generator.file.name}' knows at most {max_way} classes",
-                f"--way {min(max_way, classes)}",
-            )
 
     def sampler(self, split: str, model: ModelConfig) -> EpisodeSampler:
         """What draws the tasks of a split; which these are does not depend on the generator."""

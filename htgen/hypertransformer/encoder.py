@@ -182,7 +182,7 @@ class SupportView:
         return self.slots.shape[1]
 
     def of_classes(self, classes: Sequence[int], unlabeled_slot: int) -> "tuple[Tensor, SupportView]":
-        """What is seen of some classes of one episode, which get the first label slots, and of the unlabelled.
+        """What is seen of some classes of one episode, which get the first slots, and of the unlabelled.
 
         Returns:
             Which of the samples these are, `[S']`, and what is seen of them.

@@ -3,7 +3,8 @@
 Axis legend: E episodes, S support images, H x W pixels, C channels (last), F features, D token width.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -112,6 +113,31 @@ class SupportView:
     shared: list[Floats]
     copies: int
     codes: Floats | None = None
+
+    @property
+    def way(self) -> int:
+        """Classes per episode."""
+        return self.slots.shape[1]
+
+    def of_classes(self, classes: Sequence[int], unlabeled_slot: int) -> "tuple[Integers, SupportView]":
+        """What is seen of some classes of one episode, which get the first slots, and of the unlabelled.
+
+        Returns:
+            Which of the samples these are, `[S']`, and what is seen of them.
+        """
+        places = np.full(self.way + 1, -2)
+        places[list(classes)], places[-1] = np.arange(len(classes)), -1
+        labels = places[np.maximum(self.labels, -1)]  # [1, S]; -1 is the last place
+        samples = np.flatnonzero(labels[0] > -2)
+        labels = labels[:, samples]
+        return samples, replace(
+            self,
+            labels=labels,
+            slots=np.arange(len(classes))[None],
+            label_ids=np.where(labels < 0, unlabeled_slot, labels),
+            shared=[features[:, samples] for features in self.shared],
+            codes=None if self.codes is None else self.codes[:, list(classes)],
+        )
 
 
 def sample_tokens(labels: Floats, features: list[Floats], view: SupportView, width: int) -> Floats:

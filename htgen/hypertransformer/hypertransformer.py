@@ -25,7 +25,7 @@ from htgen.config.model import ModelConfig
 from htgen.errors import ModelError
 from htgen.hypertransformer.encoder import LabelCodes, SharedFeatures, SupportView
 from htgen.hypertransformer.layer_writers import LogitsWriter, conv_writer
-from htgen.hypertransformer.many_classes import most_at_once, spread
+from htgen.hypertransformer.many_classes import check_way, spread
 from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.transformer import Layer
 from htgen.hypertransformer.views import add_views
@@ -59,6 +59,7 @@ class HyperTransformer(nn.Module):
     Attributes:
         plan: what its parts are.
         spec: the CNN that it writes.
+        can_be_fused: whether kernels made for CNNs (`htgen.cnn.fused`) do its work where they are.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -72,7 +73,7 @@ class HyperTransformer(nn.Module):
         self.logits = LogitsWriter(plan.logits)
         self.codes = LabelCodes(config.max_way) if config.has_codes else None
         self.cnn_dropout = nn.Dropout(config.cnn.dropout)
-        self._can_be_fused = fit(self.spec)
+        self.can_be_fused = fit(self.spec)
         if config.conventions == "reference":
             initialise_as_reference(self)
 
@@ -124,7 +125,7 @@ class HyperTransformer(nn.Module):
 
     def _has_many(self, slots: Tensor) -> bool:
         """Whether there are more classes than are shown at once (`htgen.hypertransformer.many_classes`)."""
-        return slots.shape[1] > most_at_once(self.config)
+        return slots.shape[1] > self.config.most_at_once
 
     def _one_by_one(
         self, images: Tensor, labels: Tensor, queries: Tensor, slots: Tensor, ignore: Tensor | None
@@ -135,11 +136,11 @@ class HyperTransformer(nn.Module):
             own = None if ignore is None else ignore[one]
             yield self.run(images[one], labels[one], queries[one], slots[one], own)
 
-    def _shown_to_convs(self, view: SupportView, support: int) -> tuple[Tensor | None, SupportView]:
+    def _shown_to_convs(self, view: SupportView) -> tuple[Tensor | None, SupportView]:
         """Which samples the writers of convolutions are shown (None: all), and what of them."""
         if not self._has_many(view.slots):
             return None, view
-        return view.of_classes(spread(view.way, most_at_once(self.config)), self.config.max_way)
+        return view.of_classes(spread(view.way, self.config.most_at_once), self.config.max_way)
 
     def execute(self, weights: CnnWeights[Tensor], images: Tensor) -> Tensor:
         """Logits `[E, N, n]` of images `[E, N, C, H, W]` from CNNs that are already there."""
@@ -171,7 +172,7 @@ class HyperTransformer(nn.Module):
             )
         support = support_images.shape[1]
         # Support and query images pass each layer together: its weights are the same for both.
-        fused = self._can_be_fused and serves(support_images)
+        fused = self.can_be_fused and serves(support_images)
         layout = IMAGES_LAST if fused else layout_for(support_images.device)
         x = layout.channels_last(torch.cat([support_images, query_images], dim=1))
         label_ids = slots.gather(1, support_labels.clamp(min=0))
@@ -187,14 +188,12 @@ class HyperTransformer(nn.Module):
         )
 
         counted_out = None if self.config.cnn.count_ignored else ignore
-        blocks, activations = [], []
-        outputs: dict[str, Tensor] = {}
-        seen, shown = self._shown_to_convs(view, support)
+        blocks, activations, outputs = [], [], dict[str, Tensor]()
+        seen, shown = self._shown_to_convs(view)
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             x, first = with_first(x, support) if fused else (x, x[:support])
             written, addend = writer(first if seen is None else x[seen], shown), outputs.get(conv.add)
-            x = self._before_norm(conv, written, x, support, addend)
-            stats = None
+            x, stats = self._before_norm(conv, written, x, support, addend), None
             if written.support is not None:
                 x, stats = self.normalise(x, written, written.support, support, counted_out)
             x = after_norm(self.spec, conv, x, addend)
@@ -223,7 +222,7 @@ class HyperTransformer(nn.Module):
         rest = copy(self)
         rest._modules = {**self._modules, "convs": nn.ModuleList()}
         rest.spec = self.spec.after_trunk
-        rest._can_be_fused = False
+        rest.can_be_fused = False
         return rest
 
     def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:
@@ -287,8 +286,9 @@ class HyperTransformer(nn.Module):
             raise ModelError(
                 f"the generator reads images of shape {list(expected)} [C, H, W], got {list(found)}"
             )
+        check_way(self.config, slots.shape[1])
         if len(slots) > 1 and self._has_many(slots):
-            raise ModelError(f"{slots.shape[1]} classes of {len(slots)} episodes at once", "one episode")
+            raise ModelError(f"{len(slots)} episodes of {slots.shape[1]} classes at once", "one episode")
 
 
 def initialise_as_reference(module: nn.Module) -> None:

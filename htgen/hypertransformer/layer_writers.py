@@ -178,7 +178,7 @@ class LogitsWriter(nn.Module):
             support: activations of the support images after the block, `[S, E, C, H, W]`.
             features: the same as inputs of the logits layer, `[E, S, F]`.
         """
-        if self.slices is None or self.plan.allocation is None:
+        if self.slices is None or self.plan.allocation is None or view.way > self.slices.plan.most_at_once:
             return self._from_class_means(features, view)
         tokens = [] if self.local is None else [self.local(support)]
         inputs = [self.plan.allocation.from_cnn(features)] if self.plan.sees_inputs else []
@@ -186,26 +186,7 @@ class LogitsWriter(nn.Module):
             tokens = [*(self.inputs_dropout(x) for x in inputs), *tokens]
         else:
             tokens += inputs
-        import os
-
-        from htgen.hypertransformer.many_classes import groups
-
-        most = self.plan.slices.placeholders
-        if view.way > most:
-            if os.environ.get("HT_MANY") == "groups":
-                parts_ = []
-                for g in groups(view.way, most):
-                    idx, sub = view.of_classes(g, most)
-                    parts_.append(
-                        self.slices([t[:, idx] for t in tokens] + list(sub.shared), sub, by_class=True)
-                    )
-                slices = torch.cat(parts_, 1)
-            else:
-                slices = features.new_zeros(len(features), view.way, features.shape[2] + 1)
-        else:
-            slices = self.slices([*tokens, *view.shared], view, by_class=True)  # [E, n, F + 1]
-        if os.environ.get("HT_ZERO"):
-            slices = slices * 0
+        slices = self.slices([*tokens, *view.shared], view, by_class=True)  # [E, n, F + 1]
         parts = self.plan.allocation.decode(slices)
         weight, bias = parts["weight"], parts["bias"]
         if self.plan.bases:

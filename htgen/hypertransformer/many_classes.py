@@ -1,19 +1,13 @@
-"""More classes than a transformer is shown at once. For tensors and arrays alike. No torch here.
+"""More classes than a transformer is shown at once. No torch here.
 
-A generator with a table of labels knows `model.max_way` of them. With more classes it writes its convolutions in
-view of so many, spread evenly over all; statistics of norms, class means and PLDA are of all images. The last
-layer is that of the class means.
+A table of labels has `model.max_way` classes. Of more, the convolutions are written in view of so many,
+spread evenly over all. Statistics of norms, class means and PLDA are of all images. The last layer is that of
+class means alone: what the transformer adds to it changes next to no answer
+(docs/explanation/class-means.md).
 """
 
 from htgen.config.model import ModelConfig
-
-MOST_AT_ONCE = 256
-"""Classes that a transformer is shown at once where codes stand for them: memory grows with their square."""
-
-
-def most_at_once(config: ModelConfig) -> int:
-    """The number of classes that the transformers of a generator are shown at once."""
-    return MOST_AT_ONCE if config.has_codes else config.max_way
+from htgen.errors import ModelError
 
 
 def spread(way: int, count: int) -> list[int]:
@@ -21,8 +15,15 @@ def spread(way: int, count: int) -> list[int]:
     return [index * way // count for index in range(count)]
 
 
-def groups(way: int, most: int) -> list[range]:
-    """All classes in groups of at most `most` that follow each other, of about the same size."""
-    count = -(-way // most)
-    bounds = [index * way // count for index in range(count + 1)]
-    return [range(start, end) for start, end in zip(bounds, bounds[1:], strict=False)]
+def check_way(config: ModelConfig, way: int, who: str = "this generator") -> None:
+    """Check that a generator can write CNNs of so many classes.
+
+    Raises:
+        ModelError: there are more than its table has, and there are no class means.
+    """
+    has_class_means = config.weights.prototypes and config.weights.base != "all"
+    if way > config.most_at_once and not has_class_means:
+        raise ModelError(
+            f"{way} classes are too many: {who} knows at most {config.most_at_once} classes",
+            "fewer classes, or a generator that starts from class means (model.weights.prototypes)",
+        )

@@ -28,12 +28,14 @@ class SlicesPlan:
     """Everything between the features of the samples and the weight slices of one layer.
 
     Attributes:
+        most_at_once: classes that the transformer can be shown.
         labels: rows of the label table: of each class, of no label, and with codes (of the map) an offset.
         placeholders: number of weight placeholders; with codes, that of the logits layer's map and offset.
         slice_size: numbers per slice.
         embedding: width of label and weight embeddings.
     """
 
+    most_at_once: int
     labels: int
     placeholders: int
     slice_size: int
@@ -54,7 +56,8 @@ def slices_plan(config: ModelConfig, feature_width: int, placeholders: int, slic
     embedding = config.embedding_dim
     widths = embedding + feature_width, embedding + slice_size
     transformer = transformer_plan(config.transformer, *widths, config.conventions == "reference")
-    return SlicesPlan(config.max_way + 1 + config.has_codes, placeholders, slice_size, embedding, transformer)
+    most, labels = config.most_at_once, config.max_way + 1 + config.has_codes
+    return SlicesPlan(most, labels, placeholders, slice_size, embedding, transformer)
 
 
 @dataclass(frozen=True)
@@ -280,7 +283,7 @@ class GeneratorPlan:
     def has_trunk(self) -> bool:
         """Whether its convolutions are the same for every support set, whatever is in it.
 
-        Then the inputs of the logits layer are computed once for each image (`htgen.hypertransformer.trunk`).
+        Then the inputs of the logits layer are computed once for each image (`trunk_features`).
         """
         are_fixed = all(isinstance(conv, LearnedConvPlan) and not conv.conv.norm for conv in self.convs)
         return are_fixed and self.shared is None and self.logits.local is None

@@ -33,7 +33,7 @@ def test_unfit_support_sets_are_named():
         generator.support(np.zeros((2, 3, 20, 20), np.float32), ["a", "b"])
     with pytest.raises(DataError, match="1 classes"):
         generator.generate(pictures(2), ["a", "a"])
-    with pytest.raises(ModelError, match="6 classes; 'toy' knows 5 at most"):
+    with pytest.raises(ModelError, match="6 classes are too many: 'toy' knows at most 5 classes"):
         generator.generate(pictures(6), list("abcdef"))
 
 

@@ -111,6 +111,11 @@ def slow_logits(
     return torch.stack(rows)
 
 
+def most_at_once(config: ModelConfig) -> int:
+    """Classes that a transformer is shown: those of its table; of codes, 256."""
+    return config.max_way if config.labels == "table" else 256
+
+
 def slow_cross_entropy(logits: Tensor, labels: list[int]) -> Tensor:
     """Mean over queries of -log of the softmax."""
     losses = []
@@ -153,6 +158,13 @@ def _generate(
         shared = _shared_features(config, parameters.below("shared"), images, ignore)
     label_rows = [LABEL_NONE if label == LABEL_NONE else slots[label] for label in labels]
 
+    shown = list(range(len(images)))  # to the writers of convolutions
+    if len(slots) > most_at_once(config):
+        chosen = [i * len(slots) // most_at_once(config) for i in range(most_at_once(config))]
+        shown = [i for i in shown if labels[i] in (LABEL_NONE, *chosen)]
+        if config.labels == "table":
+            label_rows = [chosen.index(label) if label in chosen else LABEL_NONE for label in labels]
+
     kernels, biases, gammas, betas, means, variances = [], [], [], [], [], []
     activations = images
     blocks = cnn_blocks(config)
@@ -167,8 +179,9 @@ def _generate(
         else:
             channels = max(block.in_channels, config.cnn.channels)
             local = _local_features(config, layer, activations, channels, layers=2)
-            tokens = [[local[i], shared[i]] for i in range(len(images))]
-            written = _generated_conv(config, layer, block, tokens, label_rows, ignore)
+            tokens = [[local[i], shared[i]] for i in shown]
+            rows, hidden = [label_rows[i] for i in shown], [ignore[i] for i in shown]
+            written = _generated_conv(config, layer, block, tokens, rows, hidden)
             kernel, bias, gamma, beta = _with_bases(config, layer, written, "base_")
             query = _with_bases(config, layer, written, "base_query_" if has_copy else "base_")
         activations, (mean, variance) = _blocks(
@@ -277,7 +290,10 @@ def _generated_logits(
         pairs = zip(tokens, own, strict=True)
         tokens = [[x, *token] if as_reference else [*token, x] for token, x in pairs]
     tokens = [[*token, x] for token, x in zip(tokens, shared, strict=True)]
-    slices = _slices(config, layer.below("slices"), tokens, label_rows, slots, count + 1, ignore)
+    if len(slots) > most_at_once(config):
+        slices = [inputs[0].new_zeros(count + 1) for _ in slots]
+    else:
+        slices = _slices(config, layer.below("slices"), tokens, label_rows, slots, count + 1, ignore)
     weights, biases = [s[:count] for s in slices], [s[count] for s in slices]
     if as_reference and flattened:
         side = activations[0].shape[1]
