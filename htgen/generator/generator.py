@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
+from htgen.cnn.class_means import ClassMeans
 from htgen.cnn.executor_numpy import last_features
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
@@ -22,6 +23,7 @@ from htgen.errors import DataError, ModelError
 from htgen.generator.copies import find_copies
 from htgen.generator.file import GeneratorFile, check, read_generator
 from htgen.generator.foreign import are_near_a_class
+from htgen.generator.last_layer import LastLayer
 from htgen.generator.self_check import (
     MOST_ALONE,
     LeaveOneOut,
@@ -95,6 +97,12 @@ class Generator:
         """
         changed = copy(self)
         changed._preprocessing = self._preprocessing.without(*steps)
+        return changed
+
+    def preparing(self, preprocessing: Preprocessing) -> "Generator":
+        """The same generator, whose images are prepared as those of a CNN that it wrote."""
+        changed = copy(self)
+        changed._preprocessing = preprocessing
         return changed
 
     def on_device(self) -> "Generator":
@@ -199,7 +207,7 @@ class Generator:
         """Write a CNN, as it is saved to a file."""
         labeled = support.labels[support.labels != UNLABELED]
         counts = np.bincount(labeled, minlength=len(support.classes)).tolist()
-        weights = self.write(support)
+        weights, means = self._written(support)
         return Bundle(
             self.model.spec,
             support.classes,
@@ -209,6 +217,7 @@ class Generator:
             dict(zip(support.classes, counts, strict=True)),
             has_8_bits=self.file.has_8_bits,
             trunk=self.file.trunk,
+            means=means,
         )
 
     def find_foreign(self, support: Support) -> npt.NDArray[np.bool_]:
@@ -280,13 +289,50 @@ class Generator:
 
     def write(self, support: Support) -> CnnWeights[Floats]:
         """The weights of a CNN, as those of one episode."""
-        weights = self.writer(support)(None)
-        return weights if self._trunk is None else replace(weights, blocks=self._trunk)
+        return self._written(support)[0]
+
+    def _written(self, support: Support) -> tuple[CnnWeights[Floats], ClassMeans | None]:
+        """The weights of a CNN, and the class means, if there are such, that it can grow by."""
+        slots = np.arange(len(support.classes))[None]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
+            written = self._writes.write(support.inputs[None], support.labels[None], slots)
+        weights = self._calibrated(written.weights, support.shot)
+        if self._trunk is not None:
+            weights = replace(weights, blocks=self._trunk)
+        if written.means is None or written.counts is None or self.model.spec.norm == "batch":
+            return weights, None
+        means = ClassMeans(written.means[0].astype(np.float32), written.counts[0].astype(np.float32))
+        if self.writes_means_alone and (support.labels != UNLABELED).all():
+            # Of each class by itself, so that it does not depend on the others in any bit.
+            places = range(len(support.classes))
+            own = [support.inputs[support.labels == place, :, 0, 0] for place in places]
+            counts = np.array([len(features) for features in own], np.float32)
+            means = ClassMeans(np.stack([self.last_layer.mean(features) for features in own]), counts)
+            weight, bias = self.last_layer.of(means, support.shot)
+            weights = replace(weights, logits_weight=weight[None], logits_bias=bias[None])
+        return weights, means
+
+    @property
+    def writes_means_alone(self) -> bool:
+        """Whether its CNNs are the same for every support set but for a last layer of class means."""
+        return self._trunk is not None and self.model.plan.logits.slices is None
+
+    @property
+    def last_layer(self) -> LastLayer:
+        """How class means become the last layer of its CNNs; it must start from class means."""
+        return LastLayer(self.model.logits, self.temperature)
+
+    def _calibrated(self, weights: CnnWeights[Floats], shot: float) -> CnnWeights[Floats]:
+        """With the logits layer divided by the temperature of a shot.
+
+        It is part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
+        """
+        temperature = self.temperature.at(shot)
+        weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
+        return replace(weights, logits_weight=weight, logits_bias=bias)
 
     def writer(self, support: Support) -> Writer:
         """What writes CNNs of choices of its inputs, calibrated for its shot; without the trunk, if any."""
-        # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
-        temperature = self.temperature.at(support.shot)
 
         shared = self._writes.shared
         is_alone = shared is not None and not shared.by_support  # no image's features depend on the others
@@ -300,8 +346,7 @@ class Generator:
             slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
                 weights = self._writes.generate(images, labels, slots, known)
-            weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
-            return replace(weights, logits_weight=weight, logits_bias=bias)
+            return self._calibrated(weights, support.shot)
 
         return write
 

@@ -8,16 +8,13 @@ processor's vectors.
 Axis legend: E episodes, T tokens, P placeholders, D token width, V width of all values together.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from htgen.hypertransformer.transformer_plan import LAYER_NORM_EPSILON, MLP_LEAKY_SLOPE
-
-if TYPE_CHECKING:
-    from htgen.hypertransformer.transformer import Layer
 
 aten: Any = torch.ops.aten
 
@@ -38,7 +35,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
 
 
-def serves(layer: "Layer", x: Tensor) -> bool:
+def serves(layer: Any, x: Tensor) -> bool:
     """Whether `run` gives what the layer gives: on the CPU in float32, softmax, an MLP, no dropout."""
     plan = layer.plan
     attention, drops = plan.attention, layer.training and plan.dropout > 0
@@ -54,7 +51,7 @@ def serves(layer: "Layer", x: Tensor) -> bool:
     )
 
 
-def run(layer: "Layer", x: Tensor, placeholders: int) -> Tensor:
+def run(layer: Any, x: Tensor, placeholders: int) -> Tensor:
     """`[E, T, D] -> [E, T, D]`, or `[E, P, D]` where the layer's plan wants placeholders only."""
     attention, mlp = layer.attention, layer.mlp
     linears = (
