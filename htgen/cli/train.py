@@ -129,12 +129,20 @@ def _print_start(trainer: "Trainer") -> None:
 
     config, processes = trainer.config, trainer.processes
     stderr().print(
-        f"training {config.name} on {trainer.device}, {_length(config.train)} of "
+        f"training {config.name} on {trainer.device}{_kernels(trainer)}, {_length(config.train)} of "
         f"{config.train.episodes_per_step} episodes, into {trainer.run.path}"
         + (f", in {processes.count} processes" if processes.count > 1 else "")
         + (f", from step {trainer.step}" if trainer.is_resumed else ""),
         markup=False,
     )
+
+
+def _kernels(trainer: "Trainer") -> str:
+    """What does the work on the CPU."""
+    if trainer.device.type != "cpu":
+        return ""
+    kernels = trainer.gradients.kernels
+    return f" (kernels by {kernels})" if kernels else " (plain operations; htgen[fast] has faster ones)"
 
 
 def _print_stop(trainer: "Trainer") -> None:

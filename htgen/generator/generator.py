@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
+from htgen.cnn.class_means import ClassMeans
 from htgen.cnn.executor_numpy import last_features
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
@@ -22,16 +23,25 @@ from htgen.errors import DataError, ModelError
 from htgen.generator.copies import find_copies
 from htgen.generator.file import GeneratorFile, check, read_generator
 from htgen.generator.foreign import are_near_a_class
-from htgen.generator.self_check import LeaveOneOut, LookAlike, Writer, find_look_alikes, leave_one_out
+from htgen.generator.last_layer import LastLayer
+from htgen.generator.self_check import (
+    MOST_ALONE,
+    LeaveOneOut,
+    LookAlike,
+    Writer,
+    find_look_alikes,
+    leave_one_out,
+)
 from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
-from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
+from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer, SharedOnce
 from htgen.hypertransformer.many_classes import check_way
 from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
 from htgen.images.order import natural_order
 from htgen.images.preprocessing import Preprocessing, Step
+from htgen.workers import can_fork, usable_processors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,6 +97,12 @@ class Generator:
         """
         changed = copy(self)
         changed._preprocessing = self._preprocessing.without(*steps)
+        return changed
+
+    def preparing(self, preprocessing: Preprocessing) -> "Generator":
+        """The same generator, whose images are prepared as those of a CNN that it wrote."""
+        changed = copy(self)
+        changed._preprocessing = preprocessing
         return changed
 
     def on_device(self) -> "Generator":
@@ -191,7 +207,7 @@ class Generator:
         """Write a CNN, as it is saved to a file."""
         labeled = support.labels[support.labels != UNLABELED]
         counts = np.bincount(labeled, minlength=len(support.classes)).tolist()
-        weights = self.write(support)
+        weights, means = self._written(support)
         return Bundle(
             self.model.spec,
             support.classes,
@@ -201,6 +217,7 @@ class Generator:
             dict(zip(support.classes, counts, strict=True)),
             has_8_bits=self.file.has_8_bits,
             trunk=self.file.trunk,
+            means=means,
         )
 
     def find_foreign(self, support: Support) -> npt.NDArray[np.bool_]:
@@ -213,7 +230,7 @@ class Generator:
         if is_labeled.all() or plda is None or self.model.spec.norm == "batch":
             return is_foreign
         known = support.without(~is_labeled)
-        cnn = self.writer(known)(known.inputs[None], known.labels[None])
+        cnn = self.writer(known)(None)
         is_foreign[~is_labeled] = ~are_near_a_class(self._writes.spec, cnn, support, plda)
         return is_foreign
 
@@ -232,6 +249,8 @@ class Generator:
         support: Support,
         copies: Integers | None = None,
         progress: Callable[[int, int], None] | None = None,
+        seconds: float | None = None,
+        processes: int | None = 1,
     ) -> LeaveOneOut | None:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
@@ -243,6 +262,8 @@ class Generator:
         Args:
             copies: what `find_copies` gives; None: find them.
             progress: called as `progress(done, total)` with the number of images.
+            seconds: when they have passed, the images that were left out so far are taken; None: no bound.
+            processes: that write CNNs; None: one for each processor where there are many images.
 
         Returns:
             None when all classes have a single image, and with norm `batch`, where an image alone is not
@@ -251,7 +272,11 @@ class Generator:
         if self.model.spec.norm == "batch":
             return None
         copies = self.find_copies(support) if copies is None else copies
-        return leave_one_out(self._writes.spec, self.writer(support), support, copies, progress)
+        if processes is None:
+            pays = can_fork() and np.count_nonzero(support.labels != UNLABELED) > MOST_ALONE
+            processes = usable_processors() if pays else 1
+        write = self.writer(support)
+        return leave_one_out(self._writes.spec, write, support, copies, progress, seconds, processes)
 
     def look_alikes(self, support: Support, check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -264,20 +289,64 @@ class Generator:
 
     def write(self, support: Support) -> CnnWeights[Floats]:
         """The weights of a CNN, as those of one episode."""
-        weights = self.writer(support)(support.inputs[None], support.labels[None])
-        return weights if self._trunk is None else replace(weights, blocks=self._trunk)
+        return self._written(support)[0]
+
+    def _written(self, support: Support) -> tuple[CnnWeights[Floats], ClassMeans | None]:
+        """The weights of a CNN, and the class means, if there are such, that it can grow by."""
+        slots = np.arange(len(support.classes))[None]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
+            written = self._writes.write(support.inputs[None], support.labels[None], slots)
+        weights = self._calibrated(written.weights, support.shot)
+        if self._trunk is not None:
+            weights = replace(weights, blocks=self._trunk)
+        if written.means is None or written.counts is None or self.model.spec.norm == "batch":
+            return weights, None
+        means = ClassMeans(written.means[0].astype(np.float32), written.counts[0].astype(np.float32))
+        if self.writes_means_alone and (support.labels != UNLABELED).all():
+            # Of each class by itself, so that it does not depend on the others in any bit.
+            places = range(len(support.classes))
+            own = [support.inputs[support.labels == place, :, 0, 0] for place in places]
+            counts = np.array([len(features) for features in own], np.float32)
+            means = ClassMeans(np.stack([self.last_layer.mean(features) for features in own]), counts)
+            weight, bias = self.last_layer.of(means, support.shot)
+            weights = replace(weights, logits_weight=weight[None], logits_bias=bias[None])
+        return weights, means
+
+    @property
+    def writes_means_alone(self) -> bool:
+        """Whether its CNNs are the same for every support set but for a last layer of class means."""
+        return self._trunk is not None and self.model.plan.logits.slices is None
+
+    @property
+    def last_layer(self) -> LastLayer:
+        """How class means become the last layer of its CNNs; it must start from class means."""
+        return LastLayer(self.model.logits, self.temperature)
+
+    def _calibrated(self, weights: CnnWeights[Floats], shot: float) -> CnnWeights[Floats]:
+        """With the logits layer divided by the temperature of a shot.
+
+        It is part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
+        """
+        temperature = self.temperature.at(shot)
+        weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
+        return replace(weights, logits_weight=weight, logits_bias=bias)
 
     def writer(self, support: Support) -> Writer:
         """What writes CNNs of choices of its inputs, calibrated for its shot; without the trunk, if any."""
-        # Part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
-        temperature = self.temperature.at(support.shot)
 
-        def write(images: Floats, labels: Integers) -> CnnWeights[Floats]:
+        shared = self._writes.shared
+        is_alone = shared is not None and not shared.by_support  # no image's features depend on the others
+        once = SharedOnce(shared, support.inputs) if shared is not None and is_alone else None
+
+        def write(choice: Integers | None) -> CnnWeights[Floats]:
+            images, labels, known = support.inputs[None], support.labels[None], None
+            if choice is not None:
+                images, labels = support.inputs[choice], support.labels[choice]
+                known = None if once is None else once.of(choice)
             slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-                weights = self._writes.generate(images, labels, slots)
-            weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
-            return replace(weights, logits_weight=weight, logits_bias=bias)
+                weights = self._writes.generate(images, labels, slots, known)
+            return self._calibrated(weights, support.shot)
 
         return write
 

@@ -8,7 +8,7 @@ processor's vectors.
 Axis legend: E episodes, T tokens, P placeholders, D token width, V width of all values together.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,25 +16,26 @@ from torch.autograd.function import once_differentiable
 
 from htgen.hypertransformer.transformer_plan import LAYER_NORM_EPSILON, MLP_LEAKY_SLOPE
 
-if TYPE_CHECKING:
-    from htgen.hypertransformer.transformer import Layer
-
 aten: Any = torch.ops.aten
 
-_by_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_product_by_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
-_LARGE = 1 << 20
+LARGE = 1 << 20
 """Multiply-adds of a product from which oneDNN takes less time than MKL, start-up included."""
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x [R, D]` times `weight [K, D]`, transposed, and `bias [K]`: `[R, K]`."""
-    if len(x) * weight.numel() >= _LARGE and _by_onednn is not None and torch.backends.mkldnn.is_available():
-        return _by_onednn(x, weight, bias, "none", [], "")
+    if (
+        len(x) * weight.numel() >= LARGE
+        and _product_by_onednn is not None
+        and torch.backends.mkldnn.is_available()
+    ):
+        return _product_by_onednn(x, weight, bias, "none", [], "")
     return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
 
 
-def serves(layer: "Layer", x: Tensor) -> bool:
+def serves(layer: Any, x: Tensor) -> bool:
     """Whether `run` gives what the layer gives: on the CPU in float32, softmax, an MLP, no dropout."""
     plan = layer.plan
     attention, drops = plan.attention, layer.training and plan.dropout > 0
@@ -50,7 +51,7 @@ def serves(layer: "Layer", x: Tensor) -> bool:
     )
 
 
-def run(layer: "Layer", x: Tensor, placeholders: int) -> Tensor:
+def run(layer: Any, x: Tensor, placeholders: int) -> Tensor:
     """`[E, T, D] -> [E, T, D]`, or `[E, P, D]` where the layer's plan wants placeholders only."""
     attention, mlp = layer.attention, layer.mlp
     linears = (

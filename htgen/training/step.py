@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from htgen.cnn.fused import used
 from htgen.compute.precision import product_precision
 from htgen.compute.processes import Processes
 from htgen.compute.recording import CudaGraphs, RecordedSteps
@@ -74,6 +75,12 @@ class StepGradients:
         """What repeats steps on a GPU; None = every operation is started anew."""
         if self.device.type == "cuda" and can_record:
             self.recorded = RecordedSteps(CudaGraphs(self.device))
+
+    @property
+    def kernels(self) -> str | None:
+        """What the kernels that do the CNNs' work are compiled by; None where plain operations do it."""
+        is_served = self.device.type == "cpu" and self.config.train.precision != "bfloat16"
+        return used() if is_served and self.model.can_be_fused else None
 
     def compute(self, step: int) -> Scalars:
         """Leave the gradients of this process's episodes of a step in the parameters.

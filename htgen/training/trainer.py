@@ -246,7 +246,8 @@ class Trainer:
         """The generator as it is now, with where it comes from."""
         store, tensors, changes = self.tasks.store, to_arrays(self.model.state_dict()), self._counters.changes
         images = store.preprocessing
-        return generator_file(self.config, tensors, images, self.step, store, validation, changes)
+        kernels = self.gradients.kernels
+        return generator_file(self.config, tensors, images, self.step, store, validation, changes, kernels)
 
     # -------------------------------------------------------------------------------- saving and resuming
 
