@@ -7,6 +7,7 @@ The public way to generate; the command line uses nothing else. NumPy does it: t
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.class_means import ClassMeans
-from htgen.cnn.executor_numpy import last_features
+from htgen.cnn.executor_numpy import last_features, one_by_one
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.errors import DataError, ModelError
@@ -191,7 +192,8 @@ class Generator:
         classes = tuple(sorted(set(names), key=natural_order))
         index = {name: i for i, name in enumerate(classes)}
         ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
-        features = None if self._trunk is None else last_features(spec, self._trunk, images[None])[0]
+        trunk = self._trunk
+        features = None if trunk is None else one_by_one(partial(last_features, spec, trunk), images)
         seen = None if features is None else features[:, :, None, None]
         return Support(images, np.array(ids), classes, seen)
 
