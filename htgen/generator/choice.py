@@ -127,9 +127,8 @@ def _domain_at(path: Path) -> Domain | None:
 def domain_of(image: Image.Image) -> Domain:
     """What one image, as `htgen.images.reading` gives it, looks like.
 
-    A photograph has many greys, and colours that are no mixtures of two where the light, which may be of any
-    colour, is taken out; or it is uneven everywhere, as no paper is (`htgen.images.drawings.looks_drawn`). Ink
-    and paper may have any colour.
+    A photograph has many greys, and colours that are no mixtures of two where the light, which may have any
+    colour, is taken out; or it is uneven everywhere, as no paper is (`htgen.images.drawings.looks_drawn`).
     """
     small = _opaque(image)
     small.thumbnail((LONGER_SIDE, LONGER_SIDE))
