@@ -4,6 +4,7 @@
 # make devices   the C of CNNs on many compilers and processors; installs Debian's packages if it may
 # make faults kills, full disks, damaged and hostile files: all that tests/faults tries, within ten minutes
 # make fuzz   inputs led by what they reach, for every reader; SECONDS=60 for each
+# make browser pages in a real browser; installs Debian's Chromium if it may
 # Each sets up .venv by itself; needs Python 3.11 or newer (PYTHON=... names another one).
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint devices faults fuzz
+.PHONY: demo test lint devices faults browser fuzz
 
 demo: $(VENV)/.package
 	rm -rf demo-output
@@ -39,6 +40,10 @@ SECONDS ?= 60
 fuzz: $(VENV)/.dev
 	$(PIP) atheris
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults.fuzz --seconds $(SECONDS) --page ../docs/reference/reliability.md
+
+browser: $(VENV)/.dev
+	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 $(VENV)/.package: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('htgen needs Python 3.11 or newer') if sys.version_info < (3, 11) else None"

@@ -41,7 +41,7 @@ def worth_starting(items: int, wanted: int | None = None) -> int:
     """
     if wanted is not None:
         return min(wanted, -(-items // ITEMS_AT_ONCE))
-    return min(usable_processors(), _MOST, items // (_FEWEST_FORKED if _can_fork() else _FEWEST_SPAWNED))
+    return min(usable_processors(), _MOST, items // (_FEWEST_FORKED if can_fork() else _FEWEST_SPAWNED))
 
 
 def usable_processors() -> int:
@@ -52,18 +52,19 @@ def usable_processors() -> int:
 
 
 def work_in_processes(
-    work: Work[Item, Result], items: Sequence[Item], count: int
+    work: Work[Item, Result], items: Sequence[Item], count: int, at_once: int = ITEMS_AT_ONCE
 ) -> Generator[Result, None, None]:
     """The results of all items, in their order.
 
     Args:
         count: workers; with 0 or 1 the work is done here, item by item.
+        at_once: so many items are handed over at a time.
     """
     if count < 2:
         for item in items:
             yield from work([item])
         return
-    parts = [items[start : start + ITEMS_AT_ONCE] for start in range(0, len(items), ITEMS_AT_ONCE)]
+    parts = [items[start : start + at_once] for start in range(0, len(items), at_once)]
     with _started(work, count) as workers:
         for number, part in enumerate(parts[: count * _WAITING]):
             workers[number % count].give(part)
@@ -103,7 +104,7 @@ class _Worker(Generic[Item, Result]):
 
 @contextmanager
 def _started(work: Work[Item, Result], count: int) -> Iterator[list[_Worker[Item, Result]]]:
-    context: Any = multiprocessing.get_context("fork" if _can_fork() else "spawn")
+    context: Any = multiprocessing.get_context("fork" if can_fork() else "spawn")
     workers: list[_Worker[Item, Result]] = []
     try:
         with _without_interrupts():  # which the processes inherit
@@ -150,7 +151,7 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _can_fork() -> bool:
+def can_fork() -> bool:
     """Whether a copy of this process is safe: there is one thread, and the system is Linux."""
     if sys.platform != "linux":
         return False

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "htgen"
 
 LEVELS = [
     {"cli"},
-    {"app"},
+    {"app", "report"},
     {"bench"},
     {"training"},
     {"evaluation"},
@@ -35,12 +35,24 @@ WITH_TORCH = {
     "training": {"except": {"run_folder", "curve"}},
     "bench": {"except": {"cost", "report"}},
     "cnn": {"only": {"layout", "executor", "batch_norm", "module", "fused"}},
-    "hypertransformer": {"only": {"encoder", "transformer", "layer_writers", "hypertransformer"}},
+    "hypertransformer": {
+        "only": {"encoder", "transformer", "joint_layer", "layer_writers", "hypertransformer"}
+    },
     "generator": {"only": {"network"}},
 }
 """Modules that may import torch as they are loaded."""
 
-FAST_COMMANDS = ("generate", "predict", "export", "app_page", "inspect", "configs", "prepare_data", "plot")
+FAST_COMMANDS = (
+    "generate",
+    "predict",
+    "export",
+    "app_page",
+    "watch",
+    "inspect",
+    "configs",
+    "prepare_data",
+    "plot",
+)
 
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_CLASS = 400, 60, 250
 

@@ -36,7 +36,7 @@ def none_of_20(items: Sequence[int]) -> list[int]:
 def start(request, monkeypatch):
     if request.param == "fork" and sys.platform != "linux":
         pytest.skip("copies of a process are made on Linux alone")
-    monkeypatch.setattr(module, "_can_fork", lambda: request.param == "fork")
+    monkeypatch.setattr(module, "can_fork", lambda: request.param == "fork")
     return request.param
 
 

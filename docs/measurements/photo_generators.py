@@ -357,7 +357,9 @@ def features_of(
     for place, number in enumerate(classes):
         images = store.images[store.offsets[number] : store.offsets[number + 1]]
         x = scale_pixels(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float())
-        features += [module.trunk_features(part)[:, :, 0, 0].numpy() for part in x.split(16)]
+        with torch.autocast("cpu", torch.bfloat16):  # exact enough for covariances, and quick
+            found = [module.trunk_features(part)[:, :, 0, 0] for part in x.split(16)]
+        features += [part.float().numpy() for part in found]
         labels += [place] * len(images)
     return np.concatenate(features), np.array(labels)
 

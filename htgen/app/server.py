@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
 
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,11 +21,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from htgen.app import state
 from htgen.app.downloads import download
-from htgen.app.session import Session, as_png
-from htgen.app.uploads import LARGEST_IMAGE, MOST_BYTES, Upload, clean_name, decode, png
+from htgen.app.session import Session
+from htgen.app.uploads import LARGEST_IMAGE, MOST_BYTES, Upload, clean_name, decode
 from htgen.arrays import Pixels
 from htgen.cnn.html_page import page_file
 from htgen.errors import DataError, HtgenError
+from htgen.images.pictures import image_of, png_of
 from htgen.images.stages import stages
 
 _SCRIPTS = {"pad.js": "cnn", "pictures.js": "cnn", "classes.js": "app", "app.js": "app"}
@@ -120,7 +120,7 @@ def create_app(session: Session, token: str, port: int) -> ASGIApp:
         Route("/download/{name:str}", pages.download),
     ]
     errors = {HtgenError: _told, RecursionError: _told}
-    return Guard(Starlette(routes=routes, exception_handlers=errors), token, port)  # type: ignore[arg-type]
+    return Guard(Starlette(routes=routes, exception_handlers=errors), token, port)
 
 
 async def _told(request: Request, error: Exception) -> Response:
@@ -223,8 +223,7 @@ class _Pages:
     async def try_image(self, request: Request) -> Response:
         data = await _body(request, LARGEST_IMAGE)
         found = await run_in_threadpool(self.session.try_image, Upload("the image", data))
-        pixels = "data:image/png;base64," + base64.b64encode(as_png(found.read)).decode()
-        return JSONResponse(state.tried(found, pixels))
+        return JSONResponse(state.tried(found, _data_address(found.read.pixels)))
 
     async def open(self, request: Request) -> Response:
         data = await _body(request, MOST_BYTES)
@@ -237,7 +236,7 @@ class _Pages:
         return _picture(self.session.image(request.path_params["number"]).small)
 
     async def seen(self, request: Request) -> Response:
-        return _picture(as_png(self.session.image(request.path_params["number"]).read))
+        return _picture(png_of(image_of(self.session.image(request.path_params["number"]).read.pixels)))
 
     async def stages(self, request: Request) -> Response:
         """What becomes of an image, step by step."""
@@ -290,5 +289,4 @@ def _picture(data: bytes) -> Response:
 
 
 def _data_address(pixels: Pixels) -> str:
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
+    return "data:image/png;base64," + base64.b64encode(png_of(image_of(pixels))).decode()

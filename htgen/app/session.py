@@ -1,22 +1,21 @@
 """What a page works on: classes and their images in memory, and the CNN that is made at each change."""
 
-import io
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 
 from PIL import Image
 
 from htgen.app.uploads import (
-    MOST_BYTES,
-    MOST_IMAGES,
     Upload,
     clean_name,
     decode,
+    expect_room,
     read_archive,
     thumbnail,
 )
@@ -71,6 +70,11 @@ class Made:
     support: Support
     numbers: tuple[int, ...]
     seconds: float
+
+    @cached_property
+    def features(self) -> Floats:
+        """The inputs of the logits layer for the support images: `[S, F]`."""
+        return features(self.bundle, self.support.images)
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,8 @@ class Session:
         """
         with self.lock:
             found, faults = self._class(number), []
-            self._expect_room(uploads)
+            held = [image for other in self.classes.values() for image in other.images.values()]
+            expect_room([image.upload for image in held], uploads)
             for upload in uploads:
                 try:
                     found.images[next(self._numbers)] = self._read(upload)
@@ -344,14 +349,6 @@ class Session:
         if any(found.name == name for found in self.classes.values()):
             raise DataError(f"there is a class '{name}' already", "another name")
 
-    def _expect_room(self, uploads: Sequence[Upload]) -> None:
-        held = [image for found in self.classes.values() for image in found.images.values()]
-        size = sum(len(image.upload.data) for image in held) + sum(len(upload.data) for upload in uploads)
-        if len(held) + len(uploads) > MOST_IMAGES or size > MOST_BYTES:
-            raise DataError(
-                f"the page holds {MOST_IMAGES} images and {MOST_BYTES >> 20} MB at most", "htgen generate"
-            )
-
 
 def _read_one(image: Image.Image, preprocessing: Preprocessing) -> ReadImage:
     _, read = next(read_images([image], preprocessing))
@@ -397,13 +394,5 @@ def _copies(groups: Integers, numbers: Sequence[int]) -> list[list[int]]:
 
 def _nearest(made: Made, x: Floats, most: int = 3) -> list[int]:
     """Numbers of the support images whose inputs of the logits layer are nearest."""
-    known = features(made.bundle, made.support.images)
-    return [made.numbers[place] for place in nearest(features(made.bundle, x), known, most)[0].tolist()]
-
-
-def as_png(read: ReadImage) -> bytes:
-    """What a CNN sees, as PNG."""
-    file = io.BytesIO()
-    pixels = read.pixels
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
-    return file.getvalue()
+    order = nearest(features(made.bundle, x), made.features, most)[0]
+    return [made.numbers[place] for place in order.tolist()]

@@ -64,7 +64,7 @@ def serve(
             "the page needs starlette and uvicorn, which are not installed", "pip install 'htgen[app]'"
         ) from error
     session, lines = begin(generator, folder)
-    listener = _listen(port)
+    listener = listen(port)
     port = listener.getsockname()[1]
     token = secrets.token_urlsafe(24)
     address = f"http://127.0.0.1:{port}/{token}/"
@@ -91,7 +91,12 @@ def serve(
     return lines
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """A socket of this machine alone; `port` 0: one that is free.
+
+    Raises:
+        OutputError: the port is taken.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

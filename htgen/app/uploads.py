@@ -3,12 +3,14 @@
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from PIL import Image
 
 from htgen.errors import DataError
+from htgen.images.pictures import png_of
 from htgen.images.reading import decode_image
 
 LARGEST_IMAGE = 32 << 20
@@ -56,18 +58,24 @@ def decode(upload: Upload) -> Image.Image:
     return decode_image(io.BytesIO(upload.data), upload.name)
 
 
-def png(image: Image.Image) -> bytes:
-    """An image as PNG."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+def expect_room(held: Sequence[Upload], more: Sequence[Upload]) -> None:
+    """Refuse more than a page holds.
+
+    Raises:
+        DataError: there are too many images, or too many bytes.
+    """
+    size = sum(len(upload.data) for upload in (*held, *more))
+    if len(held) + len(more) > MOST_IMAGES or size > MOST_BYTES:
+        raise DataError(
+            f"the page holds {MOST_IMAGES} images and {MOST_BYTES >> 20} MB at most", "htgen generate"
+        )
 
 
 def thumbnail(image: Image.Image) -> bytes:
     """A small PNG of an image."""
     small = image.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
-    return png(small)
+    return png_of(small)
 
 
 def read_archive(data: bytes) -> dict[str, list[Upload]]:

@@ -37,7 +37,7 @@ from htgen.bench.noise import (
     trainer_on_noise,
     write_images_of_noise,
 )
-from htgen.bench.report import Measure, Report
+from htgen.bench.report import Measure, Rate, Report
 from htgen.bench.training import measure_training
 from htgen.bench.use import measure_generation, measure_prediction, measure_start
 from htgen.config.run import Config
@@ -101,25 +101,31 @@ def measure(
         begin("generation")
         use = measure_generation(generator, support, rates["generate"], effort)
         begin("prediction")
-        bundle = generator.generate_bundle(support)
-        use += measure_prediction(bundle, config, files, rates["predict"], effort)
+        use += measure_prediction(generator.generate_bundle(support), config, files, rates["predict"], effort)
         memory.append(memory_measure("use", "after generation and prediction"))
         trainer = trainer_on_noise(config, device, effort, folder)
         if profile is not None:
             begin("profile")
             write_text(profile, _profile(trainer, generator, support, effort))
         begin("training")
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        training = measure_training(trainer, size, rates["train"], effort)
-        memory += _peak_memory_of_gpu(device)
-        memory.append(memory_measure("train", "after training"))
+        training, held = _measure_training(trainer, size, rates["train"], effort, device)
+        memory += held
         begin("start-up")
         start = measure_start(generator, folder, files, effort)
         report("", len(parts), len(parts))
+        work, episode = _work(config, size), _describe_episode(config, size)
         measures = (*training, *use, *memory, *start)
-        episode = _describe_episode(config, size)
-        return Report(config.name, quick, this_machine(device), episode, _work(config, size), rates, measures)
+        return Report(config.name, quick, this_machine(device), episode, work, rates, measures)
+
+
+def _measure_training(
+    trainer: Trainer, size: EpisodeSize, rate: Rate, effort: Effort, device: torch.device
+) -> tuple[list[Measure], list[Measure]]:
+    """Its times, and what memory it took."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    training = measure_training(trainer, size, rate, effort)
+    return training, [*_peak_memory_of_gpu(device), memory_measure("train", "after training")]
 
 
 def _peak_memory_of_gpu(device: torch.device) -> list[Measure]:

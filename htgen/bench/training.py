@@ -58,7 +58,7 @@ def _phases(trainer: Trainer) -> tuple[float, float, float]:
 
     def update() -> None:
         step.add_up(gradients)
-        update_weights(trainer.optimizer, trainer.trained, trainer.config.optimizer.clip)
+        update_weights(trainer.optimizer, step.parameters, trainer.config.optimizer.clip)
 
     synchronize(device)
     runs: list[Callable[[], object]] = [forward, backward, update]

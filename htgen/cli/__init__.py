@@ -53,11 +53,13 @@ def _register() -> None:
         prepare_data,
         test,
         train,
+        watch,
     )
 
     app.command("generate")(generate.generate)
     app.command("predict")(predict.predict)
     app.command("test")(test.test)
+    app.command("watch")(watch.watch)
     app.command("export")(export.export)
     app.command("app")(app_page.app)
     app.command("inspect")(inspect.inspect)

@@ -93,7 +93,7 @@ def bench(
     from htgen.cli.console import progress, stderr
     from htgen.cli.device import resolve_device
 
-    with progress(lines=False, by_itself=False) as show:
+    with progress(lines=False) as show:
 
         def report(what: str, done: int, total: int) -> None:
             if what:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -56,15 +57,13 @@ def print_error(error: HtgenError) -> None:
 
 
 @contextmanager
-def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+def progress(lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """Yield `report(what, done, total)`: one bar per `what` on a terminal, else a line at every tenth.
 
     `total` is 0 where it is not known; nothing done of such a total is a line, whatever stderr is.
 
     Args:
         lines: whether there are lines where stderr is no terminal, for what takes minutes.
-        by_itself: whether bars are drawn again and again, by a thread; otherwise with each report alone,
-            where that would disturb what is measured.
     """
     if not lines and not sys.stderr.isatty():  # rich is not loaded to say nothing
         yield lambda what, done, total: None
@@ -83,6 +82,7 @@ def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[s
 
     bars: Progress | None = None
     tasks: dict[str, Any] = {}
+    drawn = [0.0]
 
     def report_bars(what: str, done: int, total: int) -> None:
         nonlocal bars
@@ -90,10 +90,14 @@ def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[s
             stderr().print(printable(what))
             return
         if bars is None:
-            bars = _start_bars(by_itself)
+            bars = _start_bars()
         if what not in tasks:
             tasks[what] = bars.add_task(printable(what))
-        bars.update(tasks[what], completed=done, total=total or None, refresh=not by_itself)
+        bars.update(tasks[what], completed=done, total=total or None)
+        # Drawn from here, not by a thread: a process with several threads is not copied (`htgen.workers`).
+        if time.monotonic() - drawn[0] > 0.1 or done == total:
+            drawn[0] = time.monotonic()
+            bars.refresh()
 
     try:
         yield report_bars
@@ -102,7 +106,7 @@ def progress(lines: bool = True, by_itself: bool = True) -> Iterator[Callable[[s
             bars.stop()
 
 
-def _start_bars(by_itself: bool) -> "Progress":
+def _start_bars() -> "Progress":
     """Bars on stderr; rich is loaded only when there is something to show."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -111,7 +115,7 @@ def _start_bars(by_itself: bool) -> "Progress":
         *(*columns, TaskProgressColumn(), TimeRemainingColumn()),
         console=stderr(),
         transient=True,
-        auto_refresh=by_itself,
+        auto_refresh=False,
         redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere are not for the terminal
     )
     bars.start()

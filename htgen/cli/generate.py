@@ -1,5 +1,6 @@
 """`htgen generate`: a folder of labelled images -> a CNN file."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -110,6 +111,21 @@ Device = Annotated[
 NoEstimate = Annotated[
     bool, typer.Option("--no-estimate", help="Do not estimate how many images it gets right; be done sooner.")
 ]
+EstimateSeconds = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="The estimate takes no more seconds: it counts the images left out so far, and says so.",
+    ),
+]
+
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also write a page that shows the images, what the CNN sees of them, its weights and estimate.",
+        show_default=False,
+    ),
+]
 
 
 def generate(
@@ -134,6 +150,8 @@ def generate(
     all_pages: AllPages = False,
     device: Device = False,
     no_estimate: NoEstimate = False,
+    report: ReportOption = None,
+    estimate_seconds: EstimateSeconds = 60,
 ) -> None:
     """Turn a folder of a few labelled images into a CNN.
 
@@ -148,29 +166,25 @@ def generate(
     one_thread()
     if labels is not None and labels_in_names:
         raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
-    left_out: dict[Step, bool] = {
-        "transparency": no_transparency,
-        "clean": no_clean,
-        "polarity": no_polarity,
-        "flatten": no_flatten,
-        "crop": no_crop,
-        "contrast": no_contrast,
-        "outline": no_outline,
-        "stroke": no_stroke,
-        "aspect": no_aspect,
-    }
-    steps = [step for step, is_out in left_out.items() if is_out]
-    if add is not None or drop:
-        _refuse_beside_growth(support, unlabeled, steps, device)
-        growth = Growth(
-            folder, add, tuple(drop or ()), labels, labels_in_names, all_pages, generator, not no_estimate
-        )
-        grow_file(growth, output)
-        return
-    folder = _one_of(folder, support)
-    _write(
-        (folder, unlabeled, labels, labels_in_names, all_pages), generator, steps, device, output, no_estimate
+    left_out = (
+        *(no_transparency, no_clean, no_polarity, no_flatten, no_crop),
+        *(no_contrast, no_outline, no_stroke, no_aspect),
     )
+    steps = [step for step, is_out in zip(_STEPS, left_out, strict=True) if is_out]
+    how = labels, labels_in_names, all_pages
+    if add is not None or drop:
+        _refuse_beside_growth(support, unlabeled, steps, device, report)
+        grow_file(Growth(folder, add, tuple(drop or ()), *how, generator, not no_estimate), output)
+        return
+    seconds = None if no_estimate else estimate_seconds
+    _write((_one_of(folder, support), unlabeled, *how), generator, steps, device, output, seconds, report)
+
+
+_STEPS: "tuple[Step, ...]" = (
+    *("transparency", "clean", "polarity", "flatten", "crop"),
+    *("contrast", "outline", "stroke", "aspect"),
+)
+"""Those that can be left out, in the order of the options."""
 
 
 def _write(
@@ -179,9 +193,10 @@ def _write(
     steps: "list[Step]",
     device: bool,
     output: Path,
-    no_estimate: bool,
+    seconds: float | None,
+    report: Path | None,
 ) -> None:
-    """Make a CNN of what `find_support` finds with the first arguments."""
+    """Make a CNN of what `find_support` finds with the first arguments; None: without an estimate."""
     from htgen.cli.console import progress, tell
     from htgen.generator.choice import check_kind, choose
     from htgen.generator.from_folder import find_support, generate_from_files
@@ -192,27 +207,42 @@ def _write(
     loaded = _without_steps(load_generator(choice.generator if choice else generator or ""), steps)
     if device:
         loaded = _for_device(loaded, bool(steps))
-    with progress(lines=False) as report:
-        made = generate_from_files(files, loaded, report, processes=None)
+    with progress(lines=False) as tell_progress:
+        made = generate_from_files(files, loaded, tell_progress, processes=None)
         made.bundle.save(output)
-        if no_estimate:
-            made = replace(made, estimates=False)
-        else:
+        say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
+        made = replace(made, estimates=seconds is not None, estimate_seconds=seconds)
+        if made.estimates:
             _estimate(made, output)
     tell([*made.images.notices, *([] if choice else check_kind(loaded, files.classes))])
     if choice is not None:
         say("generator", choice.sentence)
         tell(choice.notices)
-    print_report(made, output)
+    print_report(made)
+    if report is not None:
+        _write_page(made, output, report)
     if made.images.left_out:
         raise typer.Exit(1)
 
 
+def _write_page(made: "GeneratedFromFolder", output: Path, report: Path) -> None:
+    from htgen.files import write_text
+    from htgen.report.generated import generated_report
+    from htgen.report.page import command_line
+
+    write_text(report, generated_report(made, output, command_line()))
+    say("report", f"{report}; open it in a browser")
+
+
 def _refuse_beside_growth(
-    support: Path | None, unlabeled: Path | None, steps: "list[Step]", device: bool
+    support: Path | None,
+    unlabeled: Path | None,
+    steps: "list[Step]",
+    device: bool,
+    report: Path | None,
 ) -> None:
     """The images are prepared as those of the CNN, and it is they that have labels."""
-    given = {"--support": support, "--unlabeled": unlabeled, "--device": device or None}
+    given = {"--support": support, "--unlabeled": unlabeled, "--device": device or None, "--report": report}
     given |= {f"--no-{step}": True for step in steps}
     for option, value in given.items():
         if value is not None:

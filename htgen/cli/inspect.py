@@ -24,6 +24,13 @@ def inspect(
             "images. Damage is exit code 5, of a store 4.",
         ),
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a PNG: the kernels of a CNN, or some images of each class of a store.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Tell what a file is: layers and classes of a CNN; recipe and data of a generator, and what it was
     validated with, unless settings were changed since (those that ship: see their cards)."""
@@ -33,11 +40,37 @@ def inspect(
         header, rows = _store(Path(file), check)
     else:
         header, rows = _tensor_file(file, check)
+    if plot is not None:
+        _write_picture(file, plot)
     if as_json:
         typer.echo(json.dumps(header, indent=2))
         return
     for key, value in rows:
         typer.echo(f"{key:12}{printable(value)}")
+
+
+def _write_picture(file: str, plot: Path) -> None:
+    """What there is to see of a file, as PNG.
+
+    Raises:
+        ModelError: it is neither a CNN nor a store.
+    """
+    from htgen.files import write_bytes
+    from htgen.images.pictures import image_of, png_of
+
+    if plot.suffix.lower() != ".png":
+        raise typer.BadParameter("pictures are PNG: name a file ending with .png", param_hint="--plot")
+    if _is_store(Path(file)):
+        from htgen.datasets.contact_sheet import contact_sheet
+        from htgen.datasets.store import Store
+
+        pixels = contact_sheet(Store.open(file))
+    else:
+        from htgen.cnn.activations import kernels_picture
+        from htgen.cnn.bundle import Bundle
+
+        pixels = kernels_picture(Bundle.load(_find(file)))
+    write_bytes(plot, png_of(image_of(pixels)))
 
 
 def _is_store(path: Path) -> bool:
@@ -186,7 +219,7 @@ def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
 def _describe_classes(model: dict[str, Any]) -> str:
     """How many classes a CNN can have, and how many of them the generator is shown at once."""
     weights = model["weights"]
-    if model.get("labels") == "codes":
+    if model.get("labels") == "codes" or weights["prototypes"] == "alone":
         return "2 and more"
     if weights["prototypes"] and weights["base"] != "all":
         return f"2 and more; convolutions in view of {model['max_way']} at most"

@@ -1,8 +1,6 @@
 """What `htgen generate` tells of the CNN that it made."""
 
-import shlex
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +8,7 @@ if TYPE_CHECKING:
     from htgen.images.preprocessing import Preprocessing
 
 
-def print_report(made: "GeneratedFromFolder", output: Path) -> None:
+def print_report(made: "GeneratedFromFolder") -> None:
     """Classes, images, steps, size, estimate and warnings."""
     bundle, images, counts = made.bundle_with_estimate, made.images, made.bundle.support
     say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
@@ -23,7 +21,6 @@ def print_report(made: "GeneratedFromFolder", output: Path) -> None:
     say("CNN", f"{numbers}; written by {made.generator.name} in {milliseconds}")
     print_estimate(made)
     print_warnings(made)
-    say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
 
 
 def print_images(made: "GeneratedFromFolder") -> None:
@@ -69,6 +66,8 @@ def print_estimate(
             "estimate",
             f"{percent} of {count} {of}; 95 % interval {low} to {high} %",
         )
+        if check.planned is not None:
+            say("", f"of {check.planned} images, as time ran out: --estimate-seconds")
         if check.untested:
             say("", f"without {', '.join(check.untested)}: only one image each that is no copy")
         missed = made.missed

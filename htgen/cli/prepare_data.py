@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from htgen.datasets.recipes import RECIPES, Recipe, Request
+
+if TYPE_CHECKING:
+    from htgen.datasets.store import Store
 
 
 class InkChoice(StrEnum):
@@ -170,6 +173,23 @@ def _cleaning_up_when_terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+_USUAL_WAY = 20
+"""Classes of a task in many presets; a store with fewer needs other tasks."""
+
+
+def _settings_for(store: "Store") -> str:
+    """What a preset needs to be told of a store that has no splits of its own, or few classes."""
+    from htgen.datasets.splits import resolve_split
+
+    if (scheme := store.schemes.get("default")) is None:
+        return ""
+    settings = " --set data.train=default:train --set data.val=default:val"
+    for part, key in (("train", "episodes.way"), ("val", "validation.way")):
+        classes = len(resolve_split(store, f"default:{part}")) if part in scheme.parts else 0
+        settings += f" --set {key}={classes}" * (1 < classes < _USUAL_WAY)
+    return settings
+
+
 def _print_summary(out: Path) -> None:
     from htgen.cli.console import printable, stdout
     from htgen.datasets.splits import resolve_split
@@ -187,7 +207,7 @@ def _print_summary(out: Path) -> None:
     for name, scheme in store.schemes.items():
         parts = [f"{part} {len(resolve_split(store, f'{name}:{part}'))}" for part in scheme.parts]
         lines.append(f"splits   {name}: {', '.join(parts)} classes")
-    splits = " --set data.train=default:train --set data.val=default:val" * ("default" in store.schemes)
+    splits = _settings_for(store)
     lines.append(f"next     htgen train --config NAME --data {out}{splits}   (htgen configs lists the names)")
     for line in lines:
         stdout().print(printable(line), markup=False)

@@ -69,6 +69,19 @@ class _Rows:
         """The class, or None if it is rejected."""
         return answer.label if answer.probability >= self.reject else None
 
+    def entry(self, row: Row) -> dict[str, Any]:
+        """A row as plain JSON values."""
+        if row.answer is None:
+            return {"image": str(row.path), "error": row.error}
+        return {
+            "image": str(row.path),
+            "class": self.label(row.answer),
+            "probability": row.answer.probability,
+            "blank": row.is_blank,
+            "warnings": list(row.warnings),
+            "probabilities": row.answer.probabilities,
+        }
+
 
 class JsonRows(_Rows):
     """One JSON document: `{"model": ..., "predictions": [...]}`, indented by 2.
@@ -87,25 +100,13 @@ class JsonRows(_Rows):
 
     def write(self, row: Row) -> None:
         """Print one entry."""
-        entry = json.dumps(self._entry(row), indent=2).replace("\n", "\n    ")
+        entry = json.dumps(self.entry(row), indent=2).replace("\n", "\n    ")
         typer.echo(("\n    " if self._is_first else ",\n    ") + entry, nl=False)
         self._is_first = False
 
     def close(self) -> None:
         """Print what ends the document."""
         typer.echo("]\n}" if self._is_first else "\n  ]\n}")
-
-    def _entry(self, row: Row) -> dict[str, Any]:
-        if row.answer is None:
-            return {"image": str(row.path), "error": row.error}
-        return {
-            "image": str(row.path),
-            "class": self.label(row.answer),
-            "probability": row.answer.probability,
-            "blank": row.is_blank,
-            "warnings": list(row.warnings),
-            "probabilities": row.answer.probabilities,
-        }
 
 
 FORMULA = tuple("=+-@'")
@@ -190,4 +191,29 @@ class TableRows(_Rows):
         image += " " * (self._widths[0] - cell_len(image))
         label += " " * (self._widths[1] - cell_len(label))
         typer.echo(f"{image}  {label}  {probability:>{self._widths[2]}}  {rest}")
+        sys.stdout.flush()
+
+
+class JsonLines(_Rows):
+    """One JSON object on each line, for programs that read as images come."""
+
+    def write(self, row: Row) -> None:
+        """Print one line."""
+        typer.echo(json.dumps(self.entry(row)))
+        sys.stdout.flush()
+
+
+class PlainLines(_Rows):
+    """One line for each image, for people who read as images come: `PATH: CLASS 99.1 %`."""
+
+    def write(self, row: Row) -> None:
+        """Print one line."""
+        image, answer = printable(str(row.path)), row.answer
+        if answer is None:
+            typer.echo(f"{image}: error: {printable(str(row.error))}")
+        else:
+            label, share = self.label(answer), f"{100 * answer.probability:.1f} %"
+            found = f"{NONE_OF_THESE}, {printable(answer.label)}" if label is None else printable(label)
+            warned = printable(f"; warning: {'; '.join(row.warnings)}") if row.warnings else ""
+            typer.echo(f"{image}: {found} {share}{warned}")
         sys.stdout.flush()

@@ -35,6 +35,14 @@ RejectOption = Annotated[
 WorstOption = Annotated[int, typer.Option(min=0, help="So many of the worst images are named.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, with all images.")]
 
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also write a page with what is found as what, and the wrong images as the CNN sees them.",
+        show_default=False,
+    ),
+]
+
 MOST_COLUMNS = 12
 """Of a table of confusions; with more classes its pairs are listed."""
 
@@ -47,6 +55,7 @@ def test(
     reject: RejectOption = 0.0,
     worst: WorstOption = 10,
     as_json: JsonOption = False,
+    report: ReportOption = None,
 ) -> None:
     """Tell how good a CNN is: accuracy, what is taken for what, and the worst images of a labelled folder.
 
@@ -59,11 +68,13 @@ def test(
     one_thread()
 
     from htgen.cli.console import progress, tell
+    from htgen.cnn.bundle import Bundle
     from htgen.cnn.labelled_folder import test_cnn
     from htgen.images.notices import WarningCounts
 
-    with progress(lines=False) as report:
-        result = test_cnn(model, folder, labels, labels_in_names, reject, report, processes=None)
+    cnn = Bundle.load(model)
+    with progress(lines=False) as tell_progress:
+        result = test_cnn(cnn, folder, labels, labels_in_names, reject, tell_progress, processes=None)
     counts = WarningCounts()
     for image in result.images:
         counts.add(image.path, image.warnings)
@@ -72,6 +83,12 @@ def test(
         typer.echo(json.dumps(_document(model, result), indent=2))
     else:
         _print_result(result, worst)
+    if report is not None:
+        from htgen.files import write_text
+        from htgen.report.answered import tested_report
+        from htgen.report.page import command_line
+
+        write_text(report, tested_report(cnn, model, result, command_line()))
     if result.unread:
         raise typer.Exit(1)
 

@@ -129,12 +129,20 @@ def _print_start(trainer: "Trainer") -> None:
 
     config, processes = trainer.config, trainer.processes
     stderr().print(
-        f"training {config.name} on {trainer.device}, {_length(config.train)} of "
+        f"training {config.name} on {trainer.device}{_kernels(trainer)}, {_length(config.train)} of "
         f"{config.train.episodes_per_step} episodes, into {trainer.run.path}"
         + (f", in {processes.count} processes" if processes.count > 1 else "")
         + (f", from step {trainer.step}" if trainer.is_resumed else ""),
         markup=False,
     )
+
+
+def _kernels(trainer: "Trainer") -> str:
+    """What does the work on the CPU."""
+    if trainer.device.type != "cpu":
+        return ""
+    kernels = trainer.gradients.kernels
+    return f" (kernels by {kernels})" if kernels else " (plain operations; htgen[fast] has faster ones)"
 
 
 def _print_stop(trainer: "Trainer") -> None:
@@ -157,9 +165,21 @@ def _print_end(trainer: "Trainer") -> None:
         typer.echo(f"next: htgen train --config NAME --set train.restore_shared={run.path}")
         return
     assert trainer.best is not None
-    typer.echo(f"best validation accuracy {100 * trainer.best:.2f} %\ngenerator {run.best_path}")
+    validation = config.validation
+    tasks = f"{_range(validation.way)}-way {_range(validation.shot)}-shot on {config.data.val}"
+    typer.echo(f"best validation accuracy {100 * trainer.best:.2f} % ({tasks})\ngenerator {run.best_path}")
+    if config.train.minutes is not None and trainer.step < config.optimizer.warmup:
+        typer.echo(
+            f"note: time ended in step {trainer.step}, while the learning rate still rose, which takes "
+            f"{config.optimizer.warmup}: --set optimizer.warmup={max(1, trainer.step // 10)}, or more minutes"
+        )
     has_test = unseen_part(trainer.tasks.store, config.data.train) is not None
     typer.echo(f"next: htgen evaluate {run.path}{'' if has_test else ' --split CLASSES'}")
+
+
+def _range(count: int | tuple[int, int]) -> str:
+    """A count of a config: a number, or the least and the most."""
+    return f"{count}" if isinstance(count, int) else f"{count[0]} to {count[1]}"
 
 
 @contextmanager

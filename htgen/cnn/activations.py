@@ -18,7 +18,8 @@ _GAP = 250
 
 def activations(cnn: Bundle, images: Floats) -> list[Floats]:
     """The output of each block for prepared images `[N, C, H, W]`: `[N, H', W', O]` each."""
-    x, found, by_name = channels_last(images[None]), [], {}
+    x, found = channels_last(images[None]), []
+    by_name: dict[str, Floats] = {}
     weights = cnn.weights.map(lambda tensor: tensor[None])
     for conv, block in zip(cnn.spec.convs, weights.blocks, strict=True):
         x = run_block(cnn.spec, conv, block, x, by_name.get(conv.add))

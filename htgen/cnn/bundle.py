@@ -28,6 +28,7 @@ import numpy as np
 from htgen.arrays import Floats
 from htgen.cnn.class_means import ClassMeans
 from htgen.cnn.executor_numpy import run, softmax
+from htgen.cnn.one_image_numpy import OneImage, can_run
 from htgen.cnn.score import Score
 from htgen.cnn.spec import CnnSpec
 from htgen.cnn.weights import CnnWeights, tensor_names, tensor_shapes, with_biases
@@ -255,10 +256,18 @@ class Bundle:
             ModelError: an answer is no number, because the weights are too large.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            logits = run(self.spec, self._as_episode, x[None])[0]
+            if len(x) == 1 and self._one_image is not None:
+                logits = self._one_image(x[0])[None]
+            else:
+                logits = run(self.spec, self._as_episode, x[None])[0]
         if not np.isfinite(logits).all():
             raise ModelError("the CNN's weights are so large that its answers are no numbers", "another CNN")
         return logits
+
+    @cached_property
+    def _one_image(self) -> OneImage | None:
+        """The same CNN for one image, which is faster; None where there is none."""
+        return OneImage(self.spec, self.weights) if can_run(self.spec) else None
 
     @cached_property
     def _as_episode(self) -> CnnWeights[Floats]:

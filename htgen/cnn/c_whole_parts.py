@@ -8,7 +8,7 @@ from htgen.cnn.whole_executor import LEAK, WholeCnn
 
 _LEVEL = Template("""\
 /* A sum as a level. */
-static $level ${name}_level(int32_t sum, uint8_t shift, uint8_t down, int16_t factor,$negative_parameter
+static $level ${name}_as_level(int32_t sum, uint8_t shift, uint8_t down, int16_t factor,$negative_parameter
                            int32_t summand$top_parameter)
 {
     int32_t scaled = sum >> shift;

@@ -1,9 +1,9 @@
 """Convolutions and norms of CNNs on the CPU by kernels made for them, with the extra `fast` (numba).
 
 `convolve` is convolution, bias, 2x2 max-pool and activation of many episodes, each with its own kernel or
-all with one; `norm` is batch norm. Both give what `htgen.cnn.executor` and `htgen.cnn.batch_norm` give by plain
-operations, up to the rounding of float32, and have their own gradients. Activations are `[N, E, C, H, W]` here
-as there; in memory they are `[E, C, H, W, N]` (see `htgen.cnn.fused_kernels`).
+all with one; `norm` is batch norm. Both give what `htgen.cnn.executor` and `htgen.cnn.batch_norm` give by
+plain operations, up to the rounding of float32, and have their own gradients. Activations are
+`[N, E, C, H, W]` here as there; in memory they are `[E, C, H, W, N]` (see `htgen.cnn.fused_kernels`).
 
 Every thread of a training has episodes of its own, so a kernel keeps to the thread that calls it.
 """

@@ -33,7 +33,7 @@ _VECTOR, _CODES, _MASK = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _BYTE,
 _INTEGERS = ir.VectorType(_SHORT, LANES)
 
 
-class _LanesType(types.Type):  # type: ignore[misc]
+class _LanesType(types.Type):
     def __init__(self) -> None:
         super().__init__(name=f"Lanes{LANES}")
 
@@ -42,7 +42,7 @@ lanes_type = _LanesType()
 
 
 @register_model(_LanesType)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, type_: Any) -> None:
         super().__init__(manager, type_, _VECTOR)
 

@@ -9,7 +9,7 @@ from htgen.cnn.executor_numpy import last_features
 
 def features(cnn: Bundle, images: Floats) -> Floats:
     """The inputs of the logits layer for prepared images `[N, C, H, W]`: `[N, F]`."""
-    return last_features(cnn.spec, cnn.weights.map(lambda tensor: tensor[None]), images[None])[0]
+    return last_features(cnn.spec, cnn.weights.map(lambda tensor: tensor[None]).blocks, images[None])[0]
 
 
 def nearest(found: Floats, known: Floats, most: int) -> Integers:

@@ -12,6 +12,16 @@ _ACTIVATIONS = {
 }
 
 
+_WIDENED = (
+    "def widened(w: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:",
+    '    """Kernels of 8 bits, times the scales of their output channels."""',
+    "    scales = {name: w[name + '.scale'][:, None, None, None] for name in w if name + '.scale' in w}",
+    "    return {name: x * scales[name] if name in scales else x for name, x in w.items()}",
+    "",
+    "",
+)
+
+
 def pytorch_text(bundle: Bundle, file_name: str) -> str:
     """Python source: a function from prepared pixels to logits.
 
@@ -19,6 +29,7 @@ def pytorch_text(bundle: Bundle, file_name: str) -> str:
         file_name: the CNN file, as seen from the program's folder.
     """
     spec = bundle.spec
+    load = "widened(load_file(FILE))" if bundle.has_8_bits else "load_file(FILE)"
     shape = f"[N, {spec.image_channels}, {spec.image_size}, {spec.image_size}]"
     return "\n".join(
         [
@@ -41,9 +52,10 @@ def pytorch_text(bundle: Bundle, file_name: str) -> str:
             *(f"    {line}" for line in _lines(spec)),
             "",
             "",
+            *(_WIDENED if bundle.has_8_bits else ()),
             'if __name__ == "__main__":',
             f"    images = torch.zeros({shape.replace('N', '1')})",
-            "    print(dict(zip(CLASSES, logits(images, load_file(FILE))[0].softmax(dim=0).tolist())))",
+            f"    print(dict(zip(CLASSES, logits(images, {load})[0].softmax(dim=0).tolist())))",
             "",
         ]
     )

@@ -16,6 +16,7 @@ class Score:
     Attributes:
         right: images that were found to be of their own class.
         images: of how many, at least one.
+        planned: of how many it would be if time had not run out; None: it has not.
 
     Raises:
         ValueError: these are no such counts.
@@ -23,10 +24,13 @@ class Score:
 
     right: int
     images: int
+    planned: int | None = None
 
     def __post_init__(self) -> None:
         if type(self.right) is not int or type(self.images) is not int:
             raise ValueError(f"a score has two whole numbers, not {self.right!r} and {self.images!r}")
+        if self.planned is not None and (type(self.planned) is not int or self.planned < self.images):
+            raise ValueError(f"{self.planned!r} images cannot be planned where there are {self.images}")
         if not 0 <= self.right <= self.images or not self.images:
             raise ValueError(f"{self.right} of {self.images} images cannot be right")
 
@@ -51,11 +55,13 @@ class Score:
 
     def __str__(self) -> str:
         low, high = (100 * bound for bound in self.interval)
-        return f"{100 * self.accuracy:.0f} % of {self.images} images right ({low:.0f} to {high:.0f} %)"
+        part = "" if self.planned is None else f"; of {self.planned}, as time ran out"
+        return f"{100 * self.accuracy:.0f} % of {self.images} images right ({low:.0f} to {high:.0f} %){part}"
 
     def to_dict(self) -> dict[str, int]:
         """As plain JSON values."""
-        return {"right": self.right, "images": self.images}
+        record = {"right": self.right, "images": self.images}
+        return record if self.planned is None else record | {"planned": self.planned}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Score":
@@ -64,4 +70,4 @@ class Score:
         Raises:
             KeyError, TypeError, ValueError: it is no such record.
         """
-        return cls(record["right"], record["images"])
+        return cls(record["right"], record["images"], record.get("planned"))

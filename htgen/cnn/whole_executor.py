@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from htgen.cnn.executor_numpy import convolve
+from htgen.cnn.executor_numpy import CACHED_NUMBERS, convolve
 from htgen.cnn.spec import Activation, CnnSpec, ConvSpec
 
 Wholes = npt.NDArray[np.int64]
@@ -111,6 +111,12 @@ class WholeCnn:
 
     def logits(self, pixels: npt.NDArray[np.uint8]) -> Wholes:
         """Run it: prepared images `[N, C, H, W]` -> whole logits `[N, n]`."""
+        # Few enough at a time to stay in the processor's cache.
+        step = max(1, CACHED_NUMBERS // self.spec.largest_activation)
+        parts = [self._logits(pixels[start : start + step]) for start in range(0, len(pixels), step)]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.logits_bias)), np.int64)
+
+    def _logits(self, pixels: npt.NDArray[np.uint8]) -> Wholes:
         x = pixels.transpose(0, 2, 3, 1).astype(np.int64)  # [N, H, W, C]
         outputs: dict[str, Wholes] = {}
         for index, (conv, block) in enumerate(zip(self.spec.convs, self.blocks, strict=True)):
@@ -134,9 +140,10 @@ def _run_block(conv: ConvSpec, block: WholeBlock, x: Wholes, levels: int, addend
     """
     if conv.padding:
         count, height, width, channels = x.shape
-        padded = np.empty((count, height + 2 * conv.padding, width + 2 * conv.padding, channels), np.int64)
+        before, more = conv.padding_before, conv.padding_before + conv.padding
+        padded = np.empty((count, height + more, width + more, channels), np.int64)
         padded[:] = block.zero
-        padded[:, conv.padding : -conv.padding, conv.padding : -conv.padding] = x
+        padded[:, before : before + height, before : before + width] = x
         x = padded
     kernel = block.kernel.transpose(2, 3, 1, 0)[None]  # [1, k, k, C / groups, O]
     # Floating-point numbers hold such sums as they are.

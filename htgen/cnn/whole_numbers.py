@@ -43,6 +43,9 @@ _FEW = 12
 _SUMS, _BIASES = 3 << 29, 1 << 28
 """What products, and what a bias may add up to."""
 
+_FEWEST = 256
+"""Sums that levels reach over at least."""
+
 _SPREAD = 5
 """Bits that sums of levels of 8 bits may lack, so that all channels are shifted alike."""
 
@@ -92,15 +95,14 @@ def whole_cnn(bundle: Bundle, bits: int | None = None) -> WholeCnn:
         bits: of activations, 8 or 16; None for what suits the CNN.
 
     Raises:
-        ModelError: there are no whole numbers for a part of it, what is pooled
-            would have to be the least and not the largest, or numbers are so far apart
-            that 32 bits cannot hold them.
+        ModelError: its features are scaled to length 1, what is pooled would have to be the least and not the
+            largest, or numbers are so far apart that 32 bits cannot hold them.
     """
     spec, weights = bundle.spec, bundle.weights
-    behind = [conv.name for conv in spec.convs if conv.padded_behind]
-    if spec.unit_features or behind:
-        what = f"the padding of {behind[0]}" if behind else "features of length 1"
-        raise ModelError(f"there are no whole numbers for {what}", "the CNN file itself, or -o cnn.onnx")
+    if spec.unit_features:
+        raise ModelError(
+            "there are no whole numbers for features of length 1", "the CNN file itself, or -o cnn.onnx"
+        )
     levels = BYTE if (bits or default_bits(spec)) == 8 else HALF
     rounding = _Rounding(spec, levels, sum(block.kernel.size for block in weights.blocks))
     middle = np.full(spec.image_channels, 128.0)
@@ -179,21 +181,20 @@ class _Rounding:
             span = Span(np.full_like(span.low, span.low.min()), np.full_like(span.high, span.high.max()))
         # The value that the norm makes 0 of must be a level, for padding.
         span = Span(np.minimum(span.low, block.nothing), np.maximum(span.high, block.nothing))
-        width = np.maximum(span.high - span.low, 1e-9)
-        unit = self.levels / width  # levels for a value of 1 before the norm
         places = 4 if pool_sums == "sum" else 1
-
         kernel = block.kernel * block.by_output(held.step)[:, :, None, None]  # of what a level stands for
-        most = held.levels * places
-        largest = self._largest(kernel.size)
+        most, largest = held.levels * places, self._largest(kernel.size)
         step = np.maximum.reduce(
             [
                 np.abs(kernel).max(axis=(1, 2, 3)) / largest,
                 np.abs(kernel).sum(axis=(1, 2, 3)) * most / _SUMS,
                 np.abs(block.bias) * places / _BIASES,
-                width / _BIASES,  # smaller sums make no difference
             ]
         )
+        # A channel that is silent is not told more finely than its sums, nor sums than makes a difference.
+        width = np.maximum.reduce([span.high - span.low, step * _FEWEST, np.full_like(step, 1e-9)])
+        step = np.maximum(step, width / _BIASES)
+        unit = self.levels / width  # levels for a value of 1 before the norm
         parts = (kernel / step[:, None, None, None]).reshape(*kernel.shape[:2], -1)
         whole = round_alike(parts, largest)
         offset = (whole.sum(axis=2) * block.by_output(held.origin)).sum(axis=1)

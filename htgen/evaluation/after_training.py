@@ -65,8 +65,9 @@ def with_settings(
             "another training",
         )
     model = HyperTransformer(config.model)
-    shapes = model.state_dict()
-    known = {name: array for name, array in file.tensors.items() if name in shapes or ".plda." not in name}
+    shapes, stored = model.state_dict(), file.tensors
+    tensors = file.complete().tensors
+    known = {name: array for name, array in tensors.items() if name in shapes or ".plda." not in name}
     load_tensors(model, {**to_arrays(shapes), **known}, f"generator '{file.name}'")
     if config.model.weights.plda and any("plda" in key for key in changed):
         if store.checksum != file.provenance.data.sha256:
@@ -83,6 +84,10 @@ def with_settings(
     return replace(
         file,
         model=config.model,
-        tensors={name: array.astype(kind) for name, array in to_arrays(model.state_dict()).items()},
+        tensors={
+            name: array if name in file.narrow else array.astype(kind)
+            for name, array in to_arrays(model.state_dict()).items()
+            if name in stored or name not in tensors  # those of a package stay there
+        },
         provenance=Provenance.from_json(provenance),
     )

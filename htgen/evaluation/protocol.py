@@ -208,12 +208,15 @@ class EvaluationResult:
             label += f"  (images augmented as in {protocol.augment.value})"
         unlabeled = f" with {protocol.unlabeled} unlabelled" if protocol.unlabeled else ""
         queries = protocol.query * protocol.way * protocol.query_rounds
-        compared = ""
+        name, compared = self.generator, ""
         if other := self.against:
             ahead, interval = 100 * other.ahead, 100 * other.interval95
-            compared = f"\nahead of {other.generator} on the same tasks by {ahead:.2f} ± {interval:.2f}"
+            second = other.generator
+            if name == second:  # as of a run of the recipe of one that ships
+                name, second = (f"{name} {found[:12]}" for found in (self.sha256, other.sha256))
+            compared = f"\nahead of {second} on the same tasks by {ahead:.2f} ± {interval:.2f}"
         return (
-            f"{self.generator} on {self.split}, {protocol.way}-way {protocol.shot}-shot{unlabeled}: "
+            f"{name} on {self.split}, {protocol.way}-way {protocol.shot}-shot{unlabeled}: "
             f"{100 * result.accuracy:.2f} ± {100 * result.interval95:.2f} %{label}\n"
             f"{result.tasks} tasks, {queries} queries each, seed {protocol.seed}{compared}"
         )

@@ -101,6 +101,9 @@ class GeneratedFromFolder:
         seconds: how long the writing took, without the reading of images.
         progress: called while the estimate is made.
         estimates: whether there is to be an estimate.
+        estimate_seconds: that the estimate may take; after that, what was left out so far is taken. None: no
+            bound.
+        processes: that make it; None: as many as pay.
     """
 
     bundle: Bundle
@@ -110,6 +113,8 @@ class GeneratedFromFolder:
     seconds: float
     progress: Progress | None = None
     estimates: bool = True
+    estimate_seconds: float | None = None
+    processes: int | None = 1
 
     @cached_property
     def check(self) -> LeaveOneOut | None:
@@ -120,7 +125,9 @@ class GeneratedFromFolder:
             return None
         report = self.progress
         told = None if report is None else lambda done, total: report("estimate", done, total)
-        return self.generator.leave_one_out(self.support, self._copies, told)
+        return self.generator.leave_one_out(
+            self.support, self._copies, told, self.estimate_seconds, self.processes
+        )
 
     @cached_property
     def _copies(self) -> Integers:
@@ -167,7 +174,8 @@ class GeneratedFromFolder:
             ),
             *warning(
                 "classes look alike to the generator; more images of them help, or one class for both"
-                + (", or --no-crop where size or place tells them:" if self._cuts_to_ink else ":"),
+                + (", or --no-crop where size or place tells them" if self._cuts_to_ink else "")
+                + ("; colours do not count:" if self.bundle.preprocessing.is_for_drawings else ":"),
                 [f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)" for pair in self.alike],
             ),
         ]
@@ -266,7 +274,7 @@ def generate_from_files(
         bundle = replace(generator.generate_bundle(support), gaps=images.gaps)
         seconds = time.perf_counter() - started
     images = _without_foreign(images, is_foreign[len(images.labeled) :].tolist())
-    return GeneratedFromFolder(bundle, images, support, generator, seconds, progress)
+    return GeneratedFromFolder(bundle, images, support, generator, seconds, progress, processes=processes)
 
 
 def read_files(

@@ -25,16 +25,24 @@ from htgen.generator.copies import find_copies
 from htgen.generator.file import GeneratorFile, check, read_generator
 from htgen.generator.foreign import are_near_a_class
 from htgen.generator.last_layer import LastLayer
-from htgen.generator.self_check import LeaveOneOut, LookAlike, Writer, find_look_alikes, leave_one_out
+from htgen.generator.self_check import (
+    MOST_ALONE,
+    LeaveOneOut,
+    LookAlike,
+    Writer,
+    find_look_alikes,
+    leave_one_out,
+)
 from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
-from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
+from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer, SharedOnce
 from htgen.hypertransformer.many_classes import check_way
 from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
 from htgen.images.order import natural_order
 from htgen.images.preprocessing import Preprocessing, Step
+from htgen.workers import can_fork, usable_processors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -224,7 +232,7 @@ class Generator:
         if is_labeled.all() or plda is None or self.model.spec.norm == "batch":
             return is_foreign
         known = support.without(~is_labeled)
-        cnn = self.writer(known)(known.inputs[None], known.labels[None])
+        cnn = self.writer(known)(None)
         is_foreign[~is_labeled] = ~are_near_a_class(self._writes.spec, cnn, support, plda)
         return is_foreign
 
@@ -243,6 +251,8 @@ class Generator:
         support: Support,
         copies: Integers | None = None,
         progress: Callable[[int, int], None] | None = None,
+        seconds: float | None = None,
+        processes: int | None = 1,
     ) -> LeaveOneOut | None:
         """Estimate the accuracy: classify each labelled image by a CNN that was generated without it.
 
@@ -254,6 +264,8 @@ class Generator:
         Args:
             copies: what `find_copies` gives; None: find them.
             progress: called as `progress(done, total)` with the number of images.
+            seconds: when they have passed, the images that were left out so far are taken; None: no bound.
+            processes: that write CNNs; None: one for each processor where there are many images.
 
         Returns:
             None when all classes have a single image, and with norm `batch`, where an image alone is not
@@ -262,7 +274,11 @@ class Generator:
         if self.model.spec.norm == "batch":
             return None
         copies = self.find_copies(support) if copies is None else copies
-        return leave_one_out(self._writes.spec, self.writer(support), support, copies, progress)
+        if processes is None:
+            pays = can_fork() and np.count_nonzero(support.labels != UNLABELED) > MOST_ALONE
+            processes = usable_processors() if pays else 1
+        write = self.writer(support)
+        return leave_one_out(self._writes.spec, write, support, copies, progress, seconds, processes)
 
     def look_alikes(self, support: Support, check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -320,10 +336,18 @@ class Generator:
     def writer(self, support: Support) -> Writer:
         """What writes CNNs of choices of its inputs, calibrated for its shot; without the trunk, if any."""
 
-        def write(images: Floats, labels: Integers) -> CnnWeights[Floats]:
+        shared = self._writes.shared
+        is_alone = shared is not None and not shared.by_support  # no image's features depend on the others
+        once = SharedOnce(shared, support.inputs) if shared is not None and is_alone else None
+
+        def write(choice: Integers | None) -> CnnWeights[Floats]:
+            images, labels, known = support.inputs[None], support.labels[None], None
+            if choice is not None:
+                images, labels = support.inputs[choice], support.labels[choice]
+                known = None if once is None else once.of(choice)
             slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-                weights = self._writes.generate(images, labels, slots)
+                weights = self._writes.generate(images, labels, slots, known)
             return self._calibrated(weights, support.shot)
 
         return write

@@ -168,6 +168,8 @@ class Provenance(Record):
         step, episodes: how long it was trained.
         data: the store that it was trained on.
         htgen: the version that trained it.
+        kernels: what the kernels that trained its CNNs were compiled by (`htgen.cnn.fused`); None for plain
+            operations, which round otherwise.
         changes: of settings while it was trained; `config` has the last ones.
         validation: None where nothing was measured, or other settings were measured.
         calibration: None where it was not calibrated.
@@ -178,6 +180,7 @@ class Provenance(Record):
     episodes: Natural | None = None
     data: DataSource = DataSource()
     htgen: str | None = None
+    kernels: str | None = None
     changes: Annotated[tuple[SettingChange, ...], Field(strict=False)] = ()
     validation: ValidationResult | None = None
     calibration: Calibration | None = None

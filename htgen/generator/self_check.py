@@ -1,7 +1,11 @@
 """What a support set tells of the CNN that is made of it: left-out images, classes that look alike."""
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -12,9 +16,10 @@ from htgen.cnn.spec import CnnSpec
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.generator.support import Support
+from htgen.workers import work_in_processes
 
-Writer = Callable[[Floats, Integers], CnnWeights[Floats]]
-"""Support images `[E, S, C, H, W]`, or their features, and labels `[E, S]` -> the weights of E CNNs."""
+Writer = Callable[[Integers | None], CnnWeights[Floats]]
+"""Which images of a support set, `[E, S']` positions, or None for all -> the weights of E CNNs."""
 
 EPISODES_PER_BATCH = 16
 
@@ -42,6 +47,7 @@ class LeaveOneOut:
         untested: classes of which no image could be left out: it is the only one, or all are its copies.
         copies: `[T]`, equal for images that are copies of each other, which count as one; None: there are
             none.
+        planned: as how many images they would count if time had not run out; None: it has not.
     """
 
     labels: np.ndarray
@@ -50,6 +56,7 @@ class LeaveOneOut:
     positions: np.ndarray
     untested: tuple[str, ...] = ()
     copies: np.ndarray | None = None
+    planned: int | None = None
 
     @property
     def predictions(self) -> np.ndarray:
@@ -62,7 +69,7 @@ class LeaveOneOut:
         is_right = self.labels == self.predictions
         if self.copies is not None:
             is_right = is_right[np.unique(self.copies, return_index=True)[1]]
-        return Score(int(is_right.sum()), len(is_right))
+        return Score(int(is_right.sum()), len(is_right), self.planned)
 
     @property
     def accuracy(self) -> float:
@@ -83,6 +90,8 @@ def leave_one_out(
     support: Support,
     copies: Integers,
     progress: Callable[[int, int], None] | None = None,
+    seconds: float | None = None,
+    processes: int = 1,
 ) -> LeaveOneOut | None:
     """Classify each labelled image by a CNN that was generated without it and without its copies.
 
@@ -92,30 +101,47 @@ def leave_one_out(
         support: at least one image of every class.
         copies: `[S]`, equal for images that are copies of each other.
         progress: called as `progress(done, total)` with the number of images.
+        seconds: when they have passed, the images that were left out so far are taken; None: no bound.
+        processes: that write CNNs; the answers are the same.
 
     Returns:
         None when no image can be left out; see `Generator.leave_one_out`.
     """
-    everything = np.arange(len(support.labels))
-    probabilities = np.zeros((len(everything), len(support.classes)), np.float32)  # [S, n]
-    is_tested = np.zeros(len(everything), bool)
+    ends = math.inf if seconds is None else time.monotonic() + seconds
+    probabilities = np.zeros((len(support.labels), len(support.classes)), np.float32)  # [S, n]
+    is_tested = np.zeros(len(support.labels), bool)
     rounds = _rounds(support.labels, copies)
     total, done = sum(left_out.size for left_out in rounds), 0
-    for left_out in rounds:  # [E, images]
-        rest = np.stack([np.setdiff1d(everything, images) for images in left_out])
-        cnns = write(support.inputs[rest], support.labels[rest])
-        probabilities[left_out] = softmax(run(spec, cnns, support.inputs[left_out]))
-        is_tested[left_out] = True
-        done += left_out.size
-        if progress is not None:
-            progress(done, total)
+    work = partial(_classified, spec, write, support)
+    with closing(work_in_processes(work, rounds, processes, at_once=1)) as results:
+        for left_out, found in zip(rounds, results, strict=True):  # [E, images], [E, images, n]
+            probabilities[left_out] = found
+            is_tested[left_out] = True
+            done += left_out.size
+            if progress is not None:
+                progress(done, total)
+            if time.monotonic() > ends:
+                break
     positions = np.flatnonzero(is_tested & (support.labels != UNLABELED))
     if not len(positions):
         return None
     labels = support.labels[positions]
     untested = tuple(name for index, name in enumerate(support.classes) if index not in labels)
     tested = probabilities[positions]
-    return LeaveOneOut(labels, tested, support.classes, positions, untested, copies[positions])
+    planned = None
+    if done < total:
+        all_images = np.concatenate([left_out.reshape(-1) for left_out in rounds])
+        planned = len(np.unique(copies[all_images[support.labels[all_images] != UNLABELED]]))
+    return LeaveOneOut(labels, tested, support.classes, positions, untested, copies[positions], planned)
+
+
+def _classified(spec: CnnSpec, write: Writer, support: Support, rounds: Sequence[Integers]) -> list[Floats]:
+    """Probabilities `[E, images, n]` of the images that are left out, for each of some rounds."""
+    everything, found = np.arange(len(support.labels)), []
+    for left_out in rounds:  # [E, images]
+        rest = np.stack([np.setdiff1d(everything, images) for images in left_out])
+        found.append(softmax(run(spec, write(rest), support.inputs[left_out])))
+    return found
 
 
 def _rounds(labels: Integers, copies: Integers) -> list[Integers]:
@@ -127,15 +153,16 @@ def _rounds(labels: Integers, copies: Integers) -> list[Integers]:
     labeled = np.flatnonzero(labels != UNLABELED)
     units = [np.flatnonzero(copies == group) for group in dict.fromkeys(copies[labeled].tolist())]
     units = [unit for unit in units if _keeps_all_classes(labels, unit)]
-    if len(labeled) <= MOST_ALONE:
-        return _in_batches(units)
-    place: dict[int, int] = {}  # of the next unit within its class
+    places: dict[int, int] = {}  # of the next unit within its class
     together: dict[int, list[Integers]] = {}
     for unit in units:
         label = int(labels[unit].max())  # any of an image that has one
-        number = place.get(label, 0)
-        place[label] = number + 1
+        number = places.get(label, 0)
+        places[label] = number + 1
         together.setdefault(number % MOST_ALONE, []).append(unit)
+    if len(labeled) <= MOST_ALONE:
+        # One of every class first, so that each has its share when time runs out.
+        return _in_batches([unit for _, parts in sorted(together.items()) for unit in parts])
     rounds: list[Integers] = []
     for _, parts in sorted(together.items()):
         images = np.sort(np.concatenate(parts))
@@ -206,6 +233,6 @@ def find_look_alikes(
     if check is not None:
         return look_alikes(check.labels, check.probabilities, check.classes)
     labeled = support.labels != UNLABELED
-    cnn = write(support.inputs[None], support.labels[None])
+    cnn = write(None)
     logits = run(spec, cnn, support.inputs[None, labeled])[0]
     return look_alikes(support.labels[labeled], softmax(logits), support.classes)

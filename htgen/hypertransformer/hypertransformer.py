@@ -59,6 +59,7 @@ class HyperTransformer(nn.Module):
     Attributes:
         plan: what its parts are.
         spec: the CNN that it writes.
+        can_be_fused: whether kernels made for CNNs (`htgen.cnn.fused`) do its work where they are.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -72,7 +73,7 @@ class HyperTransformer(nn.Module):
         self.logits = LogitsWriter(plan.logits)
         self.codes = LabelCodes(config.max_way) if config.has_codes else None
         self.cnn_dropout = nn.Dropout(config.cnn.dropout)
-        self._can_be_fused = fit(self.spec)
+        self.can_be_fused = fit(self.spec)
         if config.conventions == "reference":
             initialise_as_reference(self)
 
@@ -171,7 +172,7 @@ class HyperTransformer(nn.Module):
             )
         support = support_images.shape[1]
         # Support and query images pass each layer together: its weights are the same for both.
-        fused = self._can_be_fused and serves(support_images)
+        fused = self.can_be_fused and serves(support_images)
         layout = IMAGES_LAST if fused else layout_for(support_images.device)
         x = layout.channels_last(torch.cat([support_images, query_images], dim=1))
         label_ids = slots.gather(1, support_labels.clamp(min=0))
@@ -187,14 +188,12 @@ class HyperTransformer(nn.Module):
         )
 
         counted_out = None if self.config.cnn.count_ignored else ignore
-        blocks, activations = [], []
+        blocks, activations, outputs = [], [], dict[str, Tensor]()
         seen, shown = self._shown_to_convs(view)
-        outputs: dict[str, Tensor] = {}
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             x, first = with_first(x, support) if fused else (x, x[:support])
             written, addend = writer(first if seen is None else x[seen], shown), outputs.get(conv.add)
-            x = self._before_norm(conv, written, x, support, addend)
-            stats = None
+            x, stats = self._before_norm(conv, written, x, support, addend), None
             if written.support is not None:
                 x, stats = self.normalise(x, written, written.support, support, counted_out)
             x = after_norm(self.spec, conv, x, addend)
@@ -223,7 +222,7 @@ class HyperTransformer(nn.Module):
         rest = copy(self)
         rest._modules = {**self._modules, "convs": nn.ModuleList()}
         rest.spec = self.spec.after_trunk
-        rest._can_be_fused = False
+        rest.can_be_fused = False
         return rest
 
     def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:

@@ -9,9 +9,10 @@ Axis legend: E episodes, n ways, S support images, H x W pixels, C channels (las
 P placeholders, T tokens, D token width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from htgen.hypertransformer.layer_writers_numpy import LogitsWriter, conv_writer
 from htgen.hypertransformer.many_classes import check_way, spread
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.plan import generator_plan
-from htgen.hypertransformer.views import add_views
+from htgen.hypertransformer.views import AS_IT_IS, WARPS, add_views, warp
 
 
 @dataclass(frozen=True)
@@ -67,34 +68,40 @@ class HyperTransformer:
         kind = next(iter(arrays.values())).dtype
         self.codes = LabelCodes(config.max_way, kind) if config.has_codes else None
 
-    def generate(self, images: Floats, labels: Integers, slots: Integers) -> CnnWeights[Floats]:
+    def generate(
+        self, images: Floats, labels: Integers, slots: Integers, known: "KnownFeatures | None" = None
+    ) -> CnnWeights[Floats]:
         """The CNNs of E support sets.
 
         Args:
             images: `[E, S, C, H, W]`, -1..1.
             labels: `[E, S]`, 0..n-1; negative = unlabelled.
             slots: `[E, n]`, which of the generator's label slots stands for each class.
+            known: the shared features of the images, if they are known already.
 
         Raises:
             ModelError: there are more classes than it knows, and there are no class means.
         """
         check_way(self.config, slots.shape[1])
         if slots.shape[1] <= self.config.most_at_once:
-            return self.write(images, labels, slots).weights
+            return self.write(images, labels, slots, known).weights
         episodes = [slice(index, index + 1) for index in range(len(images))]
         ones = [self.write(images[one], labels[one], slots[one]).weights for one in episodes]
         return CnnWeights.joined(self.spec, ones, np.concatenate)
 
-    def write(self, images: Floats, labels: Integers, slots: Integers) -> Written:
+    def write(
+        self, images: Floats, labels: Integers, slots: Integers, known: "KnownFeatures | None" = None
+    ) -> Written:
         """The same with the class means; of one episode, where more classes than are shown at once."""
         without_views = images.shape[1]
         images, labels, _ = add_views(images, labels, None, self.config.views, slots.shape[1])
         x = channels_last(images)
         label_ids = np.take_along_axis(slots, np.maximum(labels, 0), axis=1)
         label_ids = np.where(labels < 0, self.config.max_way, label_ids)
-        shared = [] if self.shared is None else [self.shared(x)]
+        views = images.shape[1] // without_views
+        shared = [] if self.shared is None else [self.shared(x) if known is None else known(views)]
         codes = None if self.codes is None else self.codes.of_slots(slots)
-        view = SupportView(labels, slots, label_ids, shared, images.shape[1] // without_views, codes)
+        view = SupportView(labels, slots, label_ids, shared, views, codes)
         seen: Integers | slice = slice(None)
         shown = view
         if view.way > self.config.most_at_once:
@@ -126,3 +133,36 @@ class HyperTransformer:
         rest = copy(self)
         rest.convs, rest.spec = [], self.spec.after_trunk
         return rest
+
+
+class SharedOnce:
+    """Shared features of one support set's images, found once for all CNNs of choices of them.
+
+    Args:
+        images: `[S, C, H, W]`.
+    """
+
+    def __init__(self, shared: SharedFeatures, images: Floats) -> None:
+        self._shared, self._images = shared, images
+        self._found: dict[int, Floats] = {}
+
+    def of(self, choice: Integers) -> "KnownFeatures":
+        """Those of E choices of the images, `[E, S']` positions."""
+        return partial(self._features, choice)
+
+    def _features(self, choice: Integers, views: int) -> Floats:
+        """`[E, views * S', F]`, of all images by the first warp first."""
+        if views not in self._found:
+            seen = (
+                self._images[None]
+                if views == 1
+                else warp(self._images[None], (AS_IT_IS, *WARPS[: views - 1]))
+            )
+            found = self._shared(channels_last(seen))[0]  # [views * S, F]
+            self._found[views] = found.reshape(views, len(self._images), -1)
+        chosen = self._found[views][:, choice].swapaxes(0, 1)  # [E, views, S', F]
+        return chosen.reshape(len(choice), -1, chosen.shape[3])
+
+
+KnownFeatures = Callable[[int], Floats]
+"""How many views there are of each image -> shared features `[E, views * S, F]`."""

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from htgen.hypertransformer import joint_layer
 from htgen.hypertransformer.transformer_plan import (
     LAYER_NORM_EPSILON,
     MLP_LEAKY_SLOPE,
@@ -103,6 +104,8 @@ class Layer(nn.Module):
             ignore, memory_ignore: `[E, T]` and `[E, U]`, 1 for tokens that are not to be seen.
             memory: what the encoder returned, `[E, U, D']`; for decoder layers.
         """
+        if ignore is None and memory is None and joint_layer.serves(self, x):
+            return joint_layer.run(self, x, placeholders)
         source = x
         x = x[:, : placeholders if self.plan.placeholders_only else None]
         x = self.attention_norm(x + self.dropout(self.attention(x, source, ignore)))

@@ -40,7 +40,13 @@ def apply(layer: tuple[Floats, Floats], x: Floats) -> Floats:
 
 
 class Attention:
-    """Queries `[E, T, D]` over sources `[E, U, D']`, or over themselves, -> `[E, T, D]`."""
+    """Queries `[E, T, D]` over sources `[E, U, D']`, or over themselves, -> `[E, T, D]`.
+
+    Attributes:
+        seen: None, or a list to which each call adds its weights, `[E, heads, T, U]`, for people who ask.
+    """
+
+    seen: list[Floats] | None = None
 
     def __init__(self, plan: AttentionPlan, parameters: Parameters, over_itself: bool) -> None:
         self.heads, self.activation, self.key_width = plan.heads, plan.activation, plan.key_width
@@ -60,6 +66,8 @@ class Attention:
         key, value = self._heads(both[..., : self.key_width]), self._heads(both[..., self.key_width :])
         logits = query @ key.swapaxes(2, 3)
         weights = softmax(logits) if self.activation == "softmax" else 0.5 + 0.5 * np.tanh(0.5 * logits)
+        if self.seen is not None:
+            self.seen.append(weights)
         out = (weights @ value).swapaxes(1, 2)
         return apply(self.output, out.reshape(len(x), out.shape[1], -1))
 

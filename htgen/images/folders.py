@@ -19,6 +19,21 @@ _FOLDERS_OF_THE_SYSTEM = {
     *("system volume information",),
 }
 
+_HIDDEN_OF_PROGRAMS = {
+    *(
+        ".git",
+        ".svn",
+        ".ipynb_checkpoints",
+        ".thumbnails",
+        ".cache",
+        ".trash",
+        ".trashes",
+        ".idea",
+        ".vscode",
+    ),
+    *(".venv", ".fseventsd", ".Trash", ".Trashes", ".Spotlight-V100", ".picasaoriginals", ".tmp.driveupload"),
+}
+
 _PARTS_OF_DATA = re.compile(
     r"(train|valid|val|test|dev|eval)(ing|ation|uation)?([-_ ]?(set|data|images))?", re.I
 )
@@ -64,6 +79,19 @@ def find_folders(folder: str | Path) -> list[Path]:
         for path in _visible_entries(Path(folder))
         if kind_at(path) == "folder" and path.name.lower() not in _FOLDERS_OF_THE_SYSTEM
     ]
+
+
+def find_hidden_folders(folder: str | Path) -> list[Path]:
+    """Folders of images whose names begin with a dot, as a class `.net`; those of programs are left out."""
+    try:
+        found = [path for path in Path(folder).iterdir() if path.name.startswith(".")]
+    except OSError:
+        return []
+    return sorted(
+        path
+        for path in found
+        if kind_at(path) == "folder" and path.name not in _HIDDEN_OF_PROGRAMS and find_images(path)
+    )
 
 
 def _is_readable(path: Path) -> bool:

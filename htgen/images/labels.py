@@ -12,7 +12,7 @@ from pathlib import Path
 
 from htgen.errors import DataError
 from htgen.files import kind_at
-from htgen.images.folders import class_folders, find_folders, find_images
+from htgen.images.folders import class_folders, find_folders, find_hidden_folders, find_images
 from htgen.images.notices import left_out_of, warning
 from htgen.images.order import natural_order
 
@@ -90,6 +90,8 @@ def _in_sub_folders(folder: Path, minimum: int) -> LabeledFiles:
     direct = [folder / name for name in classes if find_images(folder / name)]
     notices = [line for place in direct for line in left_out_of(place)]
     loose = [path.name for path in find_images(folder)]
+    hidden = [path.name for path in find_hidden_folders(folder)]
+    notices += warning(f"folders whose names begin with a dot are no classes, in {folder}:", hidden, 3)
     notices += warning(f"images beside the folders of classes, in {folder}:", loose, 3)
     return LabeledFiles(classes, tuple(notices))
 

@@ -42,6 +42,6 @@ def stages(image: Image.Image, preprocessing: Preprocessing) -> list[tuple[str, 
     )
     for what, values in taken:
         if any(values.values()):
-            so_far = replace(so_far, **values)  # type: ignore[arg-type]  # each has the type of its own step
+            so_far = replace(so_far, **values)
             found.append((what, replace(preprocessing, steps=so_far).apply(image)))
     return found

@@ -19,6 +19,7 @@ class AveragedWeights:
         self.model, self.decay = model, decay
         self.tensors: dict[str, Tensor] = {}
         """By the parameter's name; empty when there is no average."""
+        self._own = [p.detach() for p in model.parameters()]
         if decay:
             self.tensors = {name: p.detach().clone() for name, p in model.named_parameters()}
 
@@ -26,9 +27,7 @@ class AveragedWeights:
     def update(self, step: int) -> None:
         """Take in the weights after `step` steps; early averages forget the random start faster."""
         if decay := min(self.decay, step / (step + 10)):
-            torch._foreach_lerp_(
-                list(self.tensors.values()), [p.detach() for p in self.model.parameters()], 1 - decay
-            )
+            torch._foreach_lerp_(list(self.tensors.values()), self._own, 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

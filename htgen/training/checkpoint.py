@@ -21,6 +21,7 @@ def generator_file(
     store: Store | None,
     validation: Evaluation | None = None,
     changes: Sequence[Mapping[str, Any]] = (),
+    kernels: str | None = None,
 ) -> GeneratorFile:
     """A generator as it is after some steps of a training.
 
@@ -32,6 +33,7 @@ def generator_file(
         store: what it was trained on; None = it is not at hand, so that its checksum is not known.
         validation: how good it was, if that was measured.
         changes: of settings on the way; see `htgen.generator.provenance.SettingChange`.
+        kernels: what the kernels of the CNNs were compiled by; None for plain operations.
     """
     provenance: dict[str, Any] = {
         "config": config.model_dump(mode="json"),
@@ -42,6 +44,8 @@ def generator_file(
     }
     if changes:
         provenance["changes"] = [dict(change) for change in changes]
+    if kernels is not None:
+        provenance["kernels"] = kernels
     if store is not None:
         provenance["data"] = {"name": store.name, "sha256": store.checksum}
     return GeneratorFile(config.name, config.model, tensors, preprocessing, Provenance.from_json(provenance))

@@ -13,6 +13,9 @@ METRICS = "metrics.jsonl"
 
 MOST_METRICS_BYTES = 1 << 30
 
+_FEW = 20
+"""Lines of a log; below, each is a dot too."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -89,7 +92,8 @@ def draw(curve: Curve) -> bytes:
     import matplotlib.pyplot as plt
 
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 6), dpi=110, sharex=True, layout="constrained")
-    upper.plot(*_series(curve.train, "accuracy", 100), label="training", alpha=0.7)
+    dots = "." if len(curve.train) < _FEW else ""  # a line of one point is none
+    upper.plot(*_series(curve.train, "accuracy", 100), label="training", alpha=0.7, marker=dots)
     steps, accuracies = _series(curve.validation, "accuracy", 100)
     _, intervals = _series(curve.validation, "interval95", 100)
     upper.errorbar(steps, accuracies, intervals, label="validation", marker="o", markersize=3, capsize=2)
@@ -100,11 +104,11 @@ def draw(curve: Curve) -> bytes:
     upper.set_ylabel("accuracy, %")
     upper.set_title(title, fontsize="medium")
     upper.legend(loc="lower right")
-    lower.plot(*_series(curve.train, "loss"), color="tab:red")
+    lower.plot(*_series(curve.train, "loss"), color="tab:red", marker=dots)
     lower.set_ylabel("training loss", color="tab:red")
     lower.set_xlabel("step")
     rate = lower.twinx()
-    rate.plot(*_series(curve.train, "lr"), color="tab:grey", linestyle="--")
+    rate.plot(*_series(curve.train, "lr"), color="tab:grey", linestyle="--", marker=dots)
     rate.set_ylabel("learning rate", color="tab:grey")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)

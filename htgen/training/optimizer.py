@@ -1,6 +1,7 @@
 """The optimiser: parameter groups, learning rate, and one update."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def update(
-    optimizer: torch.optim.Optimizer, trained: torch.nn.Module, clip: float, loss: Tensor | float = 0.0
+    optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], clip: float, loss: Tensor | float = 0.0
 ) -> Tensor:
     """One step of the optimiser with the gradients that the parameters have.
 
@@ -60,13 +61,19 @@ def update(
     fused optimisers ask `found_inf` themselves, as `torch.amp.GradScaler` sets it.
 
     Args:
+        parameters: all that it updates.
         clip: largest norm of all gradients together; 0 = no clipping.
         loss: that the gradients are of.
 
     Returns:
         Whether the step was skipped: float32 scalar, 1 or 0.
     """
-    norm = torch.nn.utils.clip_grad_norm_(trained.parameters(), clip or math.inf)
+    if clip:
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+    else:
+        # Nothing is scaled: one pass finds what is not finite.
+        gradients = [p.grad.flatten() for p in parameters if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.cat(gradients))
     is_sound = norm.isfinite() & torch.as_tensor(loss, device=norm.device).isfinite()
     skipped = 1.0 - is_sound.float()
     optimizer.found_inf = skipped  # type: ignore[attr-defined]

@@ -199,7 +199,7 @@ class RunFolder:
     def launch(self) -> str | None:
         """Which start of `torchrun` last began or resumed the run, or None."""
         path = self.path / ".launch"
-        return path.read_text(encoding="utf-8") if path.exists() else None
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
 
     def note_launch(self, launch: str | None) -> None:
         """Keep that for `launch`, so that a restart knows its own run."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from htgen.cnn.fused import used
 from htgen.compute.precision import product_precision
 from htgen.compute.processes import Processes
 from htgen.compute.recording import CudaGraphs, RecordedSteps
@@ -65,6 +66,7 @@ class StepGradients:
         self.config, self.model, self.loss, self.sampler = config, model, loss, sampler
         self.processes, self.device = processes, sampler.device
         self.trained = torch.nn.ModuleDict({"model": model, "loss": loss})
+        self.parameters = [*self.trained.parameters()]  # looking them up takes a millisecond
         # Masks of dropout come from one sequence of random numbers, which threads cannot share repeatably.
         self.threads = EpisodeThreads.for_device(self.device, size=1 if has_dropout(self.trained) else None)
         # Weights of the warm-up heads change with the step; images from a file must be waited for.
@@ -73,6 +75,12 @@ class StepGradients:
         """What repeats steps on a GPU; None = every operation is started anew."""
         if self.device.type == "cuda" and can_record:
             self.recorded = RecordedSteps(CudaGraphs(self.device))
+
+    @property
+    def kernels(self) -> str | None:
+        """What the kernels that do the CNNs' work are compiled by; None where plain operations do it."""
+        is_served = self.device.type == "cpu" and self.config.train.precision != "bfloat16"
+        return used() if is_served and self.model.can_be_fused else None
 
     def compute(self, step: int) -> Scalars:
         """Leave the gradients of this process's episodes of a step in the parameters.
@@ -86,7 +94,8 @@ class StepGradients:
             torch.manual_seed(zlib.crc32(f"{self.config.seed}/{step}/{processes.rank}".encode()))
         count = episodes // processes.count
         first = step * episodes + processes.rank * count
-        self.trained.train()
+        if not (self.model.training and self.loss.training):
+            self.trained.train()
 
         def differentiate(part: range) -> Gradients:
             return self._part(step, first + part.start, len(part), len(part) / count)
@@ -132,7 +141,7 @@ class StepGradients:
 
         All are laid out in memory as their parameters are, which the optimiser takes for granted.
         """
-        parameters = [*self.trained.parameters()]
+        parameters = self.parameters
         with product_precision(self.config.train.precision, self.device):
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         return [
@@ -142,7 +151,7 @@ class StepGradients:
 
     def add_up(self, gradients: Sequence[Sequence[Tensor | None]]) -> None:
         """Sum the gradients of the parts of a step, always in the same order, into the parameters' own."""
-        for parameter, own in zip(self.trained.parameters(), zip(*gradients, strict=True), strict=True):
+        for parameter, own in zip(self.parameters, zip(*gradients, strict=True), strict=True):
             # Which parameters have a gradient is the same in all parts.
             parameter.grad = None if own[0] is None else sum(own[1:], start=own[0])
 

@@ -178,7 +178,7 @@ class Trainer:
             scalars, self.stopped, counters.seconds = average_over_processes(
                 self.processes, self.trained, scalars, stop(), counters.seconds
             )
-        skipped = update(self.optimizer, self.trained, config.optimizer.clip, scalars["loss"])
+        skipped = update(self.optimizer, self.gradients.parameters, config.optimizer.clip, scalars["loss"])
         counters.step += 1
         counters.skips.add(skipped)
         if self.device.type != "cuda" or self.step % _GPU_WAITS_EVERY == 0:
@@ -246,7 +246,8 @@ class Trainer:
         """The generator as it is now, with where it comes from."""
         store, tensors, changes = self.tasks.store, to_arrays(self.model.state_dict()), self._counters.changes
         images = store.preprocessing
-        return generator_file(self.config, tensors, images, self.step, store, validation, changes)
+        kernels = self.gradients.kernels
+        return generator_file(self.config, tensors, images, self.step, store, validation, changes, kernels)
 
     # -------------------------------------------------------------------------------- saving and resuming
 

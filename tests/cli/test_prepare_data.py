@@ -57,7 +57,7 @@ def test_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
         f"on disk  {sum(path.stat().st_size for path in Path('s').iterdir()) / 1e6:.1f} MB",
         "splits   default: train 2, val 1, test 1 classes",
         "next     htgen train --config NAME --data s --set data.train=default:train "
-        "--set data.val=default:val   (htgen configs lists the names)",
+        "--set data.val=default:val --set episodes.way=2   (htgen configs lists the names)",
     ]
     assert "images: 100 %" in printed.err
 

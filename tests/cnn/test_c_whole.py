@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.cnns import any_bundle, make_bundle
+from helpers.cnns import any_bundle, bundle_of, make_bundle, random_bundle
 from helpers.generators import SHAPES
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_source import expect_fits
 from htgen.cnn.c_whole import whole_code
+from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.cnn.whole_numbers import whole_cnn
 from htgen.errors import ModelError
 
@@ -57,11 +58,11 @@ def some_pixels(bundle: Bundle, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def run(folder: Path, bundles: dict[str, Bundle], compiler: str) -> list[list[int]]:
+def run(folder: Path, bundles: dict[str, Bundle], compiler: str, bits: int | None = None) -> list[list[int]]:
     """Class and logits of one image of each CNN, all in one program."""
     includes, calls = [], []
     for seed, (name, bundle) in enumerate(bundles.items()):
-        (folder / f"{name}.h").write_text(whole_code(bundle, name).text)
+        (folder / f"{name}.h").write_text(whole_code(bundle, name, bits=bits).text)
         includes += [f'#include "{name}.h"'] * 2  # twice does no harm
         pixels = ", ".join(map(str, some_pixels(bundle, seed).ravel()))
         calls.append(CALL.format(name=name, upper=name.upper(), pixels=pixels))
@@ -72,10 +73,10 @@ def run(folder: Path, bundles: dict[str, Bundle], compiler: str) -> list[list[in
     return [list(map(int, line.split())) for line in said.splitlines()]
 
 
-def expected(bundles: dict[str, Bundle]) -> list[list[int]]:
+def expected(bundles: dict[str, Bundle], bits: int | None = None) -> list[list[int]]:
     rows = []
     for seed, bundle in enumerate(bundles.values()):
-        (logits,) = whole_cnn(bundle).logits(some_pixels(bundle, seed))
+        (logits,) = whole_cnn(bundle, bits).logits(some_pixels(bundle, seed))
         rows.append([int(logits.argmax()), *logits.tolist()])
     return rows
 
@@ -104,6 +105,35 @@ def test_any_cnn_gives_the_same_bits(tmp_path):
         for conv in bundle.spec.convs
     }
     assert moves == {-1, 0, 1}
+    assert run(tmp_path, bundles, "cc") == expected(bundles)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_blocks_of_any_kind_give_the_same_bits(compiler, tmp_path):
+    """Groups, residual sums, average pools, blocks without a norm, activations of their own."""
+    start = 100 * COMPILERS.index(compiler)
+    bundles = {f"n{seed}": random_bundle(seed) for seed in range(start, start + 40)}
+    assert run(tmp_path, bundles, compiler) == expected(bundles)
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("bits", [8, 16])
+def test_both_widths_give_the_same_bits(bits, tmp_path):
+    bundles = {f"n{seed}": random_bundle(seed) for seed in range(40, 70)}
+    bundles |= {f"s{i}": make_bundle(**SHAPES[name]) for i, name in enumerate(SHAPES) if name != "batch norm"}
+    assert run(tmp_path, bundles, "cc", bits) == expected(bundles, bits)
+
+
+@needs_a_compiler
+def test_many_channels_give_the_same_bits(tmp_path):
+    """More than a byte counts; a large CNN, which has weights of 8 bits with levels of 16."""
+    sizes = [(3, 300, 1, 1), (300, 300, 3, 300), (300, 260, 1, 1), (260, 8, 1, 1)]
+    convs = [
+        ConvSpec(f"conv{i}", *size[:3], 1, True, False, 6, 6, True, size[3], norm=False)
+        for i, size in enumerate(sizes)
+    ]
+    bundles = {"net": bundle_of(CnnSpec(6, 3, tuple(convs), "relu6", "support", "average"), 0)}
+    assert {block.weight_bytes for block in whole_cnn(bundles["net"]).blocks} == {1, 2}
     assert run(tmp_path, bundles, "cc") == expected(bundles)
 
 
@@ -162,18 +192,20 @@ def test_names_of_classes_are_constants(tmp_path):
     assert said == "012 naïve ☃"
 
 
-def test_what_it_needs_is_what_is_written():
-    code = whole_code(make_bundle(), "net")
-    sizes = {"uint8_t": 1, "int8_t": 1, "int16_t": 2, "int32_t": 4}
+@pytest.mark.parametrize("seed", [None, 2, 3, 9, 19, 38])
+def test_what_it_needs_is_what_is_written(seed):
+    bundle = make_bundle() if seed is None else random_bundle(seed)
+    code = whole_code(bundle, "net")
+    sizes = {"uint8_t": 1, "int8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4}
     arrays = re.findall(r"static const (\w+) \w+\[(\d+)\] NET_FLASH = \{([^}]*)\}", code.text)
     arrays = [a for a in arrays if a[0] in sizes]
     expected_logits = int(re.search(r"net_expected\[(\d+)\]", code.text)[1])
     assert sum(sizes[kind] * int(count) for kind, count, _ in arrays) - 4 * expected_logits == code.constants
     for _, count, numbers in arrays:
         assert len(numbers.replace("\n", "").rstrip(", ").split(",")) == int(count)
-    buffers = re.findall(r"^static (u?int\d+_t) net_\w+\[(\d+)\];", code.text, re.MULTILINE)
+    buffers = re.findall(r"^static (u?int\d+_t) net_\w+(?:\[(\d+)\])?;", code.text, re.MULTILINE)
     pointer = 4
-    assert sum(sizes[kind] * int(count) for kind, count in buffers) + pointer == code.buffers
+    assert sum(sizes[kind] * int(count or 1) for kind, count in buffers) + pointer == code.buffers
 
 
 def test_the_smallest_generator_fits_where_it_should():

@@ -10,13 +10,13 @@ import pytest
 import torch
 from helpers.cnns import any_spec, any_weights, make_bundle
 from helpers.generators import LABELS, SHAPES, pictures
+from helpers.shipped import USABLE
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.onnx_file import onnx_bytes
 from htgen.cnn.pytorch_file import pytorch_text
 from htgen.errors import ModelError
 from htgen.generator.generator import load_generator
-from htgen.generator.shipped import shipped_generators
 from htgen.images.inputs import scale_pixels
 from htgen.images.preprocessing import Preprocessing
 
@@ -101,17 +101,19 @@ def shipped_bundle(name: str) -> Bundle:
     return generator.generate_bundle(support)
 
 
-@pytest.mark.parametrize("name", shipped_generators())
+@pytest.mark.parametrize("name", USABLE)
 def test_cnns_of_the_generators_that_ship_in_plain_pytorch(name, tmp_path):
     bundle = shipped_bundle(name)
     bundle.save(tmp_path / "cnn.safetensors")
     names = {"__file__": str(tmp_path / "net.py"), "__name__": "net"}
     exec(compile(pytorch_text(bundle, "cnn.safetensors"), "net.py", "exec"), names)
-    found = names["logits"](torch.from_numpy(some_pixels(bundle)).float(), names["load_file"](names["FILE"]))
+    weights = names["load_file"](names["FILE"])
+    weights = names["widened"](weights) if bundle.has_8_bits else weights
+    found = names["logits"](torch.from_numpy(some_pixels(bundle)).float(), weights)
     assert close(found.numpy(), wanted(bundle))
 
 
-@pytest.mark.parametrize("name", shipped_generators())
+@pytest.mark.parametrize("name", USABLE)
 def test_cnns_of_the_generators_that_ship_in_onnxruntime(name):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")

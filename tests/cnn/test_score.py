@@ -28,10 +28,13 @@ def test_the_interval_holds_the_truth_in_95_of_100_cases():
 def test_it_is_what_its_record_says():
     score = Score(3, 7)
     assert Score.from_dict(score.to_dict() | {"later": 1}) == score
+    part = Score(3, 7, 9)
+    assert Score.from_dict(part.to_dict()) == part != score
+    assert "planned" not in score.to_dict()
     assert str(Score(18, 18)) == "100 % of 18 images right (82 to 100 %)"
 
 
-@pytest.mark.parametrize("record", [(-1, 3), (4, 3), (0, 0), (1.0, 3), (True, 3), ("1", 3)])
+@pytest.mark.parametrize("record", [(-1, 3), (4, 3), (0, 0), (1.0, 3), (True, 3), ("1", 3), (1, 3, 2)])
 def test_what_is_no_score_is_refused(record):
     with pytest.raises(ValueError, match=r"score|cannot"):
         Score(*record)

@@ -5,9 +5,9 @@ Inputs that reach code which none reached before are kept and changed further. W
 crash of a library, memory without end and a hang are found too. Needs `pip install atheris`.
 
 With `--page FILE` the row of each reader is written into the table of that page when it is done; rows of
-others stay, so that a long run can be made in parts. With `--keep` a few inputs of each reader that reach
-most are written into `corpus/found/`, which ordinary tests replay; not of images, pickles and archives, which
-other programs open. Exits with 1 when something went wrong.
+others stay, so that a long run can be made in parts. With `--keep` a few inputs of each reader that reached
+something new are written into `corpus/found/`, which ordinary tests replay; not of images, pickles and
+archives, which other programs open. Exits with 1 when something went wrong.
 """
 
 import argparse
@@ -37,10 +37,10 @@ LONGEST = 10
 MOST_MEMORY = 2048
 """MB of a process, its libraries included."""
 
-LONGEST_KEPT = 600
+LONGEST_KEPT = 5000
 """Bytes of an input that is kept."""
 
-MOST_KEPT = 12
+MOST_KEPT = 8
 
 TESTS = Path(__file__).parents[1]
 
@@ -182,25 +182,18 @@ def _processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _keep(name: str, workshop: Path, place: Path) -> None:
-    """Write the inputs that reach most, the shortest of them, as one file of hexadecimal lines."""
-    (merged := place / "merged").mkdir()
-    (scratch := place / "merging").mkdir()
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "faults.fuzz", "--one", name, "inf", str(workshop), str(scratch)),
-            *(str(merged), str(place / "corpus"), "-merge=1", "-max_len=8192"),
-        ],
-        cwd=TESTS,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        check=False,
-    )
-    inputs = [path.read_bytes() for path in merged.iterdir() if path.stat().st_size <= LONGEST_KEPT]
-    chosen = sorted(inputs, key=lambda data: (-len(data), data))[:: max(1, len(inputs) // MOST_KEPT)]
+def keep(name: str, corpus: Path) -> None:
+    """Write some inputs that reached something new, early and late, as one file of hexadecimal lines."""
+    inputs = [path for path in corpus.iterdir() if not path.name.startswith("seed")]
+    inputs = sorted((path for path in inputs if path.stat().st_size <= LONGEST_KEPT), key=_age)
+    chosen = inputs[-1 :: -max(1, len(inputs) // MOST_KEPT)][:MOST_KEPT]
     path = _kept_path(name)
     path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(f"{data.hex()}\n" for data in chosen[:MOST_KEPT]))
+    path.write_text("".join(f"{data.hex()}\n" for data in sorted(path.read_bytes() for path in chosen)))
+
+
+def _age(path: Path) -> tuple[int, str]:
+    return path.stat().st_mtime_ns, path.name
 
 
 def kept(name: str) -> list[bytes]:
@@ -255,7 +248,7 @@ def _options() -> Any:
     parser.add_argument("--seconds", type=int, default=60, help="of the processor, for each reader")
     parser.add_argument("--readers", nargs="*", help="their names; all")
     parser.add_argument("--page", type=Path, help="the page that holds the table")
-    parser.add_argument("--keep", action="store_true", help="write inputs that reach most into the corpus")
+    parser.add_argument("--keep", action="store_true", help="write some inputs into the corpus")
     return parser.parse_args()
 
 
@@ -285,7 +278,7 @@ def main() -> int:
             for fault in outcome.faults[:20]:
                 print(f"  {fault}", file=sys.stderr, flush=True)
             if options.keep and reader.kept:
-                _keep(reader.name, place / "workshop", folder)
+                keep(reader.name, folder / "corpus")
     finally:
         shutil.rmtree(place, ignore_errors=True)
     print(table(outcomes))

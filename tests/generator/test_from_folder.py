@@ -202,7 +202,7 @@ def test_an_icon_in_two_weights_is_no_copy_and_copies_of_it_are(folder):
     for path in folder.glob("*/*.png"):
         path.unlink()
     for kind in ("auk", "wren"):
-        thin, bold = icon(kind, 8), icon(kind, 12)
+        thin, bold = icon(kind, 8), icon(kind, 10)
         copies = {
             "thin": thin,
             "thin-scaled": thin.resize((127, 127), Image.Resampling.LANCZOS),

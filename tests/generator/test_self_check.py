@@ -5,7 +5,9 @@ import pytest
 from helpers.generators import LABELS, make_generator, pictures
 
 from htgen.cnn.executor_numpy import softmax
+from htgen.cnn.score import Score
 from htgen.episodes.shape import UNLABELED
+from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut, leave_one_out, look_alikes
 from htgen.generator.support import Support
 
@@ -141,7 +143,8 @@ def test_a_generator_is_no_more_than_a_function_that_writes_cnns():
     spec = generator.model.spec
     asked = []
 
-    def write(images, labels):
+    def write(choice):
+        images, labels = support.images[choice], support.labels[choice]
         asked.append((images[:, :, 0, 0, 0], labels))
         return generator.model.generate(images, labels, np.tile(np.arange(2), (len(images), 1)))
 
@@ -153,3 +156,59 @@ def test_a_generator_is_no_more_than_a_function_that_writes_cnns():
     expected = [[i for i in range(5) if i != left_out] for left_out in range(4)]
     np.testing.assert_allclose(seen * 5, expected, atol=1e-6)
     assert labels.tolist() == [[support.labels[i] for i in row] for row in expected]
+
+
+def as_before(generator: Generator, support: Support, copies: np.ndarray | None = None):
+    """Nothing is shared between the rounds: each writes its CNN of the images that are left."""
+
+    def write(choice):
+        kept = np.zeros(len(support.labels), bool)
+        cnns = []
+        for row in choice:
+            kept[:] = True
+            kept[row] = False
+            cnns.append(generator.write(support.without(kept)))
+        return cnns[0] if len(cnns) == 1 else stacked(cnns)
+
+    copies = np.arange(len(support.labels)) if copies is None else copies
+    return leave_one_out(generator.model.spec, write, support, copies)
+
+
+def stacked(cnns):
+    values = [np.concatenate(parts) for parts in zip(*(cnn.values() for cnn in cnns), strict=True)]
+    remaining = iter(values)
+    return cnns[0].map(lambda _: next(remaining))
+
+
+@pytest.mark.parametrize("views", [1, 5])
+@pytest.mark.parametrize("most", [64, 3])
+def test_what_is_shared_between_the_rounds_changes_no_digit(views, most, monkeypatch):
+    monkeypatch.setattr("htgen.generator.self_check.MOST_ALONE", most)
+    generator = make_generator(views=views)
+    labels = ["a", "b", "a", "b", "a", "c", "c", "a"]
+    support = generator.prepare(pictures(8), labels, pictures(2, seed=5))
+    expected, found = as_before(generator, support), generator.leave_one_out(support, np.arange(10))
+    assert found.positions.tolist() == expected.positions.tolist()
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(found.predictions, expected.predictions)
+    assert found.score == expected.score
+
+
+def test_rounds_in_several_processes_are_those_of_one():
+    generator = make_generator()
+    support = generator.prepare(pictures(9), LABELS[:3] * 3)
+    one, two = (generator.leave_one_out(support, np.arange(9), processes=count) for count in (1, 2))
+    np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+def test_when_time_is_up_what_was_left_out_so_far_counts(monkeypatch):
+    monkeypatch.setattr("htgen.generator.self_check.MOST_ALONE", 3)
+    generator = make_generator()
+    support = generator.prepare(pictures(8), ["a", "b"] * 4)
+    whole = generator.leave_one_out(support, np.arange(8), seconds=1e6)
+    assert (whole.planned, whole.score.planned, whole.score.images) == (None, None, 8)
+    part = generator.leave_one_out(support, np.arange(8), seconds=0)
+    assert (part.score.planned, part.labels.tolist()) == (8, [0, 1, 0, 1])  # one round, of every class
+    np.testing.assert_array_equal(part.probabilities, whole.probabilities[part.positions])
+    assert Score.from_dict(part.score.to_dict()) == part.score
+    assert "of 8, as time ran out" in str(part.score)

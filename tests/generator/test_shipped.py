@@ -1,12 +1,13 @@
 """The generators that ship, on drawings that nobody trained on."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.shipped import USABLE
+from PIL import Image, ImageDraw
 
 import htgen
 from htgen.cli import main
@@ -16,33 +17,28 @@ from htgen.generator.file import read_generator
 from htgen.generator.generator import load_generator
 from htgen.generator.network import build
 from htgen.generator.shipped import SHIPPED_SHA256, generator_path, shipped_generators
-from htgen.generator.weight_package import EFFICIENTNET_LITE0
 from htgen.images.inputs import prepare_images
 
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
 
 
 OF_DRAWINGS = ["glyph-8", "glyph-16", "glyph-64"]
-OF_PHOTOGRAPHS = ["photo-40", "photo-small"]
-OF_PACKAGES = []
-"""Those whose weights are in a package that need not be there."""
-
-has_package = importlib.util.find_spec(EFFICIENTNET_LITE0.module) is not None
+OF_ICONS = ["icon-8", "icon-64"]
+OF_PHOTOGRAPHS = ["photo-1m", "photo-40", "photo-small"]
 
 
 @pytest.fixture(scope="module")
 def generator(request):
-    if request.param in OF_PACKAGES and not has_package:
-        pytest.skip(f"the package {EFFICIENTNET_LITE0.name} (htgen[photo]) is not installed")
     return htgen.load_generator(request.param)
 
 
-each_generator = pytest.mark.parametrize("generator", shipped_generators(), indirect=True)
+each_generator = pytest.mark.parametrize("generator", USABLE, indirect=True)
 each_of_drawings = pytest.mark.parametrize("generator", OF_DRAWINGS, indirect=True)
+each_of_icons = pytest.mark.parametrize("generator", OF_ICONS, indirect=True)
 
 
 def test_these_ship():
-    assert sorted(shipped_generators()) == sorted([*OF_DRAWINGS, *OF_PHOTOGRAPHS, *OF_PACKAGES])
+    assert sorted(shipped_generators()) == sorted([*OF_DRAWINGS, *OF_ICONS, *OF_PHOTOGRAPHS])
     assert htgen.load_generator().name == "glyph-8"
     for name in shipped_generators():
         assert generator_path(name).stat().st_size < 5_000_000
@@ -112,6 +108,49 @@ def test_renaming_the_classes_renames_the_answers(generator, support):
         found = [prediction.label for prediction in cnn.predict(paths)]
         right = sum(a == renamed[b] for a, b in zip(found, labels, strict=True))
         assert right >= 16, renamed  # of 18; chance is 3
+
+
+@each_of_icons
+def test_solid_shapes_and_their_outlines_are_one_class(generator):
+    """One solid example of each class; queries are outlines, and solid ones of other sizes."""
+    names = list(SHAPES)
+    cnn = generator.generate([icon(name, None) for name in names], names)
+    queries = [icon(name, width, size) for name in names for width, size in ((6, 60), (9, 70), (None, 50))]
+    found = [prediction.label for prediction in cnn.predict(queries)]
+    right = sum(a == b for a, b in zip(found, [name for name in names for _ in range(3)], strict=True))
+    assert right >= 11  # of 12; chance is 3
+
+
+@each_of_icons
+def test_any_number_of_icons_is_known(generator):
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, (32, 32), dtype=np.uint8) for _ in range(120)]
+    cnn = generator.generate(images, [f"class {i:03}" for i in range(120)])
+    assert len(cnn.bundle.classes) == 120
+
+
+SHAPES = {
+    "arrow": [(-1, -0.3), (0.2, -0.3), (0.2, -0.9), (1, 0), (0.2, 0.9), (0.2, 0.3), (-1, 0.3)],
+    "house": [(-0.8, 1), (-0.8, -0.1), (0, -1), (0.8, -0.1), (0.8, 1)],
+    "bolt": [(0.1, -1), (-0.6, 0.2), (-0.05, 0.2), (-0.2, 1), (0.6, -0.3), (0.05, -0.3)],
+    "cross": [
+        *((-0.3, -1), (0.3, -1), (0.3, -0.3), (1, -0.3), (1, 0.3), (0.3, 0.3)),
+        *((0.3, 1), (-0.3, 1), (-0.3, 0.3), (-1, 0.3), (-1, -0.3), (-0.3, -0.3)),
+    ],
+}
+"""Corners of four shapes, -1..1."""
+
+
+def icon(name: str, width: int | None, size: int = 64) -> Image.Image:
+    """A shape in black on white, `size` pixels from the middle; solid, or an outline of so many pixels."""
+    image = Image.new("L", (192, 192), 255)
+    corners = [(96 + size * x, 96 + size * y) for x, y in SHAPES[name]]
+    draw = ImageDraw.Draw(image)
+    if width is None:
+        draw.polygon(corners, fill=0)
+    else:
+        draw.line([*corners, *corners[:2]], fill=0, width=width, joint="curve")
+    return image
 
 
 def test_swapped_examples_are_named_and_right_ones_are_not(tmp_path, capsys):

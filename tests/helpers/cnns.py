@@ -103,3 +103,15 @@ def any_weights(spec: CnnSpec, seed: int, *lead: int, dtype: type = np.float64) 
         if block.norm:
             tensors[block.norm.variance] = np.abs(tensors[block.norm.variance]) + dtype(0.1)
     return CnnWeights.from_tensors(spec, tensors)
+
+
+def random_bundle(seed: int) -> Bundle:
+    """A CNN file of any description that there are whole numbers for, and of random weights."""
+    return bundle_of(replace(any_spec(seed), unit_features=False), seed)
+
+
+def bundle_of(spec: CnnSpec, seed: int) -> Bundle:
+    """A CNN file of random weights."""
+    tensors = any_weights(spec, seed, dtype=np.float32).to_tensors(spec)
+    classes = tuple(f"class {i}" for i in range(WAY))
+    return Bundle(spec, classes, Preprocessing(spec.image_size, spec.image_channels, "none", "pad"), tensors)

@@ -153,3 +153,17 @@ def test_what_to_try_with_loose_images(tmp_path):
     assert f"--labels '{folder / 'y.csv'}'" in hint_for_loose_images(folder)
     assert hint_for_loose_images(put(tmp_path / "each", "a_1.png", "b_1.png")) is None  # no two of a kind
     assert hint_for_loose_images(put(tmp_path / "sub", "a_1.png", "a_2.png", "b_1.png", "deep/x.png")) is None
+
+
+def test_a_class_that_begins_with_a_dot_is_told(tmp_path):
+    from PIL import Image
+
+    for name in ("a", "b", ".net", ".git"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (9, 9)).save(tmp_path / name / "x.png")
+    (tmp_path / ".empty").mkdir()
+    found = find_labeled(tmp_path)
+    assert list(found.classes) == ["a", "b"]
+    assert found.notices == (
+        f"warning: folders whose names begin with a dot are no classes, in {tmp_path}: .net",
+    )

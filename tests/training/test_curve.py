@@ -7,7 +7,7 @@ from PIL import Image
 
 from htgen.cli import main
 from htgen.errors import OutputError, RunError
-from htgen.training.curve import draw, read_curve
+from htgen.training.curve import Curve, draw, read_curve
 
 LINES = [
     {"event": "train", "step": 10, "loss": 2.0, "accuracy": 0.25, "lr": 1e-3},
@@ -64,3 +64,12 @@ def test_a_missing_library_is_told_with_the_command_that_installs_it(run, monkey
     with pytest.raises(OutputError, match="matplotlib") as caught:
         draw(read_curve(run))
     assert caught.value.hint == "pip install 'htgen[plot]'"
+
+
+def test_a_log_of_one_line_can_be_seen(monkeypatch):
+    """A line through one point shows nothing, so each is a dot too."""
+    entry = {"event": "train", "step": 60, "accuracy": 0.5, "loss": 1.0, "lr": 1e-3}
+    curve = Curve("x", [entry], [])
+    seen = draw(curve)
+    monkeypatch.setattr("htgen.training.curve._FEW", 0)
+    assert draw(curve) != seen

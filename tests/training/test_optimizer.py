@@ -66,7 +66,7 @@ def test_a_published_step_is_the_gradient_times_the_learning_rate():
     for p in layer.parameters():
         p.grad = torch.arange(1.0, 1 + p.numel()).view_as(p) * 50  # no clipping, however large
     set_learning_rate(optimizer, 0.01)
-    update(optimizer, layer, config.clip)
+    update(optimizer, [*layer.parameters()], config.clip)
     for p, old in zip(layer.parameters(), before, strict=True):
         torch.testing.assert_close(p.detach(), old - 0.01 * p.grad)
 

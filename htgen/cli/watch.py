@@ -1,0 +1,42 @@
+"""`htgen watch`: classify the images of a folder as they come. Needs no torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from htgen.cli.device import one_thread
+
+ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)]
+FolderArgument = Annotated[Path, typer.Argument(help="A folder into which images come.", show_default=False)]
+RejectOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Answer 'none of these' where no class has this probability.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+ExistingOption = Annotated[
+    bool, typer.Option("--existing", help="Also classify the images that are there at the start.")
+]
+
+
+def watch(
+    model: ModelArgument,
+    folder: FolderArgument,
+    reject: RejectOption = 0.0,
+    as_json: JsonOption = False,
+    existing: ExistingOption = False,
+) -> None:
+    """Classify images as they come into a folder, one line each, until Ctrl-C.
+
+    A file is read when it does not change any more, so that it is whole. One that is replaced is classified
+    again. Names of files from another program: htgen predict --stdin.
+    """
+    one_thread()
+
+    from htgen.cli.console import tell
+    from htgen.cli.resident import answer_all, new_images
+    from htgen.cnn.bundle import Bundle
+
+    cnn = Bundle.load(model)
+    images = new_images(folder, existing)
+    tell([f"watching {folder}; Ctrl-C ends"])
+    answer_all(cnn, images, reject, as_json)
