@@ -45,6 +45,15 @@ def last_features(spec: CnnSpec, blocks: Sequence[BlockWeights[Floats]], images:
     return head_features(x, spec)
 
 
+def one_by_one(run_on: Callable[[Floats], Floats], images: Floats) -> Floats:
+    """What is made of each of some images `[N, C, H, W]` by itself, `[N, F]`: no bit depends on the others.
+
+    Args:
+        run_on: images `[1, 1, C, H, W]` -> `[1, 1, F]`.
+    """
+    return np.concatenate([run_on(images[None, place : place + 1])[0] for place in range(len(images))])
+
+
 def channels_last(images: Floats) -> Floats:
     """`[E, N, C, H, W] -> [E, N, H, W, C]`."""
     return np.ascontiguousarray(images.transpose(0, 1, 3, 4, 2))

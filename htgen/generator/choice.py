@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from htgen.errors import DataError
 from htgen.generator.generator import Generator
@@ -27,8 +27,11 @@ MOST_JUDGED = 48
 LONGER_SIDE, SIDE = 400, 64
 """Of the copies that are measured, in pixels: for how even the paper is, and for colours."""
 
-LEAST_BITS, LEAST_SPREAD = 2.5, 4.0
+LEAST_BITS, LEAST_SPREAD = 2.5, 1.6
 """From these on a coloured image is a photograph."""
+
+LIGHT = 6
+"""How far pixels of the smaller copy are taken together to find the light."""
 
 MIXED = 0.25
 """From this share of other images on, a folder is said to be mixed."""
@@ -124,15 +127,20 @@ def _domain_at(path: Path) -> Domain | None:
 def domain_of(image: Image.Image) -> Domain:
     """What one image, as `htgen.images.reading` gives it, looks like.
 
-    A photograph has many greys, and colours that are no mixtures of two; or it is uneven everywhere, as no
-    paper is (`htgen.images.drawings.looks_drawn`). Ink and paper may have any colour.
+    A photograph has many greys, and colours that are no mixtures of two where the light, which may have any
+    colour, is taken out; or it is uneven everywhere, as no paper is (`htgen.images.drawings.looks_drawn`).
     """
     small = _opaque(image)
     small.thumbnail((LONGER_SIDE, LONGER_SIDE))
     tiny = small.copy()
     tiny.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(tiny.convert("RGB"), np.float64).reshape(-1, 3)
-    if _bits(pixels) >= LEAST_BITS and _second_spread(pixels) >= LEAST_SPREAD:
+    tiny = tiny.convert("RGB")
+    around = tiny.filter(ImageFilter.BoxBlur(LIGHT))
+    pixels, light = (np.asarray(one, np.float64) for one in (tiny, around))
+    inner = slice(LIGHT, -LIGHT)  # what is around the others is known
+    # Ink takes the same share of the light, whatever colour that has.
+    shares = (128 * (pixels + 8) / (light + 8))[inner, inner].reshape(-1, 3)
+    if _bits(pixels.reshape(-1, 3)) >= LEAST_BITS and _second_spread(shares) >= LEAST_SPREAD:
         return "photographs"
     read = _READS_DRAWINGS.read(small)
     return "drawings" if read.is_blank or read.looks_drawn else "photographs"
@@ -157,7 +165,9 @@ def _bits(pixels: Pixels64) -> float:
 def _second_spread(pixels: Pixels64) -> float:
     """The standard deviation of pixels `[N, 3]` along their second principal axis, 0..255.
 
-    Of two colours and their mixtures it is 0.
+    Of two colours and their mixtures it is 0, and of less than two pixels too.
     """
+    if len(pixels) < 2:
+        return 0.0
     centred = pixels - pixels.mean(axis=0)
     return float(np.sqrt(max(np.linalg.eigvalsh(centred.T @ centred / len(pixels))[1], 0.0)))

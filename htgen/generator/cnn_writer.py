@@ -1,12 +1,13 @@
 """What writes the CNNs of a generator: kernels, the last layer, and the class means that it can grow by."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.class_means import ClassMeans
-from htgen.cnn.executor_numpy import last_features
+from htgen.cnn.executor_numpy import last_features, one_by_one
 from htgen.cnn.spec import CnnSpec
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
@@ -53,7 +54,8 @@ class CnnWriter:
         """What the trunk finds in images `[S, C, H, W]`: `[S, F, 1, 1]`; None without a trunk."""
         if self._trunk is None:
             return None
-        return last_features(self._model.spec, self._trunk, images[None])[0][:, :, None, None]
+        found = one_by_one(partial(last_features, self._model.spec, self._trunk), images)
+        return found[:, :, None, None]
 
     def write(self, support: Support) -> tuple[CnnWeights[Floats], ClassMeans | None]:
         """The weights of a CNN, as those of one episode, and its class means, if there are such."""

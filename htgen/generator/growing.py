@@ -8,13 +8,14 @@ images join a class that is there. Elsewhere they differ: docs/guide/growing.md 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.class_means import ClassMeans
-from htgen.cnn.executor_numpy import last_features
+from htgen.cnn.executor_numpy import last_features, one_by_one
 from htgen.errors import DataError, ModelError
 from htgen.generator.generator import Generator, load_generator
 from htgen.generator.self_check import LeaveOneOut
@@ -82,7 +83,7 @@ def with_images(cnn: Bundle, generator: Generator, images: Support) -> Bundle:
     means = cnn.means
     assert means is not None
     added = images.classes[len(cnn.classes) :]
-    features = _features(cnn, images.images)
+    features = features_of(cnn, images.images)
     support = dict(cnn.support)
     for place, name in enumerate(images.classes):
         own = features[images.labels == place]
@@ -115,10 +116,10 @@ def _changed(
     )
 
 
-def _features(cnn: Bundle, images: Floats) -> Floats:
+def features_of(cnn: Bundle, images: Floats) -> Floats:
     """The inputs of the logits layer for prepared images `[S, C, H, W]`: `[S, F]`."""
     blocks = cnn.weights.map(lambda tensor: tensor[None]).blocks
-    return last_features(cnn.spec, blocks, images[None])[0]
+    return one_by_one(partial(last_features, cnn.spec, blocks), images)
 
 
 def leave_one_out(cnn: Bundle, generator: Generator, images: Support, copies: Integers) -> LeaveOneOut | None:
@@ -133,7 +134,7 @@ def leave_one_out(cnn: Bundle, generator: Generator, images: Support, copies: In
     """
     assert cnn.means is not None
     layer, shot = generator.cnns.last_layer, sum(cnn.support.values()) / len(cnn.classes)
-    seen = layer.coordinates(_features(cnn, images.images))  # [S, F]
+    seen = layer.coordinates(features_of(cnn, images.images))  # [S, F]
     probabilities, positions = [], []
     for position, label in enumerate(images.labels.tolist()):
         together = (images.labels == label) & (copies == copies[position])
