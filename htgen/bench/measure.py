@@ -71,10 +71,8 @@ def measure(
         device: where to train.
         threads: of torch, while this runs; None = as it is.
         quick: few repeats of small work.
-        profile: a file for the table of where the time of training and generation goes. It is made before
-            training is measured, and the memory of the profiler counts.
-        report: called as `report(what, done, total)` with the name of each part as it begins, and how many
-            of all are done; once more at the end.
+        profile: a file for the table of where time goes, made before training is measured; its memory counts.
+        report: called as `report(what, done, total)` as each part begins, and once more at the end.
 
     Raises:
         RunError: a process that is measured failed.
