@@ -3,9 +3,9 @@
     python docs/measurements/side_by_side.py ../htgen-before
     python docs/measurements/side_by_side.py ../htgen-before --only train-32 train-1 --turns 5
 
-Run it with the Python of a virtual environment that has what both builds need. The other checkout needs none of
-its own. Speeds are by the processor time of one thread, which other programs on the machine change less than
-the time on the clock; with `--clock` by the clock, for a machine that does nothing else.
+Run it with the Python of a virtual environment that has what both builds need. The other checkout needs none
+of its own. Speeds are by the processor time of one thread, which other programs on the machine change less
+than the time on the clock; with `--clock` by the clock, for a machine that does nothing else.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Speed(NamedTuple):
 
 
 def training(config: str, *changes: str, steps: int) -> Speed:
-    """Episodes per second of whole steps of a preset, on noise of its shapes; counts have their largest value."""
+    """Episodes per second of whole steps of a preset, on noise of its shapes; largest counts of ranges."""
     import torch
 
     try:
@@ -40,9 +40,10 @@ def training(config: str, *changes: str, steps: int) -> Speed:
         from htgen.bench.noise import trainer_on_noise
         from htgen.config.files import load_config
     except ImportError:  # builds before folders of the package
+        from htgen.config_files import load_config
+
         from htgen.bench import Effort
         from htgen.bench import _trainer as trainer_on_noise
-        from htgen.config_files import load_config
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     settings = load_config(config, list(changes))
