@@ -187,14 +187,12 @@ class HyperTransformer(nn.Module):
         )
 
         counted_out = None if self.config.cnn.count_ignored else ignore
-        blocks, activations = [], []
+        blocks, activations, outputs = [], [], dict[str, Tensor]()
         seen, shown = self._shown_to_convs(view)
-        outputs: dict[str, Tensor] = {}
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
             x, first = with_first(x, support) if layout is IMAGES_LAST else (x, x[:support])
             written, addend = writer(first if seen is None else x[seen], shown), outputs.get(conv.add)
-            x = self._before_norm(conv, written, x, support, addend)
-            stats = None
+            x, stats = self._before_norm(conv, written, x, support, addend), None
             if written.support is not None:
                 x, stats = self.normalise(x, written, written.support, support, counted_out)
             x = after_norm(self.spec, conv, x, addend)
