@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from htgen.evaluation.protocol import EvaluationProtocol, EvaluationResult
     from htgen.generator.from_folder import FolderImages, GeneratedFromFolder, generate_from_folder
     from htgen.generator.generator import Generator, load_generator
+    from htgen.generator.grown_folder import GrownFromFolder, grow_from_folder
     from htgen.generator.self_check import LeaveOneOut
     from htgen.generator.support import Support
     from htgen.training.launch import train
@@ -45,6 +46,7 @@ _HOMES = {
     "GeneratedCNN": "cnn.module",
     "GeneratedFromFolder": "generator.from_folder",
     "Generator": "generator.generator",
+    "GrownFromFolder": "generator.grown_folder",
     "HtgenError": "errors",
     "LeaveOneOut": "generator.self_check",
     "ModelError": "errors",
@@ -59,6 +61,7 @@ _HOMES = {
     "calibrate": "evaluation.calibration",
     "evaluate": "evaluation.measurement",
     "generate_from_folder": "generator.from_folder",
+    "grow_from_folder": "generator.grown_folder",
     "load_cnn": "cnn.module",
     "load_config": "config.files",
     "load_generator": "generator.generator",
@@ -78,6 +81,7 @@ __all__ = [
     "GeneratedCNN",
     "GeneratedFromFolder",
     "Generator",
+    "GrownFromFolder",
     "HtgenError",
     "LeaveOneOut",
     "ModelError",
@@ -93,6 +97,7 @@ __all__ = [
     "calibrate",
     "evaluate",
     "generate_from_folder",
+    "grow_from_folder",
     "load_cnn",
     "load_config",
     "load_generator",

@@ -3,8 +3,9 @@
     python docs/measurements/devices.py
 
 Compiles every kind of header with every compiler that is there, all warnings being errors. Runs them here, on
-Cortex-M in QEMU and on an AVR in simavr, compares every logit and prepared frames with Python, and counts
-instructions. Prints the tables of docs/guide/devices.md. Exits with 1 if anything differs.
+Cortex-M and RISC-V in QEMU, on an AVR in simavr and on an STM8 in ucsim, compares every logit and prepared
+frames with Python, and counts instructions. Prints the tables of docs/guide/devices.md. Exits with 1 if
+anything differs.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +32,8 @@ from htgen.images.on_device import prepare_on_device
 
 PACKAGES = (
     *("gcc", "g++", "clang", "tcc", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "qemu-system-arm"),
-    *("gcc-avr", "avr-libc", "simavr", "sdcc", "gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf"),
+    *("gcc-avr", "avr-libc", "simavr", "sdcc", "sdcc-ucsim"),
+    *("gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf", "qemu-system-misc"),
 )
 
 BOARD = Path(__file__).parent / "devices"
@@ -63,6 +66,11 @@ INSTRUCTIONS_A_TICK = {"mps2-an505": 50}
 """A tick of SysTick is so many nanoseconds, of an instruction each; otherwise 40."""
 
 
+RISCV = ["riscv64-unknown-elf-gcc", "--specs=picolibc.specs", "-march=rv32imac", "-mabi=ilp32"]
+
+STM8 = ["sdcc", "-mstm8", "--std-c99"]
+
+
 def compilers() -> list[Compiler]:
     """All that could be there."""
     c, cpp = ["-std=c99", *WARNINGS], ["-x", "c++", "-std=c++11", *WARNINGS]
@@ -70,7 +78,6 @@ def compilers() -> list[Compiler]:
         Compiler(f"arm-none-eabi-gcc {name}", ["arm-none-eabi-gcc", "-mthumb", *flags, *c, "-O2"])
         for name, (flags, _) in ARM.items()
     ]
-    riscv = ["riscv64-unknown-elf-gcc", "--specs=picolibc.specs", "-march=rv32imac", "-mabi=ilp32"]
     return [
         Compiler("gcc", ["gcc", *c, "-O2"]),
         Compiler("g++", ["g++", *cpp, "-O2"]),
@@ -78,9 +85,9 @@ def compilers() -> list[Compiler]:
         Compiler("clang++", ["clang++", *cpp, "-O2"]),
         Compiler("tcc", ["tcc", "-std=c99", "-Wall", "-Werror"]),
         *arm,
-        Compiler("riscv64-unknown-elf-gcc (rv32imac)", [*riscv, *c, "-O2"]),
+        Compiler("riscv64-unknown-elf-gcc (rv32imac)", [*RISCV, *c, "-O2"]),
         Compiler("avr-gcc (ATmega2560)", ["avr-gcc", "-mmcu=atmega2560", *c, "-Os"]),
-        Compiler("sdcc (STM8)", ["sdcc", "-mstm8", "--std-c99", "--Werror"]),
+        Compiler("sdcc (STM8)", [*STM8, "--Werror"]),
     ]
 
 
@@ -131,7 +138,7 @@ def build_arm(folder: Path, processor: str) -> Path:
     """A program for a Cortex-M."""
     flags, board = ARM[processor]
     flash, ram = MEMORY.get(board, (0, 0x20000000))
-    places = f"-Wl,--defsym=FLASH={flash},--defsym=RAM={ram},--defsym=RAM_SIZE=0x8000"
+    places = f"-Wl,--defsym=FLASH={flash},--defsym=RAM={ram},--defsym=RAM_SIZE=0x40000"
     elf = folder / "net.elf"
     small = ["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections,--no-warn-rwx-segments"]
     start = ["-nostartfiles", "--specs=nano.specs", places, "-T", str(BOARD / "arm.ld")]
@@ -157,6 +164,54 @@ def run_avr(folder: Path) -> tuple[np.ndarray, float]:
     call(["avr-gcc", "-mmcu=atmega2560", "-O2", *sources, "-o", "net.elf"], folder)
     rows = numbers(call(["simavr", "-m", "atmega2560", "-f", "16000000", "net.elf"], folder, 600))
     return rows, 1024 * float((rows[:, -1] % (1 << 16)).mean())
+
+
+def run_riscv(folder: Path) -> tuple[np.ndarray, float]:
+    """Answers of a RISC-V of 32 bits in QEMU, and instructions an image."""
+    memory = {"flash": 0x80000000, "flash_size": 0x400000, "ram": 0x80400000, "ram_size": 0x400000}
+    places = ",".join(f"--defsym=__{name}={value}" for name, value in memory.items())
+    sources = [f"-I{BOARD}", "-I.", str(BOARD / "riscv.c"), str(BOARD / "main.c")]
+    call(
+        [
+            *RISCV,
+            "-O2",
+            "--oslib=semihost",
+            "--crt0=hosted",
+            f"-Wl,{places}",
+            *sources,
+            "-lm",
+            "-o",
+            "net.elf",
+        ],
+        folder,
+    )
+    quiet = ["-nographic", "-monitor", "none", "-serial", "none", "-bios", "none"]
+    counting = ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native"]
+    said = call(["qemu-system-riscv32", "-M", "virt", *quiet, *counting, "-kernel", "net.elf"], folder)
+    rows = numbers(said)
+    return rows, float((rows[:, -1] % (1 << 32)).mean())
+
+
+def run_stm8(folder: Path, images: int) -> np.ndarray:
+    """Answers of an STM8S208 in ucsim, which goes on for ever: it is stopped when all are there."""
+    for part in (BOARD / "stm8.c", BOARD / "main.c"):
+        call(
+            [*STM8, "--opt-code-speed", f"-I{BOARD}", "-I.", "-c", str(part), "-o", f"{part.stem}.rel"],
+            folder,
+        )
+    call([*STM8, "--out-fmt-ihx", "main.rel", "stm8.rel", "-o", "net.ihx"], folder)
+    said, end = folder / "said.txt", time.monotonic() + 1800
+    command = ["sstm8", "-t", "S208", "-I", "if=rom[0x7fff]", "-g", "net.ihx"]
+    with (
+        said.open("wb") as out,
+        subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=out) as simulator,
+    ):
+        while simulator.poll() is None and time.monotonic() < end:
+            if len(numbers(said.read_text(errors="replace"))) >= images:
+                break
+            time.sleep(0.5)
+        simulator.kill()
+    return numbers(said.read_text(errors="replace"))
 
 
 def run_host(folder: Path, compiler: str) -> np.ndarray:
@@ -234,13 +289,17 @@ def run_everywhere(folder: Path, expected: np.ndarray, name: str, avr: bool) -> 
             if processor == "Cortex-M4F":
                 flash = str(flash_bytes(folder))
         cells.append(cell)
-    cell = ""
-    if avr and shutil.which("avr-gcc") and shutil.which("simavr"):
-        rows, count = run_avr(folder)
-        cell = millions(count)
-        if not (rows[:, -1 - expected.shape[1] : -1] == expected).all():
-            faults.append(f"{name}: AVR differs")
-    return [flash, *cells, cell], faults
+    others = {"RISC-V": (True, "riscv64-unknown-elf-gcc", "qemu-system-riscv32", run_riscv)}
+    others["AVR"] = (avr, "avr-gcc", "simavr", run_avr)
+    for processor, (wanted, compiler, simulator, run) in others.items():
+        cell = "" if not wanted else "not there"
+        if wanted and shutil.which(compiler) and shutil.which(simulator):
+            rows, count = run(folder)
+            cell = millions(count)
+            if not (rows[:, -1 - expected.shape[1] : -1] == expected).all():
+                faults.append(f"{name}: {processor} differs")
+        cells.append(cell)
+    return [flash, *cells], faults
 
 
 def millions(count: float) -> str:
@@ -260,8 +319,10 @@ def runs(folder: Path, generators: list[str]) -> list[str]:
     """Answers and counts of every processor: what differs."""
     faults = []
     print("\nInstructions an image; on an AVR (ATmega2560) cycles.")
-    print(f"\n| CNN of 6 classes | constants | buffers | image | program | {' | '.join(ARM)} | AVR |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(
+        f"\n| CNN of 6 classes | constants | buffers | image | program | {' | '.join(ARM)} | RISC-V | AVR |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for generator in generators:
         bundle, images = made(generator)
         code, expected = whole_code(bundle, "net"), whole_cnn(bundle).logits(images)
@@ -271,6 +332,10 @@ def runs(folder: Path, generators: list[str]) -> list[str]:
                 faults.append(f"{generator}: {compiler} differs")
         cells, wrong = run_everywhere(folder, expected, generator, generator == "glyph-8")
         faults += wrong
+        if generator == "glyph-8" and shutil.which("sdcc") and shutil.which("sstm8"):
+            write_program(folder, code.text, images[:1])
+            if not np.array_equal(run_stm8(folder, 1)[:, 1:-1], expected[:1]):
+                faults.append(f"{generator}: STM8 differs")
         needs = f"`{generator}` | {code.constants} | {code.buffers} | {images[0].size}"
         print(f"| {needs} | {' | '.join(cells)} |", flush=True)
     bundle, images = made("glyph-8")
@@ -288,7 +353,7 @@ def frames(folder: Path) -> list[str]:
     faults = []
     bundle, _ = made("glyph-8", device=True)
     code = whole_code(bundle, "net", prepare=True)
-    print(f"\n| frame | buffers, CNN included | {' | '.join(ARM)} |\n|---|---|---|---|---|---|")
+    print(f"\n| frame | buffers, CNN included | {' | '.join(ARM)} | RISC-V |\n|---|---|---|---|---|---|---|")
     for columns, rows in ((96, 96), (160, 120), (320, 240)):
         y, x = np.mgrid[:rows, :columns]
         ring = np.abs(np.hypot(x - columns / 2, y - rows / 2) - rows / 4) < rows / 25
@@ -308,7 +373,9 @@ def main() -> None:
     parser.add_argument(
         "--install", action="store_true", help="install Debian's compilers and emulators first"
     )
-    parser.add_argument("--generators", nargs="*", default=["glyph-8", "glyph-16", "glyph-64", "photo-40"])
+    parser.add_argument(
+        "--generators", nargs="*", default=["glyph-8", "glyph-16", "glyph-64", "photo-40", "photo-small"]
+    )
     options = parser.parse_args()
     if options.install:
         install()

@@ -4,9 +4,9 @@
     python docs/measurements/side_by_side.py ../htgen-before --only train-32 train-1 --turns 5
     python docs/measurements/side_by_side.py ../htgen-before --only predict-20000 --turns 3 --clock
 
-Run it with the Python of a virtual environment that has what both builds need. The other checkout needs none of
-its own. Speeds are by the processor time of one thread, which other programs on the machine change less than
-the time on the clock; with `--clock` by the clock, for a machine that does nothing else.
+Run it with the Python of a virtual environment that has what both builds need. The other checkout needs none
+of its own. Speeds are by the processor time of one thread, which other programs on the machine change less
+than the time on the clock; with `--clock` by the clock, for a machine that does nothing else.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Speed(NamedTuple):
 
 
 def training(config: str, *changes: str, steps: int) -> Speed:
-    """Episodes per second of whole steps of a preset, on noise of its shapes; counts have their largest value."""
+    """Episodes per second of whole steps of a preset, on noise of its shapes; counts are their largest."""
     import torch
 
     try:

@@ -29,6 +29,7 @@ class Protocol(StrEnum):
 
     htgen = "htgen"
     reference = "reference"
+    omniglot_runs = "omniglot-runs"
 
 
 SplitOption = Annotated[
@@ -61,7 +62,7 @@ ProtocolOption = Annotated[
     Protocol,
     typer.Option(
         help="reference: 1024 tasks, 16 batches of 100 fresh queries per generated CNN, in place of "
-        "--tasks and --query."
+        "--tasks and --query. omniglot-runs: the within-alphabet challenge of --source, error in percent."
     ),
 ]
 AugmentOption = Annotated[
@@ -76,6 +77,19 @@ OverlapOption = Annotated[
         "--overlap",
         help="Draw query images without regard to the support set, as the published code does: the generator "
         "saw some of them with their class.",
+    ),
+]
+SourceOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="omniglot-runs: all_runs.zip of the Omniglot repository, or the folder that it unpacks to.",
+        show_default=False,
+    ),
+]
+RelatedOption = Annotated[
+    bool,
+    typer.Option(
+        "--related", help="Hard tasks: of classes of one group, such as an alphabet, as far as it has enough."
     ),
 ]
 WatchOption = Annotated[
@@ -108,6 +122,8 @@ def evaluate(
     seed: SeedOption = 0,
     protocol: ProtocolOption = Protocol.htgen,
     augment: AugmentOption = AugmentedAs.none,
+    source: SourceOption = None,
+    related: RelatedOption = False,
     overlap: OverlapOption = False,
     watch: WatchOption = False,
     against: AgainstOption = None,
@@ -115,6 +131,12 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a generator on tasks of unseen classes, with the 95 % interval of the mean."""
+    if protocol is Protocol.omniglot_runs:
+        fixed = (data, split, query, tasks, against, watch, transductive, overlap, unlabeled, related)
+        _measure_runs(generator, source, any(value for value in fixed), as_json)
+        return
+    if source is not None:
+        raise typer.BadParameter("it is for --protocol omniglot-runs", param_hint="--source")
     if watch and as_json:
         raise typer.BadParameter("results are added to the run's metrics.jsonl", param_hint="--json")
     if watch and against is not None:
@@ -136,6 +158,7 @@ def evaluate(
             seed=seed,
             augment=augment,
             disjoint=not overlap,
+            related=related,
             **given,
         )
         target = resolve_device(device)
@@ -143,6 +166,21 @@ def evaluate(
             _watch(Path(generator), settings, data, split or [], target)
         else:
             _measure(generator, settings, data, split or [], against, target, as_json)
+
+
+def _measure_runs(generator: str, source: Path | None, is_changed: bool, as_json: bool) -> None:
+    """The within-alphabet challenge; its tasks are those of the archive."""
+    from htgen.cli.console import progress
+    from htgen.evaluation.omniglot_runs import evaluate_runs
+    from htgen.generator.generator import load_generator
+
+    if is_changed:
+        raise typer.BadParameter("it fixes classes, images and tasks itself", param_hint="--protocol")
+    if source is None:
+        raise typer.BadParameter("omniglot-runs needs all_runs.zip", param_hint="--source")
+    with progress() as report:
+        result = evaluate_runs(load_generator(generator), source, report)
+    typer.echo(json.dumps(result.to_dict(), indent=2) if as_json else result)
 
 
 def _measure(

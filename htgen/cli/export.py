@@ -37,6 +37,14 @@ ArduinoOption = Annotated[
     Path | None,
     typer.Option(help="Write an Arduino library into this folder; its name is the C's.", show_default=False),
 ]
+BitsOption = Annotated[
+    int | None,
+    typer.Option(
+        help="C: of activations, 8 or 16. Default: 8 for drawings; 16, which takes twice the memory, for "
+        "photographs.",
+        show_default=False,
+    ),
+]
 SelftestOption = Annotated[
     Path | None,
     typer.Option(
@@ -65,6 +73,7 @@ def export(
     in_float: FloatOption = False,
     prepare: PrepareOption = False,
     arduino: ArduinoOption = None,
+    bits: BitsOption = None,
     selftest: SelftestOption = None,
     like: LikeOption = None,
     flash: FlashOption = None,
@@ -87,11 +96,13 @@ def export(
         raise typer.BadParameter(
             f"'{ending}' is no format that there is: {', '.join(ENDINGS)}", param_hint="--output"
         )
-    if ending != ".h" and (in_float or prepare or selftest or flash or ram):
-        raise typer.BadParameter("--float, --prepare, --selftest, --flash and --ram are for C (.h)")
-    if in_float and (prepare or selftest or arduino):
+    if bits not in (None, 8, 16):
+        raise typer.BadParameter(f"{bits} is neither 8 nor 16", param_hint="--bits")
+    if ending != ".h" and (in_float or prepare or bits or selftest or flash or ram):
+        raise typer.BadParameter("--float, --prepare, --bits, --selftest, --flash and --ram are for C (.h)")
+    if in_float and (prepare or bits or selftest or arduino):
         raise typer.BadParameter(
-            "--prepare, --selftest and --arduino are for C in whole numbers", param_hint="--float"
+            "--prepare, --bits, --selftest and --arduino are for C in whole numbers", param_hint="--float"
         )
     if output is not None and output.exists() and output.samefile(model):
         raise typer.BadParameter("it is the CNN itself", param_hint="--output")
@@ -101,7 +112,7 @@ def export(
     if ending == ".h":
         target = output or arduino
         assert target is not None
-        code = _c(bundle, target.stem, in_float, prepare, selftest)
+        code = _c(bundle, target.stem, in_float, prepare, selftest, bits)
         expect_fits(code, *limits)
         _write_c(code, output, arduino)
     else:
@@ -119,13 +130,16 @@ def _bytes(text: str | None, option: str) -> int | None:
     return int(match[1]) * (1024 if match[2] else 1)
 
 
-def _c(bundle: "Bundle", name: str, in_float: bool, prepare: bool, selftest: Path | None) -> "CCode":
+def _c(
+    bundle: "Bundle", name: str, in_float: bool, prepare: bool, selftest: Path | None, bits: int | None
+) -> "CCode":
     from htgen.cnn.c_float import float_code
     from htgen.cnn.c_whole import whole_code
 
     if in_float:
         return float_code(bundle, name)
-    return whole_code(bundle, name, prepare, None if selftest is None else _stored(bundle, selftest))
+    images = None if selftest is None else _stored(bundle, selftest)
+    return whole_code(bundle, name, prepare, images, bits)
 
 
 def _stored(bundle: "Bundle", folder: Path) -> "Pixels":

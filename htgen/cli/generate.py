@@ -1,7 +1,6 @@
 """`htgen generate`: a folder of labelled images -> a CNN file."""
 
 import shlex
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,15 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htgen.cli.device import one_thread
-from htgen.generator.shipped import DEFAULT_GENERATOR
+from htgen.cli.grow import Growth, grow_file
+from htgen.cli.made import print_report, say
 
 if TYPE_CHECKING:
-    from htgen.generator.from_folder import FolderImages, GeneratedFromFolder
+    from htgen.generator.from_folder import GeneratedFromFolder
     from htgen.generator.generator import Generator
-    from htgen.images.preprocessing import Preprocessing, Step
+    from htgen.images.preprocessing import Step
 
 FolderArgument = Annotated[
-    Path | None, typer.Argument(help="The same as --support.", show_default=False, metavar="[FOLDER]")
+    Path | None,
+    typer.Argument(
+        help="The same as --support; with --add or --drop, the CNN file.",
+        show_default=False,
+        metavar="[FOLDER]",
+    ),
 ]
 SupportOption = Annotated[
     Path | None,
@@ -46,7 +51,28 @@ UnlabeledOption = Annotated[
     Path | None,
     typer.Option(help="Folder of further images of these classes, without labels.", show_default=False),
 ]
-GeneratorOption = Annotated[str, typer.Option(help="One that ships, a generator file, or a run folder.")]
+GeneratorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="One that ships, a generator file, or a run folder. Default: one for what the images look like, "
+        "drawings or photographs.",
+        show_default=False,
+    ),
+]
+AddOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with one sub-folder of images per class, which the CNN file FOLDER shall know too.",
+        show_default=False,
+    ),
+]
+DropOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Class that the CNN file FOLDER shall not know any more; may be given several times.",
+        show_default=False,
+    ),
+]
 NoTransparency = Annotated[
     bool, typer.Option("--no-transparency", help="Take all as opaque, in the colours that lie beneath.")
 ]
@@ -109,7 +135,9 @@ def generate(
     labels: LabelsOption = None,
     labels_in_names: LabelsInNames = False,
     unlabeled: UnlabeledOption = None,
-    generator: GeneratorOption = DEFAULT_GENERATOR,
+    generator: GeneratorOption = None,
+    add: AddOption = None,
+    drop: DropOption = None,
     no_transparency: NoTransparency = False,
     no_clean: NoClean = False,
     no_polarity: NoPolarity = False,
@@ -131,40 +159,66 @@ def generate(
     paper, a cut to the ink, contrast, outlines of icons, strokes. Each step can be left out.
 
     The file that is written needs no generator and no configuration any more; use it with `htgen predict`.
+    With --add and --drop a CNN file grows or loses classes, without the images that it was made of.
+
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
     one_thread()
+    if labels is not None and labels_in_names:
+        raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
+    left_out = (
+        *(no_transparency, no_clean, no_polarity, no_flatten, no_crop),
+        *(no_contrast, no_outline, no_stroke, no_aspect),
+    )
+    steps = [step for step, is_out in zip(_STEPS, left_out, strict=True) if is_out]
+    how = labels, labels_in_names, all_pages
+    if add is not None or drop:
+        _refuse_beside_growth(support, unlabeled, steps, device, report)
+        grow_file(Growth(folder, add, tuple(drop or ()), *how, generator, not no_estimate), output)
+        return
+    seconds = None if no_estimate else estimate_seconds
+    _write((_one_of(folder, support), unlabeled, *how), generator, steps, device, output, seconds, report)
 
+
+_STEPS: "tuple[Step, ...]" = (
+    *("transparency", "clean", "polarity", "flatten", "crop"),
+    *("contrast", "outline", "stroke", "aspect"),
+)
+"""Those that can be left out, in the order of the options."""
+
+
+def _write(
+    places: tuple[Path, Path | None, Path | None, bool, bool],
+    generator: str | None,
+    steps: "list[Step]",
+    device: bool,
+    output: Path,
+    seconds: float | None,
+    report: Path | None,
+) -> None:
+    """Make a CNN of what `find_support` finds with the first arguments; None: without an estimate."""
     from htgen.cli.console import progress, tell
+    from htgen.generator.choice import check_kind, choose
     from htgen.generator.from_folder import find_support, generate_from_files
     from htgen.generator.generator import load_generator
 
-    if labels is not None and labels_in_names:
-        raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
-    files = find_support(_one_of(folder, support), unlabeled, labels, labels_in_names, all_pages)
-    left_out: dict[Step, bool] = {
-        "transparency": no_transparency,
-        "clean": no_clean,
-        "polarity": no_polarity,
-        "flatten": no_flatten,
-        "crop": no_crop,
-        "contrast": no_contrast,
-        "outline": no_outline,
-        "stroke": no_stroke,
-        "aspect": no_aspect,
-    }
-    loaded = _without_steps(load_generator(generator), [step for step, out in left_out.items() if out])
+    files = find_support(*places)
+    choice = choose(files.classes) if generator is None else None
+    loaded = _without_steps(load_generator(choice.generator if choice else generator or ""), steps)
     if device:
-        loaded = _for_device(loaded, any(left_out.values()))
+        loaded = _for_device(loaded, bool(steps))
     with progress(lines=False) as tell_progress:
         made = generate_from_files(files, loaded, tell_progress, processes=None)
         made.bundle.save(output)
-        _say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
-        made = replace(made, estimates=not no_estimate, estimate_seconds=estimate_seconds)
+        say("written", f"{output}; next: htgen predict {shlex.quote(str(output))} IMAGES")
+        made = replace(made, estimates=seconds is not None, estimate_seconds=seconds)
         if made.estimates:
             _estimate(made, output)
-    tell(made.images.notices)
-    _print_report(made)
+    tell([*made.images.notices, *([] if choice else check_kind(loaded, files.classes))])
+    if choice is not None:
+        say("generator", choice.sentence)
+        tell(choice.notices)
+    print_report(made)
     if report is not None:
         _write_page(made, output, report)
     if made.images.left_out:
@@ -177,7 +231,22 @@ def _write_page(made: "GeneratedFromFolder", output: Path, report: Path) -> None
     from htgen.report.page import command_line
 
     write_text(report, generated_report(made, output, command_line()))
-    _say("report", f"{report}; open it in a browser")
+    say("report", f"{report}; open it in a browser")
+
+
+def _refuse_beside_growth(
+    support: Path | None,
+    unlabeled: Path | None,
+    steps: "list[Step]",
+    device: bool,
+    report: Path | None,
+) -> None:
+    """The images are prepared as those of the CNN, and it is they that have labels."""
+    given = {"--support": support, "--unlabeled": unlabeled, "--device": device or None, "--report": report}
+    given |= {f"--no-{step}": True for step in steps}
+    for option, value in given.items():
+        if value is not None:
+            raise typer.BadParameter("it cannot be given with --add or --drop", param_hint=option)
 
 
 def _one_of(folder: Path | None, support: Path | None) -> Path:
@@ -214,72 +283,3 @@ def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
     if not generator.preprocessing.is_for_drawings:
         raise typer.BadParameter(f"generator '{generator.name}' is not for drawings", param_hint="--device")
     return generator.on_device()
-
-
-def _print_report(made: "GeneratedFromFolder") -> None:
-    from htgen.cli.console import tell
-    from htgen.images.words import describe_steps
-
-    bundle, images, counts = made.bundle_with_estimate, made.images, made.bundle.support
-    _say("classes", f"{len(counts)}: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
-    if images.unlabeled or images.ignored:
-        ignored = f"; {len(images.ignored)} more do not count" if images.ignored else ""
-        _say("unlabelled", f"{len(images.unlabeled)} images{ignored}")
-    if bundle.preprocessing.ink != "none":
-        _say("ink", _describe_polarity(images, bundle.preprocessing))
-        _say("steps", describe_steps(bundle.preprocessing))
-    size, milliseconds = len(bundle.to_bytes()), f"{1000 * made.seconds:.1f} ms"
-    numbers = f"{bundle.parameter_count} numbers, {size} bytes"
-    _say("CNN", f"{numbers}; written by {made.generator.name} in {milliseconds}")
-    _print_estimate(made)
-    _say_all(
-        "warnings", [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
-    )
-    tell(made.doubts)
-
-
-def _print_estimate(made: "GeneratedFromFolder") -> None:
-    check = made.check
-    if made.bundle.spec.norm == "batch":
-        _say("estimate", "none: with norm batch an answer depends on the other images (transductive)")
-    elif not made.estimates:
-        _say("estimate", "none, as --no-estimate says")
-    elif check is None:
-        _say("estimate", "none: it takes at least two images of a class that are no copies of each other")
-    else:
-        low, high = (f"{100 * bound:.0f}" for bound in check.score.interval)
-        percent, count = f"{100 * check.accuracy:.0f} %", check.score.images
-        _say(
-            "estimate",
-            f"{percent} of {count} images right when left out of the support set; 95 % interval {low} to "
-            f"{high} %",
-        )
-        if check.planned is not None:
-            _say("", f"of {check.planned} images, as time ran out: --estimate-seconds")
-        if check.untested:
-            _say("", f"without {', '.join(check.untested)}: only one image each that is no copy")
-        missed = made.missed
-        _say_all("", [*missed[:10], *([f"... and {len(missed) - 10} more"] if len(missed) > 10 else [])])
-
-
-def _say_all(key: str, lines: list[str]) -> None:
-    for line in lines:
-        _say(key, line)
-        key = ""
-
-
-def _say(key: str, value: str) -> None:
-    from htgen.cli.console import printable, stdout
-
-    stdout().print(f"{key:11}{printable(value)}", markup=False)
-
-
-def _describe_polarity(images: "FolderImages", preprocessing: "Preprocessing") -> str:
-    """What the labelled images are, and how many of them are inverted for the CNN."""
-    wanted = "light on dark" if preprocessing.ink == "bright" else "dark on light"
-    if not preprocessing.steps.polarity:
-        return f"taken to be {wanted}, as the generator was trained on"
-    counts = Counter(image.polarity for image in images.labeled.values() if image.polarity)
-    found = ", ".join(f"{count} {polarity}" for polarity, count in sorted(counts.items()))
-    inverted = sum(count for polarity, count in counts.items() if polarity != wanted)
-    return f"{found}; {inverted} inverted, as the generator was trained on {wanted}"

@@ -219,7 +219,7 @@ def _images(record: dict[str, Any]) -> list[tuple[str, str]]:
 def _describe_classes(model: dict[str, Any]) -> str:
     """How many classes a CNN can have, and how many of them the generator is shown at once."""
     weights = model["weights"]
-    if model.get("labels") == "codes":
+    if model.get("labels") == "codes" or weights["prototypes"] == "alone":
         return "2 and more"
     if weights["prototypes"] and weights["base"] != "all":
         return f"2 and more; convolutions in view of {model['max_way']} at most"

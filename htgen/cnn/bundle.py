@@ -11,6 +11,8 @@ description, the class names, the preprocessing, and which generator made it:
     ...
     logits.weight            [classes, features]
     logits.bias              [classes]
+    classes.means            [classes, features]   of which it is made, if it is, so that it can grow
+    classes.counts           [classes]             and of how many images
 
 Kernels have 32 bits a weight, or 8 with a scale for each output channel (`htgen.eight_bits`).
 """
@@ -24,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from htgen.arrays import Floats
+from htgen.cnn.class_means import ClassMeans
 from htgen.cnn.executor_numpy import run, softmax
 from htgen.cnn.one_image_numpy import OneImage, can_run
 from htgen.cnn.score import Score
@@ -39,6 +42,9 @@ from htgen.tensor_files import decode, encode, unusable
 from htgen.version import __version__
 
 FORMAT = "htgen-cnn"
+
+MEANS, COUNTS = "classes.means", "classes.counts"
+"""Tensors of files that are no weights of the CNN."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ class Bundle:
             which that is not known.
         has_8_bits: whether files hold its kernels with 8 bits a weight; the tensors are what these can hold.
         trunk: what is known of a trunk that others trained: its `source` and `licence`, among others.
+        means: the class means that its logits layer is made of; None where there are none, and in files that
+            were written before there were any.
+        grown: how many classes were `added` and `dropped` after its convolutions were written, if any were.
     """
 
     spec: CnnSpec
@@ -88,6 +97,8 @@ class Bundle:
     gaps: Mapping[str, Gaps] = field(default_factory=dict)
     has_8_bits: bool = False
     trunk: Mapping[str, str] = field(default_factory=dict)
+    means: ClassMeans | None = None
+    grown: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -119,6 +130,10 @@ class Bundle:
             yield "the generator must be described in texts"
         if not all(isinstance(text, str) for text in (*self.trunk, *self.trunk.values())):
             yield "the trunk must be described in texts"
+        if self.means is not None:
+            yield from self.means.faults(len(names), self.spec.feature_count)
+        if not all(type(count) is int and count >= 0 for count in self.grown.values()):
+            yield "classes that were added or dropped must be counted"
 
     @cached_property
     def weights(self) -> CnnWeights[Floats]:
@@ -147,7 +162,10 @@ class Bundle:
         order = [self.classes.index(name) for name in earlier]
         order += [index for index, name in enumerate(self.classes) if name not in earlier]
         tensors = {key: t[order] if key.startswith("logits.") else t for key, t in self.tensors.items()}
-        return replace(self, classes=tuple(self.classes[index] for index in order), tensors=tensors)
+        classes, means = tuple(self.classes[index] for index in order), self.means
+        return replace(
+            self, classes=classes, tensors=tensors, means=None if means is None else means.of(order)
+        )
 
     def to_bytes(self) -> bytes:
         """The file's content; the same CNN gives the same bytes."""
@@ -165,8 +183,13 @@ class Bundle:
             header["gaps"] = {name: gaps.to_list() for name, gaps in self.gaps.items()}
         if self.trunk:
             header["trunk"] = dict(self.trunk)
+        if self.grown:
+            header["grown"] = dict(self.grown)
         kernels = [f"{conv.name}.weight" for conv in self.spec.convs] if self.has_8_bits else []
-        return encode(FORMAT, header, narrowed(self.tensors, kernels))
+        tensors = narrowed(self.tensors, kernels)
+        if self.means is not None:
+            tensors = tensors | {MEANS: self.means.means, COUNTS: self.means.counts}
+        return encode(FORMAT, header, tensors)
 
     def save(self, path: str | Path) -> int:
         """Write the file and return its size in bytes.
@@ -189,7 +212,9 @@ class Bundle:
         file = decode(path, FORMAT, "a htgen CNN", remedy)
         header = file.header
         try:
-            tensors = widened(file.tensors)
+            stored = dict(file.tensors)
+            means, counts = (stored.pop(name, None) for name in (MEANS, COUNTS))
+            tensors = widened(stored)
             return cls(
                 with_biases(CnnSpec.from_dict(header["cnn"]), tensors),
                 tuple(header["classes"]),
@@ -199,8 +224,10 @@ class Bundle:
                 header["support"],
                 None if "estimate" not in header else Score.from_dict(header["estimate"]),
                 {name: Gaps.from_list(values) for name, values in header.get("gaps", {}).items()},
-                len(tensors) < len(file.tensors),
+                len(tensors) < len(stored),
                 header.get("trunk", {}),
+                None if means is None or counts is None else ClassMeans(means, counts),
+                header.get("grown", {}),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error

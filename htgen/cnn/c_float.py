@@ -15,7 +15,6 @@ from htgen.cnn.c_source import (
     CCode,
     array,
     comment,
-    expect_parts_in_c,
     expect_support_norm,
     identifier,
     template,
@@ -45,7 +44,6 @@ def float_code(bundle: Bundle, name: str) -> CCode:
             there is no C yet.
     """
     expect_support_norm(bundle.spec)
-    expect_parts_in_c(bundle.spec)
     for fault in _without_c(bundle.spec):
         raise ModelError(f"there is no C in float for {fault}", "htgen export without --float")
     return _Writer(bundle, identifier(name)).code()

@@ -101,20 +101,6 @@ def expect_support_norm(spec: CnnSpec) -> None:
         )
 
 
-def expect_parts_in_c(spec: CnnSpec) -> None:
-    """Refuse what no C has.
-
-    Raises:
-        ModelError: zeros behind images alone, or features that are scaled to length 1.
-    """
-    remedy = "the CNN file itself, with `htgen predict`, or `htgen export --onnx`"
-    for conv in spec.convs:
-        if conv.padded_behind:
-            raise ModelError(f"there is no C for the padding of {conv.name}, which is behind images", remedy)
-    if spec.unit_features:
-        raise ModelError("there is no C for features that are scaled to length 1", remedy)
-
-
 def array(
     kind: str, name: str, values: npt.NDArray[np.integer] | Iterable[str], where: str = ""
 ) -> Iterator[str]:

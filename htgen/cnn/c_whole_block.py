@@ -68,7 +68,8 @@ class CBlock:
     @property
     def pitch(self) -> int:
         """Levels of a line with its margins."""
-        return (self.conv.in_size + 2 * self.conv.padding) * self.conv.in_channels
+        conv = self.conv
+        return (conv.in_size + conv.padding_before + conv.padding) * conv.in_channels
 
     @property
     def per_output(self) -> int:
@@ -172,9 +173,9 @@ class CBlock:
             side=conv.in_size,
             read=self._read,
             row=row,
-            before=conv.padding,
+            before=conv.padding_before,
             behind=conv.padding,
-            start=conv.padding * conv.in_channels,
+            start=conv.padding_before * conv.in_channels,
         )
 
     def _added_lines(self) -> str:

@@ -23,7 +23,7 @@ class Reading:
     def of(conv: ConvSpec) -> "Reading":
         """That of a block."""
         places = 2 if conv.pool else 1
-        return Reading(conv.kernel + (places - 1) * conv.stride, places * conv.stride, -conv.padding)
+        return Reading(conv.kernel + (places - 1) * conv.stride, places * conv.stride, -conv.padding_before)
 
 
 def kept_lines(convs: tuple[ConvSpec, ...]) -> dict[int, int]:

@@ -74,7 +74,11 @@ class _Chain:
 
 
 def separable(
-    image_size: int, image_channels: int, stem: Iterable[int], groups: Iterable[Separable]
+    image_size: int,
+    image_channels: int,
+    stem: Iterable[int],
+    groups: Iterable[Separable],
+    unit_features: bool = False,
 ) -> CnnSpec:
     """Strided 3x3 convolutions, then blocks of a depthwise 3x3 and a pointwise convolution, all with ReLU.
 
@@ -84,6 +88,7 @@ def separable(
     Args:
         stem: output channels of the first convolutions.
         groups: of the blocks.
+        unit_features: whether features are scaled to length 1, for which there is no C.
     """
     chain = _Chain(image_size, image_channels)
     for number, outputs in enumerate(stem, start=1):
@@ -96,7 +101,7 @@ def separable(
             chain.add(f"depth{number}", chain.channels, 3, stride, groups=chain.channels)
             chain.add(f"point{number}", outputs, add=before if is_same else "")
             before = f"point{number}"
-    return chain.spec(image_size, image_channels, "relu")
+    return replace(chain.spec(image_size, image_channels, "relu"), unit_features=unit_features)
 
 
 def efficientnet_lite0(image_size: int, image_channels: int, last: int | Literal["head"] = "head") -> CnnSpec:

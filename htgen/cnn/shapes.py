@@ -142,7 +142,13 @@ SHAPES: dict[str, Shape] = {
         _trunk, describe=partial(separable, stem=(16, 32), groups=((48, 2, 1), (96, 4, 2), (240, 3, 2)))
     ),
     "separable": partial(
-        _trunk, describe=partial(separable, stem=(24, 64), groups=((96, 2, 1), (192, 4, 2), (480, 4, 2)))
+        _trunk,
+        describe=partial(
+            separable,
+            stem=(24, 64),
+            groups=((96, 2, 1), (192, 4, 2), (480, 4, 2)),
+            unit_features=True,
+        ),
     ),
     "efficientnet-lite0": partial(_trunk, describe=efficientnet_lite0),
     "efficientnet-lite0-11": partial(_trunk, describe=partial(efficientnet_lite0, last=11)),

@@ -140,9 +140,10 @@ def _run_block(conv: ConvSpec, block: WholeBlock, x: Wholes, levels: int, addend
     """
     if conv.padding:
         count, height, width, channels = x.shape
-        padded = np.empty((count, height + 2 * conv.padding, width + 2 * conv.padding, channels), np.int64)
+        before, more = conv.padding_before, conv.padding_before + conv.padding
+        padded = np.empty((count, height + more, width + more, channels), np.int64)
         padded[:] = block.zero
-        padded[:, conv.padding : -conv.padding, conv.padding : -conv.padding] = x
+        padded[:, before : before + height, before : before + width] = x
         x = padded
     kernel = block.kernel.transpose(2, 3, 1, 0)[None]  # [1, k, k, C / groups, O]
     # Floating-point numbers hold such sums as they are.

@@ -95,15 +95,14 @@ def whole_cnn(bundle: Bundle, bits: int | None = None) -> WholeCnn:
         bits: of activations, 8 or 16; None for what suits the CNN.
 
     Raises:
-        ModelError: there are no whole numbers for a part of it, what is pooled
-            would have to be the least and not the largest, or numbers are so far apart
-            that 32 bits cannot hold them.
+        ModelError: its features are scaled to length 1, what is pooled would have to be the least and not the
+            largest, or numbers are so far apart that 32 bits cannot hold them.
     """
     spec, weights = bundle.spec, bundle.weights
-    behind = [conv.name for conv in spec.convs if conv.padded_behind]
-    if spec.unit_features or behind:
-        what = f"the padding of {behind[0]}" if behind else "features of length 1"
-        raise ModelError(f"there are no whole numbers for {what}", "the CNN file itself, or -o cnn.onnx")
+    if spec.unit_features:
+        raise ModelError(
+            "there are no whole numbers for features of length 1", "the CNN file itself, or -o cnn.onnx"
+        )
     levels = BYTE if (bits or default_bits(spec)) == 8 else HALF
     rounding = _Rounding(spec, levels, sum(block.kernel.size for block in weights.blocks))
     middle = np.full(spec.image_channels, 128.0)

@@ -42,6 +42,7 @@ class EvaluationProtocol:
             query round only.
         disjoint: no query image is in the support set. The published code draws them without regard to it:
             of N images of a class, it saw `shot / N` of the queries with their class.
+        related: the classes of a task are of as few groups (alphabets) as there must be.
 
     Raises:
         SettingError: a number is no whole number or too small, `augment` is none of its values, or values do
@@ -58,6 +59,7 @@ class EvaluationProtocol:
     augment: AugmentedAs = AugmentedAs.none
     transductive: bool = False
     disjoint: bool = True
+    related: bool = False
 
     def __post_init__(self) -> None:
         least = {"way": 2, "shot": 1, "query": 1, "unlabeled": 0, "tasks": 2, "query_rounds": 1}
@@ -101,6 +103,7 @@ class EvaluationProtocol:
             query=self.query,
             unlabeled=self.unlabeled,
             disjoint=self.disjoint,
+            related=float(self.related),
         )
 
     @property
@@ -183,6 +186,7 @@ class EvaluationResult:
             "query_rounds": protocol.query_rounds,
             "queries_shown": protocol.transductive,
             "disjoint": protocol.disjoint,
+            **({"related": True} if protocol.related else {}),
             "seed": protocol.seed,
             "augment": protocol.augment.value,
             "data": {"name": self.data[0], "sha256": self.data[1]},
@@ -198,6 +202,8 @@ class EvaluationResult:
             label = f"  (transductive: {who} the query images)"
         if not protocol.disjoint:
             label += "  (some queries are support images)"
+        if protocol.related:
+            label += "  (classes of one group)"
         if protocol.augment is not AugmentedAs.none:
             label += f"  (images augmented as in {protocol.augment.value})"
         unlabeled = f" with {protocol.unlabeled} unlabelled" if protocol.unlabeled else ""

@@ -15,7 +15,7 @@ from htgen.errors import DataError
 from htgen.files import kind_at
 from htgen.generator.file import unlabeled_are_new_to
 from htgen.generator.generator import Generator
-from htgen.generator.self_check import LeaveOneOut
+from htgen.generator.self_check import LeaveOneOut, LookAlike
 from htgen.generator.support import Support
 from htgen.images import inputs
 from htgen.images.gaps import Gaps, widest
@@ -163,7 +163,6 @@ class GeneratedFromFolder:
     def doubts(self) -> list[str]:
         """Lines on copies, on images that disagree with their class, and on classes that look alike."""
         strangers = [] if self.check is None else self.check.strangers()
-        pairs = self.generator.look_alikes(self.support, self.check)
         return [
             *warning(
                 "these images are copies of each other, and count as one in the estimate:",
@@ -177,9 +176,14 @@ class GeneratedFromFolder:
                 "classes look alike to the generator; more images of them help, or one class for both"
                 + (", or --no-crop where size or place tells them" if self._cuts_to_ink else "")
                 + ("; colours do not count:" if self.bundle.preprocessing.is_for_drawings else ":"),
-                [f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)" for pair in pairs],
+                [f"{pair.first} and {pair.second} ({100 * pair.confusion:.0f} %)" for pair in self.alike],
             ),
         ]
+
+    @property
+    def alike(self) -> list[LookAlike]:
+        """Pairs of classes that the generator can hardly tell apart."""
+        return self.generator.look_alikes(self.support, self.check)
 
     @property
     def _cuts_to_ink(self) -> bool:
@@ -219,6 +223,7 @@ def find_support(
     labels: str | Path | None = None,
     labels_in_names: bool = False,
     all_pages: bool = False,
+    minimum: int = 2,
 ) -> SupportFiles:
     """The files of `generate_from_folder`, before there is a generator.
 
@@ -226,12 +231,13 @@ def find_support(
         folder, unlabeled, labels: as for `generate_from_folder`.
         labels_in_names: labels are in the names of the files (`htgen.images.labels.labels_from_names`).
         all_pages: every page or frame of a file is an image.
+        minimum: of classes.
 
     Raises:
-        DataError: fewer than two classes, a class without image files, or none in `unlabeled`.
+        DataError: fewer classes, a class without image files, or none in `unlabeled`.
     """
     folder = Path(folder)
-    found = find_labeled(folder, labels, labels_in_names, minimum=2)
+    found = find_labeled(folder, labels, labels_in_names, minimum=minimum)
     with told_with_errors(found.notices):
         further, lines = ([], []) if unlabeled is None else images_in(Path(unlabeled))
     classes = found.classes
@@ -257,7 +263,7 @@ def generate_from_files(
         DataError: a class without an image that can be read. Its notes are lines on what was left out.
         ModelError: there are more classes than the generator knows, and it has no class means.
     """
-    images = _read_files(files, generator, progress, processes)
+    images = read_files(files, generator, progress, processes)
     with told_with_errors(images.notices):
         seen = [*images.labeled.values(), *images.unlabeled.values()]
         pixels = as_input([image.pixels for image in seen], generator.preprocessing)
@@ -271,9 +277,10 @@ def generate_from_files(
     return GeneratedFromFolder(bundle, images, support, generator, seconds, progress, processes=processes)
 
 
-def _read_files(
+def read_files(
     files: SupportFiles, generator: Generator, progress: Progress | None, processes: int | None
 ) -> FolderImages:
+    """Read what `find_support` found, as a generator is shown it; see `generate_from_files`."""
     notices = [*files.notices]
     labeled: dict[Path, ReadImage] = {}
     labels: list[str] = []

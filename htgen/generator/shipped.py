@@ -2,11 +2,18 @@
 
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from htgen.errors import ModelError
 from htgen.files import kind_at
 
 DEFAULT_GENERATOR = "glyph-8"
+
+Domain = Literal["drawings", "photographs"]
+"""What images are of, as far as generators differ by it."""
+
+GENERATORS: dict[Domain, str] = {"drawings": DEFAULT_GENERATOR, "photographs": "photo-small"}
+"""What `htgen generate` takes for images of a domain (`htgen.generator.choice`)."""
 
 BEST_OF_RUN = "best.safetensors"
 """The file of a run folder that holds its best generator."""

@@ -107,6 +107,32 @@ def class_mean_layer(
     Returns:
         Weight `[E, n, F]`, bias `[E, n]`.
     """
+    weight, bias, _, _ = layer_and_means(
+        features,
+        member,
+        unlabeled,
+        sharpness=sharpness,
+        copies=copies,
+        plda=plda,
+        refinements=refinements,
+        classify=classify,
+    )
+    return weight, bias
+
+
+def layer_and_means(
+    features: Array,
+    member: Array,
+    unlabeled: Array,
+    *,
+    sharpness: Array,
+    copies: int,
+    plda: PldaCoordinates[Array] | None,
+    refinements: int,
+    classify: Callable[[Array, Array, Array], Array],
+) -> tuple[Array, Array, Array, Array]:
+    """What `class_mean_layer` gives, the means `[E, n, F]` (with PLDA in its coordinates), and of how many
+    images each is, `[E, n]`."""
     seen = features if plda is None else plda.coordinates(features)
     prior_counts = None if plda is None else plda.prior_counts
     means, counts = weighted_means(seen, member)
@@ -114,4 +140,15 @@ def class_mean_layer(
     for _ in range(refinements):
         means, counts = refine_means(seen, member, classify(seen, weight, bias), unlabeled)
         weight, bias = nearest_mean(means, counts / copies, sharpness, prior_counts)
-    return (weight, bias) if plda is None else plda.back(weight, bias)
+    if plda is not None:
+        weight, bias = plda.back(weight, bias)
+    return weight, bias, means, counts / copies
+
+
+def layer_of_means(
+    means: Array, counts: Array, sharpness: Array, plda: PldaCoordinates[Array] | None
+) -> tuple[Array, Array]:
+    """The layer of means `[E, n, F]` of `[E, n]` images, as `layer_and_means` gives them."""
+    if plda is None:
+        return nearest_mean(means, counts, sharpness, None)
+    return plda.back(*nearest_mean(means, counts, sharpness, plda.prior_counts))

@@ -11,6 +11,7 @@ P placeholders, T tokens, D token width.
 
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -34,6 +35,15 @@ from htgen.hypertransformer.plan import generator_plan
 from htgen.hypertransformer.views import AS_IT_IS, WARPS, add_views, warp
 
 
+@dataclass(frozen=True)
+class Written:
+    """CNNs, and the class means of each, if there are such; see `WrittenLogits`."""
+
+    weights: CnnWeights[Floats]
+    means: Floats | None
+    counts: Floats | None
+
+
 class HyperTransformer:
     """The generator.
 
@@ -55,7 +65,7 @@ class HyperTransformer:
             conv_writer(conv, parameters.below(f"convs.{index}")) for index, conv in enumerate(plan.convs)
         ]
         self.logits = LogitsWriter(plan.logits, parameters.below("logits"))
-        kind = next(iter(arrays.values())).dtype
+        kind = parameters(next(iter(arrays))).dtype  # of what is stored in 16 bits, 32
         self.codes = LabelCodes(config.max_way, kind) if config.has_codes else None
 
     def generate(
@@ -74,15 +84,15 @@ class HyperTransformer:
         """
         check_way(self.config, slots.shape[1])
         if slots.shape[1] <= self.config.most_at_once:
-            return self._generate(images, labels, slots, known)
+            return self.write(images, labels, slots, known).weights
         episodes = [slice(index, index + 1) for index in range(len(images))]
-        ones = [self._generate(images[one], labels[one], slots[one]) for one in episodes]
+        ones = [self.write(images[one], labels[one], slots[one]).weights for one in episodes]
         return CnnWeights.joined(self.spec, ones, np.concatenate)
 
-    def _generate(
+    def write(
         self, images: Floats, labels: Integers, slots: Integers, known: "KnownFeatures | None" = None
-    ) -> CnnWeights[Floats]:
-        """The same; of one episode where there are more classes than are shown at once."""
+    ) -> Written:
+        """The same with the class means; of one episode, where more classes than are shown at once."""
         without_views = images.shape[1]
         images, labels, _ = add_views(images, labels, None, self.config.views, slots.shape[1])
         x = channels_last(images)
@@ -109,8 +119,8 @@ class HyperTransformer:
             if conv.name in self.spec.added:
                 outputs[conv.name] = x
             blocks.append(written.finished(stats))
-        weight, bias = self.logits(x, head_features(x, self.spec), view)
-        return CnnWeights(tuple(blocks), weight, bias)
+        last = self.logits(x, head_features(x, self.spec), view)
+        return Written(CnnWeights(tuple(blocks), last.weight, last.bias), last.means, last.counts)
 
     def trunk(self) -> tuple[BlockWeights[Floats], ...]:
         """The blocks of a generator with a trunk, for one episode; see `plan.has_trunk`."""

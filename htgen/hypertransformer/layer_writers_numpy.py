@@ -1,5 +1,6 @@
 """The writers of the CNN's layers with NumPy: `htgen.hypertransformer.layer_writers` without torch."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import softmax
 from htgen.cnn.weights import WrittenBlock
-from htgen.hypertransformer.class_means import class_mean_layer, membership
+from htgen.hypertransformer.class_means import layer_and_means, layer_of_means, membership
 from htgen.hypertransformer.encoder_numpy import LocalFeatures, SupportView, sample_tokens
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.plan import ConvWriterPlan, LearnedConvPlan, LogitsPlan, SlicesPlan
@@ -102,6 +103,21 @@ class Plda(PldaCoordinates[npt.NDArray[Any]]):
         self.prior_counts = parameters("prior_counts")
 
 
+@dataclass(frozen=True)
+class WrittenLogits:
+    """Weight `[E, n, F]` and bias `[E, n]`; and the class means, if there are such, that they start from.
+
+    Attributes:
+        means: `[E, n, F]`; with PLDA in its coordinates.
+        counts: `[E, n]`, of how many images each is.
+    """
+
+    weight: Floats
+    bias: Floats
+    means: Floats | None = None
+    counts: Floats | None = None
+
+
 class LogitsWriter:
     """Writes a logits layer: one slice per class."""
 
@@ -118,8 +134,8 @@ class LogitsWriter:
         self.bases = [parameters(f"base_{name}") for name in plan.bases]
         self.plda = Plda(parameters.below("plda")) if plan.plda else None
 
-    def __call__(self, support: Floats, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
-        """Weight `[E, n, F]` and bias `[E, n]`, in view of activations and logits inputs `[E, S, F]`."""
+    def __call__(self, support: Floats, features: Floats, view: SupportView) -> WrittenLogits:
+        """The layer, in view of activations and logits inputs `[E, S, F]`."""
         if self.slices is None or self.plan.allocation is None or view.way > self.slices.plan.most_at_once:
             return self._from_class_means(features, view)
         local = [] if self.local is None else self.local(support)
@@ -131,15 +147,19 @@ class LogitsWriter:
         if self.bases:
             base_weight, base_bias = self.bases
             weight, bias = weight + base_weight[view.slots], bias + base_bias[view.slots]
-        if self.plan.base_scale is not None:
-            base_weight, base_bias = self._from_class_means(features, view)
-            weight, bias = base_weight + self.scale * weight, base_bias + self.scale * bias
-        return weight, bias
+        if self.plan.base_scale is None:
+            return WrittenLogits(weight, bias)
+        base = self._from_class_means(features, view)
+        return replace(base, weight=base.weight + self.scale * weight, bias=base.bias + self.scale * bias)
 
-    def _from_class_means(self, features: Floats, view: SupportView) -> tuple[Floats, Floats]:
+    def of_means(self, means: Floats, counts: Floats) -> tuple[Floats, Floats]:
+        """The layer of class means alone, of means `[E, n, F]` and counts `[E, n]` as it gives them."""
+        return layer_of_means(means, counts, self.sharpness, self.plda)
+
+    def _from_class_means(self, features: Floats, view: SupportView) -> WrittenLogits:
         """A logits layer that answers with the class whose mean is nearest."""
         classes = np.arange(view.way)
-        return class_mean_layer(
+        written = layer_and_means(
             features,
             membership(view.labels, classes, None).astype(features.dtype),
             view.labels < 0,
@@ -149,3 +169,4 @@ class LogitsWriter:
             refinements=self.plan.refinements,
             classify=lambda seen, weight, bias: softmax(seen @ weight.swapaxes(1, 2) + bias[:, None]),
         )
+        return WrittenLogits(*written)

@@ -283,7 +283,7 @@ class GeneratorPlan:
     def has_trunk(self) -> bool:
         """Whether its convolutions are the same for every support set, whatever is in it.
 
-        Then the inputs of the logits layer are computed once for each image (`htgen.hypertransformer.trunk`).
+        Then the inputs of the logits layer are computed once for each image (`trunk_features`).
         """
         are_fixed = all(isinstance(conv, LearnedConvPlan) and not conv.conv.norm for conv in self.convs)
         return are_fixed and self.shared is None and self.logits.local is None

@@ -9,6 +9,7 @@ from PIL import Image
 from htgen.arrays import Mask
 from htgen.images.components import find_components
 from htgen.images.depth import has_more_bits
+from htgen.images.largest import expect_small
 from htgen.images.paper import find_levels
 
 _PAGED = {"TIFF", "DCX"}
@@ -96,6 +97,7 @@ def _choose_frame(image: Image.Image, count: int) -> int:
 
 def _ink(image: Image.Image) -> Mask | None:
     """Where a page is darker than the most of it, `[H, W]`, roughly; None where nothing is to be seen."""
+    expect_small(image)
     small = image.copy()
     if small.mode in ("P", "1"):
         small = small.convert("RGBA" if "transparency" in small.info else "L")

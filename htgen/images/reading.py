@@ -16,6 +16,7 @@ from htgen.files import kind_at, open_regular
 from htgen.images import heic
 from htgen.images.depth import find_scale, has_more_bits
 from htgen.images.formats import describe_unread, open_image
+from htgen.images.largest import IN_WORDS, expect_small
 from htgen.images.pages import count_pages, split_page, turn_to
 from htgen.images.png import open_png
 
@@ -219,7 +220,7 @@ def _as_data_errors(what: str) -> Iterator[None]:
     except (UnidentifiedImageError, DataError):
         raise
     except Image.DecompressionBombError:
-        raise DataError(f"{what} has too many pixels", "scale it down, or remove it") from None
+        raise DataError(f"{what} has too many pixels", f"scale it down; the most are {IN_WORDS}") from None
     except EOFError as error:
         if not re.match("it has .* and no ", str(error)):
             raise _damaged(what, error) from error
@@ -243,6 +244,7 @@ def _upright(image: Image.Image) -> Image.Image:
     if factor > 1 and image.format == "JPEG":
         image.draft(image.mode, (image.width // factor, image.height // factor))
         factor = math.ceil(math.sqrt(image.width * image.height / _MANY_PIXELS))
+    expect_small(image)
     image.load()
     turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     result = _reduced(image, factor) if factor > 1 else simplify(image)

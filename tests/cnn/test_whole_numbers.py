@@ -15,7 +15,7 @@ from htgen.errors import ModelError
 from htgen.generator.generator import load_generator
 from htgen.images.inputs import as_input
 
-SEEDS = [0, 3, 9, 13, 16, 19, 97]
+SEEDS = [1, 8, 16, 17, 23, 27, 48]
 
 Planes = list[list[list[int]]]
 
@@ -126,7 +126,7 @@ def test_the_seeds_have_all_kinds_of_blocks():
     cnns = [whole_cnn(random_bundle(seed)) for seed in SEEDS]
     blocks = [block for cnn in cnns for block in cnn.blocks]
     assert {block.pool_levels for block in blocks} == {"", "max", "average"}
-    assert {block.residual.activation for block in blocks if block.residual} >= {"relu", "lrelu"}
+    assert {block.residual.activation for block in blocks if block.residual} >= {"none", "lrelu", "relu6"}
     assert any(conv.groups > 1 for cnn in cnns for conv in cnn.spec.convs)
     assert {cnn.spec.head for cnn in cnns} == {"flatten", "average"}
 
@@ -217,7 +217,7 @@ def test_16_bits_are_next_to_the_floats():
 
 @pytest.mark.parametrize("variant", [name for name in SHAPES if name != "batch norm"])
 def test_weights_and_activations_stay_within_their_bits(variant):
-    cnn = whole_cnn(make_bundle(**SHAPES[variant]))
+    cnn = whole_cnn(make_bundle(**SHAPES[variant]), 8)
     for block in cnn.blocks:
         assert np.abs(block.kernel).max() == 127
         assert block.factor.min() >= 0

@@ -44,7 +44,11 @@ def test_the_hosts_part_of_make_devices(tmp_path, monkeypatch, capsys):
     hosts = [compiler for compiler in devices.compilers() if compiler.name in ("gcc", "g++", "tcc")]
     monkeypatch.setattr(devices, "compilers", lambda: hosts)
     monkeypatch.setattr(devices, "ARM", {})
-    monkeypatch.setattr(devices.shutil, "which", lambda name: None if "avr" in name else shutil_which(name))
+    monkeypatch.setattr(
+        devices.shutil,
+        "which",
+        lambda name: None if re.search("avr|riscv|stm8", name) else shutil_which(name),
+    )
     assert devices.compile_all(tmp_path) == []
     assert devices.runs(tmp_path, ["glyph-8"]) == []
     assert "FAILED" not in capsys.readouterr().out

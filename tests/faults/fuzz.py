@@ -37,7 +37,7 @@ LONGEST = 10
 MOST_MEMORY = 2048
 """MB of a process, its libraries included."""
 
-LONGEST_KEPT = 3000
+LONGEST_KEPT = 5000
 """Bytes of an input that is kept."""
 
 MOST_KEPT = 8

@@ -124,13 +124,14 @@ class Readers:
 
     def _files(self) -> list[Reader]:
         generator, state = self.generator, self.state
+        index = (CHECKPOINTS / "separate.index").read_bytes()
         return [
             Reader("files of tensors", (self.cnn, generator, state), bytes, self._file(read_any), 0.02),
             self._header("descriptions of CNN files", self.cnn, Bundle.load, 0.04),
             self._header("descriptions of generators", generator, GeneratorFile.read, 0.02),
             self._header("generators, loaded", generator, load_generator, 0.005),
             self._header("descriptions of training states", state, _read_state, 0.004),
-            Reader("checkpoints of TensorFlow", self._checkpoint_seeds(), bytes, self._checkpoint, 0.02),
+            Reader("checkpoints of TensorFlow", [index], bytes, self._checkpoint, 0.02),
         ]
 
     def _descriptions(self) -> list[Reader]:
@@ -204,7 +205,7 @@ class Readers:
                 list(read())
 
     def _manifest(self, data: bytes) -> Store:
-        with contextlib.suppress(ValueError, RecursionError, AttributeError):
+        with contextlib.suppress(ValueError, RecursionError, TypeError):
             record = json.loads(data)
             data = json.dumps({**record, "checksum": checksum_of(record)}).encode()
         (self.place / "store" / "manifest.json").write_bytes(data)
@@ -221,16 +222,12 @@ class Readers:
         (self.place / "labels.csv").write_bytes(data)
         return labels_from_csv(self.place / "labels.csv", self.place / "labels")
 
-    def _checkpoint_seeds(self) -> list[bytes]:
-        """An index and its data in one, after the index's length."""
-        index = (CHECKPOINTS / "joint.index").read_bytes()
-        data = (CHECKPOINTS / "joint.data-00000-of-00001").read_bytes()
-        return [struct.pack("<H", len(index)) + index + data]
-
-    def _checkpoint(self, both: bytes) -> Any:
-        length = int.from_bytes(both[:2], "little")
-        (self.place / "c.index").write_bytes(both[2 : 2 + length])
-        (self.place / "c.data-00000-of-00001").write_bytes(both[2 + length :])
+    def _checkpoint(self, index: bytes) -> Any:
+        """A checkpoint with another index; its numbers are those of the seed."""
+        (self.place / "c.index").write_bytes(index)
+        data = self.place / "c.data-00000-of-00001"
+        if not data.exists():
+            data.write_bytes((CHECKPOINTS / "separate.data-00000-of-00001").read_bytes())
         with mock.patch.object(tensorflow_checkpoint, "masked_crc32c", return_value=mock.ANY):
             found = tensorflow_checkpoint.Checkpoint(self.place / "c")
             return [found.tensor(name) for name in found.entries]
@@ -245,7 +242,7 @@ def other_formats(png: bytes) -> list[bytes]:
     page = {"save_all": True, "append_images": [picture.rotate(90)]}
     cases: list[tuple[Image.Image, str, dict[str, Any]]] = [
         *((picture, form, {}) for form in ("JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "TGA", "PCX")),
-        *((picture, form, {}) for form in ("SGI", "IM", "DDS", "JPEG2000", "DIB", "ICNS")),
+        *((picture, form, {}) for form in ("SGI", "DDS", "JPEG2000", "DIB", "ICNS")),
         *((picture, form, page) for form in ("TIFF", "GIF", "PNG")),
         *((picture.convert("1"), "TIFF", {"compression": kind}) for kind in ("group4", "packbits")),
         *((picture, "TIFF", {"compression": kind}) for kind in ("tiff_lzw", "jpeg")),

@@ -144,7 +144,7 @@ def test_a_gap_counts_by_the_smaller_of_two_similar_parts(first, second, gap, is
     ink[5 : 5 + first, 4 : 4 + first] = True
     ink[2 : 2 + second, 4 + first + gap : 4 + first + gap + second] = True
     smaller, larger = sorted((first, second))
-    is_similar = smaller >= 0.4 * larger and smaller**2 >= 0.2 * larger**2
+    is_similar = smaller >= 0.4 * larger and smaller**2 >= 0.12 * larger**2
     width = gap / smaller if is_similar else 0.0
     found = find_gaps(ink.T if is_down else ink)
     assert found == (Gaps(0, width) if is_down else Gaps(width, 0))
