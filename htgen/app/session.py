@@ -12,11 +12,10 @@ from pathlib import Path
 from PIL import Image
 
 from htgen.app.uploads import (
-    MOST_BYTES,
-    MOST_IMAGES,
     Upload,
     clean_name,
     decode,
+    expect_room,
     read_archive,
     thumbnail,
 )
@@ -191,7 +190,8 @@ class Session:
         """
         with self.lock:
             found, faults = self._class(number), []
-            self._expect_room(uploads)
+            held = [image for other in self.classes.values() for image in other.images.values()]
+            expect_room([image.upload for image in held], uploads)
             for upload in uploads:
                 try:
                     found.images[next(self._numbers)] = self._read(upload)
@@ -348,14 +348,6 @@ class Session:
     def _expect_free(self, name: str) -> None:
         if any(found.name == name for found in self.classes.values()):
             raise DataError(f"there is a class '{name}' already", "another name")
-
-    def _expect_room(self, uploads: Sequence[Upload]) -> None:
-        held = [image for found in self.classes.values() for image in found.images.values()]
-        size = sum(len(image.upload.data) for image in held) + sum(len(upload.data) for upload in uploads)
-        if len(held) + len(uploads) > MOST_IMAGES or size > MOST_BYTES:
-            raise DataError(
-                f"the page holds {MOST_IMAGES} images and {MOST_BYTES >> 20} MB at most", "htgen generate"
-            )
 
 
 def _read_one(image: Image.Image, preprocessing: Preprocessing) -> ReadImage:

@@ -18,7 +18,6 @@ def state(session: Session) -> dict[str, Any]:
             "generators": sorted({*shipped_generators(), session.generator_name}),
             "device": session.device,
             "drawings": session.preprocessing.is_for_drawings,
-            "mostClasses": session.generator.max_way,
             "classes": [
                 {
                     "id": number,

@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -55,6 +56,19 @@ def decode(upload: Upload) -> Image.Image:
     if len(upload.data) > LARGEST_IMAGE:
         raise DataError(f"{upload.name} has more than {LARGEST_IMAGE >> 20} MB", "a smaller image")
     return decode_image(io.BytesIO(upload.data), upload.name)
+
+
+def expect_room(held: Sequence[Upload], more: Sequence[Upload]) -> None:
+    """Refuse more than a page holds.
+
+    Raises:
+        DataError: there are too many images, or too many bytes.
+    """
+    size = sum(len(upload.data) for upload in (*held, *more))
+    if len(held) + len(more) > MOST_IMAGES or size > MOST_BYTES:
+        raise DataError(
+            f"the page holds {MOST_IMAGES} images and {MOST_BYTES >> 20} MB at most", "htgen generate"
+        )
 
 
 def thumbnail(image: Image.Image) -> bytes:

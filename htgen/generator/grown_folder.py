@@ -81,8 +81,8 @@ def grow_from_folder(
 ) -> GrownFromFolder:
     """Add classes to a CNN, or drop some, without the images that it was made of.
 
-    Its convolutions stay as they were written, and the last layer is made anew of the class means in its file.
-    Images of a class that it has count beside those that it knows.
+    Its convolutions stay as they were written, and the last layer is made anew of the class means in its
+    file. Images of a class that it has count beside those that it knows.
 
     Example:
         >>> grown = htgen.grow_from_folder("cnn.safetensors", "more", drop=["old"])

@@ -33,7 +33,7 @@ figure img { border: 1px solid var(--line); background: #fff; vertical-align: to
 img.small { width: 4.5rem; height: 4.5rem; object-fit: contain; }
 img.pixels { image-rendering: pixelated; }
 figure:has(.wide) { max-width: 100%; }
-figure .bars li:has(.bar) { grid-template-columns: 4.5rem 1fr 3.7rem; gap: .3rem; }
+figure .bars li:has(.bar) { grid-template-columns: 4.5rem 1fr 3.9rem; gap: .3rem; }
 .nearest { display: flex; flex-wrap: wrap; gap: .3rem; align-items: end; }
 .nearest figure { width: 3rem; }
 .nearest img.small { width: 2.6rem; height: 2.6rem; }

@@ -74,7 +74,8 @@
     if (isNew) estimate = null;
     state = next;
     cards.update(state, estimate);
-    at("class-count").textContent = `${state.classes.length} of ${state.mostClasses} at most`;
+    const images = state.classes.reduce((sum, entry) => sum + entry.images.length, 0);
+    at("class-count").textContent = `${state.classes.length} with ${images} images`;
     at("generator").replaceChildren(...state.generators.map((name) => new Option(name, name, false, name === state.generator)));
     at("device").checked = state.device;
     at("device").disabled = !state.drawings;
