@@ -107,7 +107,7 @@ class Maml(HyperTransformer):
         with torch.enable_grad():
             adapted = [value.detach().clone().requires_grad_() for value in start]
             for _ in range(INNER_STEPS):
-                logits, _ = self.classify(adapted, None, support_images)
+                logits, _, _ = self.classify(adapted, None, support_images)
                 loss = F.cross_entropy(logits.flatten(0, 1), support_labels.flatten(), reduction="sum")
                 # The sum over episodes of each one's mean loss: episodes do not touch each other.
                 gradients = torch.autograd.grad(loss / support_labels.shape[1], adapted)
@@ -117,15 +117,15 @@ class Maml(HyperTransformer):
                 ]
         moved = [value + (new - value).detach() for value, new in zip(start, adapted, strict=True)]
         both = torch.cat([support_images, query_images], dim=1)
-        logits, blocks = self.classify(moved, support_images.shape[1], both)
+        logits, blocks, features = self.classify(moved, support_images.shape[1], both)
         weights = CnnWeights(tuple(blocks), moved[-1][..., :-1], moved[-1][..., -1])
         view = SupportView(support_labels, slots, slots.gather(1, support_labels), None, [])
-        return EpisodeOutput(weights, logits[:, support_images.shape[1] :], view, [])
+        return EpisodeOutput(weights, logits[:, support_images.shape[1] :], view, [], features)
 
     def classify(
         self, values: list[Tensor], support: int | None, images: Tensor
-    ) -> tuple[Tensor, list[BlockWeights[Tensor]]]:
-        """Logits of images, normalised with the statistics of the first `support` of them (all if None)."""
+    ) -> tuple[Tensor, list[BlockWeights[Tensor]], Tensor]:
+        """Logits of images, blocks, features; normalised by the first `support` of them (by all if None)."""
         x, blocks = layout_for(images.device).channels_last(images), []
         for conv, k, g, b in zip(self.spec.convs, *(values[i:-1:3] for i in range(3)), strict=True):
             norm = Affine(g, b)
@@ -134,7 +134,8 @@ class Maml(HyperTransformer):
             x, stats = self.normalise(x, written, norm, len(x) if support is None else support, None)
             x = after_norm(self.spec, conv, x)
             blocks.append(written.finished(stats))
-        return linear(head_features(x, self.spec), values[-1][..., :-1], values[-1][..., -1]), blocks
+        features = head_features(x, self.spec)
+        return linear(features, values[-1][..., :-1], values[-1][..., -1]), blocks, features
 
 
 def only_cnn(config: ModelConfig) -> ModelConfig:

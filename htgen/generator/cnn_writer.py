@@ -1,6 +1,6 @@
 """What writes the CNNs of a generator: kernels, the last layer, and the class means that it can grow by."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -83,24 +83,37 @@ class CnnWriter:
         shared = self._rest.shared
         is_alone = shared is not None and not shared.by_support  # no image's features depend on the others
         once = SharedOnce(shared, support.inputs) if shared is not None and is_alone else None
-
-        def write(choice: Integers | None) -> CnnWeights[Floats]:
-            images, labels, known = support.inputs[None], support.labels[None], None
-            if choice is not None:
-                images, labels = support.inputs[choice], support.labels[choice]
-                known = None if once is None else once.of(choice)
-            slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-                weights = self._rest.generate(images, labels, slots, known)
-            return self._calibrated(weights, support.shot)
-
-        return write
+        return _Choices(self._rest, support, once, self._temperature.at(support.shot))
 
     def _calibrated(self, weights: CnnWeights[Floats], shot: float) -> CnnWeights[Floats]:
         """With the logits layer divided by the temperature of a shot.
 
         It is part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
         """
-        temperature = self._temperature.at(shot)
-        weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
-        return replace(weights, logits_weight=weight, logits_bias=bias)
+        return _divided(weights, self._temperature.at(shot))
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """Writes CNNs of E choices `[E, S']` of a support set's inputs, or one of all; other processes can."""
+
+    model: HyperTransformer
+    support: Support
+    once: SharedOnce | None
+    temperature: float
+
+    def __call__(self, choice: Integers | None) -> CnnWeights[Floats]:
+        support, known = self.support, None
+        images, labels = support.inputs[None], support.labels[None]
+        if choice is not None:
+            images, labels = support.inputs[choice], support.labels[choice]
+            known = None if self.once is None else self.once.of(choice)
+        slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
+            weights = self.model.generate(images, labels, slots, known)
+        return _divided(weights, self.temperature)
+
+
+def _divided(weights: CnnWeights[Floats], temperature: float) -> CnnWeights[Floats]:
+    weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
+    return replace(weights, logits_weight=weight, logits_bias=bias)

@@ -136,7 +136,7 @@ def test_maml_takes_gradient_steps_of_each_episode_by_itself(config, tmp_path):
     values.append(model.start.detach().expand(1, 4, -1).clone())
     for _ in range(INNER_STEPS):
         values = [v.requires_grad_() for v in values]
-        logits, _ = model.classify(values, None, batch.support_images[1:2])
+        logits, _, _ = model.classify(values, None, batch.support_images[1:2])
         loss = F.cross_entropy(logits[0], batch.support_labels[1])
         steps = torch.autograd.grad(loss, values)
         values = [(v - INNER_RATE * g).detach() for v, g in zip(values, steps, strict=True)]

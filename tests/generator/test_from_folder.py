@@ -87,7 +87,7 @@ def test_too_many_classes_are_told_after_what_was_left_out(generator, folder):
         (folder / f"more{number}").mkdir()
         Image.fromarray(drawing(number, 9)[..., 0]).save(folder / f"more{number}" / "0.png")
     (folder / "auk" / "bad.png").write_bytes(b"")
-    with pytest.raises(ModelError, match="knows 5 at most") as caught:
+    with pytest.raises(ModelError, match="knows at most 5 classes") as caught:
         generate_from_folder(folder, generator)
     assert "bad.png: it is empty" in caught.value.__notes__[0]
 

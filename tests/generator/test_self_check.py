@@ -6,6 +6,7 @@ from helpers.generators import LABELS, make_generator, pictures
 
 from htgen.cnn.executor_numpy import softmax
 from htgen.cnn.score import Score
+from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut, leave_one_out, look_alikes
@@ -168,16 +169,10 @@ def as_before(generator: Generator, support: Support, copies: np.ndarray | None 
             kept[:] = True
             kept[row] = False
             cnns.append(generator.write(support.without(kept)))
-        return cnns[0] if len(cnns) == 1 else stacked(cnns)
+        return CnnWeights.joined(generator.model.spec, cnns, np.concatenate)
 
     copies = np.arange(len(support.labels)) if copies is None else copies
     return leave_one_out(generator.model.spec, write, support, copies)
-
-
-def stacked(cnns):
-    values = [np.concatenate(parts) for parts in zip(*(cnn.values() for cnn in cnns), strict=True)]
-    remaining = iter(values)
-    return cnns[0].map(lambda _: next(remaining))
 
 
 @pytest.mark.parametrize("views", [1, 5])

@@ -75,9 +75,10 @@ def test_file_module_and_generator_give_the_same_logits(generator, support, tmp_
 
 
 @pytest.mark.parametrize(
-    ("generator", "most"), [("glyph-8", 20_000), ("glyph-16", 50_000)], indirect=["generator"]
+    ("generator", "most"), [("glyph-8", 24_000), ("glyph-16", 57_000)], indirect=["generator"]
 )
 def test_a_cnn_of_20_classes_is_small(generator, most):
+    """With the class means by which it can grow, of 292 and 580 bytes a class."""
     noise = np.random.default_rng(0)
     images = [noise.integers(0, 256, (28, 28), dtype=np.uint8) for _ in range(20)]
     cnn = generator.generate(images, [f"class {i:02}" for i in range(20)])
