@@ -188,28 +188,13 @@ class Generator:
             ModelError: images have another shape than the generator reads, or there are more classes than it
                 knows, and it has no class means.
         """
-        names = _class_names(self, labels)
-        spec = self.model.spec
-        expected = [spec.image_channels, spec.image_size, spec.image_size]
-        if list(images.shape[1:]) != expected:
-            raise ModelError(
-                f"the generator reads images of shape {expected} [C, H, W], got {list(images.shape[1:])}"
-            )
-        if len(names) > len(images):
-            raise DataError(f"{len(images)} images but {len(names)} labels")
-        classes = tuple(sorted(set(names), key=natural_order))
-        index = {name: i for i, name in enumerate(classes)}
-        ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
-        trunk = self._trunk
-        features = None if trunk is None else one_by_one(partial(last_features, spec, trunk), images)
-        seen = None if features is None else features[:, :, None, None]
-        return Support(images, np.array(ids), classes, seen)
+        return _support(self, images, labels)
 
     def generate_bundle(self, support: Support) -> Bundle:
         """Write a CNN, as it is saved to a file."""
         labeled = support.labels[support.labels != UNLABELED]
         counts = np.bincount(labeled, minlength=len(support.classes)).tolist()
-        weights, means = self._written(support)
+        weights, means = _written(self, support)
         return Bundle(
             self.model.spec,
             support.classes,
@@ -227,14 +212,7 @@ class Generator:
 
         A generator without PLDA cannot tell them, and finds none; so does one with norm `batch`.
         """
-        plda, is_labeled = self.model.logits.plda, support.labels != UNLABELED
-        is_foreign = np.zeros(len(is_labeled), bool)
-        if is_labeled.all() or plda is None or self.model.spec.norm == "batch":
-            return is_foreign
-        known = support.without(~is_labeled)
-        cnn = self.writer(known)(None)
-        is_foreign[~is_labeled] = ~are_near_a_class(self._writes.spec, cnn, support, plda)
-        return is_foreign
+        return _find_foreign(self, support)
 
     def find_copies(self, support: Support, strokes: Floats | None = None) -> Integers:
         """The groups of images that are copies of each other, turned a little or compressed: `[S]`, for each
@@ -291,28 +269,7 @@ class Generator:
 
     def write(self, support: Support) -> CnnWeights[Floats]:
         """The weights of a CNN, as those of one episode."""
-        return self._written(support)[0]
-
-    def _written(self, support: Support) -> tuple[CnnWeights[Floats], ClassMeans | None]:
-        """The weights of a CNN, and the class means, if there are such, that it can grow by."""
-        slots = np.arange(len(support.classes))[None]
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-            written = self._writes.write(support.inputs[None], support.labels[None], slots)
-        weights = self._calibrated(written.weights, support.shot)
-        if self._trunk is not None:
-            weights = replace(weights, blocks=self._trunk)
-        if written.means is None or written.counts is None or self.model.spec.norm == "batch":
-            return weights, None
-        means = ClassMeans(written.means[0].astype(np.float32), written.counts[0].astype(np.float32))
-        if self.writes_means_alone and (support.labels != UNLABELED).all():
-            # Of each class by itself, so that it does not depend on the others in any bit.
-            places = range(len(support.classes))
-            own = [support.inputs[support.labels == place, :, 0, 0] for place in places]
-            counts = np.array([len(features) for features in own], np.float32)
-            means = ClassMeans(np.stack([self.last_layer.mean(features) for features in own]), counts)
-            weight, bias = self.last_layer.of(means, support.shot)
-            weights = replace(weights, logits_weight=weight[None], logits_bias=bias[None])
-        return weights, means
+        return _written(self, support)[0]
 
     @property
     def writes_means_alone(self) -> bool:
@@ -323,15 +280,6 @@ class Generator:
     def last_layer(self) -> LastLayer:
         """How class means become the last layer of its CNNs; it must start from class means."""
         return LastLayer(self.model.logits, self.temperature)
-
-    def _calibrated(self, weights: CnnWeights[Floats], shot: float) -> CnnWeights[Floats]:
-        """With the logits layer divided by the temperature of a shot.
-
-        It is part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
-        """
-        temperature = self.temperature.at(shot)
-        weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
-        return replace(weights, logits_weight=weight, logits_bias=bias)
 
     def writer(self, support: Support) -> Writer:
         """What writes CNNs of choices of its inputs, calibrated for its shot; without the trunk, if any."""
@@ -348,9 +296,72 @@ class Generator:
             slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
                 weights = self._writes.generate(images, labels, slots, known)
-            return self._calibrated(weights, support.shot)
+            return _calibrated(weights, self.temperature.at(support.shot))
 
         return write
+
+
+def _written(generator: Generator, support: Support) -> tuple[CnnWeights[Floats], ClassMeans | None]:
+    """The weights of a CNN, and the class means, if there are such, that it can grow by."""
+    slots = np.arange(len(support.classes))[None]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
+        written = generator._writes.write(support.inputs[None], support.labels[None], slots)
+    weights = _calibrated(written.weights, generator.temperature.at(support.shot))
+    if generator._trunk is not None:
+        weights = replace(weights, blocks=generator._trunk)
+    if written.means is None or written.counts is None or generator.model.spec.norm == "batch":
+        return weights, None
+    means = ClassMeans(written.means[0].astype(np.float32), written.counts[0].astype(np.float32))
+    if generator.writes_means_alone and (support.labels != UNLABELED).all():
+        # Of each class by itself, so that it does not depend on the others in any bit.
+        places = range(len(support.classes))
+        own = [support.inputs[support.labels == place, :, 0, 0] for place in places]
+        counts = np.array([len(features) for features in own], np.float32)
+        means = ClassMeans(np.stack([generator.last_layer.mean(features) for features in own]), counts)
+        weight, bias = generator.last_layer.of(means, support.shot)
+        weights = replace(weights, logits_weight=weight[None], logits_bias=bias[None])
+    return weights, means
+
+
+def _calibrated(weights: CnnWeights[Floats], temperature: float) -> CnnWeights[Floats]:
+    """With the logits layer divided by a temperature.
+
+    It is part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
+    """
+    weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
+    return replace(weights, logits_weight=weight, logits_bias=bias)
+
+
+def _find_foreign(generator: Generator, support: Support) -> npt.NDArray[np.bool_]:
+    plda, is_labeled = generator.model.logits.plda, support.labels != UNLABELED
+    is_foreign = np.zeros(len(is_labeled), bool)
+    if is_labeled.all() or plda is None or generator.model.spec.norm == "batch":
+        return is_foreign
+    known = support.without(~is_labeled)
+    cnn = generator.writer(known)(None)
+    is_foreign[~is_labeled] = ~are_near_a_class(generator._writes.spec, cnn, support, plda)
+    return is_foreign
+
+
+def _support(
+    generator: Generator, images: Floats, labels: "Sequence[str | int] | np.ndarray | Tensor"
+) -> Support:
+    names = _class_names(generator, labels)
+    spec = generator.model.spec
+    expected = [spec.image_channels, spec.image_size, spec.image_size]
+    if list(images.shape[1:]) != expected:
+        raise ModelError(
+            f"the generator reads images of shape {expected} [C, H, W], got {list(images.shape[1:])}"
+        )
+    if len(names) > len(images):
+        raise DataError(f"{len(images)} images but {len(names)} labels")
+    classes = tuple(sorted(set(names), key=natural_order))
+    index = {name: i for i, name in enumerate(classes)}
+    ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
+    trunk = generator._trunk
+    features = None if trunk is None else one_by_one(partial(last_features, spec, trunk), images)
+    seen = None if features is None else features[:, :, None, None]
+    return Support(images, np.array(ids), classes, seen)
 
 
 def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:
