@@ -5,15 +5,16 @@ process that started it does, or is done. What a worker could not do, as it was 
 is done here, where the error is raised again.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -79,7 +80,7 @@ def work_in_processes(
 class _Worker(Generic[Item, Result]):
     """A process and the way to it."""
 
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+    def __init__(self, process: "BaseProcess", connection: "Connection") -> None:
         self.process, self.connection = process, connection
 
     def give(self, part: Sequence[Item]) -> None:
@@ -104,6 +105,8 @@ class _Worker(Generic[Item, Result]):
 
 @contextmanager
 def _started(work: Work[Item, Result], count: int) -> Iterator[list[_Worker[Item, Result]]]:
+    import multiprocessing  # loads sockets, which few images need not wait for
+
     context: Any = multiprocessing.get_context("fork" if can_fork() else "spawn")
     workers: list[_Worker[Item, Result]] = []
     try:
@@ -121,7 +124,7 @@ def _started(work: Work[Item, Result], count: int) -> Iterator[list[_Worker[Item
             worker.end()
 
 
-def _serve(work: Work[Item, Result], connection: Connection, others: list[Connection]) -> None:
+def _serve(work: Work[Item, Result], connection: "Connection", others: "list[Connection]") -> None:
     """What a worker does until its other end is closed.
 
     Args:

@@ -201,14 +201,17 @@ def run_stm8(folder: Path, images: int) -> np.ndarray:
         )
     call([*STM8, "--out-fmt-ihx", "main.rel", "stm8.rel", "-o", "net.ihx"], folder)
     said, end = folder / "said.txt", time.monotonic() + 1800
-    command = ["sstm8", "-t", "S208", "-S", f"uart=1,out={said}", "-g", "net.ihx"]
-    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as simulator:
+    command = ["sstm8", "-t", "S208", "-I", "if=rom[0x7fff]", "-g", "net.ihx"]
+    with (
+        said.open("wb") as out,
+        subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=out) as simulator,
+    ):
         while simulator.poll() is None and time.monotonic() < end:
-            if said.exists() and said.read_bytes().count(b"\n") >= images:
+            if len(numbers(said.read_text(errors="replace"))) >= images:
                 break
             time.sleep(0.5)
         simulator.kill()
-    return numbers(said.read_text() if said.exists() else "")
+    return numbers(said.read_text(errors="replace"))
 
 
 def run_host(folder: Path, compiler: str) -> np.ndarray:

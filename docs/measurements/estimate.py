@@ -75,7 +75,7 @@ def measure(generator: Generator, tasks: Tasks, way: int, shot: int, count: int)
         alone = np.arange(len(images))
         # What is left out together is what counts as copies; a part has every so-many-th image of each class.
         parts = [alone, *(alone % shot % folds for folds in range(2, min(shot, 5) + 1))]
-        write, spec = generator.writer(support), generator.model.spec
+        write, spec = generator.cnns.of_choices(support), generator.model.spec
         found = [leave_one_out(spec, write, support, together) for together in parts]
         estimates.append([(check.labels == check.predictions).mean() for check in found if check is not None])
     truth = np.array(truths)[:, None]

@@ -128,9 +128,10 @@ class Maml(HyperTransformer):
         """Logits of images, normalised with the statistics of the first `support` of them (all if None)."""
         x, blocks = layout_for(images.device).channels_last(images), []
         for conv, k, g, b in zip(self.spec.convs, *(values[i:-1:3] for i in range(3)), strict=True):
-            written = WrittenBlock(k, None, Affine(g, b))
+            norm = Affine(g, b)
+            written = WrittenBlock(k, None, norm)
             x = before_norm(self.spec, conv, k, None, x)
-            x, stats = self.normalise(x, written, len(x) if support is None else support, None)
+            x, stats = self.normalise(x, written, norm, len(x) if support is None else support, None)
             x = after_norm(self.spec, conv, x)
             blocks.append(written.finished(stats))
         return linear(head_features(x, self.spec), values[-1][..., :-1], values[-1][..., -1]), blocks

@@ -2,10 +2,11 @@
 
     python docs/measurements/side_by_side.py ../htgen-before
     python docs/measurements/side_by_side.py ../htgen-before --only train-32 train-1 --turns 5
+    python docs/measurements/side_by_side.py ../htgen-before --only predict-20000 --turns 3 --clock
 
 Run it with the Python of a virtual environment that has what both builds need. The other checkout needs none
-of its own. Speeds are by the processor time of one thread, which other programs on the machine change less than
-the time on the clock; with `--clock` by the clock, for a machine that does nothing else.
+of its own. Speeds are by the processor time of one thread, which other programs on the machine change less
+than the time on the clock; with `--clock` by the clock, for a machine that does nothing else.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from side_by_side_use import USE
 
 HERE = Path(__file__).resolve().parents[2]
 
@@ -64,7 +67,7 @@ def speed_of(work: Callable[[], object], repeats: int, count: int) -> Speed:
     return Speed(total / (time.process_time() - processor), total / (time.perf_counter() - clock))
 
 
-MEASUREMENTS: dict[str, tuple[str, Callable[[], Speed]]] = {
+MEASUREMENTS: dict[str, tuple[str, Callable[[], tuple[float, float]]]] = {
     "train-32": (
         "training `omniglot_1shot`, 32 episodes a step, episodes/s",
         partial(training, "omniglot_1shot", "train.episodes_per_step=32", steps=8),
@@ -76,6 +79,7 @@ MEASUREMENTS: dict[str, tuple[str, Callable[[], Speed]]] = {
     "train-glyph-8": ("training `glyph-8`, episodes/s", partial(training, "glyph-8", steps=5)),
     "train-glyph-64": ("training `glyph-64`, episodes/s", partial(training, "glyph-64", steps=2)),
     "train-photo-40": ("training `photo-40`, episodes/s", partial(training, "photo-40", steps=3)),
+    **USE,
 }
 """By name: what it is, and how it is measured; each runs in both builds."""
 

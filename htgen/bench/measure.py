@@ -71,10 +71,8 @@ def measure(
         device: where to train.
         threads: of torch, while this runs; None = as it is.
         quick: few repeats of small work.
-        profile: a file for the table of where the time of training and generation goes. It is made before
-            training is measured, and the memory of the profiler counts.
-        report: called as `report(what, done, total)` with the name of each part as it begins, and how many
-            of all are done; once more at the end.
+        profile: a file for the table of where time goes, made before training is measured; its memory counts.
+        report: called as `report(what, done, total)` as each part begins, and once more at the end.
 
     Raises:
         RunError: a process that is measured failed.
@@ -83,11 +81,7 @@ def measure(
     device, effort = torch.device(device), QUICK if quick else Effort()
     if device.type == "cuda":
         effort = replace(effort, train_steps=effort.train_steps_cuda)
-    parts = [part for part in PARTS if part != "profile" or profile is not None]
-
-    def begin(part: str) -> None:
-        report(part, parts.index(part), len(parts))
-
+    begin = _teller(report, profile is not None)
     with threads_set_to(threads), tempfile.TemporaryDirectory(prefix="htgen-bench-") as name:
         folder = Path(name)
         size = largest_episode(config.episodes)
@@ -112,10 +106,16 @@ def measure(
         memory += held
         begin("start-up")
         start = measure_start(generator, folder, files, effort)
-        report("", len(parts), len(parts))
+        begin("")
         work, episode = _work(config, size), _describe_episode(config, size)
         measures = (*training, *use, *memory, *start)
         return Report(config.name, quick, this_machine(device), episode, work, rates, measures)
+
+
+def _teller(report: Callable[[str, int, int], None], profiles: bool) -> Callable[[str], None]:
+    """What tells that a part begins; an empty name is the end."""
+    parts = [*(part for part in PARTS if part != "profile" or profiles), ""]
+    return lambda part: report(part, parts.index(part), len(parts) - 1)
 
 
 def _measure_training(

@@ -57,9 +57,9 @@ def wait_while_replaced(path: Path, end: float) -> None:
 
 def is_being_replaced(path: Path) -> bool:
     """Whether a folder has no name because a process that runs is about to give it to a new one."""
-    return not path.exists() and (
-        any(_is_of_running_process(old) for old in leftovers(path, ".old")) or path.exists()
-    )
+    if os.path.lexists(path):  # which, unlike `Path.exists`, takes names that there cannot be
+        return False
+    return any(_is_of_running_process(old) for old in leftovers(path, ".old")) or os.path.lexists(path)
 
 
 def identity(path: Path) -> tuple[int, int, int] | None:
@@ -69,7 +69,7 @@ def identity(path: Path) -> tuple[int, int, int] | None:
     """
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino, found.st_mtime_ns
 

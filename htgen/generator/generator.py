@@ -6,8 +6,6 @@ The public way to generate; the command line uses nothing else. NumPy does it: t
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,27 +14,24 @@ import numpy.typing as npt
 
 from htgen.arrays import Floats, Integers
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.class_means import ClassMeans
-from htgen.cnn.executor_numpy import last_features, one_by_one
 from htgen.cnn.weights import CnnWeights
 from htgen.episodes.shape import UNLABELED
 from htgen.errors import DataError, ModelError
+from htgen.generator.cnn_writer import CnnWriter
 from htgen.generator.copies import find_copies
 from htgen.generator.file import GeneratorFile, check, read_generator
 from htgen.generator.foreign import are_near_a_class
-from htgen.generator.last_layer import LastLayer
 from htgen.generator.self_check import (
     MOST_ALONE,
     LeaveOneOut,
     LookAlike,
-    Writer,
     find_look_alikes,
     leave_one_out,
 )
 from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.generator.support import Support
 from htgen.generator.temperature import Temperature
-from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer, SharedOnce
+from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
 from htgen.hypertransformer.many_classes import check_way
 from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
@@ -64,6 +59,7 @@ class Generator:
             `htgen.images.drawings.DRAWING_STEPS`; `without_steps` leaves some out.
         model: what writes the CNNs. To train or evaluate it, `htgen.generator.network.build(generator.file)`
             gives the same as a module of torch.
+        cnns: what `model` writes, calibrated.
 
     Raises:
         ModelError: the tensors do not fit the description.
@@ -78,9 +74,7 @@ class Generator:
         self._preprocessing = file.preprocessing.for_real_images()
         check(tensors, generator_plan(file.model).shapes, f"generator '{file.name}'")
         self.model = HyperTransformer(file.model, tensors)
-        has_trunk = self.model.plan.has_trunk and file.model.views == 1
-        self._trunk = self.model.trunk() if has_trunk else None
-        self._writes = self.model.after_trunk() if has_trunk else self.model
+        self.cnns = CnnWriter(self.model, file.provenance.temperature)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -188,13 +182,25 @@ class Generator:
             ModelError: images have another shape than the generator reads, or there are more classes than it
                 knows, and it has no class means.
         """
-        return _support(self, images, labels)
+        names = _class_names(self, labels)
+        spec = self.model.spec
+        expected = [spec.image_channels, spec.image_size, spec.image_size]
+        if list(images.shape[1:]) != expected:
+            raise ModelError(
+                f"the generator reads images of shape {expected} [C, H, W], got {list(images.shape[1:])}"
+            )
+        if len(names) > len(images):
+            raise DataError(f"{len(images)} images but {len(names)} labels")
+        classes = tuple(sorted(set(names), key=natural_order))
+        index = {name: i for i, name in enumerate(classes)}
+        ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
+        return Support(images, np.array(ids), classes, self.cnns.features(images))
 
     def generate_bundle(self, support: Support) -> Bundle:
         """Write a CNN, as it is saved to a file."""
         labeled = support.labels[support.labels != UNLABELED]
         counts = np.bincount(labeled, minlength=len(support.classes)).tolist()
-        weights, means = _written(self, support)
+        weights, means = self.cnns.write(support)
         return Bundle(
             self.model.spec,
             support.classes,
@@ -212,14 +218,19 @@ class Generator:
 
         A generator without PLDA cannot tell them, and finds none; so does one with norm `batch`.
         """
-        return _find_foreign(self, support)
+        plda, is_labeled = self.model.logits.plda, support.labels != UNLABELED
+        is_foreign = np.zeros(len(is_labeled), bool)
+        if is_labeled.all() or plda is None or self.model.spec.norm == "batch":
+            return is_foreign
+        known = support.without(~is_labeled)
+        cnn = self.cnns.of_choices(known)(None)
+        is_foreign[~is_labeled] = ~are_near_a_class(self.cnns.spec, cnn, support, plda)
+        return is_foreign
 
     def find_copies(self, support: Support, strokes: Floats | None = None) -> Integers:
         """The groups of images that are copies of each other, turned a little or compressed: `[S]`, for each
-        image the position of the first of its group (`htgen.generator.copies`).
-
-        Args:
-            strokes: how wide the strokes of each image were, `[S]`; pictures in two widths are no copies.
+        the position of the first of its group; pictures whose `strokes` `[S]` differ are none
+        (`htgen.generator.copies`).
         """
         light = -support.images if self.preprocessing.ink == "dark" else support.images
         return find_copies(light, self.preprocessing.ink != "none", strokes)
@@ -255,8 +266,8 @@ class Generator:
         if processes is None:
             pays = can_fork() and np.count_nonzero(support.labels != UNLABELED) > MOST_ALONE
             processes = usable_processors() if pays else 1
-        write = self.writer(support)
-        return leave_one_out(self._writes.spec, write, support, copies, progress, seconds, processes)
+        write = self.cnns.of_choices(support)
+        return leave_one_out(self.cnns.spec, write, support, copies, progress, seconds, processes)
 
     def look_alikes(self, support: Support, check: LeaveOneOut | None) -> list[LookAlike]:
         """Classes that can hardly be told apart.
@@ -265,103 +276,11 @@ class Generator:
             check: what `leave_one_out` returned. Without it, the CNN's answers for its own support images are
                 taken, which tell only classes that are almost the same.
         """
-        return find_look_alikes(self._writes.spec, self.writer(support), support, check)
+        return find_look_alikes(self.cnns.spec, self.cnns.of_choices(support), support, check)
 
     def write(self, support: Support) -> CnnWeights[Floats]:
         """The weights of a CNN, as those of one episode."""
-        return _written(self, support)[0]
-
-    @property
-    def writes_means_alone(self) -> bool:
-        """Whether its CNNs are the same for every support set but for a last layer of class means."""
-        return self._trunk is not None and self.model.plan.logits.slices is None
-
-    @property
-    def last_layer(self) -> LastLayer:
-        """How class means become the last layer of its CNNs; it must start from class means."""
-        return LastLayer(self.model.logits, self.temperature)
-
-    def writer(self, support: Support) -> Writer:
-        """What writes CNNs of choices of its inputs, calibrated for its shot; without the trunk, if any."""
-
-        shared = self._writes.shared
-        is_alone = shared is not None and not shared.by_support  # no image's features depend on the others
-        once = SharedOnce(shared, support.inputs) if shared is not None and is_alone else None
-
-        def write(choice: Integers | None) -> CnnWeights[Floats]:
-            images, labels, known = support.inputs[None], support.labels[None], None
-            if choice is not None:
-                images, labels = support.inputs[choice], support.labels[choice]
-                known = None if once is None else once.of(choice)
-            slots = np.tile(np.arange(len(support.classes)), (len(images), 1))
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-                weights = self._writes.generate(images, labels, slots, known)
-            return _calibrated(weights, self.temperature.at(support.shot))
-
-        return write
-
-
-def _written(generator: Generator, support: Support) -> tuple[CnnWeights[Floats], ClassMeans | None]:
-    """The weights of a CNN, and the class means, if there are such, that it can grow by."""
-    slots = np.arange(len(support.classes))[None]
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told by the CNN, if at all
-        written = generator._writes.write(support.inputs[None], support.labels[None], slots)
-    weights = _calibrated(written.weights, generator.temperature.at(support.shot))
-    if generator._trunk is not None:
-        weights = replace(weights, blocks=generator._trunk)
-    if written.means is None or written.counts is None or generator.model.spec.norm == "batch":
-        return weights, None
-    means = ClassMeans(written.means[0].astype(np.float32), written.counts[0].astype(np.float32))
-    if generator.writes_means_alone and (support.labels != UNLABELED).all():
-        # Of each class by itself, so that it does not depend on the others in any bit.
-        places = range(len(support.classes))
-        own = [support.inputs[support.labels == place, :, 0, 0] for place in places]
-        counts = np.array([len(features) for features in own], np.float32)
-        means = ClassMeans(np.stack([generator.last_layer.mean(features) for features in own]), counts)
-        weight, bias = generator.last_layer.of(means, support.shot)
-        weights = replace(weights, logits_weight=weight[None], logits_bias=bias[None])
-    return weights, means
-
-
-def _calibrated(weights: CnnWeights[Floats], temperature: float) -> CnnWeights[Floats]:
-    """With the logits layer divided by a temperature.
-
-    It is part of the layer: whoever runs the CNN, by whatever means, gets the calibrated probabilities.
-    """
-    weight, bias = weights.logits_weight / temperature, weights.logits_bias / temperature
-    return replace(weights, logits_weight=weight, logits_bias=bias)
-
-
-def _find_foreign(generator: Generator, support: Support) -> npt.NDArray[np.bool_]:
-    plda, is_labeled = generator.model.logits.plda, support.labels != UNLABELED
-    is_foreign = np.zeros(len(is_labeled), bool)
-    if is_labeled.all() or plda is None or generator.model.spec.norm == "batch":
-        return is_foreign
-    known = support.without(~is_labeled)
-    cnn = generator.writer(known)(None)
-    is_foreign[~is_labeled] = ~are_near_a_class(generator._writes.spec, cnn, support, plda)
-    return is_foreign
-
-
-def _support(
-    generator: Generator, images: Floats, labels: "Sequence[str | int] | np.ndarray | Tensor"
-) -> Support:
-    names = _class_names(generator, labels)
-    spec = generator.model.spec
-    expected = [spec.image_channels, spec.image_size, spec.image_size]
-    if list(images.shape[1:]) != expected:
-        raise ModelError(
-            f"the generator reads images of shape {expected} [C, H, W], got {list(images.shape[1:])}"
-        )
-    if len(names) > len(images):
-        raise DataError(f"{len(images)} images but {len(names)} labels")
-    classes = tuple(sorted(set(names), key=natural_order))
-    index = {name: i for i, name in enumerate(classes)}
-    ids = [index[name] for name in names] + [UNLABELED] * (len(images) - len(names))
-    trunk = generator._trunk
-    features = None if trunk is None else one_by_one(partial(last_features, spec, trunk), images)
-    seen = None if features is None else features[:, :, None, None]
-    return Support(images, np.array(ids), classes, seen)
+        return self.cnns.write(support)[0]
 
 
 def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray | Tensor") -> list[str]:

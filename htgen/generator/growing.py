@@ -51,7 +51,7 @@ def generator_of(cnn: Bundle, given: str | None = None) -> Generator:
 
 def is_exact(generator: Generator) -> bool:
     """Whether a CNN that grew answers as one that is made of all images at once."""
-    return generator.writes_means_alone
+    return generator.cnns.writes_means_alone
 
 
 def without_classes(cnn: Bundle, generator: Generator, names: Sequence[str]) -> Bundle:
@@ -89,7 +89,7 @@ def with_images(cnn: Bundle, generator: Generator, images: Support) -> Bundle:
         own = features[images.labels == place]
         if not len(own):
             continue
-        mean = generator.last_layer.mean(own)
+        mean = generator.cnns.last_layer.mean(own)
         if place < len(cnn.classes):
             means = means.with_images(place, mean, len(own))
         else:
@@ -108,7 +108,7 @@ def _changed(
 ) -> Bundle:
     """The CNN with other classes. Its estimate was of the classes that it had."""
     shot = sum(support.values()) / len(classes) if support else float(means.counts.mean())
-    weight, bias = generator.last_layer.of(means, shot)
+    weight, bias = generator.cnns.last_layer.of(means, shot)
     grown = {name: cnn.grown.get(name, 0) + counts.get(name, 0) for name in ("added", "dropped")}
     tensors = {**cnn.tensors, "logits.weight": weight, "logits.bias": bias}
     return replace(
@@ -133,7 +133,7 @@ def leave_one_out(cnn: Bundle, generator: Generator, images: Support, copies: In
         None when no image can be left out.
     """
     assert cnn.means is not None
-    layer, shot = generator.last_layer, sum(cnn.support.values()) / len(cnn.classes)
+    layer, shot = generator.cnns.last_layer, sum(cnn.support.values()) / len(cnn.classes)
     seen = layer.coordinates(features_of(cnn, images.images))  # [S, F]
     probabilities, positions = [], []
     for position, label in enumerate(images.labels.tolist()):

@@ -18,7 +18,7 @@ from htgen.cnn.batch_norm import batch_norm, moments, norm_of_parts, normalise
 from htgen.cnn.executor import after_norm, before_norm, head_features, last_activations, linear
 from htgen.cnn.executor import run as run_cnns
 from htgen.cnn.fused import fit, serves, with_first
-from htgen.cnn.layout import IMAGES_LAST, layout_for, layout_of
+from htgen.cnn.layout import IMAGES_LAST, Layout, layout_for, layout_of
 from htgen.cnn.spec import ConvSpec
 from htgen.cnn.weights import Affine, BlockWeights, CnnWeights, Moments, WrittenBlock
 from htgen.config.model import ModelConfig
@@ -172,8 +172,7 @@ class HyperTransformer(nn.Module):
             )
         support = support_images.shape[1]
         # Support and query images pass each layer together: its weights are the same for both.
-        fused = self.can_be_fused and serves(support_images)
-        layout = IMAGES_LAST if fused else layout_for(support_images.device)
+        layout = self._layout(support_images)
         x = layout.channels_last(torch.cat([support_images, query_images], dim=1))
         label_ids = slots.gather(1, support_labels.clamp(min=0))
         label_ids = label_ids.masked_fill(support_labels < 0, self.config.max_way)
@@ -191,7 +190,7 @@ class HyperTransformer(nn.Module):
         blocks, activations, outputs = [], [], dict[str, Tensor]()
         seen, shown = self._shown_to_convs(view)
         for writer, conv in zip(self.convs, self.spec.convs, strict=True):
-            x, first = with_first(x, support) if fused else (x, x[:support])
+            x, first = with_first(x, support) if layout is IMAGES_LAST else (x, x[:support])
             written, addend = writer(first if seen is None else x[seen], shown), outputs.get(conv.add)
             x, stats = self._before_norm(conv, written, x, support, addend), None
             if written.support is not None:
@@ -224,6 +223,11 @@ class HyperTransformer(nn.Module):
         rest.spec = self.spec.after_trunk
         rest.can_be_fused = False
         return rest
+
+    def _layout(self, images: Tensor) -> Layout:
+        """How the activations of these images lie in memory."""
+        is_fused = self.can_be_fused and serves(images)
+        return IMAGES_LAST if is_fused else layout_for(images.device)
 
     def shared_features(self, images: Tensor, ignore: Tensor | None = None) -> list[Tensor]:
         """Shared features of support images `[S, E, C, H, W]` as a list of one `[E, S, F]`, or none."""

@@ -8,13 +8,14 @@ processor's vectors.
 Axis legend: E episodes, T tokens, P placeholders, D token width, V width of all values together.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from htgen.hypertransformer.transformer_plan import LAYER_NORM_EPSILON, MLP_LEAKY_SLOPE
+from htgen.hypertransformer.transformer_plan import LAYER_NORM_EPSILON, MLP_LEAKY_SLOPE, LayerPlan
 
 aten: Any = torch.ops.aten
 
@@ -35,10 +36,13 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
 
 
-def serves(layer: Any, x: Tensor) -> bool:
-    """Whether `run` gives what the layer gives: on the CPU in float32, softmax, an MLP, no dropout."""
-    plan = layer.plan
-    attention, drops = plan.attention, layer.training and plan.dropout > 0
+def serves(plan: LayerPlan, x: Tensor, drops: bool) -> bool:
+    """Whether `run` gives what the layer gives: on the CPU in float32, softmax, an MLP, no dropout.
+
+    Args:
+        drops: whether its dropout does something.
+    """
+    attention = plan.attention
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
@@ -47,21 +51,22 @@ def serves(layer: Any, x: Tensor) -> bool:
         and plan.mlp is not None
         and attention.activation == "softmax"
         and attention.key_width == attention.value_width
-        and not (drops or (layer.dropout.training and plan.dropout > 0))
+        and not (drops and plan.dropout)
     )
 
 
-def run(layer: Any, x: Tensor, placeholders: int) -> Tensor:
-    """`[E, T, D] -> [E, T, D]`, or `[E, P, D]` where the layer's plan wants placeholders only."""
-    attention, mlp = layer.attention, layer.mlp
-    linears = (
-        attention.query, attention.key, attention.value, attention.output, mlp.expand, mlp.contract,
-        layer.attention_norm, layer.mlp_norm,
-    )  # fmt: skip
-    parameters = [part for linear in linears for part in (linear.weight, linear.bias)]
-    wanted = placeholders if layer.plan.placeholders_only else x.shape[1]
+def run(plan: LayerPlan, x: Tensor, placeholders: int, parts: Sequence[Any]) -> Tensor:
+    """`[E, T, D] -> [E, T, D]`, or `[E, P, D]` where the plan wants placeholders only.
+
+    Args:
+        parts: the modules with its weights and biases: query, key, value and output of the attention, both
+            layers of the MLP, the norm after the attention and that after the MLP.
+    """
+    assert plan.mlp is not None
+    parameters = [parameter for part in parts for parameter in (part.weight, part.bias)]
+    wanted = placeholders if plan.placeholders_only else x.shape[1]
     apply: Any = _JointLayer.apply
-    return apply(x, wanted, attention.heads, mlp.nonlinearity, *parameters)
+    return apply(x, wanted, plan.attention.heads, plan.mlp.nonlinearity, *parameters)
 
 
 class _JointLayer(torch.autograd.Function):

@@ -104,8 +104,8 @@ class Layer(nn.Module):
             ignore, memory_ignore: `[E, T]` and `[E, U]`, 1 for tokens that are not to be seen.
             memory: what the encoder returned, `[E, U, D']`; for decoder layers.
         """
-        if ignore is None and memory is None and joint_layer.serves(self, x):
-            return joint_layer.run(self, x, placeholders)
+        if ignore is None and joint_layer.serves(self.plan, x, self.dropout.training):
+            return joint_layer.run(self.plan, x, placeholders, self._parts())
         source = x
         x = x[:, : placeholders if self.plan.placeholders_only else None]
         x = self.attention_norm(x + self.dropout(self.attention(x, source, ignore)))
@@ -114,6 +114,12 @@ class Layer(nn.Module):
         if self.plan.mlp is not None:
             x = self.mlp_norm(x + self.dropout(self.mlp(x)))
         return x
+
+    def _parts(self) -> tuple[nn.Module, ...]:
+        """What has weights, in the order of `joint_layer.run`."""
+        own, mlp = self.attention, self.mlp
+        linears = own.query, own.key, own.value, own.output, mlp.expand, mlp.contract
+        return *linears, self.attention_norm, self.mlp_norm
 
 
 class Transformer(nn.Module):

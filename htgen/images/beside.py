@@ -7,7 +7,7 @@ import numpy as np
 from htgen.arrays import Floats, Integers, Mask, Pixels
 from htgen.images.components import Components, find_components
 from htgen.images.paper import Levels, find_levels
-from htgen.images.resampling import mean_width, shrink, sweep
+from htgen.images.resampling import mean_width, median, shrink, sweep
 
 FAINT = 0.04
 """Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
@@ -102,7 +102,7 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
     if contrast < _DEEPEST and _is_shadow(is_ink, parts, grey):
         return Parts(is_ink, is_blank=True)
     limit, dust = None, None
-    if ink.max() > 2 * (middle := float(np.median(ink[is_ink]))):
+    if ink.max() > 2 * (middle := median(ink[is_ink])):
         limit, dust = _dust(ink, is_ink, parts, middle)
     others, warnings = _things_beside(is_ink, parts) if parts.count > 1 else (None, ())
     if dust is not None:
@@ -126,10 +126,10 @@ def _is_drawn(is_ink: Mask, grey: Pixels, contrast: float) -> bool:
     side = max(is_ink.shape)
     values = shrink(grey.astype(np.float32), side)
     steps = sweep(values, 1, np.maximum) - sweep(values, 1, np.minimum)
-    usual = float(np.median(steps))
+    usual = median(steps)
     edge = is_ink & (sweep(is_ink.astype(np.float32), 1, np.minimum) == 0)
     length = np.maximum(parts.counts(edge), 1).astype(np.float32)
-    sharp = max(_EDGE, _SHARP * contrast * float(np.median(values)))
+    sharp = max(_EDGE, _SHARP * contrast * median(values))
 
     def share(limit: float) -> Floats:
         return parts.counts(edge & (steps > limit)).astype(np.float32) / length

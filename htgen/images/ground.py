@@ -7,6 +7,7 @@ import numpy as np
 from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import find_components
 from htgen.images.paper import Polarity, paper_light
+from htgen.images.resampling import median
 from htgen.images.surroundings import otsu, sure_places
 
 _TWO_VALUES = 0.8
@@ -47,7 +48,9 @@ class Ground:
         if max(grey.shape) > _TINY and sure.mean() > _ENOUGH:
             return paper_light(small, sure)
         dark = grey <= otsu(np.bincount(grey.reshape(-1), minlength=256))
-        return np.full_like(small, np.median(grey[dark if polarity == "light on dark" else ~dark]))
+        return np.full_like(
+            small, median(grey[dark if polarity == "light on dark" else ~dark].astype(np.float32))
+        )
 
 
 def find_ground(values: Pixels) -> Ground | None:

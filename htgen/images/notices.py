@@ -8,7 +8,7 @@ from htgen.errors import HtgenError
 from htgen.images import heic
 from htgen.images.folders import find_folders, find_other_files
 
-FOR_PHOTOGRAPHS = "photo-small"
+FOR_PHOTOGRAPHS = "photo"
 """The generator that ships for them."""
 
 NOTHING_SEEN = "nothing is to be seen"

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from htgen.arrays import Doubles, Floats, Mask, Pixels
-from htgen.images.resampling import medians, quantile, radius, sweep
+from htgen.images.resampling import median, medians, quantile, radius, sweep
 
 Polarity = Literal["dark on light", "light on dark"]
 
@@ -92,7 +92,7 @@ def paper_light(grey: Floats, where: Mask | None = None) -> Floats:
     if where is None:
         light = np.full(grey.size, float(background_value(np.rint(grey).astype(np.uint8))))
     else:
-        light = np.full(grey.size, float(np.median(grey[where])))
+        light = np.full(grey.size, median(grey[where]))
         weight = weight * np.where(where, 1, 1e-4).ravel()  # elsewhere the surface shall stay moderate
     for _ in range(12):
         # Absolute deviations by weighted squares; within one grey level all count alike.

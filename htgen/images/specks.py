@@ -4,7 +4,7 @@ import numpy as np
 
 from htgen.arrays import Mask, Pixels
 from htgen.images.components import find_components
-from htgen.images.resampling import mean_width, pad
+from htgen.images.resampling import mean_width, median, pad
 from htgen.images.surroundings import otsu
 
 _SMALLEST = 32
@@ -81,7 +81,7 @@ def _around(grey: Pixels, specks: Mask) -> Pixels:
     every = np.arange(len(near))
     middle = ordered[every, (count - 1) // 2].astype(int) + ordered[every, count // 2]
     if not count.all():
-        middle = np.where(count > 0, middle, int(2 * np.median(grey)))
+        middle = np.where(count > 0, middle, int(2 * median(grey.astype(np.float32))))
     return (middle // 2).astype(np.uint8)
 
 

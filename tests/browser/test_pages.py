@@ -183,3 +183,17 @@ def test_an_exported_page_answers_as_predict_from_disk(tab, tmp_path):
     tab.locator("#limit").focus()
     tab.keyboard.press("End")
     tab.locator("#answer", has_text="none of these").wait_for()
+
+
+def test_a_report_opens_from_disk_and_says_what_predict_says(tab, tmp_path):
+    cnn, report = tmp_path / "symbols.safetensors", tmp_path / "report.html"
+    assert run("generate", SYMBOLS / "support", "-o", cnn, "--no-estimate").returncode == 0
+    images = sorted((SYMBOLS / "new").glob("*.png"))[:6]
+    arguments = ["predict", cnn, *images, "--json", "--report", report, "--support", SYMBOLS / "support"]
+    expected = json.loads(run(*arguments).stdout)["predictions"]
+    tab.goto(report.as_uri())
+    assert tab.evaluate("() => [...document.images].every(image => image.naturalWidth > 0)")
+    for place, prediction in enumerate(expected):
+        shown = tab.locator("figure:has(.bars)").nth(place)
+        assert shown.locator("strong").first.inner_text() == prediction["class"]
+        assert f"{100 * prediction['probability']:.1f} %" in shown.inner_text()

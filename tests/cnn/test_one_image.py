@@ -9,6 +9,7 @@ from helpers.cnns import any_spec, any_weights, make_bundle
 from htgen.cnn.executor_numpy import run
 from htgen.cnn.one_image_numpy import OneImage, can_run
 from htgen.cnn.spec import CnnSpec
+from htgen.errors import ModelError
 
 SEEDS = range(60)
 
@@ -70,3 +71,10 @@ def test_a_cnn_answers_one_image_as_among_others():
     together = bundle.logits(images)
     for image, logits in zip(images, together, strict=True):
         np.testing.assert_allclose(bundle.logits(image[None])[0], logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_description_that_equals_a_good_one_is_checked_all_the_same():
+    bundle = make_bundle()
+    assert replace(bundle.spec, norm_first=int(bundle.spec.norm_first)) == bundle.spec
+    with pytest.raises(ModelError, match="norm_first"):
+        replace(bundle, spec=replace(bundle.spec, norm_first=int(bundle.spec.norm_first)))

@@ -242,7 +242,7 @@ def other_formats(png: bytes) -> list[bytes]:
     page = {"save_all": True, "append_images": [picture.rotate(90)]}
     cases: list[tuple[Image.Image, str, dict[str, Any]]] = [
         *((picture, form, {}) for form in ("JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "TGA", "PCX")),
-        *((picture, form, {}) for form in ("SGI", "IM", "DDS", "JPEG2000", "DIB", "ICNS")),
+        *((picture, form, {}) for form in ("SGI", "DDS", "JPEG2000", "DIB", "ICNS")),
         *((picture, form, page) for form in ("TIFF", "GIF", "PNG")),
         *((picture.convert("1"), "TIFF", {"compression": kind}) for kind in ("group4", "packbits")),
         *((picture, "TIFF", {"compression": kind}) for kind in ("tiff_lzw", "jpeg")),

@@ -96,7 +96,7 @@ def test_where_convolutions_depend_on_the_images_they_stay_as_they_were(tmp_path
     np.testing.assert_allclose(two.logits(query)[:, places], grown.logits(query), atol=1e-4)
     # What is dropped again leaves the layer of the class means of the first images.
     back = growing.without_classes(grown, generator, [*"cd"])
-    weight, bias = generator.last_layer.of(first.means, 2.5)
+    weight, bias = generator.cnns.last_layer.of(first.means, 2.5)
     assert np.array_equal(back.tensors["logits.weight"], weight)
     assert np.array_equal(back.tensors["logits.bias"], bias)
     assert back.means.means.tobytes() == first.means.means.tobytes()
@@ -130,7 +130,7 @@ def test_each_added_image_is_left_out_of_its_mean():
         without = growing.with_images(
             first, generator, replace(added, images=added.images[rest], labels=added.labels[rest])
         )
-        weight, bias = generator.last_layer.of(without.means, 9 / 4)
+        weight, bias = generator.cnns.last_layer.of(without.means, 9 / 4)
         logits = growing.features_of(first, added.images[place : place + 1]) @ weight.T + bias
         expected = np.exp(logits - logits.max())[0]
         np.testing.assert_allclose(check.probabilities[place], expected / expected.sum(), atol=1e-4)

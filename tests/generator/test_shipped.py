@@ -24,7 +24,7 @@ SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
 
 OF_DRAWINGS = ["glyph-8", "glyph-16", "glyph-64"]
 OF_ICONS = ["icon-8", "icon-64"]
-OF_PHOTOGRAPHS = ["photo-1m", "photo-40", "photo-small"]
+OF_PHOTOGRAPHS = ["photo", "photo-large", "photo-1m", "photo-40", "photo-small"]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """A layer as one step of autograd against its operations one by one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -39,7 +41,7 @@ def test_values_and_gradients(monkeypatch, nonlinearity, only, large):
     monkeypatch.setattr(joint_layer, "LARGE", 0 if large else 1 << 60)
     model = layer(nonlinearity, only)
     x = torch.randn(3, 11, 22).requires_grad_()
-    assert joint_layer.serves(model, x)
+    assert joint_layer.serves(model.plan, x, drops=True)
     found = gradients(model, x)
     monkeypatch.setattr(joint_layer, "serves", lambda *_: False)
     expected = gradients(model, x)
@@ -52,9 +54,12 @@ def test_values_and_gradients(monkeypatch, nonlinearity, only, large):
 
 def test_who_is_served():
     x = torch.zeros(2, 6, 22)
-    assert joint_layer.serves(layer(), x)
-    assert not joint_layer.serves(layer(), x.double())
-    assert not joint_layer.serves(layer(activation="sigmoid"), x)
-    assert not joint_layer.serves(layer(value_width=14), x)
+    assert joint_layer.serves(layer().plan, x, drops=False)
+    assert not joint_layer.serves(layer().plan, x.double(), drops=False)
+    assert not joint_layer.serves(layer(activation="sigmoid").plan, x, drops=False)
+    assert not joint_layer.serves(layer(value_width=14).plan, x, drops=False)
+    dropping = replace(layer().plan, dropout=0.1)
+    assert joint_layer.serves(dropping, x, drops=False)
+    assert not joint_layer.serves(dropping, x, drops=True)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not joint_layer.serves(layer(), x)
+        assert not joint_layer.serves(layer().plan, x, drops=False)
