@@ -273,10 +273,6 @@ def break_support(support: Path, how: str) -> None:
     elif how == "nothing readable":
         for file in (support / "kind1").iterdir():
             file.write_bytes(file.read_bytes()[:60])
-    elif how == "too many":
-        for i in range(10):
-            (support / f"more{i}").mkdir()
-            Image.fromarray(np.zeros((9, 9), np.uint8)).save(support / f"more{i}" / "x.png")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +284,6 @@ def break_support(support: Path, how: str) -> None:
         ("one class", 4, "only one class ('kind0')"),
         ("empty class", 4, "class 'kind1' has no images"),
         ("nothing readable", 4, "class 'kind1' has no image that can be read"),
-        ("too many", 5, "13 classes; 'toy' knows 6 at most"),
     ],
 )
 def test_a_support_folder_that_cannot_be_used_is_one_clear_error(
@@ -396,12 +391,26 @@ def test_labels_in_a_table_or_in_names_make_the_same_cnn(run_path, support, tmp_
     assert f"--labels '{flat / 'any.csv'}'" in capsys.readouterr().err
 
 
-def test_more_classes_than_known_name_a_generator_that_knows_them(support, tmp_path, capsys):
-    for number in range(30):
+def test_more_classes_than_are_shown_at_once(support, tmp_path, capsys):
+    for number in range(40):
         (support / f"more{number}").mkdir()
         Image.fromarray(drawing(number % 16, 1)[..., 0]).save(support / f"more{number}" / "x.png")
-    assert main(["generate", str(support), "-o", str(tmp_path / "x")]) == 5
-    assert "or --generator glyph-64, which knows 48" in capsys.readouterr().err
+    cnn, grown = tmp_path / "cnn.safetensors", tmp_path / "grown.safetensors"
+    assert main(["generate", str(support), "-o", str(cnn), "--no-estimate"]) == 0
+    said = capsys.readouterr().out
+    assert "drawings: glyph-8; --generator decides" in said
+    assert "43: kind0 (3)" in said
+    (tmp_path / "further").mkdir()
+    (support / "kind0").rename(tmp_path / "further" / "again")
+    add = ["generate", "--add", str(tmp_path / "further"), "--drop", "kind0", "--drop", "more7"]
+    assert main([*add, str(cnn), "-o", str(grown)]) == 0
+    said = capsys.readouterr().out
+    assert "added again; dropped kind0, more7" in said
+    assert "42: kind1 (3)" in said
+    assert main(["predict", str(grown), str(support / "kind1")]) == 0
+    assert main([*add, "-o", str(grown)]) == 2
+    assert "name the CNN that is changed" in capsys.readouterr().err
+    assert main([*add, str(cnn), "-o", str(grown), "--no-crop"]) == 2
 
 
 def test_an_estimate_can_be_left_out(run_path, support, tmp_path, capsys):
