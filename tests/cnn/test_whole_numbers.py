@@ -49,7 +49,8 @@ def slow_block(conv: ConvSpec, block: WholeBlock, x: Planes, added: Planes | Non
     def place(o: int, y: int, z: int) -> int:
         total = 0
         for c, i, j in product(range(own), range(conv.kernel), range(conv.kernel)):
-            row, column = y * conv.stride + i - conv.padding, z * conv.stride + j - conv.padding
+            before = conv.padding_before
+            row, column = y * conv.stride + i - before, z * conv.stride + j - before
             inside = 0 <= row < conv.in_size and 0 <= column < conv.in_size
             channel = o // per * own + c
             level = x[channel][row][column] if inside else int(block.zero[channel])
