@@ -12,7 +12,7 @@ DEFAULT_GENERATOR = "glyph-8"
 Domain = Literal["drawings", "photographs"]
 """What images are of, as far as generators differ by it."""
 
-GENERATORS: dict[Domain, str] = {"drawings": DEFAULT_GENERATOR, "photographs": "photo-small"}
+GENERATORS: dict[Domain, str] = {"drawings": DEFAULT_GENERATOR, "photographs": "photo"}
 """What `htgen generate` takes for images of a domain (`htgen.generator.choice`)."""
 
 BEST_OF_RUN = "best.safetensors"
