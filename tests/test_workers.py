@@ -92,8 +92,8 @@ def slow(items):
     time.sleep(0.2)
     return [os.getpid() for _ in items]
 found = work_in_processes(slow, range(1000), 2)
-print(next(found), flush=True)
 try:
+    print(next(found), flush=True)
     list(found)
 except KeyboardInterrupt:
     print("interrupted", flush=True)

@@ -43,6 +43,11 @@ def plain_operations() -> Iterator[None]:
         _plain = before
 
 
+def are_plain() -> bool:
+    """Whether this is within `plain_operations`."""
+    return _plain
+
+
 def used() -> str | None:
     """What the kernels are compiled by, name and version; None where plain operations do the work."""
     return None if _plain else _compiler()

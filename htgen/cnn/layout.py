@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from htgen.cnn.fused import images_last, is_images_last
+from htgen.cnn.fused import images_last, is_images_last, serves
 from htgen.cnn.spec import ConvSpec, Pooling
 
 
@@ -204,4 +204,4 @@ def layout_for(device: torch.device) -> Layout:
 
 def layout_of(x: Tensor) -> Layout:
     """The layout that activations `[N, E, C, H, W]` have."""
-    return IMAGES_LAST if is_images_last(x) else layout_for(x.device)
+    return IMAGES_LAST if serves(x) and is_images_last(x) else layout_for(x.device)

@@ -65,7 +65,7 @@ class HyperTransformer:
             conv_writer(conv, parameters.below(f"convs.{index}")) for index, conv in enumerate(plan.convs)
         ]
         self.logits = LogitsWriter(plan.logits, parameters.below("logits"))
-        kind = parameters(next(iter(arrays))).dtype  # of what is stored in 16 bits, 32
+        kind = np.promote_types(next(iter(arrays.values())).dtype, np.float32)  # of 16 bits, 32
         self.codes = LabelCodes(config.max_way, kind) if config.has_codes else None
 
     def generate(

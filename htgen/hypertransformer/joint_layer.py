@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from htgen.cnn.fused import are_plain
 from htgen.hypertransformer.transformer_plan import LAYER_NORM_EPSILON, MLP_LEAKY_SLOPE, LayerPlan
 
 aten: Any = torch.ops.aten
@@ -46,6 +47,7 @@ def serves(plan: LayerPlan, x: Tensor, drops: bool) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
+        and not are_plain()
         and not torch.is_autocast_enabled("cpu")
         and plan.cross is None
         and plan.mlp is not None

@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from htgen.bench.cost import Part, generation_cost, prediction_cost, training_cost
+from htgen.cnn.fused import plain_operations
 from htgen.config.data import EpisodeConfig
 from htgen.config.files import load_config
 from htgen.config.model import ModelConfig
@@ -149,7 +150,7 @@ def counted(config: ModelConfig, episodes: int = 1) -> tuple[int, int]:
     slots = torch.arange(SIZE.way).expand(episodes, -1)
     counter = FlopCounterMode(display=False)
     # The counter knows no formula for the CPU's fused attention; the plain one is products that it sees.
-    with counter, sdpa_kernel(SDPBackend.MATH):
+    with plain_operations(), counter, sdpa_kernel(SDPBackend.MATH):
         logits = model(support, labels, query, slots)
         forward = counter.get_total_flops()
         logits.sum().backward()
@@ -176,10 +177,10 @@ def test_generating_and_classifying_count_what_the_model_does(variant):
     config = ModelConfig.model_validate(SMALL | VARIANTS[variant])
     model = HyperTransformer(config).eval()
     image = torch.randn(1, 6, config.image_channels, config.image_size, config.image_size)
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with plain_operations(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         weights = model.generate(image, torch.arange(6)[None] % 3, torch.arange(3)[None])
     assert counter.get_total_flops() == 2 * generation_cost(config, way=3, shot=2).total
-    with FlopCounterMode(display=False) as counter:
+    with plain_operations(), FlopCounterMode(display=False) as counter:
         model.execute(weights, image[:, :1])
     assert counter.get_total_flops() == 2 * prediction_cost(config, way=3).total
 

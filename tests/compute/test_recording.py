@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from htgen.cnn.fused import plain_operations
 from htgen.compute.recording import MOST_RECORDINGS, RecordedSteps
 from htgen.compute.threads import EpisodeThreads
 from htgen.config.files import dump_config
@@ -73,6 +74,13 @@ class OperationRecorder:
             for old, new in zip(tensors(noted), tensors(made), strict=True):
                 if old.untyped_storage().data_ptr() not in read:  # neither a view nor in place
                     old.detach().copy_(new)
+
+
+@pytest.fixture(autouse=True)
+def _operations_of_torch():
+    """A GPU has no kernels of numba, and a tape notes only what torch does."""
+    with plain_operations():
+        yield
 
 
 def tensors(tree: object) -> list[Tensor]:
