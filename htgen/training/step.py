@@ -66,6 +66,7 @@ class StepGradients:
         self.config, self.model, self.loss, self.sampler = config, model, loss, sampler
         self.processes, self.device = processes, sampler.device
         self.trained = torch.nn.ModuleDict({"model": model, "loss": loss})
+        self.trained.train()
         self.parameters = [*self.trained.parameters()]  # looking them up takes a millisecond
         # Masks of dropout come from one sequence of random numbers, which threads cannot share repeatably.
         self.threads = EpisodeThreads.for_device(self.device, size=1 if has_dropout(self.trained) else None)
