@@ -26,10 +26,7 @@ def open_store(path: str | Path) -> Store:
     Raises:
         DataError: no store, or an incomplete or changed one.
     """
-    store = Store.open(path)
-    if store.images.nbytes <= IN_MEMORY_LIMIT:
-        return Store.open(path, verify=True)
-    return store
+    return Store.open(path, verify=True, up_to=IN_MEMORY_LIMIT)
 
 
 def load_images(store: Store, device: torch.device | str = "cpu") -> Images:

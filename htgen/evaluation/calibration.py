@@ -34,7 +34,7 @@ from htgen.generator.network import build
 from htgen.generator.provenance import CalibratedSetting, Calibration, DataSource, Rejection
 from htgen.generator.temperature import Temperature
 from htgen.hypertransformer.hypertransformer import HyperTransformer
-from htgen.hypertransformer.many_classes import check_way
+from htgen.hypertransformer.many_classes import check_way, most_classes
 from htgen.images.notices import told_with_errors
 
 WAYS, SHOTS, QUERY = (5, 10, 20), (1, 3, 10), 3
@@ -239,14 +239,15 @@ class CalibrationTasks:
             for value in values:
                 check_whole(name, value, minimum)
 
-    def ways_of(self, classes: int, split: str) -> tuple[int, ...]:
-        """The ways for a split of so many classes.
+    def ways_of(self, classes: int, split: str, known: int | None = None) -> tuple[int, ...]:
+        """The ways for a split of so many classes; `known` are the most of a generator (None: any number).
 
         Raises:
             DataError: tasks of a way that is named cannot be had, or none at all.
         """
         most = classes - FOREIGN_CLASSES
-        ways = self.ways or tuple(way for way in WAYS if way <= most) or (max(2, most),)
+        usual = most if known is None else min(most, known)
+        ways = self.ways or tuple(way for way in WAYS if way <= usual) or (max(2, usual),)
         if max(ways) > most:
             raise DataError(
                 f"{max(ways)}-way tasks with {FOREIGN_CLASSES} foreign classes cannot be had: '{split}' has "
@@ -351,7 +352,7 @@ def prepare(
     seen = replace(seen_classes(store, file.provenance), chosen=frozenset())
     warnings = (*check_store(store, file), *seen.warnings(store, split))
     with told_with_errors(warnings):
-        ways = tasks.ways_of(len(resolve_split(store, split)), split)
+        ways = tasks.ways_of(len(resolve_split(store, split)), split, most_classes(file.model))
         check_way(file.model, max(ways), f"'{file.name}'")
     return PreparedCalibration(file, store, split, replace(tasks, ways=ways), warnings)
 

@@ -15,15 +15,21 @@ def spread(way: int, count: int) -> list[int]:
     return [index * way // count for index in range(count)]
 
 
+def most_classes(config: ModelConfig) -> int | None:
+    """Classes that a CNN of a generator can have at most; None: any number, as there are class means."""
+    has_class_means = config.weights.prototypes and config.weights.base != "all"
+    return None if has_class_means else config.most_at_once
+
+
 def check_way(config: ModelConfig, way: int, who: str = "this generator") -> None:
     """Check that a generator can write CNNs of so many classes.
 
     Raises:
         ModelError: there are more than its table has, and there are no class means.
     """
-    has_class_means = config.weights.prototypes and config.weights.base != "all"
-    if way > config.most_at_once and not has_class_means:
+    most = most_classes(config)
+    if most is not None and way > most:
         raise ModelError(
-            f"{way} classes are too many: {who} knows at most {config.most_at_once} classes",
+            f"{way} classes are too many: {who} knows at most {most} classes",
             "fewer classes, or a generator that starts from class means (model.weights.prototypes)",
         )

@@ -43,9 +43,16 @@ def test_ways_are_those_that_can_be_had(store_path, tmp_path, capsys):
     for split, ways in (("all", [4]), ("toy:0-8", [4]), ("toy:0-7", [3])):
         assert main([*command, "--split", split, "--json"]) == 0
         assert [row["way"] for row in json.loads(capsys.readouterr().out)["settings"]] == ways
-    for arguments in ("--split toy:0-7 --way 4", "--split toy:0-5", "--split all --way 9"):
+    for arguments in ("--split toy:0-7 --way 4", "--split toy:0-5", "--split all --way 12"):
         assert main([*command, *arguments.split()]) == 4
         assert "foreign classes cannot be had" in capsys.readouterr().err
+    assert main([*command, "--split", "all", "--way", "9"]) == 5
+    assert "'toy' knows at most 4 classes" in capsys.readouterr().err
+    generator = make_generator(image_size=16, max_way=4, weights={"base": True, "prototypes": True})
+    path.write_bytes(generator.file.to_bytes())
+    for arguments, ways in (("", [5, 10]), ("--way 9", [9])):  # with class means, of any number of classes
+        assert main([*command, "--split", "all", *arguments.split(), "--json"]) == 0
+        assert [row["way"] for row in json.loads(capsys.readouterr().out)["settings"]] == ways
 
 
 def test_what_cannot_be_calibrated_is_said(store_path, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """What reaches the terminal, whatever others have named their files and classes."""
 
 import io
+import threading
 
 import pytest
 from rich.console import Console
@@ -66,11 +67,9 @@ def test_progress_bars_are_labelled_as_they_are(terminal):
     assert SHOWN in terminal.getvalue()
 
 
-def test_a_bar_that_must_not_disturb_is_drawn_with_each_report_alone(terminal):
-    import threading
-
+def test_bars_are_drawn_with_each_report_and_by_no_thread(terminal):
     threads = threading.active_count()
-    with progress(by_itself=False) as report:
+    with progress() as report:
         report("parts", 1, 4)
         assert threading.active_count() == threads
         assert "25%" in terminal.getvalue()

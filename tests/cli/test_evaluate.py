@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import yaml
 from helpers.commands import run
+from helpers.generators import make_generator
+from helpers.stores import change_manifest
 
 from htgen.cli import main
 from htgen.datasets.store import Store
@@ -78,8 +80,7 @@ def test_evaluation_can_augment_as_training_or_validation_did(run_path, capsys):
 def test_a_store_that_was_prepared_otherwise_is_told(run_path, store_path, tmp_path, capsys):
     other = tmp_path / "other"
     shutil.copytree(store_path, other)
-    manifest = other / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"fit": "pad"', '"fit": "crop"'))
+    change_manifest(other, preprocessing={**Store.open(store_path).preprocessing.to_dict(), "fit": "crop"})
     arguments = ["--way", "3", "--tasks", "2", "--split", "toy:train", "--data"]
     for command in (["evaluate", "--query", "2"], ["calibrate", "--shot", "1"]):
         for store, told in ((store_path, 0), (other, 1)):
@@ -98,8 +99,14 @@ def test_a_store_that_is_nowhere_is_told_with_the_places(tmp_path, monkeypatch, 
     assert "toy:test" in capsys.readouterr().err
 
 
-def test_more_classes_than_the_generator_or_the_split_has_are_refused(run_path, capsys):
-    assert main(["evaluate", str(run_path), "--way", "7"]) == 5
+def test_more_classes_than_the_generator_or_the_split_has_are_refused(run_path, store_path, tmp_path, capsys):
+    path = tmp_path / "table.safetensors"  # no class means: as many classes as its table has
+    path.write_bytes(make_generator(image_size=16, max_way=6).file.to_bytes())
+    seven = ["--data", str(store_path), "--split", "toy:train", "--way", "7", "--query", "2", "--tasks", "2"]
+    assert main(["evaluate", str(path), *seven]) == 5
+    assert "'toy' knows at most 6 classes" in capsys.readouterr().err
+    assert main(["evaluate", str(run_path), *seven]) == 0  # its table has 6 too, and there are class means
+    assert "toy on toy:train, 7-way" in capsys.readouterr().out
     assert main(["evaluate", str(run_path), "--way", "4", "--query", "2"]) == 4
     assert "'toy:test' has 3 classes" in capsys.readouterr().err
     assert main(["evaluate", str(run_path), "--way", "3", "--query", "20"]) == 4
@@ -153,8 +160,8 @@ def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, st
     again = run("evaluate", folder, "--watch", "--way", "3", "--query", "2", "--tasks", "16")
     assert again.returncode == 0  # training is over: the last checkpoint, and the end
     other = shutil.copytree(store_path, tmp_path / "other")  # a store that does not know what was trained on
-    manifest = other / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"toy"', '"other"'))
+    schemes = json.loads((other / "manifest.json").read_text())["schemes"]
+    change_manifest(other, name="other", schemes={"other": schemes["toy"]})
     elsewhere = ["--data", other, "--split", "other:test", "--way", "3", "--query", "2", "--tasks", "16"]
     assert run("evaluate", folder, "--watch", *elsewhere).returncode == 0
     config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -189,13 +196,11 @@ def test_a_misspelt_split_is_told_before_anything_is_measured(run_path, capsys):
 def test_classes_that_were_seen_are_told(run_path, store_path, tmp_path, capsys):
     """Those trained on, and those chosen on; in another preparation of the same data too."""
     other = shutil.copytree(store_path, tmp_path / "toy-drawings")
-    manifest = json.loads((other / "manifest.json").read_text())
-    manifest["name"] = "toy-drawings"
     with (other / "images.npy").open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"!")
-    manifest["sha256"] = hashlib.sha256((other / "images.npy").read_bytes()).hexdigest()
-    (other / "manifest.json").write_text(json.dumps(manifest))
+    sha256 = hashlib.sha256((other / "images.npy").read_bytes()).hexdigest()
+    change_manifest(other, name="toy-drawings", sha256=sha256)
     measuring = ["--way", "3", "--query", "2", "--tasks", "16"]
     for data in ([], ["--data", str(other)]):
         for split, says in (
@@ -230,7 +235,9 @@ def test_a_generator_against_another_on_the_same_tasks(run_path, config_path, tm
     assert 0 < compared["interval95"] < alone[0]["interval95"] + alone[1]["interval95"]
     assert main(["evaluate", str(run_path), *measuring, "--against", str(run_path)]) == 0
     said = capsys.readouterr()
-    assert "ahead of toy on the same tasks by 0.00 ± 0.00" in said.out
+    name = f"toy {both['sha256'][:12]}"  # names that are the same tell nothing
+    assert said.out.startswith(f"{name} on toy:test, ")
+    assert f"ahead of {name} on the same tasks by 0.00 ± 0.00" in said.out
     for what in ("evaluating toy on toy:test", "evaluating toy (against) on toy:test"):
         assert f"{what}: 100 %" in said.err
     seen = ["--split", "toy:train", *measuring[2:]]

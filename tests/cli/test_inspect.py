@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from helpers.files import without_checksum
+from helpers.generators import make_generator
 from safetensors.numpy import save
 
 from htgen.cli import main
@@ -26,12 +27,19 @@ def test_a_cnn_and_a_generator_are_inspected(cnn, run_path, capsys):
     assert "support statistics, frozen" in said
     assert main(["inspect", str(run_path)]) == 0
     said = capsys.readouterr().out
-    assert "2 to 6" in said
+    assert "classes     2 and more; convolutions in view of 6 at most" in said
     assert "% on toy:val, 8 tasks" in said
     assert main(["inspect", str(run_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["provenance"]["config"]["name"] == "toy"
     assert main(["inspect", str(run_path / "latest.safetensors")]) == 0
     assert "step        60" in capsys.readouterr().out
+
+
+def test_a_table_without_class_means_has_its_number_of_classes(tmp_path, capsys):
+    path = tmp_path / "table.safetensors"
+    path.write_bytes(make_generator(max_way=6).file.to_bytes())
+    assert main(["inspect", str(path)]) == 0
+    assert "classes     2 to 6\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

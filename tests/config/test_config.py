@@ -34,9 +34,9 @@ def test_every_preset_loads_is_named_after_its_file_and_describes_itself(name):
 def test_the_presets_are_these():
     reference = set(REFERENCE)
     ours = {f"{name}-fast" for name in REFERENCE} | {"omniglot_1shot-10min", "omniglot_semi"}
-    shipped = {"glyph-8", "glyph-16", "glyph-64", "photo-40"}
+    shipped = {"glyph-8", "glyph-16", "glyph-64", "icon-8", "icon-64", "photo-40"}
     assert set(preset_names()) == reference | ours | shipped
-    assert len(preset_names()) == 16
+    assert len(preset_names()) == 18
 
 
 # The published presets: way, support images, query images, channels, features, heads, shared features

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.stores import change_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htgen.datasets.store import Store, StoreWriter, check_target, store_name
-from htgen.datasets.store_format import Scheme, checksum_of
+from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError, OutputError
 from htgen.images.preprocessing import Preprocessing
 
@@ -231,12 +232,6 @@ def refusal(path: Path, verify: bool = False) -> str:
     assert str(path) in caught.value.message
     assert "prepare-data" in (caught.value.hint or "")
     return caught.value.message
-
-
-def change_manifest(path: Path, **values: object) -> None:
-    """Other values, and the checksum that goes with them."""
-    record = {**json.loads((path / "manifest.json").read_text()), **values}
-    (path / "manifest.json").write_text(json.dumps({**record, "checksum": checksum_of(record)}))
 
 
 def test_missing_and_foreign_folders(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import shutil
 import pytest
 import torch
 from helpers.runs import metrics, train
+from helpers.stores import change_manifest
 from helpers.toy import toy_values
 from safetensors.torch import load_file
 
@@ -104,10 +105,9 @@ def test_a_store_whose_splits_were_swapped_is_other_data(config, store_path, tmp
     shutil.copytree(store_path, copy)
     moved = config.model_copy(update={"data": config.data.model_copy(update={"store": str(copy)})})
     train(moved, tmp_path / "run", stop_after=3)
-    manifest = json.loads((copy / "manifest.json").read_text())
-    parts = manifest["schemes"]["toy"]["parts"]
-    parts["train"], parts["test"] = "6-15", "0-5"
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    schemes = json.loads((copy / "manifest.json").read_text())["schemes"]
+    schemes["toy"]["parts"] |= {"train": "6-15", "test": "0-5"}
+    change_manifest(copy, schemes=schemes)
     with pytest.raises(RunError, match="other data"):
         train(moved, tmp_path / "run", resume=True)
 
