@@ -30,6 +30,11 @@ def kind_at(path: str | Path) -> Kind | None:
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
+def as_text(name: str) -> str:
+    """A name that UTF-8 can hold: the stand-ins for bytes of a file name are written as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 # ---------------------------------------------------------------------------------------------------- reading
 
 
@@ -66,10 +71,13 @@ def read_regular(path: str | Path, most: int) -> bytes:
         OSError, ValueError: as `open_regular`; a longer file has EFBIG.
     """
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > most:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
             raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
-        data = file.read(most + 1)
-    if len(data) > most:  # it grew
+        data = file.read(size + 1)  # memory is taken for as much as is asked for
+        while len(data) > size and len(data) <= most and (more := file.read(1 << 20)):  # it grew
+            data += more
+    if len(data) > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
     return data
 

@@ -1,5 +1,7 @@
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,17 @@ def test_where_nothing_can_be_looked_at_there_is_nothing(name: str, tmp_path: Pa
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "broken").symlink_to(tmp_path / "none")
     assert kind_at(tmp_path / name) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is of this system")
+def test_reading_takes_memory_for_what_is_there(tmp_path):
+    (tmp_path / "small").write_bytes(b"abc")
+    script = (
+        "import resource, sys; from htgen.files import read_regular;"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30));"
+        "print(read_regular(sys.argv[1], 8 << 30))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "small"], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("b'abc'\n", "")

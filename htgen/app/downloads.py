@@ -44,10 +44,10 @@ def download(session: Session, name: str) -> bytes:
         return page_html(bundle, "My CNN").encode()
     if name == "cnn.onnx":
         return onnx_bytes(bundle)
-    code = _c(bundle)
     if name == "cnn.h":
-        return code.text.encode()
-    return write_archive({f"cnn/{path}": text.encode() for path, text in library_files(code).items()})
+        return _c(bundle).text.encode()
+    library = library_files(_whole(bundle))  # its sketch takes logits that are whole
+    return write_archive({f"cnn/{path}": text.encode() for path, text in library.items()})
 
 
 def support_files(session: Session) -> dict[str, bytes]:
@@ -69,6 +69,13 @@ def support_files(session: Session) -> dict[str, bytes]:
 def _c(bundle: Bundle) -> CCode:
     """Whole numbers, with the preparation where the CNN was made so; float where that cannot be."""
     try:
-        return whole_code(bundle, "cnn", bundle.preprocessing.device, None)
-    except ModelError:
-        return float_code(bundle, "cnn")
+        return _whole(bundle)
+    except ModelError as error:
+        try:
+            return float_code(bundle, "cnn")
+        except ModelError:
+            raise error from None
+
+
+def _whole(bundle: Bundle) -> CCode:
+    return whole_code(bundle, "cnn", bundle.preprocessing.device, None)

@@ -62,7 +62,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str, port: int) -> None:
         self.app, self.token = app, token.encode()
-        self.hosts = {f"127.0.0.1:{port}".encode(), f"localhost:{port}".encode()}
+        ending = "" if port == 80 else f":{port}"  # which clients leave out
+        self.hosts = {f"127.0.0.1{ending}".encode(), f"localhost{ending}".encode()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""

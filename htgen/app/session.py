@@ -249,6 +249,8 @@ class Session:
             try:
                 for name, uploads in found.items():
                     faults += self.add_images(self.add_class(name), uploads)
+                if not any(found.images for found in self.classes.values()):
+                    raise DataError(f"the archive has no image that can be read: {faults[0]}")
             except HtgenError:
                 self.classes = before
                 self._changed()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from htgen.app.session import Session
-from htgen.app.uploads import Upload
+from htgen.app.uploads import Upload, clean_name
 from htgen.errors import OutputError
-from htgen.files import read_regular
+from htgen.files import as_text, read_regular
 from htgen.generator.from_folder import find_support
 
 
@@ -30,10 +30,10 @@ def begin(generator: str, folder: Path | None) -> tuple[Session, list[str]]:
         uploads = []
         for path in paths:
             try:
-                uploads.append(Upload(path.name, read_regular(path, 1 << 29)))
+                uploads.append(Upload(clean_name(path.name, "image"), read_regular(path, 1 << 29)))
             except OSError as error:
-                lines.append(f"left out: cannot read image {path}: {error.strerror or error}")
-        lines += session.add_images(session.add_class(name), uploads)
+                lines.append(f"left out: cannot read image {as_text(str(path))}: {error.strerror or error}")
+        lines += session.add_images(session.add_class(clean_name(name, "class")), uploads)
     return session, lines
 
 

@@ -1,8 +1,10 @@
 """What comes from the page: images, archives, names. Held in memory; nothing of it becomes a path."""
 
 import io
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,6 +12,7 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from htgen.errors import DataError
+from htgen.files import as_text
 from htgen.images.pictures import png_of
 from htgen.images.reading import decode_image
 
@@ -42,9 +45,16 @@ class Upload:
     data: bytes
 
 
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
+    *(EOFError, OSError, ValueError),
+)
+"""What zipfile raises for a damaged archive."""
+
+
 def clean_name(name: str, otherwise: str) -> str:
     """A name of a class or file: without control characters, not too long, not empty."""
-    return _HIDDEN.sub("", name).strip()[:LONGEST_NAME].strip() or otherwise
+    return _HIDDEN.sub("", as_text(name)).strip()[:LONGEST_NAME].strip() or otherwise
 
 
 def decode(upload: Upload) -> Image.Image:
@@ -105,7 +115,7 @@ def read_archive(data: bytes) -> dict[str, list[Upload]]:
                     raise DataError(f"the archive holds more than {MOST_BYTES >> 20} MB", "fewer images")
                 name = clean_name(parts[-2], "class")
                 classes.setdefault(name, []).append(Upload(clean_name(parts[-1], "image"), content))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except _DAMAGED as error:
         raise DataError(f"the archive cannot be read: {error}", "a zip with one folder per class") from error
     if not classes:
         raise DataError("the archive has no folders with images", "a zip with one folder per class")
@@ -121,10 +131,25 @@ def write_archive(files: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
+_MOST_BYTES = 180
+"""Of a name in an archive, which file systems limit to 255 with its ending."""
+
+_DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10)),
+}
+"""Names that Windows keeps for devices."""
+
+
 def file_name(name: str, taken: set[str], ending: str = "") -> str:
     """A name that any file system takes, other than those taken, which it joins."""
     stem = re.sub(r'[<>:"/\\|?*%\x00-\x1f]', "_", name).strip(". ")
-    stem = stem[:LONGEST_NAME] or "_"
+    stem = stem.encode()[:_MOST_BYTES].decode(errors="ignore").strip(". ") or "_"
+    if stem.upper().partition(".")[0] in _DEVICES:
+        stem = f"_{stem}"
     found, number = f"{stem}{ending}", 2
     while found.lower() in taken:
         found, number = f"{stem} {number}{ending}", number + 1

@@ -10,6 +10,7 @@ import typer
 from htgen.cli.device import one_thread
 from htgen.cli.grow import Growth, grow_file
 from htgen.cli.made import print_report, say
+from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
     from htgen.generator.from_folder import GeneratedFromFolder
@@ -171,6 +172,7 @@ def generate(
         *(no_contrast, no_outline, no_stroke, no_aspect),
     )
     steps = [step for step, is_out in zip(_STEPS, left_out, strict=True) if is_out]
+    check_report(report, output, labels)
     how = labels, labels_in_names, all_pages
     if add is not None or drop:
         _refuse_beside_growth(support, unlabeled, steps, device, report)

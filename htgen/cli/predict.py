@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htgen.cli.device import one_thread
+from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
     from htgen.cli.rows import CsvRows, JsonRows, Row, TableRows
@@ -112,6 +113,7 @@ def predict(
         return
     assert images is not None
     paths, notices = inputs.expand_paths(images)
+    check_report(report, model, images=paths)
     paths = inputs.all_pages(paths) if all_pages else paths
     tell(notices)
     output = _output(cnn, model, paths, reject, as_json, as_csv, csv_safe)

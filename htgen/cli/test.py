@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from htgen.cli.device import one_thread
+from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
     from htgen.cnn.labelled_folder import TestedImage, TestResult
@@ -65,6 +66,7 @@ def test(
     if labels is not None and labels_in_names:
         raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
 
+    check_report(report, model, labels)
     one_thread()
 
     from htgen.cli.console import progress, tell

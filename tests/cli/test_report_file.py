@@ -1,0 +1,50 @@
+"""Where a report may be written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from htgen.cli import main
+
+SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
+
+
+def usage_error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    assert main([*map(str, arguments)]) == 2
+    return " ".join(capsys.readouterr().err.replace("│", " ").split())  # without the frame around it
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cnn") / "cnn.safetensors"
+    assert main(["generate", str(SYMBOLS / "support"), "-o", str(path), "--no-estimate"]) == 0
+    return path
+
+
+def test_a_report_never_takes_the_place_of_something_else(cnn, tmp_path, capsys):
+    model, image = tmp_path / "cnn.safetensors", tmp_path / "image.html"
+    shutil.copy(cnn, model)
+    shutil.copy(SYMBOLS / "new" / "01.png", image)
+    kept = model.read_bytes(), image.read_bytes()
+    assert "does not end in .html" in usage_error(capsys, "predict", model, image, "--report", model)
+    assert "is read or written" in usage_error(capsys, "predict", model, image, "--report", image)
+    assert "does not end in .html" in usage_error(
+        capsys, "test", model, SYMBOLS / "support", "--report", tmp_path / "a.png"
+    )
+    page = tmp_path / "page.html"
+    assert "is read or written" in usage_error(
+        capsys, "generate", SYMBOLS / "support", "-o", page, "--report", page
+    )
+    assert (model.read_bytes(), image.read_bytes()) == kept
+    assert not page.exists()
+
+
+def test_names_of_bytes_that_are_no_text_come_into_a_report(cnn, tmp_path, capsysbinary):
+    images = tmp_path / "images"
+    images.mkdir()
+    name = b"\xff\xfe.png"
+    shutil.copy(SYMBOLS / "new" / "01.png", bytes(images) + b"/" + name)
+    report = tmp_path / "report.html"
+    assert main(["predict", str(cnn), str(images), "--report", str(report)]) == 0
+    assert "udcff" in report.read_text(encoding="utf-8")
