@@ -68,7 +68,7 @@ class NearestMean(nn.Module):
             plda=None if self.training else self.plda,
             refinements=0,
             classify=linear,  # never asked
-        )
+        )[:2]
 
 
 class PrototypicalNetwork(HyperTransformer):

@@ -91,7 +91,7 @@ def class_mean_layer(
     plda: PldaCoordinates[Array] | None,
     refinements: int,
     classify: Callable[[Array, Array, Array], Array],
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
     """A logits layer that answers with the class whose mean is nearest.
 
     Args:
@@ -105,34 +105,9 @@ def class_mean_layer(
         classify: probabilities `[E, S, n]` of samples by a layer: of its inputs, weight and bias.
 
     Returns:
-        Weight `[E, n, F]`, bias `[E, n]`.
+        Weight `[E, n, F]`, bias `[E, n]`; the means `[E, n, F]` (with PLDA in its coordinates), and of how
+        many images each is, `[E, n]`.
     """
-    weight, bias, _, _ = layer_and_means(
-        features,
-        member,
-        unlabeled,
-        sharpness=sharpness,
-        copies=copies,
-        plda=plda,
-        refinements=refinements,
-        classify=classify,
-    )
-    return weight, bias
-
-
-def layer_and_means(
-    features: Array,
-    member: Array,
-    unlabeled: Array,
-    *,
-    sharpness: Array,
-    copies: int,
-    plda: PldaCoordinates[Array] | None,
-    refinements: int,
-    classify: Callable[[Array, Array, Array], Array],
-) -> tuple[Array, Array, Array, Array]:
-    """What `class_mean_layer` gives, the means `[E, n, F]` (with PLDA in its coordinates), and of how many
-    images each is, `[E, n]`."""
     seen = features if plda is None else plda.coordinates(features)
     prior_counts = None if plda is None else plda.prior_counts
     means, counts = weighted_means(seen, member)
@@ -148,7 +123,7 @@ def layer_and_means(
 def layer_of_means(
     means: Array, counts: Array, sharpness: Array, plda: PldaCoordinates[Array] | None
 ) -> tuple[Array, Array]:
-    """The layer of means `[E, n, F]` of `[E, n]` images, as `layer_and_means` gives them."""
+    """The layer of means `[E, n, F]` of `[E, n]` images, as `class_mean_layer` gives them."""
     if plda is None:
         return nearest_mean(means, counts, sharpness, None)
     return plda.back(*nearest_mean(means, counts, sharpness, plda.prior_counts))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from htgen.arrays import Floats
 from htgen.cnn.executor_numpy import softmax
 from htgen.cnn.weights import WrittenBlock
-from htgen.hypertransformer.class_means import layer_and_means, layer_of_means, membership
+from htgen.hypertransformer.class_means import class_mean_layer, layer_of_means, membership
 from htgen.hypertransformer.encoder_numpy import LocalFeatures, SupportView, sample_tokens
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.plan import ConvWriterPlan, LearnedConvPlan, LogitsPlan, SlicesPlan
@@ -159,7 +159,7 @@ class LogitsWriter:
     def _from_class_means(self, features: Floats, view: SupportView) -> WrittenLogits:
         """A logits layer that answers with the class whose mean is nearest."""
         classes = np.arange(view.way)
-        written = layer_and_means(
+        written = class_mean_layer(
             features,
             membership(view.labels, classes, None).astype(features.dtype),
             view.labels < 0,

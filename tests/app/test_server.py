@@ -12,9 +12,6 @@ from htgen.app import uploads
 from htgen.app.session import Session
 from htgen.cnn.bundle import Bundle
 
-pytest.importorskip("starlette")
-pytest.importorskip("uvicorn")
-
 
 @pytest.fixture
 def page():

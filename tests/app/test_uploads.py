@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("starlette")
-
 from htgen.app.session import Session
 from htgen.app.uploads import file_name, read_archive, write_archive
 from htgen.errors import DataError

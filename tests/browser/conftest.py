@@ -10,7 +10,8 @@ import pytest
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[object]:
     """The browser; what asks for it is skipped where there is none (`make browser` installs it)."""
-    playwright = pytest.importorskip("playwright.sync_api")
+    from playwright import sync_api as playwright
+
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("there is no Chromium; make browser installs it")

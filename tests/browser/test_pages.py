@@ -8,9 +8,6 @@ import pytest
 from helpers.commands import run
 from helpers.served import cross, hook, png, served
 
-pytest.importorskip("starlette")
-pytest.importorskip("uvicorn")
-
 from htgen.app.session import Session
 
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"

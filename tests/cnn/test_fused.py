@@ -1,6 +1,5 @@
 """Kernels for CNNs against the same in float64 by torch, over random shapes."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -9,8 +8,6 @@ from torch import Tensor
 
 from htgen.cnn import fused
 from htgen.cnn.batch_norm import moments, normalise
-
-pytest.importorskip("numba", reason="the extra `fast` is not installed")
 
 NEAR = 1e-5
 """Largest difference, relative to the largest value."""

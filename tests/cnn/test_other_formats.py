@@ -80,7 +80,7 @@ def test_batch_norm_is_that_of_the_images_at_hand(tmp_path):
 
 def test_onnx_gives_the_same_logits():
     """By onnx's own slow reference, for every kind of block."""
-    onnx = pytest.importorskip("onnx")
+    import onnx
     from onnx.reference import ReferenceEvaluator
 
     for bundle in any_bundles(12):
@@ -115,7 +115,6 @@ def test_cnns_of_the_generators_that_ship_in_plain_pytorch(name, tmp_path):
 
 @pytest.mark.parametrize("name", USABLE)
 def test_cnns_of_the_generators_that_ship_in_onnxruntime(name):
-    pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     bundle = shipped_bundle(name)
     session = runtime.InferenceSession(onnx_bytes(bundle), providers=["CPUExecutionProvider"])

@@ -202,7 +202,6 @@ def test_without_the_extra_one_clear_error(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_resvg_renders_what_is_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("resvg_py")
     prepare_icons(package(tmp_path / "p", ["cup"]), tmp_path / "s", image_size=28)
     images = Store.open(tmp_path / "s").images[..., 0] > 127
     ratios = []

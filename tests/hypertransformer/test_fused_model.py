@@ -8,8 +8,6 @@ from htgen.cnn import fused
 from htgen.config.model import ModelConfig, cnn_spec
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 
-pytest.importorskip("numba", reason="the extra `fast` is not installed")
-
 GENERATORS = {
     "support": {},
     "batch": {"cnn": {"norm": "batch"}},

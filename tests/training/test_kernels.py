@@ -10,8 +10,6 @@ from htgen.training.events import Progress
 from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer
 
-pytest.importorskip("numba", reason="the extra `fast` is not installed")
-
 
 def trained(store_path, path) -> tuple[list[float], Trainer]:
     """The losses of a short training, and its trainer."""
