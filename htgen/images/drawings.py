@@ -185,9 +185,11 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     pixels = np.asarray(grey)
     if not steps.cleans:
         return _read_ink(pixels, steps, as_wanted)
-    pixels = without_surroundings(without_specks(pixels))
+    paper = without_surroundings(without_specks(pixels))
+    pixels = paper.grey
     drawing = _read_ink(pixels, steps, as_wanted)
     parts = _parts(drawing, pixels)
+    parts = replace(parts, warnings=paper.warnings + parts.warnings)
     ink = drawing.ink if parts.limit is None else np.minimum(drawing.ink, drawing.ground + parts.limit)
     if parts.others is not None:
         size = ink.shape[::-1]

@@ -5,12 +5,14 @@ border of the image, and on which there is something. All else is left out.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import Components, connect, find_components, hull_area
+from htgen.images.frames import find_frame
 from htgen.images.paper import paper_light
 from htgen.images.resampling import pad, quantile, resize, shrink, sweep
 
@@ -26,27 +28,60 @@ _EDGE = 20
 _EVEN = 0.27
 """Share of that by which paper varies, in the light that falls on it."""
 
+_ROUND = 0.7, 0.93
+"""Share of each quarter of its box that round paper fills: a quarter of a disc has 0.785."""
+
 _GAP = 0.03
 """Share of the side that may lie outside a frame."""
+
+FRAME_LEFT_OUT = "a frame around the drawing is left out"
+
+FRAME_KEPT = "a line runs around all the rest near the border; it is taken as part of the drawing"
 
 _PLAIN = 0.85
 """Share of an image that is paper beyond doubt, where the whole border is."""
 
 
-def without_surroundings(grey: Pixels) -> Pixels:
-    """The part of an image that is paper, `[H, W]`; the same array where all of it is.
+@dataclass(frozen=True)
+class Page:
+    """The part of an image that is paper.
 
-    Args:
-        grey: `[H, W]`.
+    Attributes:
+        grey: `[H, W]`; the very image where all of it is paper.
+        warnings: what is not plain.
     """
+
+    grey: Pixels
+    warnings: tuple[str, ...] = ()
+
+
+def without_surroundings(grey: Pixels) -> Page:
+    """Find the paper in an image `[H, W]`."""
+    warnings: list[str] = []
     for _ in range(3):  # a frame on a page on a table
         is_coarse = max(grey.shape) <= _SIDE
         values = grey if is_coarse else np.rint(shrink(grey.astype(np.float32), _SIDE)).astype(np.uint8)
         paper = _find_paper(values)
         if paper is None:
-            return grey
+            if min(values.shape) < 16 or (frame := find_frame(values, _thresholds(values))) is None:
+                break
+            warnings += [FRAME_LEFT_OUT if frame.is_plain else FRAME_KEPT]
+            if not frame.is_plain:
+                break
+            paper = frame.within
         grey = cut_to(grey, without_edge(paper))
-    return grey
+    return Page(grey, tuple(dict.fromkeys(warnings)))
+
+
+def _thresholds(values: Pixels) -> tuple[int, ...]:
+    """Between ink and paper, and nearer to the paper: a thin line of a large image is pale."""
+    counts = np.bincount(values.reshape(-1), minlength=256)
+    first = otsu(counts)
+    low, high = np.flatnonzero(counts)[[0, -1]]
+    if high - low < 2 * _EDGE:
+        return ()
+    paper = int(np.argmax(counts))
+    return first, (first + paper) // 2 if first < paper else (first + paper + 1) // 2
 
 
 def cut_to(grey: Pixels, paper: Mask) -> Pixels:
@@ -216,7 +251,7 @@ def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
 
 
 def _is_convex(paper: Mask) -> bool:
-    """Whether a mask fills nearly all of its hull, and most of a rectangle, in any position."""
+    """Whether a mask fills nearly all of its hull, and most of a rectangle, in any position, or is round."""
     area = np.count_nonzero(paper)
     for lines in (paper, paper.T):
         used = lines[lines.any(axis=1)]
@@ -224,7 +259,16 @@ def _is_convex(paper: Mask) -> bool:
         if area < 0.95 * within:  # which is part of the hull
             return False
     hull, rectangle = hull_area(paper)
-    return bool(area >= 0.95 * hull and area >= 0.87 * rectangle)
+    return bool(area >= 0.95 * hull and (area >= 0.87 * rectangle or _is_round(paper)))
+
+
+def _is_round(paper: Mask) -> bool:
+    """Whether a mask leaves all corners of its box free, as an ellipse does; shadows leave one or two."""
+    rows, columns = np.flatnonzero(paper.any(axis=1)), np.flatnonzero(paper.any(axis=0))
+    box = paper[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    y, x = len(box) // 2, box.shape[1] // 2
+    shares = [part.mean() for half in (box[:y], box[y:]) for part in (half[:, :x], half[:, x:])]
+    return bool(min(shares) >= _ROUND[0] and max(shares) <= _ROUND[1])
 
 
 def _lies_within(others: Mask) -> bool:

@@ -1,0 +1,137 @@
+"""Frames that are set in from the border: a line around all the rest of an image.
+
+A frame that was printed has straight sides along those of the image. A drawing may have a line around the
+rest too, as a sign or a face has: then it is not plain what was meant.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from htgen.arrays import Mask, Pixels
+from htgen.images.components import Components, fill_holes, find_components, hull_area
+from htgen.images.resampling import sweep
+
+_LEAST = 0.5
+"""Share of the image that a frame is wide and high at least."""
+
+_COVERED = 0.15
+"""Share of a side that a line covers where it turns, at least: a circle."""
+
+_STRAIGHT = 0.33
+"""Share of a side along which a frame is straight; wobbly and round lines are not."""
+
+_FURTHEST_IN = 0.2
+"""Share of the side by which a frame is set in at most."""
+
+_NEAR_BORDER = 0.04
+"""Share of the side; what runs around the rest so near to the border may be a frame even if it is round."""
+
+_CONTENT = 0.25
+"""Share of a frame's width or height that what is in it takes at least, to be a drawing beyond doubt."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A line around all else.
+
+    Attributes:
+        within: what it encloses, `[H, W]`.
+        is_plain: whether it is a frame beyond doubt; otherwise it may belong to the drawing.
+    """
+
+    within: Mask
+    is_plain: bool
+
+
+def find_frame(values: Pixels, thresholds: tuple[int, ...]) -> Frame | None:
+    """The line that runs around all the rest of an image; None where there is none, or nothing in it.
+
+    Args:
+        values: `[H, W]`.
+        thresholds: values between ink and paper, the best first.
+    """
+    for threshold in thresholds:
+        ink = values <= threshold
+        if 2 * np.count_nonzero(ink) > ink.size:
+            ink = ~ink
+        if _has_lines_around(ink) and (frame := _frame_of(ink)) is not None:
+            return frame
+    return None
+
+
+def _has_lines_around(ink: Mask) -> bool:
+    """Whether near each side there is a row or column with much ink in it, so that there may be a frame."""
+    height, width = ink.shape
+    along, across = ink.sum(axis=1), ink.sum(axis=0)
+    rows, columns = 1 + int(0.3 * height), 1 + int(0.3 * width)
+    return (
+        min(along[:rows].max(), along[-rows:].max()) > _COVERED * width
+        and min(across[:columns].max(), across[-columns:].max()) > _COVERED * height
+    )
+
+
+def _frame_of(ink: Mask) -> Frame | None:
+    height, width = ink.shape
+    parts = find_components(ink)
+    wide, high = parts.right - parts.left, parts.bottom - parts.top
+    outer = int(np.argmax(wide * high))
+    if wide[outer] < _LEAST * width or high[outer] < _LEAST * height or not _encloses(parts, outer):
+        return None
+    line = sweep(parts.mask(np.arange(parts.count) == outer).astype(np.float32), 1, np.maximum) > 0
+    rest = find_components(~line)
+    is_hole = ~rest.touches_border
+    if not is_hole.any():
+        return None
+    within = fill_holes(rest.mask(np.arange(rest.count) == np.where(is_hole, rest.area, -1).argmax()))
+    box = _box(within)
+    content = ink & within
+    if not content.any() or np.count_nonzero(content) < 0.002 * ink.size:
+        return None
+    if np.count_nonzero(within) < 0.95 * hull_area(within)[0]:
+        return None
+    inner, of_content = (box[1] - box[0], box[3] - box[2]), _box(content)
+    is_large = (
+        of_content[1] - of_content[0] > _CONTENT * inner[0]
+        or of_content[3] - of_content[2] > _CONTENT * inner[1]
+    )
+    sides = (parts.top[outer], height - parts.bottom[outer], parts.left[outer], width - parts.right[outer])
+    limit = _FURTHEST_IN * max(height, width)
+    if max(sides) <= limit and is_large and _is_straight(within, box):
+        return Frame(within, True)
+    if max(sides) <= _NEAR_BORDER * max(height, width):
+        return Frame(within, False)
+    return None
+
+
+def _encloses(parts: Components, outer: int) -> bool:
+    """Whether all other parts lie in the box of one, but for single pixels."""
+    within = (
+        (parts.top > parts.top[outer])
+        & (parts.bottom < parts.bottom[outer])
+        & (parts.left > parts.left[outer])
+        & (parts.right < parts.right[outer])
+    )
+    within[outer] = True
+    return bool(parts.area[~within].sum() <= 0.0005 * parts.shape[0] * parts.shape[1])
+
+
+def _box(mask: Mask) -> tuple[int, int, int, int]:
+    """First row, the one after the last, first column, the one after the last."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _is_straight(within: Mask, box: tuple[int, int, int, int]) -> bool:
+    """Whether each side runs along its box for long enough."""
+    top, bottom, left, right = box
+    inner = within[top:bottom, left:right]
+    return all(
+        np.count_nonzero(reach <= 1) > _STRAIGHT * len(reach)
+        for reach in (
+            inner.argmax(axis=0),
+            inner[::-1].argmax(axis=0),
+            inner.argmax(axis=1),
+            inner[:, ::-1].argmax(axis=1),
+        )
+    )

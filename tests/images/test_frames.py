@@ -1,0 +1,125 @@
+"""Round paper, round frames, and frames set in from the border change nothing in what a CNN sees."""
+
+import numpy as np
+import pytest
+from helpers.drawings import FULL, distance, drawing
+from PIL import Image, ImageDraw, ImageOps
+
+from htgen.images.surroundings import FRAME_KEPT, FRAME_LEFT_OUT
+
+UNCLEANED = FULL.without("clean")
+
+
+def smooth_mask(shape: str, box: tuple[int, ...], radius: int, size: tuple[int, int]) -> Image.Image:
+    mask = Image.new("L", (4 * size[0], 4 * size[1]), 0)
+    pen, corners = ImageDraw.Draw(mask), [4 * value for value in box]
+    if shape == "ellipse":
+        pen.ellipse(corners, fill=255)
+    else:
+        pen.rounded_rectangle(corners, 4 * radius, fill=255)
+    return mask.resize(size, Image.Resampling.BOX)
+
+
+def page(size: tuple[int, int], side: int) -> Image.Image:
+    """The drawing in the middle of white paper."""
+    image = Image.new("L", size, 245)
+    image.paste(drawing(side, ink=30, paper=245), ((size[0] - side) // 2, (size[1] - side) // 2))
+    return image
+
+
+def on_ground(
+    shape: str, box: tuple[int, ...], radius: int, size: tuple[int, int], ground: int
+) -> Image.Image:
+    inner = page(size, round(0.66 * min(box[2] - box[0], box[3] - box[1])))
+    return Image.composite(inner, Image.new("L", size, ground), smooth_mask(shape, box, radius, size))
+
+
+def lined(
+    inset: int, width: int, radius: int = 0, size: tuple[int, int] = (200, 200), side: int = 120
+) -> Image.Image:
+    """The drawing within a line, with paper on both sides of the line."""
+    outer = (inset, inset, size[0] - inset, size[1] - inset)
+    inner = (inset + width, inset + width, size[0] - inset - width, size[1] - inset - width)
+    line = np.asarray(smooth_mask("", outer, radius, size), int)
+    line = line - np.asarray(smooth_mask("", inner, max(0, radius - width), size))
+    mask = Image.fromarray(line.clip(0, 255).astype(np.uint8))
+    return Image.composite(Image.new("L", size, 20), page(size, side), mask)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box", "radius", "size", "ground"),
+    [
+        ("rectangle", (4, 4, 196, 196), 45, (200, 200), 0),
+        ("rectangle", (4, 4, 196, 196), 75, (200, 200), 0),
+        ("rectangle", (0, 0, 200, 200), 90, (200, 200), 30),
+        ("rectangle", (10, 10, 310, 190), 85, (320, 200), 60),
+        ("ellipse", (0, 0, 200, 200), 0, (200, 200), 0),
+        ("ellipse", (30, 15, 210, 195), 0, (260, 220), 60),
+        ("ellipse", (10, 10, 290, 190), 0, (300, 200), 20),
+        ("ellipse", (2, 2, 78, 78), 0, (80, 80), 0),
+    ],
+)
+def test_round_paper_on_a_dark_ground_is_paper(
+    shape: str, box: tuple[int, ...], radius: int, size: tuple[int, int], ground: int
+) -> None:
+    image = on_ground(shape, box, radius, size, ground)
+    for version in (image, ImageOps.invert(image)):
+        assert distance(version) < 0.4
+        assert distance(version, UNCLEANED) > 0.5
+        assert FULL.read(version).warnings == ()
+
+
+@pytest.mark.parametrize("inset", [10, 14, 18, 26])
+@pytest.mark.parametrize(("width", "radius"), [(1, 0), (4, 0), (7, 0), (3, 25)])
+def test_a_frame_set_in_from_the_border_is_left_out_and_told(inset: int, width: int, radius: int) -> None:
+    image = lined(inset, width, radius)
+    for version in (image, ImageOps.invert(image)):
+        assert distance(version) < 0.4
+        assert distance(version, UNCLEANED) > 0.5
+        assert FULL.read(version).warnings == (FRAME_LEFT_OUT,)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (150, 100), (600, 400)])
+def test_frames_are_left_out_at_any_resolution(size: tuple[int, int]) -> None:
+    short = min(size)
+    image = lined(round(0.07 * short), max(1, short // 90), 0, size, round(0.7 * short))
+    assert distance(image) < 0.4
+
+
+def test_two_frames_within_each_other_are_left_out() -> None:
+    image = lined(8, 3, side=110)
+    ImageDraw.Draw(image).rectangle([15, 15, 184, 184], outline=20, width=2)
+    assert distance(image) < 0.4
+
+
+@pytest.mark.parametrize("wobble", [0, 6])
+def test_a_line_around_the_rest_that_may_be_drawn_stays(wobble: int) -> None:
+    """A clock, a face, a box drawn by hand: away from the border, nothing is said."""
+    image = Image.new("L", (200, 200), 255)
+    pen = ImageDraw.Draw(image)
+    if wobble:
+        corners = [
+            (30, 30 + wobble),
+            (172, 30 - wobble),
+            (168, 175),
+            (30 + 2 * wobble, 168),
+            (30, 30 + wobble),
+        ]
+        pen.line(corners, fill=0, width=6)
+    else:
+        pen.ellipse([25, 25, 175, 175], outline=0, width=6)
+    for x in (75, 120):
+        pen.ellipse([x, 70, x + 8, 78], fill=0)
+    pen.arc([70, 80, 130, 140], 20, 160, fill=0, width=6)
+    np.testing.assert_array_equal(FULL.apply(image), UNCLEANED.apply(image))
+    assert FULL.read(image).warnings == ()
+
+
+def test_a_round_line_along_the_border_is_told() -> None:
+    image = Image.new("L", (200, 200), 255)
+    pen = ImageDraw.Draw(image)
+    pen.ellipse([2, 2, 197, 197], outline=0, width=6)
+    pen.line([(60, 60), (140, 140)], fill=0, width=6)
+    pen.line([(60, 140), (140, 60)], fill=0, width=6)
+    np.testing.assert_array_equal(FULL.apply(image), UNCLEANED.apply(image))
+    assert FULL.read(image).warnings == (FRAME_KEPT,)
