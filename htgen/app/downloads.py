@@ -1,13 +1,15 @@
 """What can be taken away from the page: a CNN in its formats, and the images that it is made of."""
 
 import re
+from collections.abc import Callable
+from importlib.util import find_spec
 
 from htgen.app.session import Session
 from htgen.app.uploads import file_name, write_archive
 from htgen.cnn.arduino import library_files
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_float import float_code
-from htgen.cnn.c_source import CCode
+from htgen.cnn.c_source import CCode, expect_support_norm
 from htgen.cnn.c_whole import whole_code
 from htgen.cnn.html_page import page_html
 from htgen.cnn.onnx_file import onnx_bytes
@@ -25,29 +27,46 @@ CNN_FILES = {
 SUPPORT = "support.zip"
 
 
-def download(session: Session, name: str) -> bytes:
+def download(session: Session, name: str, version: int | None = None) -> bytes:
     """The content of a file.
 
+    Args:
+        version: of the session that is meant; None: as it is now.
+
     Raises:
-        DataError: there is no such file, or no CNN yet.
+        DataError: there is no such file, no CNN yet, or another version by now.
         ModelError: the CNN cannot be written in that format.
     """
+    with session.lock:
+        bundle, is_meant = session.bundle, version in (None, session.version)
+    if not is_meant:
+        raise DataError("what is on the page has changed since it was shown", "it again")
     if name == SUPPORT:
         return write_archive(support_files(session))
-    with session.lock:
-        bundle = session.bundle
     if bundle is None or name not in CNN_FILES:
         raise DataError("there is no CNN yet" if name in CNN_FILES else f"there is no file '{name}'")
-    if name == "cnn.safetensors":
-        return bundle.to_bytes()
-    if name == "cnn.html":
-        return page_html(bundle, "My CNN").encode()
-    if name == "cnn.onnx":
-        return onnx_bytes(bundle)
-    if name == "cnn.h":
-        return _c(bundle).text.encode()
-    library = library_files(_whole(bundle))  # its sketch takes logits that are whole
-    return write_archive({f"cnn/{path}": text.encode() for path, text in library.items()})
+    return _WRITERS[name](bundle)
+
+
+def offers(session: Session) -> tuple[int, dict[str, str | None]]:
+    """The version of a session, and for each file of its CNN why it cannot be written: None where it can."""
+    with session.lock:
+        version, bundle = session.version, session.bundle
+    return version, {} if bundle is None else {name: _fault(bundle, name) for name in CNN_FILES}
+
+
+def _fault(bundle: Bundle, name: str) -> str | None:
+    """Why a file cannot be written; it is tried, but for ONNX, whose package is slow to load."""
+    try:
+        if name != "cnn.onnx":
+            _WRITERS[name](bundle)
+        elif find_spec("onnx") is None:
+            return "it needs the package onnx: pip install 'htgen[onnx]'"
+        else:
+            expect_support_norm(bundle.spec)
+    except ModelError as error:
+        return error.message
+    return None
 
 
 def support_files(session: Session) -> dict[str, bytes]:
@@ -79,3 +98,17 @@ def _c(bundle: Bundle) -> CCode:
 
 def _whole(bundle: Bundle) -> CCode:
     return whole_code(bundle, "cnn", bundle.preprocessing.device, None)
+
+
+def _arduino(bundle: Bundle) -> bytes:
+    library = library_files(_whole(bundle))  # its sketch takes logits that are whole
+    return write_archive({f"cnn/{path}": text.encode() for path, text in library.items()})
+
+
+_WRITERS: dict[str, Callable[[Bundle], bytes]] = {
+    "cnn.safetensors": Bundle.to_bytes,
+    "cnn.html": lambda bundle: page_html(bundle, "My CNN").encode(),
+    "cnn.h": lambda bundle: _c(bundle).text.encode(),
+    "cnn-arduino.zip": _arduino,
+    "cnn.onnx": onnx_bytes,
+}

@@ -8,6 +8,7 @@ is sent may not be larger than what is expected, and nothing of it becomes a pat
 import base64
 import hmac
 import json
+import re
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
@@ -29,13 +30,18 @@ from htgen.errors import DataError, HtgenError
 from htgen.images.pictures import image_of, png_of
 from htgen.images.stages import stages
 
-_SCRIPTS = {"pad.js": "cnn", "pictures.js": "cnn", "classes.js": "app", "app.js": "app"}
+_SCRIPTS = {"pad.js": "cnn", "pictures.js": "cnn"} | dict.fromkeys(
+    ("app.js", "classes.js", "dialogs.js", "requests.js", "trying.js"), "app"
+)
 _STYLES = {"page.css": "cnn", "app.css": "app"}
 
 _LARGEST_REQUEST = 64 << 20
 """Bytes of a request with images; the page sends them in parts."""
 
 _SMALL_REQUEST = 1 << 16
+
+_LONGEST_PATH = 200
+"""Bytes of a path behind the token; the longest that there is has less."""
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -74,8 +80,12 @@ class Guard:
             if scope["type"] == "http":
                 await Response("There is nothing here.", 404, _HEADERS)(scope, receive, send)
             return
-        inner = dict(scope)
-        inner["path"] = "/" + scope["path"].lstrip("/").partition("/")[2]
+        _, slash, rest = scope["path"].lstrip("/").partition("/")
+        if not slash:  # addresses on the page are relative to the folder
+            moved = {**_HEADERS, "Location": f"/{self.token.decode()}/"}
+            await Response(status_code=307, headers=moved)(scope, receive, send)
+            return
+        inner = {**scope, "path": f"/{rest}"}
 
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -89,9 +99,10 @@ class Guard:
         headers = scope["headers"]
         hosts = [value for key, value in headers if key == b"host"]
         origins = [value for key, value in headers if key == b"origin"]
-        token = scope["path"].lstrip("/").partition("/")[0].encode("utf-8", "replace")
+        token, _, rest = scope["path"].lstrip("/").partition("/")
         return (
-            hmac.compare_digest(token, self.token)
+            hmac.compare_digest(token.encode("utf-8", "replace"), self.token)
+            and len(rest) <= _LONGEST_PATH
             and len(hosts) == 1
             and hosts[0] in self.hosts
             and all(origin == b"http://" + hosts[0] for origin in origins)
@@ -111,6 +122,7 @@ def create_app(session: Session, token: str, port: int) -> ASGIApp:
         Route("/{name:str}", pages.asset),
         Route("/api/state", pages.state),
         Route("/api/estimate", pages.estimate),
+        Route("/api/downloads", pages.downloads),
         Route("/api/change", pages.change, methods=["POST"]),
         Route("/api/images/{number:int}", pages.add_images, methods=["POST"]),
         Route("/api/try", pages.try_image, methods=["POST"]),
@@ -139,7 +151,8 @@ async def _body(request: Request, most: int) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > most:
-            raise DataError(f"more than {most >> 20 or 1} MB were sent at once", "smaller or fewer files")
+            size_text = f"{most >> 20} MB" if most >> 20 else f"{most >> 10} kB"
+            raise DataError(f"more than {size_text} were sent at once", "smaller or fewer files")
         parts.append(part)
     return b"".join(parts)
 
@@ -207,6 +220,9 @@ class _Pages:
         version = self.session.version
         return JSONResponse(state.estimate(version, await run_in_threadpool(self.session.estimate)))
 
+    async def downloads(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(state.downloads, self.session))
+
     async def change(self, request: Request) -> Response:
         """One change: `{"do": ..., ...}`."""
         record = await _json(request, _SMALL_REQUEST)
@@ -234,16 +250,18 @@ class _Pages:
         return await self._state(await run_in_threadpool(self.session.open_archive, data))
 
     async def image(self, request: Request) -> Response:
-        return _picture(self.session.image(request.path_params["number"]).small)
+        image = await run_in_threadpool(self.session.image, request.path_params["number"])
+        return _picture(image.small)
 
     async def seen(self, request: Request) -> Response:
-        return _picture(png_of(image_of(self.session.image(request.path_params["number"]).read.pixels)))
+        image = await run_in_threadpool(self.session.image, request.path_params["number"])
+        return _picture(png_of(image_of(image.read.pixels)))
 
     async def stages(self, request: Request) -> Response:
         """What becomes of an image, step by step."""
-        image = self.session.image(request.path_params["number"])
 
         def find() -> list[dict[str, str]]:
+            image = self.session.image(request.path_params["number"])
             found = stages(decode(image.upload), self.session.preprocessing)
             return [{"what": what, "image": _data_address(pixels)} for what, pixels in found]
 
@@ -251,7 +269,9 @@ class _Pages:
 
     async def download(self, request: Request) -> Response:
         name = request.path_params["name"]
-        data = await run_in_threadpool(download, self.session, name)
+        version = request.query_params.get("version", "")
+        meant = int(version) if re.fullmatch(r"[0-9]{1,15}", version) else None
+        data = await run_in_threadpool(download, self.session, name, meant)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}  # one of our own names
         return Response(data, media_type="application/octet-stream", headers=headers)
 

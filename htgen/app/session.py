@@ -2,113 +2,21 @@
 
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from PIL import Image
 
-from htgen.app.uploads import (
-    Upload,
-    clean_name,
-    decode,
-    expect_room,
-    read_archive,
-    thumbnail,
-)
-from htgen.arrays import Floats, Integers
-from htgen.cnn.bundle import Bundle, Prediction
-from htgen.cnn.nearest import features, nearest
+from htgen.app.made import Estimate, Made, SupportClass, SupportImage, Tried, estimate, make, nearest_images
+from htgen.app.uploads import Upload, clean_name, decode, expect_room, read_archive, thumbnail
+from htgen.cnn.bundle import Bundle
 from htgen.errors import DataError, HtgenError, ModelError
-from htgen.generator.generator import Generator, load_generator
-from htgen.generator.self_check import LeaveOneOut, LookAlike
-from htgen.generator.support import Support
-from htgen.images.gaps import widest
+from htgen.generator.generator import load_generator
 from htgen.images.inputs import ReadImage, as_input, read_images
 from htgen.images.notices import SEVERAL
 from htgen.images.preprocessing import Preprocessing
-
-
-@dataclass
-class SupportImage:
-    """An image of a class.
-
-    Attributes:
-        upload: as it came.
-        read: what the CNN sees of it, and what people should know.
-        small: a PNG to show.
-    """
-
-    upload: Upload
-    read: ReadImage
-    small: bytes
-
-
-@dataclass
-class SupportClass:
-    """A class: its name, and its images by number, in the order in which they came."""
-
-    name: str
-    images: dict[int, SupportImage]
-
-
-@dataclass(frozen=True)
-class Made:
-    """A CNN of the images as they are.
-
-    Attributes:
-        bundle: the CNN.
-        support: what it was made of.
-        numbers: of those images, in their order.
-        seconds: how long the writing took.
-    """
-
-    bundle: Bundle
-    support: Support
-    numbers: tuple[int, ...]
-    seconds: float
-
-    @cached_property
-    def features(self) -> Floats:
-        """The inputs of the logits layer for the support images: `[S, F]`."""
-        return features(self.bundle, self.support.images)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What left-out images tell.
-
-    Attributes:
-        check: each labelled image classified without it; None where it cannot be done.
-        doubtful: number of an image that disagrees with its class -> the class it looks like.
-        look_alikes: pairs of classes that can hardly be told apart.
-        copies: groups of images that are copies of each other.
-    """
-
-    check: LeaveOneOut | None
-    doubtful: dict[int, str]
-    look_alikes: list[LookAlike]
-    copies: list[list[int]]
-
-
-@dataclass(frozen=True)
-class Tried:
-    """The answer for a new image.
-
-    Attributes:
-        classes: of the CNN, in the order of its logits.
-        prediction: probabilities of the classes.
-        read: what the CNN sees of it.
-        nearest: numbers of the support images whose last features are nearest, the nearest first.
-    """
-
-    classes: tuple[str, ...]
-    prediction: Prediction
-    read: ReadImage
-    nearest: list[int]
 
 
 class Session:
@@ -189,14 +97,16 @@ class Session:
             DataError: there is no such class, or there are too many images.
         """
         with self.lock:
-            found, faults = self._class(number), []
+            self._class(number)
+            generator = self.generator
+        read, faults = _read_all(uploads, generator.preprocessing)  # without the lock: answers do not wait
+        with self.lock:
+            found = self._class(number)
             held = [image for other in self.classes.values() for image in other.images.values()]
-            expect_room([image.upload for image in held], uploads)
-            for upload in uploads:
-                try:
-                    found.images[next(self._numbers)] = self._read(upload)
-                except DataError as error:
-                    faults.append(error.message)
+            expect_room([image.upload for image in held], [image.upload for image in read])
+            if self.generator is not generator:
+                read = [_read(image.upload, self.preprocessing) for image in read]
+            found.images.update((next(self._numbers), image) for image in read)
             self._changed()
             return faults
 
@@ -219,14 +129,18 @@ class Session:
         Raises:
             ModelError: there is no such generator, or it is not for drawings and `device` is set.
         """
+        loaded = load_generator(generator)
+        if device and not loaded.preprocessing.is_for_drawings:
+            raise ModelError(f"{generator} is not for drawings, as the preparation of a device is")
+        loaded = loaded.on_device() if device else loaded
         with self.lock:
-            loaded = load_generator(generator)
-            if device and not loaded.preprocessing.is_for_drawings:
-                raise ModelError(f"{generator} is not for drawings, as the preparation of a device is")
-            self.generator = loaded.on_device() if device else loaded
-            self.generator_name, self.device = generator, device
-            for found in self.classes.values():
-                found.images = {n: self._read(image.upload) for n, image in found.images.items()}
+            read = {
+                number: {n: _read(image.upload, loaded.preprocessing) for n, image in found.images.items()}
+                for number, found in self.classes.items()
+            }
+            self.generator, self.generator_name, self.device = loaded, generator, device
+            for number, images in read.items():
+                self.classes[number].images = images
             self._changed()
 
     def start_again(self) -> None:
@@ -243,18 +157,19 @@ class Session:
             DataError: it is no such archive. What was there stays then.
         """
         found = read_archive(data)
+        expect_room([], [upload for uploads in found.values() for upload in uploads])
         with self.lock:
-            before, self.classes, self.opened = self.classes, {}, None
+            classes: dict[int, SupportClass] = {}
             faults: list[str] = []
-            try:
-                for name, uploads in found.items():
-                    faults += self.add_images(self.add_class(name), uploads)
-                if not any(found.images for found in self.classes.values()):
-                    raise DataError(f"the archive has no image that can be read: {faults[0]}")
-            except HtgenError:
-                self.classes = before
-                self._changed()
-                raise
+            for name, uploads in found.items():
+                images, unread = _read_all(uploads, self.preprocessing)
+                faults += unread
+                numbered = {next(self._numbers): image for image in images}
+                classes[next(self._numbers)] = SupportClass(name, numbered)
+            if not any(found.images for found in classes.values()):
+                raise DataError(f"the archive has no image that can be read: {faults[0]}")
+            self.classes, self.opened = classes, None
+            self._changed()
             return faults
 
     def open_cnn(self, name: str, data: bytes) -> None:
@@ -284,7 +199,7 @@ class Session:
             DataError: it cannot be read, or there is no CNN yet.
         """
         with self.lock:
-            bundle, made = self.bundle, self.made
+            version, bundle, made = self.version, self.bundle, self.made
         if bundle is None:
             raise DataError("there is no CNN yet", "two classes with an image each")
         read = _read_one(decode(upload), bundle.preprocessing)
@@ -293,7 +208,9 @@ class Session:
         usual = bundle.gaps.get(prediction.label)
         if usual is not None and read.gaps is not None and read.gaps.are_wider_than(usual):
             read = replace(read, warnings=(*read.warnings, SEVERAL))
-        return Tried(bundle.classes, prediction, read, [] if made is None else _nearest(made, x))
+        return Tried(
+            version, bundle.classes, prediction, read, [] if made is None else nearest_images(made, x)
+        )
 
     def estimate(self) -> Estimate | None:
         """What left-out images tell of the CNN; None where there is none. Made once for each version."""
@@ -301,7 +218,7 @@ class Session:
             version, made, generator = self.version, self.made, self.generator
             if self._estimate[0] == version:
                 return self._estimate[1]
-        found = None if made is None else _estimate(generator, made)
+        found = None if made is None else estimate(generator, made)
         with self.lock:
             if self.version == version:
                 self._estimate = (version, found)
@@ -328,13 +245,9 @@ class Session:
             self.why_none = "Two classes with an image each make a CNN."
             return
         try:
-            self.made = _make(self.generator, classes)
+            self.made = make(self.generator, classes)
         except HtgenError as error:
             self.why_none = f"No CNN: {error.message}." + (f" Try: {error.hint}." if error.hint else "")
-
-    def _read(self, upload: Upload) -> SupportImage:
-        image = decode(upload)
-        return SupportImage(upload, _read_one(image, self.preprocessing), thumbnail(image))
 
     def _class(self, number: int) -> SupportClass:
         if number not in self.classes:
@@ -352,49 +265,26 @@ class Session:
             raise DataError(f"there is a class '{name}' already", "another name")
 
 
+def _read_all(
+    uploads: Sequence[Upload], preprocessing: Preprocessing
+) -> tuple[list[SupportImage], list[str]]:
+    """The images, and a line for each that cannot be read."""
+    read, faults = [], []
+    for upload in uploads:
+        try:
+            read.append(_read(upload, preprocessing))
+        except DataError as error:
+            faults.append(error.message)
+    return read, faults
+
+
+def _read(upload: Upload, preprocessing: Preprocessing) -> SupportImage:
+    image = decode(upload)
+    return SupportImage(upload, _read_one(image, preprocessing), thumbnail(image))
+
+
 def _read_one(image: Image.Image, preprocessing: Preprocessing) -> ReadImage:
     _, read = next(read_images([image], preprocessing))
     if isinstance(read, DataError):
         raise read
     return read
-
-
-def _make(generator: Generator, classes: Sequence[SupportClass]) -> Made:
-    numbers = [number for found in classes for number in found.images]
-    images = [image for found in classes for image in found.images.values()]
-    names = [found.name for found in classes for _ in found.images]
-    pixels = as_input([image.read.pixels for image in images], generator.preprocessing)
-    started = time.perf_counter()
-    support = generator.support(pixels, names)
-    gaps = {
-        found.name: widest([g for image in found.images.values() if (g := image.read.gaps) is not None])
-        for found in classes
-        if any(image.read.gaps is not None for image in found.images.values())
-    }
-    bundle = replace(generator.generate_bundle(support), gaps=gaps)
-    return Made(bundle, support, tuple(numbers), time.perf_counter() - started)
-
-
-def _estimate(generator: Generator, made: Made) -> Estimate:
-    support = made.support
-    groups = generator.find_copies(support)
-    check = generator.leave_one_out(support, groups)
-    doubtful = {}
-    for place in [] if check is None else check.strangers():
-        assert check is not None
-        looks_like = support.classes[int(check.predictions[place])]
-        doubtful[made.numbers[int(check.positions[place])]] = looks_like
-    return Estimate(check, doubtful, generator.look_alikes(support, check), _copies(groups, made.numbers))
-
-
-def _copies(groups: Integers, numbers: Sequence[int]) -> list[list[int]]:
-    found: dict[int, list[int]] = {}
-    for number, group in zip(numbers, groups.tolist(), strict=True):
-        found.setdefault(group, []).append(number)
-    return [members for members in found.values() if len(members) > 1]
-
-
-def _nearest(made: Made, x: Floats, most: int = 3) -> list[int]:
-    """Numbers of the support images whose inputs of the logits layer are nearest."""
-    order = nearest(features(made.bundle, x), made.features, most)[0]
-    return [made.numbers[place] for place in order.tolist()]

@@ -1,10 +1,10 @@
 """What the page is told: plain values of a session."""
 
-from importlib.util import find_spec
 from typing import Any
 
-from htgen.app.downloads import CNN_FILES
-from htgen.app.session import Estimate, Session, Tried
+from htgen.app.downloads import CNN_FILES, offers
+from htgen.app.made import Estimate, Tried
+from htgen.app.session import Session
 from htgen.generator.shipped import shipped_generators
 from htgen.images.words import describe_images, describe_steps
 
@@ -36,11 +36,6 @@ def state(session: Session) -> dict[str, Any]:
             ],
             "cnn": _cnn(session),
             "why": session.why_none,
-            "downloads": [
-                {"name": name, "what": what}
-                for name, what in CNN_FILES.items()
-                if name != "cnn.onnx" or find_spec("onnx") is not None
-            ],
         }
 
 
@@ -78,6 +73,13 @@ def estimate(version: int, found: Estimate | None) -> dict[str, Any]:
     }
 
 
+def downloads(session: Session) -> dict[str, Any]:
+    """What the CNN can be written as, and why it cannot be written as the others."""
+    version, faults = offers(session)
+    files = [{"name": name, "what": CNN_FILES[name], "fault": fault} for name, fault in faults.items()]
+    return {"version": version, "files": files}
+
+
 def tried(found: Tried, pixels: str) -> dict[str, Any]:
     """The answer for a new image.
 
@@ -86,6 +88,7 @@ def tried(found: Tried, pixels: str) -> dict[str, Any]:
     """
     probabilities = found.prediction.probabilities
     return {
+        "version": found.version,
         "classes": list(found.classes),
         "probabilities": [probabilities[name] for name in found.classes],
         "blank": found.read.is_blank,

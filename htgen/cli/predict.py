@@ -107,9 +107,9 @@ def predict(
 
     cnn = Bundle.load(model)
     if from_stdin:
-        from htgen.cli.resident import answer_all, lines_of_stdin
+        from htgen.cli.resident import answers_to_lines, lines_of_stdin, tell_all
 
-        answer_all(cnn, lines_of_stdin(), reject, as_json)
+        tell_all(answers_to_lines(cnn, lines_of_stdin()), reject, as_json)
         return
     assert images is not None
     paths, notices = inputs.expand_paths(images)

@@ -33,10 +33,10 @@ def watch(
     one_thread()
 
     from htgen.cli.console import tell
-    from htgen.cli.resident import answer_all, new_images
+    from htgen.cli.resident import answers_in_folder, tell_all
     from htgen.cnn.bundle import Bundle
 
     cnn = Bundle.load(model)
-    images = new_images(folder, existing)
+    found = answers_in_folder(cnn, folder, existing)
     tell([f"watching {folder}; Ctrl-C ends"])
-    answer_all(cnn, images, reject, as_json)
+    tell_all(found, reject, as_json)

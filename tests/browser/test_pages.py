@@ -46,6 +46,11 @@ def app(tab):
         yield page
 
 
+def settled(tab) -> None:
+    """Wait until what is shown is the answer for all strokes, by the newest CNN; the page tells it."""
+    tab.locator("#answers[aria-busy=false]").wait_for()
+
+
 def probabilities_shown(tab) -> dict[str, str]:
     rows = tab.locator("#bars li:has(.bar)").all()
     return {row.locator(".name").inner_text(): row.locator(".share").inner_text() for row in rows}
@@ -72,7 +77,7 @@ def test_drawn_classes_are_told_and_predict_says_the_same(app, tab, tmp_path):
     draw(tab, "#pad", STROKES["gate"], -0.04)
     tab.locator("#answer", has_text="gate").wait_for()
     tab.locator("#estimate", has_text="images right").wait_for()
-    tab.wait_for_timeout(300)
+    settled(tab)
     shown = probabilities_shown(tab)
 
     drawing = tab.evaluate("document.getElementById('pad').toDataURL()").partition(",")[2]

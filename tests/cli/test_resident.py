@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from htgen.cli import main
+from htgen.cli import main, resident
+from htgen.cnn.answers import Answer, NoAnswer
+from htgen.cnn.bundle import Bundle
 
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
 
@@ -103,6 +105,26 @@ def test_a_folder_is_watched_until_ctrl_c(symbols, start, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_a_half_written_file_of_a_folder_is_answered_once_and_holds_up_none(symbols, tmp_path, monkeypatch):
+    monkeypatch.setattr(resident, "PATIENCE", 600.0)
+    found = resident.answers_in_folder(Bundle.load(symbols), tmp_path, existing=True)
+    whole = (SYMBOLS / "new" / "01.png").read_bytes()
+    (tmp_path / "slow.png").write_bytes(whole[:200])
+    (tmp_path / "broken.png").write_bytes(whole[:300])
+    (tmp_path / "zz.png").write_bytes((SYMBOLS / "new" / "03.png").read_bytes())
+    assert told(next(found)) == ("zz.png", "key")
+    (tmp_path / "slow.png").write_bytes(whole)
+    assert told(next(found)) == ("slow.png", "flag")
+    monkeypatch.setattr(resident, "PATIENCE", 0.0)
+    assert told(next(found)) == ("broken.png", None)
+    (tmp_path / "last.png").write_bytes(whole)
+    assert told(next(found)) == ("last.png", "flag")
+
+
+def told(answer: Answer | NoAnswer) -> tuple[str, str | None]:
+    return answer.path.name, answer.prediction.label if isinstance(answer, Answer) else None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ function element(kind, properties = {}, ...children) {
   return made;
 }
 
-/** Make the list of cards; `update(state, estimate)` brings it to a state. */
+/** Make the list of cards; `update(state, estimate, asSeen)` brings it to a state; `asSeen`: with images as the CNN sees them. */
 function makeCards(list, page) {
   const cards = new Map();
 
@@ -19,19 +19,20 @@ function makeCards(list, page) {
     const images = element("div", { className: "images" });
     const head = element("div", { className: "head" }, name, remove);
     const row = element("div", { className: "row" }, element("label", { className: "button" }, "Add images", choose), draw);
-    const card = element("div", { className: "card" }, head, images, row);
+    const alike = element("p", { className: "alike quiet" });
+    const card = element("div", { className: "card" }, head, alike, images, row);
     card.setAttribute("role", "group");
     name.addEventListener("change", () => page.change({ do: "rename class", class: id, name: name.value }));
     name.addEventListener("keydown", (event) => {
       if (event.key === "Enter") name.blur();
     });
-    remove.addEventListener("click", () => page.change({ do: "remove class", class: id }));
+    remove.addEventListener("click", () => page.removeClass(id));
     draw.addEventListener("click", () => page.openAdder(id));
     acceptFiles(card, choose, (files) => page.addFiles(id, files));
-    return { card, name, choose, draw, remove, images, thumbs: new Map() };
+    return { card, name, choose, draw, remove, alike, images, thumbs: new Map() };
   }
 
-  function updateCard(found, entry, estimate) {
+  function updateCard(found, entry, estimate, asSeen) {
     if (document.activeElement !== found.name) found.name.value = entry.name;
     found.card.setAttribute("aria-label", `Class ${entry.name}`);
     found.name.setAttribute("aria-label", "Name of the class");
@@ -39,6 +40,7 @@ function makeCards(list, page) {
     found.remove.title = `Remove class ${entry.name}`;
     found.draw.setAttribute("aria-label", `Draw or photograph images of ${entry.name}`);
     found.choose.setAttribute("aria-label", `Add images of ${entry.name}`);
+    found.alike.textContent = alikeOf(entry.name, estimate);
     const kept = new Set(entry.images.map((image) => image.id));
     for (const [id, thumb] of found.thumbs) {
       if (!kept.has(id)) {
@@ -48,12 +50,15 @@ function makeCards(list, page) {
     }
     for (const image of entry.images) {
       if (!found.thumbs.has(image.id)) {
-        const thumb = element("button", { type: "button" }, element("img", { src: `image/${image.id}`, alt: "", loading: "lazy" }));
+        const thumb = element("button", { type: "button" }, element("img", { alt: "", loading: "lazy" }));
         thumb.addEventListener("click", () => page.openViewer(image.id));
         found.thumbs.set(image.id, thumb);
         found.images.append(thumb);
       }
-      markImage(found.thumbs.get(image.id), image, estimate);
+      const thumb = found.thumbs.get(image.id), src = asSeen ? `seen/${image.id}?${encodeURIComponent(image.seen)}` : `image/${image.id}`;
+      if (thumb.firstElementChild.getAttribute("src") !== src) thumb.firstElementChild.src = src;
+      thumb.classList.toggle("as-seen", asSeen);
+      markImage(thumb, image, estimate);
     }
   }
 
@@ -69,7 +74,7 @@ function makeCards(list, page) {
     if (sign) thumb.append(element("span", { className: "badge", textContent: sign }));
   }
 
-  function update(state, estimate) {
+  function update(state, estimate, asSeen) {
     const kept = new Set(state.classes.map((entry) => entry.id));
     for (const [id, found] of cards) {
       if (!kept.has(id)) {
@@ -82,7 +87,7 @@ function makeCards(list, page) {
         cards.set(entry.id, makeCard(entry.id));
         list.append(cards.get(entry.id).card);
       }
-      updateCard(cards.get(entry.id), entry, estimate);
+      updateCard(cards.get(entry.id), entry, estimate, asSeen);
     }
   }
 
@@ -96,6 +101,13 @@ function notesOf(image, estimate) {
   if (image.id in estimate.doubtful) notes.push(`it looks like ${estimate.doubtful[image.id]}; is it in the right class?`);
   if (estimate.copies.some((group) => group.includes(image.id))) notes.push("it is a copy of another image; both count as one");
   return notes;
+}
+
+/** What a class is hardly told apart from, in words; nothing where there is none. */
+function alikeOf(name, estimate) {
+  const pairs = estimate === null ? [] : estimate.lookAlikes.filter((pair) => pair.slice(0, 2).includes(name));
+  const others = pairs.slice(0, 3).map(([first, second]) => `“${first === name ? second : first}”`);
+  return others.length ? `≈ looks like ${others.join(", ")}${pairs.length > 3 ? ` and ${pairs.length - 3} more` : ""}` : "";
 }
 
 /** The sentences about a CNN and its estimate. */

@@ -1,11 +1,13 @@
 /* Where people draw, with mouse, finger, pen or keys. The paper is white and the ink black, whatever the page's colours. */
 "use strict";
 
+const blobOf = (canvas) => new Promise((done) => canvas.toBlob(done, "image/png"));
+
 /** Make a canvas a pad; `onChange` is called after each stroke, and while one is drawn. */
 function makePad(canvas, onChange) {
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const side = canvas.width, wide = side / 20, key = { x: side / 2, y: side / 2, isDown: false };
-  let last = null, isEmpty = true;
+  let last = null, pointer = null, isEmpty = true;
 
   function clear() {
     pen.fillStyle = "white";
@@ -32,14 +34,15 @@ function makePad(canvas, onChange) {
   }
 
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || last !== null) return; // a second finger draws nothing
+    pointer = event.pointerId;
     canvas.setPointerCapture(event.pointerId);
     last = place(event);
     line(last, { x: last.x + 0.01, y: last.y });
     event.preventDefault();
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (last === null) return;
+    if (last === null || event.pointerId !== pointer) return;
     for (const part of event.getCoalescedEvents ? event.getCoalescedEvents() : [event]) {
       const next = place(part);
       line(last, next);
@@ -47,8 +50,8 @@ function makePad(canvas, onChange) {
     }
     onChange();
   });
-  const end = () => {
-    if (last === null) return;
+  const end = (event) => {
+    if (last === null || event.pointerId !== pointer) return;
     last = null;
     onChange();
   };
@@ -79,6 +82,12 @@ function makePad(canvas, onChange) {
     clear,
     isEmpty: () => isEmpty,
     picture: () => pen.getImageData(0, 0, side, side),
-    toBlob: () => new Promise((done) => canvas.toBlob(done, "image/png")),
+    toBlob: () => blobOf(canvas),
+    /** Show a drawing that was made before. */
+    async put(blob) {
+      pen.drawImage(await createImageBitmap(blob), 0, 0, side, side);
+      isEmpty = false;
+      onChange();
+    },
   };
 }

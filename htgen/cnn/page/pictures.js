@@ -73,6 +73,7 @@ function makeCamera(video, button, onFrame, say) {
     } catch (error) {
       return say(`The camera cannot be used: ${error.message || error}.`);
     }
+    stream.getVideoTracks()[0].addEventListener("ended", stop); // unplugged, or forbidden by now
     video.srcObject = stream;
     video.hidden = false;
     button.textContent = "Stop the camera";
