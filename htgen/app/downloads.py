@@ -9,7 +9,7 @@ from htgen.app.uploads import file_name, write_archive
 from htgen.cnn.arduino import library_files
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_float import float_code
-from htgen.cnn.c_source import CCode, expect_support_norm
+from htgen.cnn.c_source import CCode, class_constants, expect_support_norm
 from htgen.cnn.c_whole import whole_code
 from htgen.cnn.html_page import page_html
 from htgen.cnn.onnx_file import onnx_bytes
@@ -86,7 +86,12 @@ def support_files(session: Session) -> dict[str, bytes]:
 
 
 def _c(bundle: Bundle) -> CCode:
-    """Whole numbers, with the preparation where the CNN was made so; float where that cannot be."""
+    """Whole numbers, with the preparation where the CNN was made so; float where that cannot be.
+
+    Raises:
+        ModelError: names of classes clash, or there is neither.
+    """
+    list(class_constants(bundle, "cnn"))  # float has none, and must not be taken for their sake
     try:
         return _whole(bundle)
     except ModelError as error:

@@ -83,7 +83,7 @@ def class_constants(bundle: Bundle, name: str) -> Iterator[str]:
         if constant in taken:
             raise ModelError(
                 f"classes '{taken[constant]}' and '{label}' have the same name in C, {constant}",
-                "other names of the folders that the CNN is generated from",
+                "other names of the classes, which are those of their folders",
             )
         taken[constant] = label
         yield f"    {constant} = {index},"

@@ -1,16 +1,23 @@
 """The page's server: what it lets in, what it refuses, and what it makes."""
 
+import base64
 import io
 import json
 import zipfile
 
+import numpy as np
 import pytest
+from helpers.arduino import needs_a_compiler, run_sketch
 from helpers.served import Served, as_files, cross, hook, png, served
+from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 from htgen.app import uploads
+from htgen.app.downloads import CNN_FILES
 from htgen.app.session import Session
 from htgen.cnn.bundle import Bundle
+from htgen.cnn.executor_numpy import softmax
+from htgen.images.inputs import scale_pixels
 
 
 @pytest.fixture
@@ -52,6 +59,12 @@ def test_nothing_is_answered_to_other_hosts_and_other_pages(page):
         assert page.ask("api/state", host=ours, origin=origin)[0] == 404
 
 
+def test_the_address_without_its_last_slash_leads_to_the_page(page):
+    status, _, headers = page.ask_at(f"/{page.token}")
+    assert (status, headers["Location"]) == (307, f"/{page.token}/")
+    assert page.ask_at(f"/{page.token[:-1]}")[0] == 404
+
+
 def test_every_answer_forbids_what_comes_from_elsewhere(page):
     for path in ("", "app.js", "api/state", "nothing.js"):
         _, _, headers = page.ask(path)
@@ -62,7 +75,11 @@ def test_every_answer_forbids_what_comes_from_elsewhere(page):
 
 
 @pytest.mark.parametrize(
-    "path", ["../app.html", "%2e%2e/server.py", "server.py", "download/..%2f..%2fx", "//"]
+    "path",
+    [
+        *("../app.html", "%2e%2e/server.py", "server.py", "download/..%2f..%2fx", "//", "%00", "x" * 60000),
+        *("image/" + "9" * 5000, "image/-1", "image/1e3", "image/%d9%a1", "stages/" + "9" * 190),
+    ],
 )
 def test_no_path_reaches_the_file_system(page, path):
     status, body, _ = page.ask(path)
@@ -105,15 +122,68 @@ def test_the_estimate_names_what_is_in_the_wrong_class(two_classes):
     assert two_classes.session.bundle.estimate is not None
 
 
-@pytest.mark.parametrize("name", ["cnn.html", "cnn.h", "cnn-arduino.zip", "support.zip"])
-def test_all_formats_can_be_taken_away(two_classes, name):
-    status, data, headers = two_classes.ask(f"download/{name}")
-    assert status == 200
-    assert name in headers["Content-Disposition"]
-    if name.endswith(".zip"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            assert archive.testzip() is None
-            assert archive.namelist()
+def names_of(page: Served) -> dict[str, str | None]:
+    return {file["name"]: file["fault"] for file in page.json("api/downloads")["files"]}
+
+
+def test_all_formats_can_be_taken_away_and_answer_alike(two_classes, tmp_path):
+    offered = names_of(two_classes)
+    assert set(offered) == set(CNN_FILES)
+    assert set(offered.values()) == {None}
+    answer = json.loads(two_classes.ask("api/try", png(hook(7)))[1])
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["seen"].partition(",")[2]))))
+    files = {}
+    for name in offered:
+        status, files[name], headers = two_classes.ask(f"download/{name}")
+        assert status == 200
+        assert name in headers["Content-Disposition"]
+    path = tmp_path / "cnn.safetensors"
+    path.write_bytes(files[path.name])
+    logits = Bundle.load(path).logits(scale_pixels(pixels[None, None].astype(np.float32)))
+    assert softmax(logits)[0] == pytest.approx(answer["probabilities"], abs=1e-5)
+    (found,) = ReferenceEvaluator(files["cnn.onnx"]).run(["logits"], {"pixels": pixels[None, None]})
+    assert found == pytest.approx(logits, rel=1e-4, abs=1e-4)
+    assert b"cnn_classify" in files["cnn.h"]
+    assert b"Content-Security-Policy" in files["cnn.html"]
+
+
+@needs_a_compiler
+def test_the_arduino_library_compiles_and_answers(two_classes, tmp_path):
+    answer = json.loads(two_classes.ask("api/try", png(hook(7)))[1])
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["seen"].partition(",")[2]))))
+    with zipfile.ZipFile(io.BytesIO(two_classes.ask("download/cnn-arduino.zip")[1])) as archive:
+        archive.extractall(tmp_path)
+    assert run_sketch(tmp_path / "cnn", tmp_path, pixels.ravel().tolist()) == "hook"
+
+
+def test_what_cannot_be_written_is_told_and_not_offered(two_classes):
+    first, second = (entry["id"] for entry in two_classes.json("api/state")["classes"])
+    two_classes.json("api/change", {"do": "rename class", "class": first, "name": "Hook"})
+    found = names_of(two_classes)
+    assert "'Hook' and 'hook' have the same name in C" in found["cnn.h"]
+    assert found["cnn-arduino.zip"] == found["cnn.h"]
+    assert found["cnn.safetensors"] is found["cnn.html"] is found["cnn.onnx"] is None
+    status, body, _ = two_classes.ask("download/cnn-arduino.zip")
+    assert (status, json.loads(body)["error"]) == (400, found["cnn.h"])
+    two_classes.json("api/change", {"do": "rename class", "class": second, "name": "other"})
+    assert set(names_of(two_classes).values()) == {None}
+    two_classes.json("api/change", {"do": "choose", "generator": "photo", "device": False})
+    found = names_of(two_classes)
+    assert "features of length 1" in found["cnn.h"]
+    assert two_classes.ask("download/cnn.h")[0] == 400
+
+
+def test_a_download_is_of_the_cnn_that_was_shown(two_classes):
+    state = two_classes.json("api/state")
+    now = f"download/cnn.safetensors?version={state['version']}"
+    assert two_classes.ask(now)[0] == 200
+    answer = json.loads(two_classes.ask("api/try", png(cross(7)))[1])
+    assert answer["version"] == state["version"]
+    first = state["classes"][0]["id"]
+    two_classes.json("api/change", {"do": "rename class", "class": first, "name": "plus"})
+    status, body, _ = two_classes.ask(now)
+    assert status == 400
+    assert "has changed" in json.loads(body)["error"]
 
 
 def test_what_was_taken_away_can_be_opened_again(two_classes):
@@ -222,7 +292,8 @@ def test_what_makes_no_sense_is_refused_in_words(page, path, body):
 
 
 def test_what_is_too_large_is_refused(page, monkeypatch):
-    assert "sent at once" in page.fault("api/change", '{"do": "' + "x" * (1 << 17) + '"}')
+    told = page.fault("api/change", '{"do": "' + "x" * (1 << 17) + '"}')
+    assert told == "more than 64 kB were sent at once"
     monkeypatch.setattr(uploads, "MOST_BYTES", 1000)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,12 +1,11 @@
 """`htgen export`: formats, limits, libraries, and what is refused."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.arduino import needs_a_compiler, run_sketch
 from helpers.cnns import make_bundle
 from PIL import Image
 
@@ -81,7 +80,7 @@ def test_indices_stay_when_a_class_is_added(cnn, tmp_path, capsys):
     assert "no class 'aardvark'" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@needs_a_compiler
 def test_an_arduino_library_is_whole(cnn, tmp_path):
     library = tmp_path / "my symbols"
     assert main(["export", str(cnn), "--arduino", str(library)]) == 0
@@ -98,16 +97,7 @@ def test_an_arduino_library_is_whole(cnn, tmp_path):
     assert {"version", "author", "maintainer", "sentence", "architectures", "category", "url"} <= set(
         properties
     )
-    sketch = (library / "examples/my_symbols_once/my_symbols_once.ino").read_text()
-    program = (
-        "struct { void begin(long) {} void println(const char *) {} } Serial;\nstatic void delay(int) {}\n"
-        + sketch
-        + "int main() { setup(); loop(); return 0; }\n"
-    )
-    (tmp_path / "main.cpp").write_text(program)
-    command = ["c++", "-Wall", "-Wextra", "-Werror", f"-I{library / 'src'}", "main.cpp", "-o", "main"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    subprocess.run([tmp_path / "main"], check=True)
+    assert run_sketch(library, tmp_path) in Bundle.load(cnn).classes
 
 
 def test_a_folder_of_images_is_stored_for_the_selftest(cnn, tmp_path):

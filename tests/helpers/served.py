@@ -37,11 +37,16 @@ class Served:
         self, path: str, body: bytes | str | None = None, token: str | None = None, **headers: str
     ) -> tuple[int, bytes, http.client.HTTPMessage]:
         """A request: status, body and headers of the answer."""
+        return self.ask_at(f"/{self.token if token is None else token}/{path}", body, **headers)
+
+    def ask_at(
+        self, where: str, body: bytes | str | None = None, method: str | None = None, **headers: str
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
+        """The same for a whole path; other methods than GET and POST are named."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            method = "GET" if body is None else "POST"
-            where = f"/{self.token if token is None else token}/{path}"
-            connection.request(method, where, body, {k.title(): v for k, v in headers.items()})
+            usual = "GET" if body is None else "POST"
+            connection.request(method or usual, where, body, {k.title(): v for k, v in headers.items()})
             answer = connection.getresponse()
             return answer.status, answer.read(), answer.headers
         finally:
