@@ -38,25 +38,39 @@ def rounded(tensor: Floats) -> Floats:
     return _widened(*round_tensor(tensor))
 
 
-def narrowed(tensors: Arrays, names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
-    """Tensors as files hold them, those of some names with 8 bits."""
+def narrowed(
+    tensors: Arrays, names: Collection[str], biases: Collection[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
+    """Tensors as files hold them: those of some names with 8 bits, biases with 16 where these are exact."""
     found: dict[str, npt.NDArray[Any]] = {}
     for name, tensor in tensors.items():
         if name in names:
             found[name], found[name + SCALE] = round_tensor(tensor)
+        elif name in biases:
+            half = with_16_bits(tensor)
+            found[name] = half if np.array_equal(half, tensor) else tensor
         else:
             found[name] = tensor
     return found
 
 
+def with_16_bits(tensor: Floats) -> npt.NDArray[np.float16]:
+    """The nearest numbers of 16 bits; those that are too large for any become infinite."""
+    with np.errstate(over="ignore"):
+        return tensor.astype(np.float16)
+
+
 def widened(tensors: Arrays) -> dict[str, npt.NDArray[Any]]:
-    """The inverse of `narrowed`: those with 8 bits become float32.
+    """The inverse of `narrowed`: those with 8 bits, and biases with 16 beside them, become float32.
 
     Raises:
         ValueError: scales are missing, of another shape, or of another type.
     """
     narrow = {name for name, tensor in tensors.items() if tensor.dtype == np.int8}
     found = {name: tensor for name, tensor in tensors.items() if name.removesuffix(SCALE) not in narrow}
+    for name in (name.removesuffix("weight") + "bias" for name in narrow):
+        if name in found and found[name].dtype == np.float16:
+            found[name] = found[name].astype(np.float32)
     for name in sorted(narrow):
         whole, scale = tensors[name], tensors.get(name + SCALE)
         if scale is None or scale.dtype != np.float32 or not whole.ndim or scale.shape != whole.shape[:1]:

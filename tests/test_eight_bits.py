@@ -59,3 +59,22 @@ def test_without_a_scale_for_each_channel_they_are_refused(scale):
         widened(tensors)
     with pytest.raises(ValueError, match="no scale for each channel"):
         widened({"a": np.array(3, np.int8)})
+
+
+@given(arrays(np.float32, 4, elements=NUMBERS | st.floats(-1e3, 1e3, width=16)))
+def test_biases_have_16_bits_only_where_nothing_is_lost(bias):
+    tensors = {"conv.weight": np.ones((4, 1, 3, 3), np.float32), "conv.bias": bias, "logits.bias": bias}
+    stored = narrowed(tensors, ["conv.weight"], ["conv.bias"])
+    fits = bool((np.abs(bias) < 65504).all() and (bias.astype(np.float16) == bias).all())
+    assert (stored["conv.bias"].dtype == np.float16) == fits
+    assert stored["logits.bias"].dtype == np.float32
+    again = widened(stored)
+    assert again["conv.bias"].dtype == np.float32
+    assert again["conv.bias"].tobytes() == bias.tobytes()
+
+
+def test_other_numbers_of_16_bits_stay_as_they_are():
+    half = np.ones(4, np.float16)
+    stored = {"a.weight": np.ones((4, 1), np.int8), f"a.weight{SCALE}": np.ones(4, np.float32)}
+    again = widened(stored | {"b.bias": half, "a.norm.bias": half})
+    assert {again["b.bias"].dtype, again["a.norm.bias"].dtype} == {np.dtype(np.float16)}

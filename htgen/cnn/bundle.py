@@ -14,7 +14,8 @@ description, the class names, the preprocessing, and which generator made it:
     classes.means            [classes, features]   of which it is made, if it is, so that it can grow
     classes.counts           [classes]             and of how many images
 
-Kernels have 32 bits a weight, or 8 with a scale for each output channel (`htgen.eight_bits`).
+Kernels have 32 bits a weight, or 8 with a scale for each output channel (`htgen.eight_bits`); then biases
+have 16, where these are exact.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -185,8 +186,11 @@ class Bundle:
             header["trunk"] = dict(self.trunk)
         if self.grown:
             header["grown"] = dict(self.grown)
-        kernels = [f"{conv.name}.weight" for conv in self.spec.convs] if self.has_8_bits else []
-        tensors = narrowed(self.tensors, kernels)
+        tensors: dict[str, Any] = dict(self.tensors)
+        if self.has_8_bits:
+            blocks = tensor_names(self.spec).blocks
+            biases = [block.bias for block in blocks if block.bias]
+            tensors = narrowed(tensors, [block.kernel for block in blocks], biases)
         if self.means is not None:
             tensors = tensors | {MEANS: self.means.means, COUNTS: self.means.counts}
         return encode(FORMAT, header, tensors)

@@ -14,9 +14,9 @@ _ACTIVATIONS = {
 
 _WIDENED = (
     "def widened(w: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:",
-    '    """Kernels of 8 bits, times the scales of their output channels."""',
+    '    """Kernels of 8 bits, times the scales of their output channels; biases with 32 bits."""',
     "    scales = {name: w[name + '.scale'][:, None, None, None] for name in w if name + '.scale' in w}",
-    "    return {name: x * scales[name] if name in scales else x for name, x in w.items()}",
+    "    return {name: x * scales[name] if name in scales else x.float() for name, x in w.items()}",
     "",
     "",
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from htgen.config.faults import validate
 from htgen.config.model import ModelConfig, cnn_spec, model_record
-from htgen.eight_bits import narrowed, rounded, widened
+from htgen.eight_bits import narrowed, rounded, widened, with_16_bits
 from htgen.errors import ConfigError, HtgenError, ModelError
 from htgen.generator.provenance import NOT_KNOWN, Provenance
 from htgen.generator.shipped import SHIPPED_SHA256, generator_path
@@ -96,8 +96,11 @@ class GeneratorFile:
             raise ModelError(f"'{self.name}' cannot be used: {error.message}", error.hint) from error
         own: dict[str, Any] = {}
         for index, block in enumerate(blocks):
-            kernel = rounded(block.kernel) if self.has_8_bits else block.kernel
-            own |= {f"convs.{index}.base_kernel": kernel, f"convs.{index}.base_bias": block.bias}
+            kernel, bias = block.kernel, block.bias
+            assert bias is not None
+            if self.has_8_bits:
+                kernel, bias = rounded(kernel), with_16_bits(bias).astype(np.float32)
+            own |= {f"convs.{index}.base_kernel": kernel, f"convs.{index}.base_bias": bias}
         return replace(self, tensors={**self.tensors, **own})
 
     @classmethod
