@@ -153,7 +153,8 @@ def _stored(bundle: "Bundle", folder: Path) -> "Pixels":
     paths = sorted(path for path in find_images(folder))
     if not paths:
         raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
-    images = [bundle.preprocessing.apply(load_image(path)) for path in paths]
+    how = bundle.preprocessing
+    images = [how.apply(load_image(path, how.enough)) for path in paths]
     return np.stack(images).transpose(0, 3, 1, 2)
 
 

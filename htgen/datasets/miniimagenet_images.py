@@ -125,7 +125,8 @@ def _piece(
 
 
 def _prepared(read: ReadImages, preprocessing: Preprocessing) -> Iterator[Pixels]:
-    return (preprocessing.apply(decode_image(BytesIO(content), where)) for where, content in read())
+    decode = partial(decode_image, enough=preprocessing.enough)
+    return (preprocessing.apply(decode(BytesIO(content), where)) for where, content in read())
 
 
 def _is_image(name: str) -> bool:

@@ -119,7 +119,7 @@ def _spread(classes: Mapping[str, Sequence[Path]]) -> list[Path]:
 
 def _domain_at(path: Path) -> Domain | None:
     try:
-        return domain_of(load_image(path))
+        return domain_of(load_image(path, LONGER_SIDE))
     except DataError:
         return None
 

@@ -212,7 +212,7 @@ def read_images(
 
 
 def _read(source: ImageLike, preprocessing: Preprocessing, judge: bool) -> ReadImage:
-    image = preprocessing.read(_open(source))
+    image = preprocessing.read(_open(source, preprocessing.enough))
     pixels, is_blank = image.pixels, image.is_blank
     if not judge:
         return ReadImage(pixels, is_blank)
@@ -250,7 +250,7 @@ def as_input(pixels: Sequence[Pixels], preprocessing: Preprocessing) -> Floats:
     return scale_pixels(stacked.astype(np.float32))
 
 
-def _open(image: ImageLike) -> Image.Image:
+def _open(image: ImageLike, enough: int | None) -> Image.Image:
     if isinstance(image, Image.Image):
         return load_pillow_image(image)
     if isinstance(image, np.ndarray):
@@ -265,4 +265,4 @@ def _open(image: ImageLike) -> Image.Image:
         raise DataError(
             f"an image must be a path, a Pillow image or a uint8 array, got {type(image).__name__}"
         )
-    return load_image(image)
+    return load_image(image, enough)

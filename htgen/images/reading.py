@@ -52,11 +52,12 @@ _ORIENTATION = 0x0112
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def load_image(path: str | Path) -> Image.Image:
+def load_image(path: str | Path, enough: int | None = None) -> Image.Image:
     """Read an image file upright, with its transparency; see `decode_image`.
 
     Args:
         path: the file; `scan.tif#2` is its second page or frame, if there is no file of that name.
+        enough: as for `decode_image`.
 
     Raises:
         DataError: the file is missing, empty, truncated, damaged, too large or no image, or has no such page.
@@ -66,7 +67,7 @@ def load_image(path: str | Path) -> Image.Image:
         named, page = split_page(path)
     try:
         with open_regular(named) as file:
-            return decode_image(file, str(path), page)
+            return decode_image(file, str(path), page, enough)
     except FileNotFoundError:
         raise DataError(f"there is no image {path}", "check the path") from None
     except IsADirectoryError:
@@ -79,7 +80,9 @@ def load_image(path: str | Path) -> Image.Image:
         raise DataError(f"there is no image {str(path)!r}: {error}", "check the path") from error
 
 
-def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Image:
+def decode_image(
+    file: BinaryIO, name: str, page: int | None = None, enough: int | None = None
+) -> Image.Image:
     """Decode an open image file, in any raster format and mode that Pillow reads without other programs.
 
     The EXIF rotation is applied; pixels that are not square, as those of a fax, become so; values of more
@@ -91,6 +94,8 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
         file: open in binary mode, at the start of the image.
         name: how errors call the file.
         page: the page or frame to read, counted from 1; None: choose.
+        enough: pixels of the shorter side. A larger JPEG is scaled down to no less while it is decoded, by
+            1, 2, 4 or 8, which takes a fraction of the time. None: as many as there are.
 
     Returns:
         An image of mode `L` (grey) or `RGB`, or `LA` or `RGBA` where the file tells what is transparent.
@@ -114,7 +119,7 @@ def decode_image(file: BinaryIO, name: str, page: int | None = None) -> Image.Im
         with _as_data_errors(f"image {name}"), open_image(open_png(file), head) as opened:
             with _tiff_faults(opened) as faults:
                 note = turn_to(opened, page)
-                image = _upright(opened)
+                image = _upright(opened, enough)
             notes = ((note,) if note else ()) + ((DAMAGED_IN_PART,) if faults else ())
             if notes:
                 image.info[NOTES] = notes
@@ -238,8 +243,11 @@ def _damaged(what: str, error: Exception) -> DataError:
 # ----------------------------------------------------------------------------- any mode, any size -> 8 bits
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, enough: int | None = None) -> Image.Image:
     """The page that an open file is turned to, as `decode_image` gives it."""
+    if enough is not None and image.format in ("JPEG", "MPO") and min(image.size) > enough:
+        width, height = (math.ceil(side * enough / min(image.size)) for side in image.size)
+        image.draft(image.mode, (width, height))
     factor = math.ceil(math.sqrt(image.width * image.height / _MANY_PIXELS))
     if factor > 1 and image.format == "JPEG":
         image.draft(image.mode, (image.width // factor, image.height // factor))
