@@ -102,7 +102,7 @@ def _tensor_file(name: str, check: bool) -> tuple[dict[str, Any], list[tuple[str
         rows.insert(0, ("format", f"{header['format']} {header['version']}"))
         rows += _ABOUT[header["format"]](header)
         rows = [(key, str(value)) for key, value in rows]
-    except (KeyError, TypeError, AttributeError, ValueError, ModelError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, ModelError) as error:
         reason = error.message if isinstance(error, ModelError) else str(error)
         raise ModelError(
             f"{path} is damaged: its description does not say what it should ({reason})",

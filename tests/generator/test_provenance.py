@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.files import without_checksum
 from helpers.generators import make_generator
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save
@@ -83,6 +83,7 @@ def loaded_or_refused(path):
 
 @settings(max_examples=150, deadline=None)
 @given(values=st.fixed_dictionaries({}, optional=SECTIONS) | JSON)
+@example(values={"calibration": {"temperature": 10**400}})
 def test_any_provenance_is_read_and_used_or_refused_in_one_sentence(values, rewrite):
     path = rewrite(json.dumps(values, sort_keys=True))
     generator = loaded_or_refused(path)
