@@ -20,7 +20,7 @@ from htgen.errors import DataError
 from htgen.files import kind_at
 from htgen.images.folders import find_folders, find_images
 from htgen.images.gaps import Gaps
-from htgen.images.notices import NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
+from htgen.images.notices import MIDDLE_ALONE, NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
 from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import list_pages, load_image, load_pillow_image
@@ -217,7 +217,11 @@ def _read(source: ImageLike, preprocessing: Preprocessing, judge: bool) -> ReadI
     if not judge:
         return ReadImage(pixels, is_blank)
     looks_drawn = (is_blank or image.looks_drawn) if preprocessing.is_for_drawings else None
-    told = ((NOTHING_SEEN, is_blank), (PHOTOGRAPH, looks_drawn is False))
+    told = (
+        (NOTHING_SEEN, is_blank),
+        (PHOTOGRAPH, looks_drawn is False),
+        (MIDDLE_ALONE, image.is_cut and not is_blank),
+    )
     return ReadImage(
         pixels,
         is_blank,

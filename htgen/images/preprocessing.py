@@ -294,6 +294,12 @@ class Reading:
         parts = self._sure_drawing.parts if self._preprocessing.is_for_drawings else None
         return None if parts is None or parts.is_blank else parts.drawing
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether half of the image or more is cut off, because it is far from square."""
+        short, long = sorted(self._image.size)
+        return self._preprocessing.fit == "crop" and long >= 2 * short
+
     @cached_property
     def is_blank(self) -> bool:
         """Whether there is nothing to be seen: no ink, or hardly more than one value in what a CNN sees."""
