@@ -4,9 +4,7 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +127,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 def _make_temporary(path: Path) -> tuple[int, Path]:
     """An empty temporary file beside `path`, and the open handle that holds its lock."""
+    import tempfile  # and what it draws names with; most commands write no file
+
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         hold(handle, wait=True)
@@ -215,6 +215,8 @@ def leftovers(path: Path, ending: str = ".tmp") -> list[Path]:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what processes that were killed left beside `path`; what cannot be removed stays."""
+    import shutil
+
     for found in leftovers(path):
         with taken(found) as is_ours:
             if is_ours and found.is_dir():

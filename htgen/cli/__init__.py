@@ -4,13 +4,82 @@ import contextlib
 import io
 import os
 import sys
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from copy import copy
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from htgen.errors import HtgenError, OutputError
 
+SUMMARIES = {
+    "generate": "Turn a folder of a few labelled images into a CNN.",
+    "predict": "Classify new images.",
+    "test": "Tell how good a CNN is: accuracy, what is taken for what, and the worst images of a labelled "
+    "folder.",
+    "watch": "Classify images as they come into a folder, one line each, until Ctrl-C.",
+    "export": "Write a CNN for other programs: C for devices with kilobytes, ONNX, PyTorch, or a web page.",
+    "app": "Open a page on which classes are drawn, dropped or photographed, and a CNN of them is tried out.",
+    "inspect": "Tell what a file is: layers and classes of a CNN; recipe and data of a generator, and what "
+    "it was validated with, unless settings were changed since (those that ship: see their cards).",
+    "prepare-data": "Turn raw images into a store that train and evaluate read.",
+    "train": "Train a generator.",
+    "evaluate": "Measure a generator on tasks of unseen classes, with the 95 % interval of the mean.",
+    "plot": "Draw loss, accuracies and learning rate of a run over its steps; needs htgen\\[plot].",
+    "calibrate": "Find the temperatures, by shot, that make a generator's probabilities right, and what "
+    "rejecting costs.",
+    "bench": "Measure training, generation, prediction and start-up on this machine; it needs no data.",
+    "import-reference": "Make a generator of a checkpoint of the published HyperTransformer code.",
+    "configs": "List, show and copy the packaged training presets.",
+}
+"""The commands in the order of `htgen --help`, and what it says of each: where the help of each begins."""
+
+_MODULES = {"app": "app_page"}
+"""Those that do not have the name of the command."""
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name. Only one that is asked for is imported, as most of the start is imports."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SUMMARIES)
+
+    def __len__(self) -> int:
+        return len(SUMMARIES)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in SUMMARIES:
+            raise KeyError(name)
+        attribute = name.replace("-", "_")
+        found = getattr(import_module(f"htgen.cli.{_MODULES.get(name, attribute)}"), attribute)
+        if isinstance(found, typer.Typer):
+            command: Any = typer.main.get_group(found)
+        else:
+            alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            alone.command(name)(found)
+            command = typer.main.get_command(alone)
+        command.name = name
+        return command
+
+
+class _Root(TyperGroup):
+    """`htgen`, which lists its commands without importing them."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Commands()
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help: of each command the summary."""
+        listed = copy(self)
+        listed.commands = {name: TyperCommand(name, help=text) for name, text in SUMMARIES.items()}
+        TyperGroup.format_help(listed, ctx, formatter)
+
+
 app = typer.Typer(
+    cls=_Root,
     name="htgen",
     help="Turn a folder of a few labelled images into a tiny CNN, in one forward pass.",
     no_args_is_help=True,
@@ -35,45 +104,6 @@ def _root(
     ] = False,
 ) -> None:
     """Turn a folder of a few labelled images into a tiny CNN, in one forward pass."""
-
-
-def _register() -> None:
-    from htgen.cli import (
-        app_page,
-        bench,
-        calibrate,
-        configs,
-        evaluate,
-        export,
-        generate,
-        import_reference,
-        inspect,
-        plot,
-        predict,
-        prepare_data,
-        test,
-        train,
-        watch,
-    )
-
-    app.command("generate")(generate.generate)
-    app.command("predict")(predict.predict)
-    app.command("test")(test.test)
-    app.command("watch")(watch.watch)
-    app.command("export")(export.export)
-    app.command("app")(app_page.app)
-    app.command("inspect")(inspect.inspect)
-    app.command("prepare-data")(prepare_data.prepare_data)
-    app.command("train")(train.train)
-    app.command("evaluate")(evaluate.evaluate)
-    app.command("plot")(plot.plot)
-    app.command("calibrate")(calibrate.calibrate)
-    app.command("bench")(bench.bench)
-    app.command("import-reference")(import_reference.import_reference)
-    app.add_typer(configs.configs, name="configs")
-
-
-_register()
 
 
 def main(arguments: list[str] | None = None) -> int:

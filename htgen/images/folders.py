@@ -34,9 +34,7 @@ _HIDDEN_OF_PROGRAMS = {
     *(".venv", ".fseventsd", ".Trash", ".Trashes", ".Spotlight-V100", ".picasaoriginals", ".tmp.driveupload"),
 }
 
-_PARTS_OF_DATA = re.compile(
-    r"(train|valid|val|test|dev|eval)(ing|ation|uation)?([-_ ]?(set|data|images))?", re.I
-)
+_PARTS_OF_DATA = r"(?i:(train|valid|val|test|dev|eval)(ing|ation|uation)?([-_ ]?(set|data|images))?)"
 """Names of folders that divide images into parts for training and testing, not into classes."""
 
 _MOST_DEPTH = 4
@@ -174,7 +172,7 @@ def _images_of(folder: Path, depth: int = 0) -> list[Path]:
     if images or depth == _MOST_DEPTH:
         return images
     inner = find_folders(folder)
-    parts = [path for path in inner if _PARTS_OF_DATA.fullmatch(path.name)]
+    parts = [path for path in inner if re.fullmatch(_PARTS_OF_DATA, path.name)]
     if parts and any(_images_of(path, depth + 1) for path in parts):
         raise DataError(
             f"{folder} holds parts of a data set ({_list(parts)}) in place of images",
@@ -184,7 +182,7 @@ def _images_of(folder: Path, depth: int = 0) -> list[Path]:
 
 
 def _refuse_parts_of_data(folder: Path, found: list[Path]) -> None:
-    if len(found) < 2 or not all(_PARTS_OF_DATA.fullmatch(path.name) for path in found):
+    if len(found) < 2 or not all(re.fullmatch(_PARTS_OF_DATA, path.name) for path in found):
         return
     parts = f"{_list(found)}, which are parts of a data set and no classes"
     inner = [path for path in found if find_folders(path)]

@@ -1,6 +1,7 @@
 """The formats that are read: rasters, told by their content, that no other program is needed for."""
 
 import struct
+from contextlib import suppress
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
@@ -35,6 +36,10 @@ def open_image(file: BinaryIO, head: bytes) -> Image.Image:
     Raises:
         UnidentifiedImageError: it is of none.
     """
+    if head.startswith(_USUAL["PNG"]):
+        with suppress(SyntaxError):  # which the file is for Pillow, if it is none
+            return _open_png(file)
+        file.seek(0)
     usual = [name for name, mark in _USUAL.items() if head.startswith(mark)]
     if usual:
         try:
@@ -42,6 +47,16 @@ def open_image(file: BinaryIO, head: bytes) -> Image.Image:
         except UnidentifiedImageError:
             file.seek(0)
     return Image.open(file, formats=_readable())
+
+
+def _open_png(file: BinaryIO) -> Image.Image:
+    """As `Image.open` does, which first loads what reads four other formats."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    image = PngImageFile(file)
+    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+    return image
 
 
 def _readable() -> tuple[str, ...]:

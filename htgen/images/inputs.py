@@ -4,7 +4,6 @@ Commands, data sets of folders and the Python API all come through `read_images`
 large; it is dropped before the next image is read.
 """
 
-import glob
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -102,9 +101,7 @@ def expand_paths(places: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     notices: list[str] = []
     with told_with_errors(notices):
         for place in places:
-            for path in (
-                [Path(place)] if kind_at(place) or not glob.has_magic(str(place)) else _matches(place)
-            ):
+            for path in [Path(place)] if kind_at(place) else _matches(place):
                 if kind_at(path) != "folder":
                     paths.append(path)
                     continue
@@ -115,6 +112,11 @@ def expand_paths(places: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
 
 
 def _matches(pattern: str | Path) -> list[Path]:
+    """The files that match a pattern; a name that is none stands for itself."""
+    import glob
+
+    if not glob.has_magic(str(pattern)):
+        return [Path(pattern)]
     # Path.glob wants relative patterns; users also give absolute ones.
     matches = sorted(Path(match) for match in glob.glob(str(pattern), recursive=True))  # noqa: PTH207
     if not matches:

@@ -18,7 +18,6 @@ from htgen.arrays import Mask, Pixels
 from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
 from htgen.images.gaps import Gaps, find_gaps, longer_side
-from htgen.images.on_device import prepare_on_device
 from htgen.images.paper import Polarity, background_value, detect_polarity
 from htgen.images.reading import NOTES, enough_memory, simplify
 from htgen.images.resampling import mean_width
@@ -315,6 +314,8 @@ class Reading:
         wish = self._preprocessing
         image = self._image.convert("L" if wish.channels == 1 else "RGB")
         if wish.device:
+            from htgen.images.on_device import prepare_on_device  # which few CNNs need
+
             ink = prepare_on_device(np.asarray(image), wish.size)
             return (255 - ink if wish.ink == "dark" else ink)[..., None]
         if wish.steps.change_pixels:

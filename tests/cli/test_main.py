@@ -1,13 +1,16 @@
 """What all commands share: start-up, exit codes, and a stdout that cannot take what is written."""
 
+import inspect
 import operator
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import typer
 
-from htgen.cli import main
+from htgen.cli import SUMMARIES, app, main
 
 
 @pytest.mark.parametrize(
@@ -118,3 +121,29 @@ def test_the_version_is_printed(capsys):
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"htgen {__version__}\n"
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_the_list_of_commands_says_what_each_says_of_itself(name):
+    root: Any = typer.main.get_command(app)
+    told = " ".join(inspect.cleandoc(root.commands[name].help).split("\n\n")[0].split())
+    assert told.replace("\\", "") == SUMMARIES[name].replace("\\", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["predict", "--help"]])
+def test_a_command_imports_no_other(arguments):
+    code = (
+        "import sys; from htgen.cli import main; "
+        f"main({arguments!r}); "
+        "sys.exit(bool({'htgen.cli.generate', 'htgen.cli.train', 'htgen.cli.bench'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_the_help_lists_every_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "htgen", "--help"], capture_output=True, text=True, check=True
+    )
+    lines = [line.strip("│ ") for line in done.stdout.splitlines()]
+    for name in SUMMARIES:
+        assert any(line.split()[:1] == [name] for line in lines if line)
