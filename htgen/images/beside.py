@@ -8,6 +8,7 @@ from htgen.arrays import Floats, Integers, Mask, Pixels
 from htgen.images.components import Components, find_components
 from htgen.images.paper import Levels, find_levels
 from htgen.images.resampling import mean_width, median, shrink, sweep
+from htgen.images.strewn import KEPT, find_strewn
 
 FAINT = 0.04
 """Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
@@ -51,10 +52,11 @@ _ALONG = 0.08
 _NEAR = 0.025
 """Share of the side; what is twice as far apart belongs to different things."""
 
-_UNSURE = "something small lies beside the drawing; it is taken as part of it"
+_DUST = 0.12
+"""Share of the side; grains of dust, and what of them touches, are no larger."""
 
-_DUST = 0.08
-"""Share of the side; grains of dust are no larger."""
+_MOST_DUST = 0.5
+"""Share of the ink's area that dust takes at most."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,19 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
         return Parts(is_ink, is_blank=True)
     if contrast < _DEEPEST and _is_shadow(is_ink, parts, grey):
         return Parts(is_ink, is_blank=True)
+    dots, strewn = find_strewn(parts), None
+    if dots.are_dots is not None:
+        near = sweep(parts.mask(dots.are_dots).astype(np.float32), 1, np.maximum) > 0
+        is_ink = parts.mask(~dots.are_dots)
+        parts, strewn = find_components(is_ink), near & ~is_ink
     limit, dust = None, None
     if ink.max() > 2 * (middle := median(ink[is_ink])):
         limit, dust = _dust(ink, is_ink, parts, middle)
     others, warnings = _things_beside(is_ink, parts) if parts.count > 1 else (None, ())
-    if dust is not None:
-        others = dust if others is None else others | dust
+    for more in (dust, strewn):
+        if more is not None:
+            others = more if others is None else others | more
+    warnings = tuple(dict.fromkeys(dots.warnings + warnings))
     return Parts(is_ink if others is None else is_ink & ~others, others, limit, False, warnings)
 
 
@@ -175,7 +184,7 @@ def _dust(ink: Floats, is_ink: Mask, parts: Components, middle: float) -> tuple[
     """Grains much darker than the drawing: the most that ink counts as, and where grains lie apart."""
     heavy = ink > 2 * middle
     grains = find_components(heavy)
-    if grains.extent.max() > _DUST * max(ink.shape) or grains.area.sum() > 0.1 * parts.area.sum():
+    if grains.extent.max() > _DUST * max(ink.shape) or grains.area.sum() > _MOST_DUST * parts.area.sum():
         return None, None
     has_grain = parts.counts(heavy) > 0
     apart = parts.mask(has_grain & (parts.extent < 1.5 * _DUST * max(ink.shape)))
@@ -211,7 +220,7 @@ def _things_beside(is_ink: Mask, parts: Components) -> tuple[Mask | None, tuple[
     is_lone = (gaps.max(axis=0) >= 0.4 * size) | ((gaps >= 0.15 * size).sum(axis=0) > 1)
     is_plain = is_apart & is_far & is_other
     told = is_apart & ~is_plain & (is_other | (is_far & is_lone))
-    return groups.mask(is_plain) if is_plain.any() else None, (_UNSURE,) if told.any() else ()
+    return groups.mask(is_plain) if is_plain.any() else None, (KEPT,) if told.any() else ()
 
 
 def _boxes(names: Integers, parts: Components, count: int) -> tuple[Integers, Integers, Integers, Integers]:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from htgen.generator.from_folder import GeneratedFromFolder
-from htgen.images import beside, notices, pages, reading, transparency
+from htgen.images import notices, pages, reading, strewn, surroundings, transparency
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "your-images.md"
 
@@ -16,7 +16,10 @@ OF_AN_IMAGE = (
     notices.SEVERAL,
     reading.DAMAGED_IN_PART,
     transparency.NOTHING_OPAQUE,
-    beside._UNSURE,
+    strewn.KEPT,
+    strewn.LEFT_OUT,
+    surroundings.FRAME_LEFT_OUT,
+    surroundings.FRAME_KEPT,
 )
 
 

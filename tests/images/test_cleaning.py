@@ -177,6 +177,16 @@ def test_dark_dust_does_not_hide_a_pale_drawing(side: int, ink: int) -> None:
     assert distance(image, UNCLEANED, clean) > 0.5
 
 
+@pytest.mark.parametrize("radius", [7, 11])
+def test_large_grains_do_not_hide_a_pale_drawing(radius: int) -> None:
+    image = drawing(400, 0.03, 205, 250)
+    clean = image.copy()
+    for x, y in ((40, 60), (350, 330), (200, 150), (55, 230), (205, 372)):
+        ImageDraw.Draw(image).ellipse([x - radius, y - radius, x + radius, y + radius], fill=0)
+    assert distance(image, clean=clean) < 0.35
+    assert distance(image, UNCLEANED, clean) > 0.5
+
+
 # ---------------------------------------------------------------------------- ink that reaches the border
 
 
