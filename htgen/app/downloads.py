@@ -17,7 +17,7 @@ from htgen.errors import DataError, ModelError
 
 CNN_FILES = {
     "cnn.safetensors": "htgen and Python",
-    "cnn.html": "a page for others, without installing anything",
+    "cnn.html": "a page for others, which works offline",
     "cnn.h": "C, for devices",
     "cnn-arduino.zip": "an Arduino library",
     "cnn.onnx": "ONNX, for other programs",

@@ -28,12 +28,14 @@ MOST_CELLS = 30
 """Classes of a table of confusions; with more, pairs are listed."""
 
 _STYLE = """
+body { max-width: 86rem; }
 .images { display: flex; flex-wrap: wrap; gap: .8rem; }
 figure { margin: 0; max-width: 14rem; }
 figure img { border: 1px solid var(--line); background: #fff; vertical-align: top; max-width: 100%; }
 img.small { width: 4.5rem; height: 4.5rem; object-fit: contain; }
 img.pixels { image-rendering: pixelated; }
 figure:has(.wide) { max-width: 100%; }
+.images > figure:has(.bars) { width: 14rem; }
 figure .bars li:has(.bar) { grid-template-columns: 4.5rem 1fr 3.9rem; gap: .3rem; }
 .nearest { display: flex; flex-wrap: wrap; gap: .3rem; align-items: end; }
 .nearest figure { width: 3rem; }
@@ -42,10 +44,11 @@ figcaption { font-size: .85rem; color: var(--quiet); }
 .marked { border: 2px dashed var(--mark); padding: .3rem; }
 section { margin-top: 1rem; overflow-x: auto; }
 table { border-collapse: collapse; }
-td, th { padding: .2rem .5rem; text-align: right; border: 1px solid var(--line); }
+td, th { max-width: 9rem; overflow-wrap: break-word; padding: .2rem .5rem; text-align: right; border: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
 td.right { font-weight: 700; }
 pre { white-space: pre-wrap; }
+@media (max-width: 26rem) { .images > figure > img.small { width: 3.9rem; height: 3.9rem; } }
 """
 
 

@@ -172,6 +172,30 @@ def test_an_answer_of_an_earlier_cnn_is_not_shown(app, tab):
     assert "cross" not in tab.evaluate("() => window.told")
 
 
+def test_strokes_that_wait_are_not_shown_for_a_file(app, tab):
+    """The answer for a first stroke is held back, a second one waits for it, and then a file is chosen."""
+    fill(app)
+    tab.reload()
+    tab.locator("#cnn", has_text="A CNN of 2 classes").wait_for()
+    held = []
+    tab.route("**/api/try", lambda route: held.append((route, route.fetch())), times=1)
+    for stroke in STROKES["gate"]:
+        draw(tab, "#pad", [stroke])
+    tab.locator("#choose").set_input_files(
+        [{"name": "x.png", "mimeType": "image/png", "buffer": png(cross(5))}]
+    )
+    tab.locator("#what", has_text="x.png is").wait_for()
+    seen = tab.locator("#seen").get_attribute("src")
+    ((route, answer),) = held
+    route.fulfill(response=answer)
+    tab.wait_for_timeout(300)
+    settled(tab)
+    assert tab.locator("#what").inner_text() == "x.png is"
+    assert tab.locator("#seen").get_attribute("src") == seen
+    draw(tab, "#pad", STROKES["zigzag"])
+    tab.locator("#what", has_text="Your drawing is").wait_for()
+
+
 def test_images_do_not_go_without_a_question(app, tab, questions, tmp_path):
     fill(app)
     tab.reload()

@@ -103,6 +103,12 @@ function notesOf(image, estimate) {
   return notes;
 }
 
+/** Notes as one sentence. */
+function noteOf(notes) {
+  const text = notes.join("; ");
+  return text && `Note: ${text}${text.endsWith("?") ? "" : "."}`;
+}
+
 /** What a class is hardly told apart from, in words; nothing where there is none. */
 function alikeOf(name, estimate) {
   const pairs = estimate === null ? [] : estimate.lookAlikes.filter((pair) => pair.slice(0, 2).includes(name));

@@ -64,7 +64,7 @@ function makeViewer(page) {
     say("");
     const image = own.images.find((other) => other.id === id), notes = notesOf(image, page.estimate());
     at("viewer-title").textContent = image.name;
-    at("viewer-notes").textContent = notes.length ? `Note: ${notes.join("; ")}.` : "";
+    at("viewer-notes").textContent = noteOf(notes);
     at("viewer-class").replaceChildren(...page.state().classes.map((entry) => new Option(entry.name, entry.id, false, entry === own)));
     const figure = (what, src) => element("figure", {}, element("img", { src, alt: what }), element("figcaption", { className: "quiet", textContent: what }));
     at("viewer-stages").replaceChildren(figure("as it came", `image/${id}`));

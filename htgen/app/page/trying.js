@@ -20,28 +20,30 @@ function makeTryOut(page) {
     at("answers").setAttribute("aria-busy", "true");
     return now();
   }
-  const now = () => ({ epoch, number });
+  const now = () => ({ epoch, number, source });
 
   function settle(turn, found) {
     if (turn.epoch !== epoch) return;
-    show(found);
+    show(found, turn.source);
     if (turn.number === number) at("answers").setAttribute("aria-busy", "false");
   }
 
-  function show(found) {
-    shown = found;
+  function show(found, of) {
+    shown = found === null ? null : { found, of };
     at("seen").hidden = found === null;
     at("nearest").replaceChildren();
     if (found === null) {
       at("answer").textContent = "–";
       at("bars").replaceChildren();
+      at("what").textContent = "";
       at("notes").textContent = page.state() === null || hasCnn() ? "Draw something here, drop an image, or use the camera." : page.state().why;
       return;
     }
     at("seen").src = found.seen;
+    at("what").textContent = of === "pad" ? "Your drawing is" : of instanceof File ? `${of.name} is` : "The camera shows";
     showAnswer(at("answer"), at("bars"), found.classes, found.probabilities, limit());
     const notes = [...(found.blank ? ["nothing is to be seen"] : []), ...found.warnings.filter((text) => !(found.blank && text === "nothing is to be seen"))];
-    at("notes").textContent = notes.length ? `Note: ${notes.join("; ")}.` : "";
+    at("notes").textContent = noteOf(notes);
     at("nearest").replaceChildren(...found.nearest.map(nearImage));
   }
 
@@ -72,9 +74,8 @@ function makeTryOut(page) {
     isAsking = true;
     do {
       isWaiting = false;
-      const turn = now();
-      await answer(turn, pad.isEmpty() ? null : await pad.toBlob());
-    } while (isWaiting);
+      await answer(now(), pad.isEmpty() ? null : await pad.toBlob());
+    } while (isWaiting && source === "pad");
     isAsking = false;
     return undefined;
   }
@@ -99,7 +100,7 @@ function makeTryOut(page) {
   }, say);
   at("limit").addEventListener("input", () => {
     at("limit-text").textContent = `${at("limit").value} %`;
-    if (shown !== null) show(shown);
+    if (shown !== null) show(shown.found, shown.of);
     for (const row of at("files").children) row.tell();
   });
 
@@ -110,7 +111,7 @@ function makeTryOut(page) {
     const text = element("strong"), href = URL.createObjectURL(file);
     const seen = element("img", { alt: "as the CNN sees it", hidden: true });
     const own = element("img", { src: href, alt: "", onerror: () => (own.hidden = true) });
-    const row = element("li", {}, own, seen, element("span", { textContent: file.name }), text);
+    const row = element("li", {}, own, seen, element("div", {}, text, element("span", { className: "quiet", textContent: file.name })));
     let found = null, turn = 0;
     row.tell = () => {
       if (found === null) return;

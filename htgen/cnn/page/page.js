@@ -19,8 +19,10 @@
     at("notes").textContent = text;
   }
 
-  function show(found) {
-    shown = found;
+  /** Show an answer; `what` says of which picture it is. */
+  function show(found, what = "") {
+    shown = found === null ? null : { found, what };
+    at("what").textContent = what;
     if (found === null) {
       at("answer").textContent = "–";
       at("bars").replaceChildren();
@@ -40,26 +42,30 @@
     waits = true;
     requestAnimationFrame(() => {
       waits = false;
-      show(pad.isEmpty() ? null : answerFor(pad.picture()));
+      if (pad.isEmpty()) show(null);
+      else show(answerFor(pad.picture()), "Your drawing is");
     });
   });
   at("clear").addEventListener("click", pad.clear);
   at("limit").addEventListener("input", () => {
     at("limit-text").textContent = `${at("limit").value} %`;
-    if (shown !== null) show(shown);
+    if (shown !== null) show(shown.found, shown.what);
     for (const row of at("files").children) if (row.answer) row.answer();
   });
-  makeCamera(at("video"), at("camera"), (canvas) => show(answerFor(pictureOf(canvas))), say);
+  makeCamera(at("video"), at("camera"), (canvas) => show(answerFor(pictureOf(canvas)), "The camera shows"), say);
 
   async function addFile(file) {
     const row = document.createElement("li"), name = document.createElement("span"), text = document.createElement("strong");
+    const words = document.createElement("div");
+    name.className = "quiet";
     name.textContent = file.name;
+    words.append(text, name);
     let canvas = null;
     try {
       canvas = await canvasOfFile(file);
     } catch {
       text.textContent = "this is no image that the browser can read";
-      row.append(name, text);
+      row.append(words);
       at("files").prepend(row);
       return;
     }
@@ -74,10 +80,10 @@
       text.textContent = `${best < limit() ? "none of these" : label} (${(100 * best).toFixed(1)} %)${found.isBlank ? "; nothing is to be seen" : ""}`;
     };
     row.answer();
-    row.append(small, prepared, name, text);
+    row.append(small, prepared, words);
     row.dataset.probabilities = JSON.stringify(found.probabilities);
     at("files").prepend(row);
-    show(found);
+    show(found, `${file.name} is`);
   }
 
   acceptFiles(document.body, at("choose"), async (files) => {
