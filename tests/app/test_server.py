@@ -87,6 +87,14 @@ def test_no_path_reaches_the_file_system(page, path):
     assert b"import" not in body
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "MOVE"])
+def test_other_methods_do_nothing(page, method):
+    before = page.json("api/state")
+    for path in ("", "api/state", "api/change", "api/try", "image/1", "download/support.zip"):
+        assert page.ask_at(f"/{page.token}/{path}", b'{"do": "start again"}', method)[0] == 405
+    assert page.json("api/state") == before
+
+
 # ----------------------------------------------------------------------------------------------- the journey
 
 
@@ -275,6 +283,9 @@ def test_names_stay_names(page, name):
         ("api/change", '{"do": "choose", "generator": "/etc/passwd", "device": false}'),
         ("api/change", '{"do": "choose", "generator": "photo-40", "device": true}'),
         ("api/change", "[" * 30000),
+        ("api/change", '{"do": "remove class", "class": true}'),
+        ("api/change", '{"do": "remove class", "class": ' + "9" * 5000 + "}"),
+        ("api/change", b"\xff\xfe{"),
         ("api/images/1", '{"files": 3}'),
         ("api/images/1", '{"files": [{"name": "x", "data": "!!"}]}'),
         ("api/images/999999", '{"files": []}'),

@@ -10,9 +10,11 @@ from helpers.drawing_on import STROKES, draw
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
 
 
-def test_an_exported_page_answers_as_predict_from_disk(tab, tmp_path):
+@pytest.mark.parametrize("generator", ["glyph-8", "photo-small"])
+def test_an_exported_page_answers_as_predict_from_disk(tab, tmp_path, generator):
     cnn, page = tmp_path / "symbols.safetensors", tmp_path / "symbols.html"
-    assert run("generate", SYMBOLS / "support", "-o", cnn, "--no-estimate").returncode == 0
+    options = ("--no-estimate", "--generator", generator)
+    assert run("generate", SYMBOLS / "support", "-o", cnn, *options).returncode == 0
     assert run("export", cnn, "-o", page).returncode == 0
     tab.goto(page.as_uri())
     images = sorted((SYMBOLS / "new").glob("*.png"))[:12]

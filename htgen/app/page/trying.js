@@ -30,7 +30,7 @@ function makeTryOut(page) {
 
   function show(found, of) {
     shown = found === null ? null : { found, of };
-    at("seen").hidden = found === null;
+    at("sight").hidden = found === null;
     at("nearest").replaceChildren();
     if (found === null) {
       at("answer").textContent = "–";
