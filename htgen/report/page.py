@@ -44,7 +44,8 @@ figcaption { font-size: .85rem; color: var(--quiet); }
 .marked { border: 2px dashed var(--mark); padding: .3rem; }
 section { margin-top: 1rem; overflow-x: auto; }
 table { border-collapse: collapse; }
-td, th { max-width: 9rem; overflow-wrap: break-word; padding: .2rem .5rem; text-align: right; border: 1px solid var(--line); }
+td, th { padding: .2rem .5rem; text-align: right; border: 1px solid var(--line); }
+td, th { max-width: 9rem; overflow-wrap: break-word; }
 th:first-child, td:first-child { text-align: left; }
 td.right { font-weight: 700; }
 pre { white-space: pre-wrap; }
