@@ -207,11 +207,16 @@ def run_stm8(folder: Path, images: int) -> np.ndarray:
         subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=out) as simulator,
     ):
         while simulator.poll() is None and time.monotonic() < end:
-            if len(numbers(said.read_text(errors="replace"))) >= images:
+            if len(numbers(whole_lines(said))) >= images:
                 break
             time.sleep(0.5)
         simulator.kill()
-    return numbers(said.read_text(errors="replace"))
+    return numbers(whole_lines(said))
+
+
+def whole_lines(file: Path) -> str:
+    """What a file holds so far, without a line that is still being written."""
+    return file.read_text(errors="replace").rpartition("\n")[0]
 
 
 def run_host(folder: Path, compiler: str) -> np.ndarray:

@@ -15,6 +15,8 @@ from htgen.cnn.spec import Activation, CnnSpec, ConvSpec
 
 Wholes = npt.NDArray[np.int64]
 
+Levels = npt.NDArray[np.int32]
+
 Pool = Literal["", "max", "sum", "average"]
 
 BYTE = 255
@@ -117,12 +119,12 @@ class WholeCnn:
         return np.concatenate(parts) if parts else np.empty((0, len(self.logits_bias)), np.int64)
 
     def _logits(self, pixels: npt.NDArray[np.uint8]) -> Wholes:
-        x = pixels.transpose(0, 2, 3, 1).astype(np.int64)  # [N, H, W, C]
-        outputs: dict[str, Wholes] = {}
+        x: Levels = pixels.transpose(0, 2, 3, 1).astype(np.int32)  # [N, H, W, C]
+        outputs: dict[str, Levels] = {}
         for index, (conv, block) in enumerate(zip(self.spec.convs, self.blocks, strict=True)):
             x = _run_block(conv, block, x, self.levels if index else BYTE, outputs.get(conv.add))
             outputs[conv.name] = x
-        features = x.transpose(0, 3, 1, 2)  # [N, C, H, W]
+        features: Wholes = x.transpose(0, 3, 1, 2).astype(np.int64)  # [N, C, H, W]
         if self.spec.head == "average":
             positions = features.shape[2] * features.shape[3]
             features = features.sum(axis=(2, 3))
@@ -131,7 +133,7 @@ class WholeCnn:
         return features.reshape(len(x), -1) @ self.logits_weight.T + self.logits_bias
 
 
-def _run_block(conv: ConvSpec, block: WholeBlock, x: Wholes, levels: int, addend: Wholes | None) -> Wholes:
+def _run_block(conv: ConvSpec, block: WholeBlock, x: Levels, levels: int, addend: Levels | None) -> Levels:
     """`[N, H, W, C] -> [N, H', W', O]`.
 
     Args:
@@ -141,7 +143,7 @@ def _run_block(conv: ConvSpec, block: WholeBlock, x: Wholes, levels: int, addend
     if conv.padding:
         count, height, width, channels = x.shape
         before, more = conv.padding_before, conv.padding_before + conv.padding
-        padded = np.empty((count, height + more, width + more, channels), np.int64)
+        padded = np.empty((count, height + more, width + more, channels), np.int32)
         padded[:] = block.zero
         padded[:, before : before + height, before : before + width] = x
         x = padded
@@ -149,34 +151,43 @@ def _run_block(conv: ConvSpec, block: WholeBlock, x: Wholes, levels: int, addend
     # Floating-point numbers hold such sums as they are.
     small = np.abs(block.kernel).sum(axis=(1, 2, 3)).max() * levels < 1 << 24
     kind = np.float32 if small else np.float64
-    sums = convolve(x[None].astype(kind), kernel.astype(kind), conv.stride, conv.groups)[0].astype(np.int64)
+    sums = convolve(x[None].astype(kind), kernel.astype(kind), conv.stride, conv.groups)[0].astype(np.int32)
     if block.pool_sums:
         sums = _pool(sums, block.pool_sums)
-    made = _level(block, sums + block.bias, addend)
+    made = _level(block, sums + _levels(block.bias), addend)
     return _pool(made, block.pool_levels) if block.pool_levels else made
 
 
-def _level(block: WholeBlock, sums: Wholes, addend: Wholes | None) -> Wholes:
+def _levels(values: Wholes) -> Levels:
+    """Of 32 bits, which hold every number of a block as they do in C."""
+    return values.astype(np.int32)
+
+
+def _level(block: WholeBlock, sums: Levels, addend: Levels | None) -> Levels:
     """Levels `[N, H, W, O]` of sums."""
-    near = np.minimum(np.abs(sums) >> block.shift, HALF)
+    near = np.minimum(np.abs(sums) >> _levels(block.shift), np.int32(HALF))
+    factor = _levels(block.factor)
+    value: Levels
     if block.residual is None:
-        value = np.where(sums > 0, near * block.factor, -near * block.negative)
+        value = near * np.where(sums > 0, factor, _levels(-block.negative))
     else:
         assert addend is not None
-        value = np.where(sums > 0, near, -near) * block.factor
-        value = value + addend * block.residual.share + block.residual.offset
+        value = np.where(sums > 0, near, -near) * factor
+        value = value + addend * _levels(block.residual.share) + _levels(block.residual.offset)
         if block.residual.activation == "lrelu":
             value = np.where(value < 0, -((-value >> 15) * LEAK), value)
         elif block.residual.activation != "none":
             value = np.maximum(value, 0)
-    return np.minimum(np.maximum(value + block.summand, 0) >> block.down, block.top)
+    value = value + _levels(block.summand)
+    made: Levels = np.minimum(np.maximum(value, 0) >> block.down, _levels(block.top))
+    return made
 
 
-def _pool(x: Wholes, kind: Pool) -> Wholes:
+def _pool(x: Levels, kind: Pool) -> Levels:
     """2x2 pool of `[N, H, W, O]`; an odd last row or column is dropped."""
     rows, columns = (side // 2 * 2 for side in x.shape[1:3])
     parts = [x[:, i:rows:2, j:columns:2] for i in (0, 1) for j in (0, 1)]
     if kind == "max":
         return np.maximum(np.maximum(parts[0], parts[1]), np.maximum(parts[2], parts[3]))
-    total: Wholes = parts[0] + parts[1] + parts[2] + parts[3]
+    total: Levels = parts[0] + parts[1] + parts[2] + parts[3]
     return total if kind == "sum" else (total + 2) >> 2
