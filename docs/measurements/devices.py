@@ -366,7 +366,7 @@ def frames(folder: Path) -> list[str]:
         lines = [f"#define FRAME_COLUMNS {columns}", f"#define FRAME_ROWS {rows}"]
         (folder / "net.h").write_text(code.text)
         (folder / "images.h").write_text("\n".join([*lines, *array("uint8_t", "frame", frame), ""]))
-        expected = prepare_on_device(frame, bundle.spec.image_size).ravel()
+        expected = prepare_on_device(frame, bundle.spec.image_size, bundle.preprocessing.steps.stroke).ravel()
         cells, wrong = run_everywhere(folder, expected[None], f"frame of {columns} x {rows}", avr=False)
         faults += wrong
         print(f"| {columns} x {rows} | {code.buffers} | {' | '.join(cells[1:-1])} |", flush=True)

@@ -46,7 +46,7 @@ def main() -> None:
                 for row in damaged
                 for image in row
             ]
-            on_device = [prepare_on_device(frame, full.size) for frame in frames]
+            on_device = [prepare_on_device(frame, full.size, full.steps.stroke) for frame in frames]
             desk = [full.apply(image) for row in damaged for image in row]
             cells = [f"{accuracy(model, np.reshape(images, shape), way):.1f}" for images in (desk, on_device)]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from htgen.arrays import Pixels
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_prepare import PREPARATION_BUFFERS, preparation
+from htgen.cnn.c_prepare import preparation, preparation_buffers
 from htgen.cnn.c_source import (
     CCode,
     array,
@@ -124,11 +124,11 @@ class _Writer:
 
     def code(self, prepare: bool, images: Pixels | None) -> CCode:
         """The header, put together."""
-        constants = list(self._constants())
+        constants, how = list(self._constants()), self.bundle.preprocessing
         size = sum(size for _, size in self.sizes)
         products = self.spec.multiply_adds(len(self.bundle.classes))
         code = CODE + CODE_OF_A_BLOCK * max(len(self.blocks) - 4, 0) + (CODE_TO_PREPARE if prepare else 0)
-        buffers = self._buffers() + (PREPARATION_BUFFERS if prepare else 0)
+        buffers = self._buffers() + (preparation_buffers(how) if prepare else 0)
         written = template("c_whole").substitute(
             self._description(),
             **self._head(),
@@ -140,7 +140,7 @@ class _Writer:
             constants="\n".join(constants),
             functions=self._functions(),
             blocks="".join(self._blocks()),
-            prepare=preparation(self.name, self.spec.image_size) if prepare else "",
+            prepare=preparation(self.name, how) if prepare else "",
             selftest=selftest(self.cnn, self.name, images),
         )
         return CCode(written, self.name, size, buffers, products, code)

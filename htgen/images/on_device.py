@@ -10,6 +10,7 @@ ink on an empty ground, cut to the ink. Everything is made of means over cells o
 3. What stands out by a third of the clearest cells is ink. Its box is searched twice, the second time with
    cells over the first box alone.
 4. A square around the box, a ninth larger, becomes the result's cells. Contrast is stretched.
+5. Strokes are made even, if that is wanted: `htgen.images.device_strokes`.
 
 Lengths are in sixteenths of a pixel, so that a cell's mean counts pixels at its border in part.
 """
@@ -20,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from htgen.arrays import Integers, Pixels
+from htgen.images.device_strokes import FINE, even_strokes
 
 CELLS = 32
 """Cells on each side of the grid in which ink is searched; fewer where there are fewer pixels."""
@@ -50,10 +52,13 @@ class Window:
     height: int
 
 
-def prepare_on_device(frame: Pixels, size: int) -> Pixels:
+def prepare_on_device(frame: Pixels, size: int, stroke: float) -> Pixels:
     """A grey frame `[H, W]` -> bright ink, uint8 `[size, size]`.
 
     A frame with more than 4096 pixels on a side, which no device has, is scaled down first.
+
+    Args:
+        stroke: about how wide strokes become, as a share of the result's side; 0: as they are.
     """
     if max(frame.shape) > LARGEST_FRAME:
         image = Image.fromarray(frame)
@@ -81,9 +86,20 @@ def prepare_on_device(frame: Pixels, size: int) -> Pixels:
     box = ink_box(stand_out(cells, paper, window, closer), closer) or box
     side = max(box.width, box.height, 64) * CROP_NUMERATOR // CROP_DENOMINATOR
     cut = Window(box.left + box.width // 2 - side // 2, box.top + box.height // 2 - side // 2, side, side)
-    cells, weights = means(values, cut, size, size)
-    ink = np.where(weights == 0, 0, stand_out(cells, paper, window, cut))
-    return stretch(ink).astype(np.uint8)
+
+    def ink_of(cells_aside: int) -> Integers:
+        cells, weights = means(values, cut, cells_aside, cells_aside)
+        return np.where(weights == 0, 0, stand_out(cells, paper, window, cut))
+
+    ink = ink_of(size)
+    levels = ink_levels(ink)
+    if levels is None:
+        return ink.astype(np.uint8)
+    if stroke:
+        ink = even_strokes(stretch(ink, levels), stretch(ink_of(FINE * size), levels), stroke)
+    else:
+        ink = stretch(ink, levels)
+    return ink.astype(np.uint8)
 
 
 def means(values: Integers, window: Window, columns: int, rows: int) -> tuple[Integers, Integers]:
@@ -211,13 +227,17 @@ def ink_box(ink: Integers, window: Window) -> Window | None:
     return Window(left, top, width, height)
 
 
-def stretch(ink: Integers) -> Integers:
-    """Map the ink's middle to 255, and what is below a quarter of the threshold to 0."""
+def ink_levels(ink: Integers) -> tuple[int, int] | None:
+    """A quarter of the threshold, and the ink's middle; None where there is none."""
     ordered = np.sort(ink, axis=None)
     threshold = _threshold(ink)
     above = int(np.searchsorted(ordered, threshold, "right"))
     if above == len(ordered):
-        return ink
-    full = int(ordered[above + (len(ordered) - 1 - above) * 3 // 5])
-    empty = threshold // 4
-    return np.clip((ink - empty) * 255 // max(full - empty, 1), 0, 255)
+        return None
+    return threshold // 4, int(ordered[above + (len(ordered) - 1 - above) * 3 // 5])
+
+
+def stretch(ink: Integers, levels: tuple[int, int]) -> Integers:
+    """Map the ink's middle to 255, and what is below a quarter of the threshold to 0."""
+    empty, full = levels
+    return np.clip((ink - empty) * 255 // (full - empty), 0, 255)

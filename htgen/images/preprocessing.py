@@ -67,8 +67,8 @@ class Preprocessing:
         transparency: what is transparent is filled (`fill`) with white when the opaque part is dark on
             average and with black when it is bright, so that ink on no background stays visible; or all is
             taken as opaque (`ignore`), in the colours that lie beneath.
-        device: grey drawings are prepared as a small device does it (`htgen.images.on_device`); `steps` and
-            `fit` play no part then.
+        device: grey drawings are prepared as a small device does it (`htgen.images.on_device`); of `steps`
+            only `stroke` plays a part then, and `fit` none.
 
     Raises:
         ValueError: a value outside its range.
@@ -128,7 +128,7 @@ class Preprocessing:
         Raises:
             ValueError: it is not for grey drawings.
         """
-        return replace(self, steps=NO_STEPS, device=True)
+        return replace(self, steps=replace(NO_STEPS, stroke=self.steps.stroke), device=True)
 
     def prepares_as(self, other: "Preprocessing") -> bool:
         """Whether another one makes the same of drawings alone, which the step `clean` leaves as they are."""
@@ -316,7 +316,7 @@ class Reading:
         if wish.device:
             from htgen.images.on_device import prepare_on_device  # which few CNNs need
 
-            ink = prepare_on_device(np.asarray(image), wish.size)
+            ink = prepare_on_device(np.asarray(image), wish.size, wish.steps.stroke)
             return (255 - ink if wish.ink == "dark" else ink)[..., None]
         if wish.steps.change_pixels:
             ink = np.rint(normalise(self._drawing, wish.steps, wish.fit, wish.size) * 255).astype(np.uint8)

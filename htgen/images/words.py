@@ -20,7 +20,8 @@ def describe_images(preprocessing: Preprocessing) -> str:
 def describe_steps(preprocessing: Preprocessing) -> str:
     """What is done with drawings beside turning them over, and which steps for all images are left out."""
     if preprocessing.device:
-        return "those of a small device"
+        even = ", strokes made even" if preprocessing.steps.stroke else ""
+        return f"those of a small device{even}"
     steps = preprocessing.steps
     done = {
         "surroundings left out": steps.cleans,

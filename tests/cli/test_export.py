@@ -11,6 +11,7 @@ from PIL import Image
 
 from htgen.cli import main
 from htgen.cnn.bundle import Bundle
+from htgen.images.drawings import DRAWING_STEPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,7 +116,9 @@ def test_a_cnn_for_a_device_is_prepared_as_the_c_does(tmp_path, capsys):
     out, support = tmp_path / "x.safetensors", ROOT / "examples" / "symbols" / "support"
     assert main(["generate", "--support", str(support), "-o", str(out), "--device"]) == 0
     assert "those of a small device" in capsys.readouterr().out
-    assert Bundle.load(out).preprocessing.device
+    how = Bundle.load(out).preprocessing
+    assert how.device
+    assert how.steps.stroke == DRAWING_STEPS.stroke
     assert main(["export", str(out), "-o", str(tmp_path / "x.h"), "--prepare"]) == 0
     assert "x_prepare(const uint8_t *frame" in (tmp_path / "x.h").read_text()
     images = sorted((ROOT / "examples" / "symbols" / "new").glob("*.png"))

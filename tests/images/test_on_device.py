@@ -19,11 +19,15 @@ def page(size=(200, 150), corner=(60, 40), side=50, ink=40, paper=210) -> np.nda
     return np.asarray(image.resize(size, Image.Resampling.BOX))
 
 
+def prepared(frame: np.ndarray, size: int = 28, stroke: float = 0.0) -> np.ndarray:
+    return prepare_on_device(frame, size, stroke)
+
+
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
-PLAIN = prepare_on_device(page(), 28)
+PLAIN = prepared(page())
 
 
 def test_it_is_bright_ink_that_fills_the_image():
@@ -36,7 +40,7 @@ def test_it_is_bright_ink_that_fills_the_image():
 
 
 def test_polarity_plays_no_part():
-    assert likeness(prepare_on_device(255 - page(), 28), PLAIN) > 0.999
+    assert likeness(prepared(255 - page()), PLAIN) > 0.999
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,7 @@ def test_polarity_plays_no_part():
     ],
 )
 def test_place_size_and_contrast_play_no_part(changes):
-    assert likeness(prepare_on_device(page(**changes), 28), PLAIN) > 0.85
+    assert likeness(prepared(page(**changes)), PLAIN) > 0.85
 
 
 def test_light_plays_little_part():
@@ -62,23 +66,61 @@ def test_light_plays_little_part():
     shadow = np.where(x + 0.3 * y > 0.1, 0.65, 1)
     for light in (ramp, shadow):
         lit = np.clip(frame * light, 0, 255).astype(np.uint8)
-        assert likeness(prepare_on_device(lit, 28), PLAIN) > 0.9
+        assert likeness(prepared(lit), PLAIN) > 0.9
 
 
 def test_a_blob_stays_filled():
     frame = np.full((100, 100), 220, np.uint8)
     frame[30:70, 30:70] = 30
-    assert (prepare_on_device(frame, 28)[4:24, 4:24] == 255).all()
+    assert (prepared(frame)[4:24, 4:24] == 255).all()
 
 
+def strokes(width: float) -> np.ndarray:
+    """Three strokes of a width in pixels, of a page of 200."""
+    image = Image.new("L", (800, 800), 210)
+    draw = ImageDraw.Draw(image)
+    for ends in ((200, 200, 600, 200), (200, 200, 500, 600), (400, 200, 600, 600)):
+        draw.line(ends, fill=40, width=round(4 * width))
+    return np.asarray(image.resize((200, 200), Image.Resampling.BOX))
+
+
+def ink(frame: np.ndarray, stroke: float) -> float:
+    return float(prepared(frame, stroke=stroke).mean())
+
+
+def test_strokes_become_about_as_wide_as_is_wanted():
+    """Ink of thin, middle and thick strokes: apart as they are, alike when made even."""
+    widths = (3, 6, 9)
+    assert ink(strokes(9), 0) > 1.6 * ink(strokes(3), 0)
+    even = [ink(strokes(width), 0.058) for width in widths]
+    assert max(even) < 1.2 * min(even)
+    wider = [ink(strokes(width), 0.1) for width in widths]
+    assert min(wider) > 1.4 * max(even)
+
+
+def test_what_strokes_are_made_even_of_does_not_vanish():
+    """A blob stays one, a hair beside it or not, and however thin strokes shall be."""
+    frame = np.full((100, 100), 220, np.uint8)
+    frame[30:70, 30:70] = 30
+    assert (prepared(frame, stroke=0.058)[4:24, 4:24] == 255).all()
+    for width in (2, 5, 12):
+        assert prepared(strokes(width), stroke=0.01).max() >= 128
+
+
+@pytest.mark.parametrize("stroke", [0, 0.058])
 @pytest.mark.parametrize("value", [0, 100, 200, 255])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (64, 64), (5000, 2)])
-def test_an_empty_frame_is_an_empty_image(value, shape):
-    assert not prepare_on_device(np.full(shape, value, np.uint8), 28).any()
+def test_an_empty_frame_is_an_empty_image(value, shape, stroke):
+    assert not prepared(np.full(shape, value, np.uint8), stroke=stroke).any()
 
 
 def test_the_record_says_so_and_comes_back():
-    wish = Preprocessing(28, 1, "bright", "pad").for_real_images().on_device()
+    wish = Preprocessing(28, 1, "bright", "pad").on_device()
+    even = Preprocessing(28, 1, "bright", "pad").for_real_images().on_device()
+    assert Preprocessing.from_dict(even.to_dict()) == even
+    np.testing.assert_array_equal(
+        even.apply(Image.fromarray(page()))[..., 0], prepared(page(), stroke=even.steps.stroke)
+    )
     assert Preprocessing.from_dict(wish.to_dict()) == wish
     np.testing.assert_array_equal(wish.apply(Image.fromarray(page()))[..., 0], PLAIN)
     dark = Preprocessing(28, 1, "dark", "pad", device=True)

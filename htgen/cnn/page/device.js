@@ -2,8 +2,8 @@
  * Lengths are in sixteenths of a pixel; a frame is {left, top, width, height}. */
 "use strict";
 
-/** A grey grid of bytes -> bright ink, bytes [size * size]. */
-function prepareOnDevice(frame, size) {
+/** A grey grid of bytes -> bright ink, bytes [size * size]. Strokes are made even unless `stroke` is 0. */
+function prepareOnDevice(frame, size, stroke) {
   const whole = { left: 0, top: 0, width: 16 * frame.width, height: 16 * frame.height };
   let values = frame, [cells] = cellMeans(values, whole, Math.min(32, frame.width), Math.min(32, frame.height));
   if (cellsAreDark(cells)) [values, cells] = [values, cells].map((grid) => mapGrid(grid, (v) => 255 - v));
@@ -21,9 +21,15 @@ function prepareOnDevice(frame, size) {
   const side = Math.floor((Math.max(box.width, box.height, 64) * 10) / 9);
   const middle = (start, length) => start + (length >> 1) - (side >> 1);
   const cut = { left: middle(box.left, box.width), top: middle(box.top, box.height), width: side, height: side };
-  const [means, weights] = cellMeans(values, cut, size, size);
-  ink = mapGrid(standOut(means, paper, whole, cut), (v, i) => (weights[i] === 0 ? 0 : v));
-  return Uint8Array.from(stretchCells(ink).values);
+  const inkOf = (aside) => {
+    const [means, weights] = cellMeans(values, cut, aside, aside);
+    return mapGrid(standOut(means, paper, whole, cut), (v, i) => (weights[i] === 0 ? 0 : v));
+  };
+  ink = inkOf(size);
+  const levels = inkLevels(ink);
+  if (levels === null) return Uint8Array.from(ink.values);
+  ink = stretchCells(ink, levels);
+  return Uint8Array.from((stroke ? evenCellStrokes(ink, stretchCells(inkOf(2 * size), levels), stroke) : ink).values);
 }
 
 function cellEdges(start, length, cells) {
@@ -172,10 +178,58 @@ function cellBox(ink, area) {
   return { left, top, width, height };
 }
 
-/** Map the ink's middle to 255, and what is below a quarter of the threshold to 0. */
-function stretchCells(ink) {
+/** A quarter of the threshold, and the ink's middle; null where there is none. */
+function inkLevels(ink) {
   const ordered = ink.values.slice().sort(), limit = inkLimit(ordered), above = countBelow(ordered, limit, true);
-  if (above === ordered.length) return ink;
-  const full = ordered[above + Math.floor(((ordered.length - 1 - above) * 3) / 5)], empty = limit >> 2;
-  return mapGrid(ink, (v) => clip(Math.floor(((v - empty) * 255) / Math.max(full - empty, 1)), 0, 255));
+  return above === ordered.length ? null : [limit >> 2, ordered[above + Math.floor(((ordered.length - 1 - above) * 3) / 5)]];
+}
+
+/** Map the ink's middle to 255, and what is below a quarter of the threshold to 0. */
+function stretchCells(ink, [empty, full]) {
+  return mapGrid(ink, (v) => clip(Math.floor(((v - empty) * 255) / (full - empty)), 0, 255));
+}
+
+/** Strokes of about one width: htgen/images/device_strokes.py; `fine` is the ink on a grid twice as fine. */
+function evenCellStrokes(ink, fine, stroke) {
+  const excess = widthOfStrokes(ink) - Math.floor(stroke * ink.width * 36 + 0.5);
+  const extreme = excess > 0 ? Math.min : Math.max;
+  for (let change = Math.min(Math.abs(excess) >> 1, 48); ; change = Math.max(change - 16, 0)) {
+    const made = changedStrokes(fine, change, extreme);
+    if (change === 0 || made.values.some((v) => v >= 128)) return made;
+  }
+}
+
+/** In sixteenths of a fine cell; 0 without any. */
+function widthOfStrokes({ width, height, values }) {
+  const at = (y, x) => (y >= 0 && x >= 0 && y < height && x < width ? values[y * width + x] : 0);
+  let sum = 0, outline = 0;
+  for (let y = 0; y <= height; y++) {
+    for (let x = 0; x <= width; x++) {
+      sum += at(y, x);
+      outline += Math.abs(at(y, x) - at(y - 1, x)) + Math.abs(at(y, x) - at(y, x - 1));
+    }
+  }
+  return outline ? Math.floor((64 * sum) / outline) : 0;
+}
+
+function changedStrokes(fine, change, extreme) {
+  const reach = change >> 4, part = change & 15, less = extremesNearby(fine, reach, extreme);
+  const more = part ? extremesNearby(fine, reach + 1, extreme) : less, half = fine.width >> 1;
+  const at = (y, x) => (16 - part) * less.values[y * fine.width + x] + part * more.values[y * fine.width + x];
+  return mapGrid(makeGrid(half, half, new Int32Array(half * half)), (_, i) => {
+    const x = 2 * (i % half), y = 2 * Math.floor(i / half);
+    return (at(y, x) + at(y, x + 1) + at(y + 1, x) + at(y + 1, x + 1) + 32) >> 6;
+  });
+}
+
+/** The smallest or largest value of squares that reach so far. */
+function extremesNearby(grid, reach, extreme) {
+  const lines = ({ height, width, values }) =>
+    mapGrid(makeGrid(width, height, new Int32Array(values.length)), (_, i) => {
+      const x = Math.floor(i / height), y = i % height, last = Math.min(y + reach, height - 1);
+      let found = values[y * width + x];
+      for (let near = Math.max(y - reach, 0); near <= last; near++) found = extreme(found, values[near * width + x]);
+      return found;
+    });
+  return lines(lines(grid));
 }

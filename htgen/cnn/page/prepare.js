@@ -28,7 +28,7 @@ const ALL_STEPS = { polarity: true, flatten: true, crop: 0.9, contrast: true, ou
 function drawingPixels(grey, how, steps, drawing, wanted) {
   const invert = (values) => values.map((v) => 255 - v);
   if (how.device) {
-    const ink = prepareOnDevice(grey, how.size);
+    const ink = prepareOnDevice(grey, how.size, steps.stroke);
     return how.ink === "dark" ? invert(ink) : ink;
   }
   if (drawing === null) {
