@@ -7,15 +7,16 @@ coordinates about their ink, in units of its spread, where place and size do not
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from htgen.arrays import Floats, Integers
+from htgen.arrays import Floats, Integers, Mask
 
 _RADII, _ANGLES = 12, 360
 
 _REACH = 2.0
 """The largest radius, in units of the spread."""
 
-_TURNS = range(-10, 11)
+_TURNS = np.arange(-10, 11)
 """Turns that are tried, in degrees."""
 
 ALIKE_ENOUGH = 0.983
@@ -39,6 +40,11 @@ _MAYBE = 0.98
 
 _BLOCK = 512
 
+_TOGETHER = 64
+"""Images or pairs that are worked on at once: what it takes stays in the cache."""
+
+Waves = npt.NDArray[np.complex64]
+
 
 def find_copies(images: Floats, drawn: bool, strokes: Floats | None = None) -> Integers:
     """The groups of images that are copies of each other.
@@ -57,20 +63,26 @@ def find_copies(images: Floats, drawn: bool, strokes: Floats | None = None) -> I
     if len(images) < 2:
         return groups
     grey = (images.mean(axis=1) + 1) / 2
-    blocks = range(0, len(grey), _BLOCK)
-    polar = np.concatenate([_polar(grey[start : start + _BLOCK], drawn) for start in blocks])
-    for first, second in _candidates(polar):
-        if strokes is not None and _differ(float(strokes[first]), float(strokes[second])):
-            continue
-        if groups[first] != groups[second] and _correlation(polar[first], polar[second]) >= ALIKE_ENOUGH:
-            low, high = sorted((groups[first], groups[second]))
-            groups[groups == high] = low
+    blocks = range(0, len(grey), _TOGETHER)
+    polar = (_polar(grey[start : start + _TOGETHER], drawn) for start in blocks)
+    waves = np.concatenate([np.fft.rfft(part, axis=2) for part in polar])  # a turn changes no size of theirs
+    for first, second in _candidates(waves):
+        is_open = groups[first] != groups[second]
+        if strokes is not None:
+            is_open &= ~_differ(strokes[first], strokes[second])
+        first, second = first[is_open], second[is_open]
+        are_copies = _correlations(waves, first, second) >= ALIKE_ENOUGH
+        for pair in zip(first[are_copies], second[are_copies], strict=True):
+            low, high = sorted(groups[list(pair)])
+            if low != high:
+                groups[groups == high] = low
     return groups
 
 
-def _differ(first: float, second: float) -> bool:
-    """Whether strokes are of two widths."""
-    return min(first, second) > 0 and max(first, second) > OTHER_STROKES * min(first, second)
+def _differ(first: Floats, second: Floats) -> Mask:
+    """Whether strokes `[N]` are of two widths."""
+    narrow = np.minimum(first, second)
+    return (narrow > 0) & (np.maximum(first, second) > OTHER_STROKES * narrow)
 
 
 def _polar(grey: Floats, drawn: bool) -> Floats:
@@ -102,25 +114,34 @@ def _sample(grey: Floats, rows: Floats, columns: Floats) -> Floats:
     rows, columns = rows.clip(-1, grey.shape[1]) + 1, columns.clip(-1, grey.shape[2]) + 1
     top, left = rows.astype(np.int64), columns.astype(np.int64)
     down, right = rows - top, columns - left
-    image = np.arange(len(grey))[:, None, None]
-    upper = padded[image, top, left] * (1 - right) + padded[image, top, left + 1] * right
-    lower = padded[image, top + 1, left] * (1 - right) + padded[image, top + 1, left + 1] * right
+    _, height, width = padded.shape
+    place = (np.arange(len(grey))[:, None, None] * height + top) * width + left
+    flat, still = padded.reshape(-1), 1 - right
+    upper = flat.take(place) * still + flat.take(place + 1) * right
+    place += width
+    lower = flat.take(place) * still + flat.take(place + 1) * right
     values: Floats = upper * (1 - down) + lower * down
     return values
 
 
-def _candidates(polar: Floats) -> Iterator[tuple[int, int]]:
-    """Pairs whose Fourier coefficients by angle, which no turn changes in size, are about the same."""
-    waves = np.abs(np.fft.rfft(polar, axis=2)[:, :, :_WAVES]).reshape(len(polar), -1)
-    length = np.sqrt((waves**2).sum(axis=1, keepdims=True))
-    waves = (waves / np.where(length > 0, length, np.inf)).astype(np.float32)  # [S, radii * waves]
-    for start in range(0, len(waves), _BLOCK):
-        alike = waves[start : start + _BLOCK] @ waves.T >= _MAYBE
-        for first, second in zip(*np.nonzero(alike), strict=True):
-            if start + first < second:
-                yield int(start + first), int(second)
+def _candidates(waves: Waves) -> Iterator[tuple[Integers, Integers]]:
+    """Pairs whose Fourier coefficients by angle `[S, radii, waves]` have about the same sizes: the positions
+    of some first ones and of their second ones, in ascending order."""
+    sizes = np.abs(waves[:, :, :_WAVES]).reshape(len(waves), -1)
+    length = np.sqrt((sizes**2).sum(axis=1, keepdims=True))
+    sizes = (sizes / np.where(length > 0, length, np.inf)).astype(np.float32)  # [S, radii * waves]
+    for start in range(0, len(sizes), _BLOCK):
+        alike = sizes[start : start + _BLOCK] @ sizes[start:].T >= _MAYBE
+        first, second = np.nonzero(np.triu(alike, 1))
+        for part in range(0, len(first), _TOGETHER):
+            yield start + first[part : part + _TOGETHER], start + second[part : part + _TOGETHER]
 
 
-def _correlation(first: Floats, second: Floats) -> float:
-    """The highest correlation of two images `[radii, angles]` over the turns."""
-    return max(float((first * np.roll(second, turn, axis=1)).sum()) for turn in _TURNS)
+def _correlations(waves: Waves, first: Integers, second: Integers) -> Floats:
+    """The highest correlation over the turns, of images at `first` with those at `second`: `[N]`.
+
+    Args:
+        waves: Fourier coefficients of all images by angle, `[S, radii, waves]`.
+    """
+    together = (waves[first] * waves[second].conj()).sum(axis=1)
+    return np.fft.irfft(together, _ANGLES, axis=1)[:, _TURNS].max(axis=1, initial=-1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from htgen.generator.copies import find_copies
+from htgen.generator.copies import _correlations, find_copies
 from htgen.images.inputs import prepare_images
 from htgen.images.preprocessing import Preprocessing
 
@@ -88,3 +88,16 @@ def test_images_of_nothing_are_no_copies(value):
 def test_no_image_and_one_image():
     assert find_copies(np.zeros((0, 1, 28, 28), np.float32), drawn=True).tolist() == []
     assert find_copies(np.zeros((1, 1, 28, 28), np.float32), drawn=True).tolist() == [0]
+
+
+def test_correlations_are_those_of_turned_images():
+    rng = np.random.default_rng(5)
+    polar = rng.standard_normal((6, 12, 360)).astype(np.float32)
+    polar /= np.sqrt((polar**2).sum(axis=(1, 2), keepdims=True))
+    polar[5] = np.roll(polar[0], 7, axis=1)
+    pairs = [(0, 5), (0, 1), (2, 3), (1, 4), (5, 0)]
+    first, second = np.array(pairs).T
+    found = _correlations(np.fft.rfft(polar, axis=2), first, second)
+    slow = [max((polar[a] * np.roll(polar[b], t, axis=1)).sum() for t in range(-10, 11)) for a, b in pairs]
+    np.testing.assert_allclose(found, slow, atol=1e-6)
+    assert found[0] == pytest.approx(1)
