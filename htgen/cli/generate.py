@@ -56,7 +56,7 @@ GeneratorOption = Annotated[
     str | None,
     typer.Option(
         help="One that ships, a generator file, or a run folder. Default: one for what the images look like, "
-        "drawings or photographs.",
+        "drawings, icons or photographs.",
         show_default=False,
     ),
 ]

@@ -134,7 +134,7 @@ def prepare_icons(
         OutputError: no space left, or no permission.
     """
     out = Path(out)
-    render = _renderer()
+    render = renderer()
     check_target(out, overwrite)
     steps = DRAWING_STEPS if as_drawings else ICON_STEPS
     preprocessing = Preprocessing(image_size, 1, "bright", "pad", steps)
@@ -162,7 +162,7 @@ def store_name(as_drawings: bool) -> str:
     return "icons-drawings" if as_drawings else "icons"
 
 
-def _renderer() -> Render:
+def renderer() -> Render:
     """What renders SVG.
 
     Raises:
@@ -204,9 +204,8 @@ def _concepts(source: Path) -> dict[str, list[Icon]]:
     Concepts are sorted by the names of their classes.
     """
     found: dict[str, dict[str, list[Icon]]] = {}
-    for name in _set_names(source):
-        for icon in _read_set(source / "json" / f"{name}.json", name):
-            found.setdefault(concept_of(icon.name), {}).setdefault(name, []).append(icon)
+    for icon in read_icons(source):
+        found.setdefault(concept_of(icon.name), {}).setdefault(icon.set_name, []).append(icon)
     kept = {concept: sets for concept, sets in found.items() if _is_drawn_by_enough(concept, sets)}
     if not kept:
         raise DataError(f"no concept is drawn by {min(FEWEST_SETS.values())} sets of {source}", WHERE_FROM)
@@ -225,6 +224,16 @@ def _in_turns(sets: dict[str, list[Icon]]) -> list[Icon]:
         for turn, icon in enumerate(sorted(icons, key=lambda icon: icon.order))
     ]
     return [icon for _, _, icon in sorted(turns, key=lambda entry: entry[:2])]
+
+
+def read_icons(source: Path) -> Iterator[Icon]:
+    """All icons of the sets that are read, set by set.
+
+    Raises:
+        DataError: the source is not that package.
+    """
+    for name in _set_names(source):
+        yield from _read_set(source / "json" / f"{name}.json", name)
 
 
 def _set_names(source: Path) -> list[str]:

@@ -1,25 +1,26 @@
-"""Which generator suits a folder of images: drawings get one of drawings, photographs one of photographs.
+"""Which generator suits a folder of images: one of photographs, of icons, or of other drawings.
 
-Each of some images is judged by itself, by numbers of a small copy of it. The folder is what most of them
-are. The thresholds were chosen on validation data. docs/lab/choice.md has the errors, and what a wrong choice
-costs.
+Each of some images is judged by itself, by numbers of a small copy of it. The folder is of photographs where
+most of them are. Otherwise the drawings together say whether they are icons: one alone says little. The
+thresholds were chosen on validation data. docs/lab/choice.md has the errors, and what a wrong choice costs.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from htgen.arrays import Pixels
 from htgen.errors import DataError
 from htgen.generator.generator import Generator
 from htgen.generator.shipped import GENERATORS, Domain
 from htgen.images.drawings import DRAWING_STEPS
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import load_image
+from htgen.images.shapes import shape_numbers
 
 MOST_JUDGED = 48
 """Images that are judged; of more, so many that are spread over all classes."""
@@ -27,7 +28,7 @@ MOST_JUDGED = 48
 LONGER_SIDE, SIDE = 400, 64
 """Of the copies that are measured, in pixels: for how even the paper is, and for colours."""
 
-LEAST_BITS, LEAST_SPREAD = 2.5, 1.6
+LEAST_BITS, LEAST_SPREAD = 2.0, 2.5
 """From these on a coloured image is a photograph."""
 
 LIGHT = 6
@@ -36,9 +37,35 @@ LIGHT = 6
 MIXED = 0.25
 """From this share of other images on, a folder is said to be mixed."""
 
+ICONS = np.array([1.9, 10.0, 2.1, 1.6])
+"""How much each of the `NUMBERS` of `htgen.images.shapes` speaks for an icon, and against handwriting."""
+
+NEUTRAL = 3.8
+"""What the weighted numbers of a drawing sum up to that may be either."""
+
+MOST_EVIDENCE = 4.0
+"""Of one image, for or against icons: no single one decides."""
+
+DOUBT = 0.3
+"""Of drawings whose mean evidence is nearer to 0 it is said that they might be the other."""
+
 Pixels64 = npt.NDArray[np.float64]
 
-_READS_DRAWINGS = Preprocessing(28, 1, "bright", "pad", DRAWING_STEPS)
+READS_DRAWINGS = Preprocessing(64, 1, "bright", "pad", replace(DRAWING_STEPS, stroke=0.0))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one image looks like.
+
+    Attributes:
+        is_photograph: whether it is none of a drawing.
+        icon_evidence: how much rather a drawing is an icon than handwriting: -4 to 4. 0 where nothing is to
+            be seen, and of a photograph.
+    """
+
+    is_photograph: bool
+    icon_evidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,12 +75,14 @@ class Choice:
     Attributes:
         domain: what most of the judged images are.
         generator: the generator that ships for it.
-        counts: how many of the judged images are of each domain.
+        counts: how many of the judged images are of each domain; drawings are icons all together, or none.
+        evidence: the mean of the drawings' evidence for icons; 0 without any.
     """
 
     domain: Domain
     generator: str
     counts: Mapping[Domain, int]
+    evidence: float = 0.0
 
     @property
     def sentence(self) -> str:
@@ -67,12 +96,24 @@ class Choice:
         return others >= MIXED * sum(self.counts.values())
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether drawings might as well be icons, or icons other drawings."""
+        return self.domain != "photographs" and 0 < abs(self.evidence) < DOUBT
+
+    @property
     def notices(self) -> list[str]:
         """Lines for people."""
-        if not self.is_mixed:
-            return []
-        parts = " and ".join(f"{count} {domain}" for domain, count in sorted(self.counts.items()))
-        return [f"warning: the images look like {parts}; one kind in a CNN is better"]
+        notices = []
+        if self.is_mixed:
+            parts = " and ".join(f"{count} {domain}" for domain, count in sorted(self.counts.items()))
+            notices.append(f"warning: the images look like {parts}; one kind in a CNN is better")
+        if self.is_in_doubt:
+            other: Domain = "drawings" if self.domain == "icons" else "icons"
+            notices.append(
+                f"they may be {other} as well, for which there is --generator {GENERATORS[other]}: "
+                "compare the estimates"
+            )
+        return notices
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON values."""
@@ -85,11 +126,15 @@ def choose(classes: Mapping[str, Sequence[Path]]) -> Choice:
 
     Nothing to be read at all counts as drawings: reading them for a CNN tells what is wrong.
     """
-    domains = map(_domain_at, _spread(classes))
-    counts = Counter(domain for domain in domains if domain is not None)
-    is_drawn = counts["drawings"] >= counts["photographs"]
-    domain: Domain = "drawings" if is_drawn else "photographs"
-    return Choice(domain, GENERATORS[domain], {name: count for name, count in counts.items() if count})
+    looks = [look for look in map(_look_at, _spread(classes)) if look is not None]
+    photographs = sum(look.is_photograph for look in looks)
+    drawings = len(looks) - photographs
+    evidence = sum(look.icon_evidence for look in looks) / max(1, drawings)
+    drawn: Domain = "icons" if evidence > 0 else "drawings"
+    domain: Domain = drawn if drawings >= photographs else "photographs"
+    counts: dict[Domain, int] = {drawn: drawings, "photographs": photographs}
+    counts = {name: count for name, count in counts.items() if count}
+    return Choice(domain, GENERATORS[domain], counts, evidence)
 
 
 def check_kind(generator: Generator, classes: Mapping[str, Sequence[Path]]) -> list[str]:
@@ -117,22 +162,38 @@ def _spread(classes: Mapping[str, Sequence[Path]]) -> list[Path]:
     return [turns[place * len(classes) // MOST_JUDGED] for place in range(MOST_JUDGED)]
 
 
-def _domain_at(path: Path) -> Domain | None:
+def _look_at(path: Path) -> Look | None:
     try:
-        return domain_of(load_image(path, LONGER_SIDE))
+        return look_at(load_image(path, LONGER_SIDE))
     except DataError:
         return None
 
 
-def domain_of(image: Image.Image) -> Domain:
+def look_at(image: Image.Image) -> Look:
     """What one image, as `htgen.images.reading` gives it, looks like.
 
     A photograph has many greys, and colours that are no mixtures of two where the light, which may have any
     colour, is taken out; or it is uneven everywhere, as no paper is (`htgen.images.drawings.looks_drawn`).
     """
-    small = _opaque(image)
+    small = image.copy()
     small.thumbnail((LONGER_SIDE, LONGER_SIDE))
-    tiny = small.copy()
+    bits, spread = colours(small)
+    if bits >= LEAST_BITS and spread >= LEAST_SPREAD:
+        return Look(True)
+    read = READS_DRAWINGS.read(small)
+    if read.is_blank:
+        return Look(False)
+    return Look(False, icon_evidence(read.pixels[..., 0])) if read.looks_drawn else Look(True)
+
+
+def colours(image: Image.Image) -> tuple[float, float]:
+    """How many greys an image has, and how far its colours are from mixtures of two, whatever the light.
+
+    Returns:
+        The entropy of its greys, 0 to 5 bits; and the standard deviation along the second principal axis of
+        its pixels by the light around them, 0 to 255.
+    """
+    tiny = _opaque(image)
     tiny.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     tiny = tiny.convert("RGB")
     around = tiny.filter(ImageFilter.BoxBlur(LIGHT))
@@ -140,10 +201,19 @@ def domain_of(image: Image.Image) -> Domain:
     inner = slice(LIGHT, -LIGHT)  # what is around the others is known
     # Ink takes the same share of the light, whatever colour that has.
     shares = (128 * (pixels + 8) / (light + 8))[inner, inner].reshape(-1, 3)
-    if _bits(pixels.reshape(-1, 3)) >= LEAST_BITS and _second_spread(shares) >= LEAST_SPREAD:
-        return "photographs"
-    read = _READS_DRAWINGS.read(small)
-    return "drawings" if read.is_blank or read.looks_drawn else "photographs"
+    return _bits(pixels.reshape(-1, 3)), _second_spread(shares)
+
+
+def icon_evidence(ink: Pixels) -> float:
+    """How much rather ink `[S, S]` is an icon than handwriting: -4 to 4; 0 without any.
+
+    Icons are more often symmetrical, and have solid parts, several parts, and holes. The weights are those of
+    a logistic regression.
+    """
+    if not (ink > 127).any():
+        return 0.0
+    weighed = float(shape_numbers(ink) @ ICONS)
+    return max(-MOST_EVIDENCE, min(weighed - NEUTRAL, MOST_EVIDENCE))
 
 
 def _opaque(image: Image.Image) -> Image.Image:

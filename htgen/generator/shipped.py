@@ -9,10 +9,10 @@ from htgen.files import kind_at
 
 DEFAULT_GENERATOR = "glyph-8"
 
-Domain = Literal["drawings", "photographs"]
+Domain = Literal["drawings", "icons", "photographs"]
 """What images are of, as far as generators differ by it."""
 
-GENERATORS: dict[Domain, str] = {"drawings": DEFAULT_GENERATOR, "photographs": "photo"}
+GENERATORS: dict[Domain, str] = {"drawings": DEFAULT_GENERATOR, "icons": "icon-8", "photographs": "photo"}
 """What `htgen generate` takes for images of a domain (`htgen.generator.choice`)."""
 
 BEST_OF_RUN = "best.safetensors"

@@ -1,4 +1,4 @@
-"""What images look like: drawings under any light and of any ink, and photographs of things."""
+"""What images look like: drawings under any light and of any ink, icons, and photographs of things."""
 
 from pathlib import Path
 
@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 from helpers.generators import make_generator
 from helpers.toy import drawing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
-from htgen.generator.choice import MOST_JUDGED, check_kind, choose, domain_of
+from htgen.generator.choice import (
+    DOUBT,
+    MOST_EVIDENCE,
+    MOST_JUDGED,
+    Look,
+    check_kind,
+    choose,
+    icon_evidence,
+    look_at,
+)
 from htgen.generator.generator import load_generator
 from htgen.generator.shipped import GENERATORS, shipped_generators
 
@@ -44,19 +56,75 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drawings_of_any_ink_and_light(kind):
-    assert [domain_of(sketch(seed, **KINDS[kind])) for seed in range(10)] == ["drawings"] * 10
+    looks = [look_at(sketch(seed, **KINDS[kind])) for seed in range(10)]
+    assert not any(look.is_photograph for look in looks)
+    assert np.mean([look.icon_evidence for look in looks]) < -DOUBT
 
 
 def test_scenes_are_photographs():
-    assert [domain_of(scene(seed)) for seed in range(10)] == ["photographs"] * 10
+    assert [look_at(scene(seed)) for seed in range(10)] == [Look(True)] * 10
 
 
 def test_transparent_drawings_and_empty_images_are_drawings():
     clear = sketch(0).convert("RGBA")
     clear.putalpha(Image.fromarray(255 - np.asarray(sketch(0).convert("L"))))
-    assert domain_of(clear) == "drawings"
-    assert domain_of(Image.new("RGB", (50, 50), (10, 200, 90))) == "drawings"
-    assert domain_of(Image.new("L", (1, 1), 3)) == "drawings"
+    assert look_at(clear) == look_at(sketch(0).convert("L"))
+    assert look_at(Image.new("RGB", (50, 50), (10, 200, 90))) == Look(False)
+    assert look_at(Image.new("L", (1, 1), 3)) == Look(False)
+
+
+def icon(seed: int, ink: str = "black", paper: str = "white") -> Image.Image:
+    """A solid thing and two small ones, the same to the left and to the right."""
+    chance = np.random.default_rng(seed)
+    image = Image.new("RGB", (120, 120), paper)
+    draw = ImageDraw.Draw(image)
+    width, height, hole = chance.integers((25, 25, 5), (45, 40, 12)).tolist()
+    draw.rounded_rectangle((60 - width, 75 - height, 60 + width, 80 + height // 2), 8, ink)
+    draw.ellipse((60 - hole, 75 - hole, 60 + hole, 75 + hole), paper)
+    for centre in (60 - width + 8, 60 + width - 8):
+        draw.ellipse((centre - 7, 10, centre + 7, 24), ink)
+    return image
+
+
+@pytest.mark.parametrize("colours", [("black", "white"), ("white", "black"), ("navy", "beige")])
+def test_icons_of_any_ink(colours):
+    looks = [look_at(icon(seed, *colours)) for seed in range(10)]
+    assert not any(look.is_photograph for look in looks)
+    assert np.mean([look.icon_evidence for look in looks]) > DOUBT
+
+
+@pytest.mark.parametrize("ink", ["black", "white"])
+def test_transparent_icons_of_any_ink(ink):
+    clear = Image.new("RGBA", (120, 120), ink)
+    clear.putalpha(Image.fromarray(255 - np.asarray(icon(0).convert("L"))))
+    assert look_at(clear).icon_evidence > DOUBT
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.uint8, st.tuples(*[st.shared(st.integers(1, 24))] * 2)))
+def test_evidence_of_any_ink_is_bounded(ink):
+    assert abs(icon_evidence(ink)) <= MOST_EVIDENCE
+    assert icon_evidence(np.minimum(ink, 127)) == 0
+
+
+def test_drawings_together_say_whether_they_are_icons(tmp_path):
+    choice = choose(write(tmp_path, [*map(icon, range(5)), sketch(0)]))
+    assert (choice.domain, choice.generator) == ("icons", GENERATORS["icons"])
+    assert choice.sentence == f"icons: {GENERATORS['icons']}; --generator decides"
+    assert choice.to_dict()["images"] == {"icons": 6}
+    assert choice.notices == []
+    choice = choose(write(tmp_path, [*map(sketch, range(5)), icon(0)]))
+    assert (choice.domain, choice.to_dict()["images"]) == ("drawings", {"drawings": 6})
+
+
+@pytest.mark.parametrize(("evidence", "domain"), [(DOUBT / 2, "icons"), (-DOUBT / 2, "drawings")])
+def test_doubt_is_said(monkeypatch, evidence, domain):
+    monkeypatch.setattr("htgen.generator.choice._look_at", lambda path: Look(False, evidence))
+    choice = choose({"a": [Path("a")]})
+    assert (choice.domain, choice.is_in_doubt) == (domain, True)
+    (other,) = {"icons", "drawings"} - {domain}
+    assert f"they may be {other} as well" in choice.notices[0]
+    assert f"--generator {GENERATORS[other]}" in choice.notices[0]
 
 
 def write(folder: Path, images: list[Image.Image]) -> dict[str, list[Path]]:
@@ -87,7 +155,7 @@ def test_what_cannot_be_read_does_not_count(tmp_path):
 
 def test_of_many_images_some_of_all_classes_are_judged(tmp_path, monkeypatch):
     seen: list[Path] = []
-    monkeypatch.setattr("htgen.generator.choice._domain_at", lambda path: seen.append(path) or "drawings")
+    monkeypatch.setattr("htgen.generator.choice._look_at", lambda path: seen.append(path) or Look(False))
     few = {f"c{i}": [Path(f"c{i}/{j}") for j in range(100)] for i in range(5)}
     choose(few)
     assert len(seen) == MOST_JUDGED
@@ -111,4 +179,4 @@ def test_drawings_for_a_generator_of_photographs_are_told(tmp_path):
 def test_the_generators_of_the_table_ship_and_read_such_images():
     assert {*GENERATORS.values()} <= {*shipped_generators()}
     for domain, name in GENERATORS.items():
-        assert load_generator(name).preprocessing.is_for_drawings == (domain == "drawings")
+        assert load_generator(name).preprocessing.is_for_drawings == (domain != "photographs")
