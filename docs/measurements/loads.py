@@ -3,14 +3,19 @@
     htgen prepare-data omniglot --as-drawings
     python docs/measurements/loads.py data/omniglot-drawings --page docs/reference/reliability.md
 
-Runs `htgen train` of a tiny config, `htgen predict` of very many images and `htgen evaluate` for long, each
-as a process that is watched from outside: the memory of it and of those that it starts, and its processor
-time, as Linux tells them. Then one image as large as is accepted. `--only` runs some of them; rows of others
-stay.
+Runs `htgen train` of two recipes, `htgen predict` of very many images and `htgen evaluate` for an hour,
+each as a process that is watched from outside: the memory of it and of those that it starts, and its
+processor time, as Linux tells them. Then one image as large as is accepted. `--only` runs some of them;
+rows of others stay.
+
+The work after the first tenth is cut into ten equal parts. Straight lines through the memory and the speed of
+these parts tell how both change with the work, with the 95 % intervals of their slopes (t of 8 degrees of
+freedom).
 """
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,16 +23,25 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
 HTGEN = (sys.executable, "-m", "htgen")
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
 MARKS = ("<!-- table of loads.py -->", "<!-- end of the loads -->")
-HEAD = "| load | MB after a tenth | half | at the end | at most | work a second, first half | second half |"
+HEAD = (
+    "| load | MB after a tenth | half | at the end | at most | MB more per 1 000 "
+    "| work a second | faster per 1 000 |"
+)
+LOG_EVERY = 10
+TASKS = 2000
+PARTS = 10
+T95 = 2.306
+"""Of Student's t for a line through so many points."""
+
 LARGEST = (7_740, 7_740)
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -71,12 +85,21 @@ class Watch:
 
     Args:
         arguments: of `htgen`.
-        progress: how much is done, by the lines of its stdout so far and its last line on stderr.
+        progress: how much is done, of what it printed so far.
+        minutes: after which it is interrupted; None: it ends by itself.
+
+    Attributes:
+        lines: on its stdout so far.
+        tenths: of some work, told on its stderr so far.
+        last: line on its stderr.
     """
 
-    def __init__(self, arguments: list[str], progress: Callable[[int, str], float]) -> None:
-        self.lines, self.last = 0, ""
+    def __init__(
+        self, arguments: list[str], progress: Callable[["Watch"], float], minutes: float | None = None
+    ) -> None:
+        self.lines, self.tenths, self.last = 0, 0, ""
         self.samples: list[Sample] = []
+        until = time.monotonic() + 60 * minutes if minutes else None
         process = subprocess.Popen(
             [*HTGEN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -87,11 +110,14 @@ class Watch:
         for thread in threads:
             thread.start()
         while process.poll() is None:
-            self.samples.append(look(process.pid, progress(self.lines, self.last)))
+            self.samples.append(look(process.pid, progress(self)))
             time.sleep(0.1)
+            if until and time.monotonic() > until:
+                until = None
+                process.send_signal(signal.SIGINT)
         for thread in threads:
             thread.join()
-        if process.returncode:
+        if process.returncode not in ((0, 130) if minutes else (0,)):
             sys.exit(f"htgen {' '.join(arguments)} ended with {process.returncode}: {self.last}")
 
     def _count(self, stream: object) -> None:
@@ -101,49 +127,79 @@ class Watch:
     def _keep(self, stream: object) -> None:
         for line in stream:  # type: ignore[attr-defined]
             self.last = line.strip()
+            self.tenths += self.last.endswith("0 %") and not self.last.endswith(" 0 %")
+
+    @property
+    def most(self) -> float:
+        return max(sample.done for sample in self.samples)
 
     def at(self, share: float) -> Sample:
         """The first sample by which this share of the work was done."""
-        most = max(sample.done for sample in self.samples)
-        return next(sample for sample in self.samples if sample.done >= share * most)
+        return next(sample for sample in self.samples if sample.done >= share * self.most)
+
+    def parts(self) -> list[Sample]:
+        """The work after the first tenth in equal parts: the middle of each, its mean memory, its speed in
+        place of the seconds."""
+        bounds = [self.at(0.1 + 0.9 * part / PARTS) for part in range(PARTS + 1)]
+        found = []
+        for early, late in pairwise(bounds):
+            within = self.samples[self.samples.index(early) : self.samples.index(late)] or [late]
+            memory = sum(sample.memory for sample in within) / len(within)
+            speed = (late.done - early.done) / max(late.seconds - early.seconds, 1e-3)
+            found.append(Sample((early.done + late.done) / 2, memory, speed))
+        return found
 
     def row(self, name: str) -> str:
-        tenth, half, end = (self.at(share) for share in (0.1, 0.5, 1))
-        rates = [
-            (late.done - early.done) / max(late.seconds - early.seconds, 1e-3)
-            for early, late in ((tenth, half), (half, end))
-        ]
+        parts = self.parts()
+        done = [part.done / 1000 for part in parts]
+        speeds = [part.seconds for part in parts]
+        speed = sum(speeds) / PARTS
+        memory = " | ".join(f"{self.at(share).memory:.0f}" for share in (0.1, 0.5, 1))
         peak = max(sample.memory for sample in self.samples)
-        memory = " | ".join(f"{sample.memory:.0f}" for sample in (tenth, half, end))
-        return f"| {name} | {memory} | {peak:.0f} | {' | '.join(f'{rate:.3g}' for rate in rates)} |"
+        more = "{:+.3f} ± {:.3f}".format(*line(done, [part.memory for part in parts]))
+        faster = "{:+.2f} ± {:.2f} %".format(*(100 * number / speed for number in line(done, speeds)))
+        return f"| {name} | {memory} | {peak:.0f} | {more} | {speed:.3g} | {faster} |"
+
+
+def line(x: list[float], y: list[float]) -> tuple[float, float]:
+    """The slope of the straight line through points, and the half width of its 95 % interval."""
+    across, up = np.asarray(x) - np.mean(x), np.asarray(y) - np.mean(y)
+    slope = float(across @ up / (across @ across))
+    rest = up - slope * across
+    return slope, T95 * float(np.sqrt(rest @ rest / (len(x) - 2) / (across @ across)))
+
+
+def train_preset(
+    name: str, what: str, settings: dict[str, int], store: Path, folder: Path, options: argparse.Namespace
+) -> str:
+    rare = max(options.steps // 10, 1)
+    values = settings | {
+        "steps": options.steps,
+        "log_every": LOG_EVERY,
+        "val_every": rare,
+        "save_every": rare,
+    }
+    values |= {"val_tasks": 16}
+    log = folder / "run" / "metrics.jsonl"
+
+    def steps(watch: Watch) -> float:
+        return LOG_EVERY * log.read_bytes().count(b'"event": "train"') if log.exists() else 0
+
+    arguments = ["train", "--config", name, "--data", str(store), "--run", str(folder / "run")]
+    for key, value in values.items():
+        arguments += ["--set", f"train.{key}={value}"]
+    return Watch([*arguments, "--device", "cpu"], steps).row(f"`train`, {options.steps} steps of {what}")
 
 
 def train(store: Path, folder: Path, options: argparse.Namespace) -> str:
-    """A CNN of 4 channels for 2 classes: the smallest steps, so that what grows with them shows."""
-    config = {
-        "name": "tiny",
-        "data": {"store": str(store.resolve()), "train": "lake:train", "val": "lake:val"},
-        "episodes": {"way": 2, "shot": 1, "query": 1},
-        "validation": {"way": 2, "query": 1},
-        "model": {
-            "max_way": 2,
-            "image_size": 28,
-            "embedding_dim": 4,
-            "cnn": {"channels": 4},
-            "shared": {"layers": 2, "width": 4},
-            "transformer": {"layers": 1},
-        },
-        "train": {"steps": options.steps, "val_every": options.steps // 10, "log_every": 10}
-        | {"save_every": options.steps // 10, "val_tasks": 16},
-    }
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
-    log = folder / "run" / "metrics.jsonl"
+    """The recipe of the reference implementation: one task a step, all of one shape."""
+    return train_preset("omniglot_1shot", "`omniglot_1shot`", {}, store, folder, options)
 
-    def steps(lines: int, said: str) -> float:
-        return 10.0 * log.read_bytes().count(b'"event": "train"') if log.exists() else 0
 
-    arguments = ["train", "--config", str(folder / "tiny.yaml"), "--run", str(folder / "run")]
-    return Watch([*arguments, "--device", "cpu"], steps).row(f"`train`, {options.steps} tiny steps")
+def train_drawings(store: Path, folder: Path, options: argparse.Namespace) -> str:
+    """The recipe of the default generator, whose tasks have many shapes; one task a step."""
+    what = "`glyph-8`, one task each"
+    return train_preset("glyph-8", what, {"episodes_per_step": 1}, store, folder, options)
 
 
 def predict(store: Path, folder: Path, options: argparse.Namespace) -> str:
@@ -152,17 +208,17 @@ def predict(store: Path, folder: Path, options: argparse.Namespace) -> str:
     images = sorted((SYMBOLS / "new").glob("*.png"))
     for number in range(options.images):
         (folder / "many" / f"{number:06}.png").symlink_to(images[number % len(images)].resolve())
-    watch = Watch(["predict", str(made), str(folder / "many"), "--csv"], lambda lines, said: lines)
+    watch = Watch(["predict", str(made), str(folder / "many"), "--csv"], lambda watch: watch.lines)
     return watch.row(f"`predict`, {options.images} images")
 
 
 def evaluate(store: Path, folder: Path, options: argparse.Namespace) -> str:
-    def tasks(lines: int, said: str) -> float:
-        share = said.rpartition(": ")[2].removesuffix(" %")
-        return options.tasks * float(share) / 100 if share.isdigit() else 0
-
-    arguments = ["evaluate", "glyph-8", "--data", str(store), "--split", "lake:val", "--device", "cpu"]
-    return Watch([*arguments, "--tasks", str(options.tasks)], tasks).row(f"`evaluate`, {options.tasks} tasks")
+    """Again and again on the same classes, as progress is told by tenths."""
+    arguments = ["evaluate", "glyph-8", "--data", str(store), "--device", "cpu", "--tasks", str(TASKS)]
+    watch = Watch(
+        [*arguments, *("--split", "lake:val") * 500], lambda watch: watch.tenths * TASKS / 10, options.minutes
+    )
+    return watch.row(f"`evaluate`, {options.minutes:g} minutes, {watch.most:.0f} tasks")
 
 
 def largest(store: Path, folder: Path, options: argparse.Namespace) -> str:
@@ -171,9 +227,9 @@ def largest(store: Path, folder: Path, options: argparse.Namespace) -> str:
     pixels[height // 3 : height // 2, width // 3 : width // 2, 3] = 255
     Image.fromarray(pixels).save(folder / "large.png")
     del pixels
-    watch = Watch(["predict", str(make_cnn(folder)), str(folder / "large.png")], lambda lines, said: lines)
+    watch = Watch(["predict", str(make_cnn(folder)), str(folder / "large.png")], lambda watch: watch.lines)
     peak = max(sample.memory for sample in watch.samples)
-    return f"| one RGBA image of {width} x {height} |  |  |  | {peak:.0f} |  |  |"
+    return f"| one RGBA image of {width} x {height} |  |  |  | {peak:.0f} |  |  |  |"
 
 
 def make_cnn(folder: Path) -> Path:
@@ -183,7 +239,23 @@ def make_cnn(folder: Path) -> Path:
     return made
 
 
-LOADS = {"train": train, "predict": predict, "evaluate": evaluate, "largest": largest}
+LOADS = {
+    "train": train,
+    "train_drawings": train_drawings,
+    "predict": predict,
+    "evaluate": evaluate,
+    "largest": largest,
+}
+
+
+MARK_OF = {
+    "train": "of `omniglot_1shot`",
+    "train_drawings": "of `glyph-8`",
+    "predict": "`predict`",
+    "evaluate": "`evaluate`",
+    "largest": "one RGBA",
+}
+"""By what the row of each is known."""
 
 
 def write(page: Path, name: str, row: str) -> None:
@@ -191,11 +263,9 @@ def write(page: Path, name: str, row: str) -> None:
     before, _, rest = page.read_text().partition(MARKS[0])
     table, _, after = rest.partition(MARKS[1])
     rows = [line for line in table.splitlines() if line.startswith("|")][2:]
-    marks = {"largest": "| one"} | {load: f"| `{load}`" for load in LOADS if load != "largest"}
-    kept = {load: line for line in rows for load, mark in marks.items() if line.startswith(mark)} | {
-        name: row
-    }
-    lines = [HEAD, "|---" * 7 + "|", *(kept[load] for load in LOADS if load in kept)]
+    kept = {load: line for line in rows for load, mark in MARK_OF.items() if mark in line}
+    kept[name] = row
+    lines = [HEAD, "|---" * 8 + "|", *(kept[load] for load in LOADS if load in kept)]
     page.write_text(f"{before}{MARKS[0]}\n\n" + "\n".join(lines) + f"\n\n{MARKS[1]}{after}")
 
 
@@ -204,7 +274,7 @@ def main() -> None:
     parser.add_argument("store", type=Path, help="store of drawings")
     parser.add_argument("--steps", type=int, default=20_000, help="of training")
     parser.add_argument("--images", type=int, default=100_000, help="to predict")
-    parser.add_argument("--tasks", type=int, default=20_000, help="to evaluate")
+    parser.add_argument("--minutes", type=float, default=60, help="to evaluate")
     parser.add_argument("--only", nargs="+", choices=LOADS, default=list(LOADS))
     parser.add_argument("--page", type=Path, help="the page that holds the table")
     options = parser.parse_args()

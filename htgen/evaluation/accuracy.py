@@ -19,8 +19,9 @@ TASKS_PER_BATCH = 16
 """Most episodes in one pass. The episodes of a pass have one shape, so a sampler whose way or shot is a range
 draws them anew only every so many episodes: its stream has this `period`."""
 
-_ACTIVATION_BYTES = 128 << 20
-"""On the CPU so much in one activation: with more, fresh memory costs as much as arithmetic."""
+_ACTIVATION_BYTES = 64 << 20
+"""On the CPU so much in one activation: with more, fresh memory costs as much as arithmetic, and what several
+threads leave between their blocks adds up to more."""
 
 
 @dataclass(frozen=True)
