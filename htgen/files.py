@@ -7,8 +7,9 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal, TextIO
 
 from htgen.errors import OutputError
 
@@ -33,10 +34,29 @@ def as_text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def real_path(path: str | Path) -> Path:
+    """Where a path leads, symbolic links followed. Links that lead in a circle raise nothing, unlike those of
+    `Path.resolve`."""
+    return Path(os.path.realpath(path))
+
+
+# Control characters, line and paragraph separators, changes of the writing direction, and the
+# stand-ins for bytes of file names that are no UTF-8.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters made visible: escape -> `\x1b`, newline -> `\n`.
+
+    For names that others chose, such as paths and classes: a terminal would obey what they contain.
+    """
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """Open a regular file to read it, symbolic links followed; whatever else is there is refused at once.
 
     A pipe without a writer would make others wait, a device may never end.
@@ -46,17 +66,36 @@ def open_regular(path: str | Path) -> BinaryIO:
             or no permission.
         ValueError: the path holds a NUL.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
+
+
+def open_to_append(path: str | Path) -> TextIO:
+    """Open a regular file to write UTF-8 text at its end; it is made where there is none.
+
+    Raises:
+        OSError: as `open_regular`.
+        ValueError: the path holds a NUL.
+    """
+    return os.fdopen(_open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a", encoding="utf-8")
+
+
+def _open_regular(path: str | Path, flags: int) -> int:
+    try:
+        handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0), 0o666)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path)) from None  # a pipe, to write
     try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+    return handle
 
 
 def read_regular(path: str | Path, most: int) -> bytes:
@@ -101,7 +140,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     handle = -1
     try:
-        path = path.resolve() if path.is_symlink() else path
+        path = real_path(path) if path.is_symlink() else path
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
         handle, temporary = _make_temporary(path)

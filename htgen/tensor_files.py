@@ -129,7 +129,9 @@ def _read(path: str | Path, wanted: str, remedy: str, hashed: bool) -> TensorFil
         raise ModelError(f"there is no file {path}", remedy) from None
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}", remedy) from error
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
+    except MemoryError:
+        raise ModelError(f"cannot read {path}: there is not enough memory", "a machine with more") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path} is not {wanted}, or it is damaged ({reason})", remedy) from error
     if not intact:
@@ -151,7 +153,12 @@ def _parse(data: bytes) -> tuple[dict[str, Any], Arrays]:
     (length,) = struct.unpack("<Q", data[:8])
     if length > min(MOST_HEADER_BYTES, len(data) - 8):
         raise ValueError(f"its header has {length} bytes")
-    tensors = load(data)  # checks names, types, shapes and places, which the file says as JSON
+    try:
+        tensors = load(data)  # checks names, types, shapes and places, which the file says as JSON
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # Rust had no memory left
+            raise MemoryError from error
+        raise
     header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["htgen"])
     if not isinstance(header, dict):
         raise TypeError("its description is no object")

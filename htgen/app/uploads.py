@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from htgen.errors import DataError
-from htgen.files import as_text
+from htgen.files import UNPRINTABLE, as_text
 from htgen.images.pictures import png_of
 from htgen.images.reading import decode_image
 
@@ -28,8 +28,6 @@ LONGEST_NAME = 80
 
 THUMBNAIL = 160
 """Longer side of the picture of an image that the page shows, in pixels."""
-
-_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ _DAMAGED = (
 
 def clean_name(name: str, otherwise: str) -> str:
     """A name of a class or file: without control characters, not too long, not empty."""
-    return _HIDDEN.sub("", as_text(name)).strip()[:LONGEST_NAME].strip() or otherwise
+    return UNPRINTABLE.sub("", as_text(name)).strip()[:LONGEST_NAME].strip() or otherwise
 
 
 def decode(upload: Upload) -> Image.Image:
@@ -99,11 +97,11 @@ def read_archive(data: bytes) -> dict[str, list[Upload]]:
     """
     classes: dict[str, list[Upload]] = {}
     total = 0
+    if data.count(b"PK\1\2") > 2 * MOST_IMAGES:  # before zipfile makes an object of each
+        raise DataError(f"the archive has more than {2 * MOST_IMAGES} files", "fewer images")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if len(entries) > 2 * MOST_IMAGES:
-                raise DataError(f"the archive has more than {2 * MOST_IMAGES} files", "fewer images")
             for entry in entries:
                 parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
                 if len(parts) < 2 or any(part.startswith((".", "__MACOSX")) for part in parts):

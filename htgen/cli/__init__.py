@@ -122,6 +122,9 @@ def main(arguments: list[str] | None = None) -> int:
     except HtgenError as error:
         print_error(error)
         return error.exit_code
+    except MemoryError:
+        print_error(HtgenError("there is not enough memory", "fewer or smaller images or tasks at once"))
+        return HtgenError.exit_code
     except KeyboardInterrupt:
         return 130
     except SystemExit as stop:

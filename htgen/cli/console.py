@@ -1,6 +1,5 @@
 """What the terminal sees: results on stdout, progress and errors on stderr. Nothing else imports rich."""
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from htgen.errors import HtgenError
+from htgen.files import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,19 +29,6 @@ def stdout() -> "Console":
     from rich.console import Console
 
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-# Control characters, line and paragraph separators, changes of the writing direction, and the
-# stand-ins for bytes of file names that are no UTF-8.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    r"""The text with control characters made visible: escape -> `\x1b`, newline -> `\n`.
-
-    For names that others chose, such as paths and classes: a terminal would obey what they contain.
-    """
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def tell(lines: Iterable[str]) -> None:

@@ -204,6 +204,6 @@ def _write_other(bundle: "Bundle", output: Path, model: Path) -> None:
 
 
 def _say(key: str, value: str) -> None:
-    from htgen.cli.console import printable
+    from htgen.files import printable
 
     typer.echo(f"{key:11}{printable(value)}")

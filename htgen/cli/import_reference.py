@@ -39,9 +39,8 @@ def import_reference(
 
     TensorFlow is not needed. Every tensor must have its place; those of training alone are left out.
     """
-    from htgen.cli.console import printable
     from htgen.config.files import load_config
-    from htgen.files import write_bytes
+    from htgen.files import printable, write_bytes
     from htgen.generator.reference_weights import import_generator
 
     file = import_generator(str(checkpoint), load_config(config, changes or []))

@@ -34,7 +34,7 @@ def inspect(
 ) -> None:
     """Tell what a file is: layers and classes of a CNN; recipe and data of a generator, and what it was
     validated with, unless settings were changed since (those that ship: see their cards)."""
-    from htgen.cli.console import printable
+    from htgen.files import printable
 
     if _is_store(Path(file)):
         header, rows = _store(Path(file), check)

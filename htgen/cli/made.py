@@ -83,7 +83,8 @@ def say_all(key: str, lines: list[str]) -> None:
 
 def say(key: str, value: str) -> None:
     """A line of a report."""
-    from htgen.cli.console import printable, stdout
+    from htgen.cli.console import stdout
+    from htgen.files import printable
 
     stdout().print(f"{key:11}{printable(value)}", markup=False)
 

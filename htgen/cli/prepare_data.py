@@ -191,9 +191,10 @@ def _settings_for(store: "Store") -> str:
 
 
 def _print_summary(out: Path) -> None:
-    from htgen.cli.console import printable, stdout
+    from htgen.cli.console import stdout
     from htgen.datasets.splits import resolve_split
     from htgen.datasets.store import Store
+    from htgen.files import printable
 
     store = Store.open(out)
     smallest, largest = int(store.class_sizes.min()), int(store.class_sizes.max())

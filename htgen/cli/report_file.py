@@ -5,6 +5,8 @@ from pathlib import Path
 
 import typer
 
+from htgen.files import real_path
+
 ENDINGS = (".html", ".htm")
 
 
@@ -23,7 +25,7 @@ def check_report(report: Path | None, *others: Path | None, images: Iterable[Pat
         return
     if report.suffix.lower() not in ENDINGS:
         raise typer.BadParameter(f"'{report}' does not end in .html, as a page does", param_hint="--report")
-    place = report.resolve()
+    place = real_path(report)
     for other in (*others, *images):
-        if other is not None and other.resolve() == place:
+        if other is not None and real_path(other) == place:
             raise typer.BadParameter(f"'{report}' is read or written beside it", param_hint="--report")

@@ -1,5 +1,6 @@
 """What `predict --stdin` and `watch` share: a CNN that stays, and a line for each image as it comes."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,10 +12,14 @@ import typer
 from htgen.cli.rows import JsonLines, PlainLines, Row
 from htgen.cnn.answers import Answer, NoAnswer, answers
 from htgen.cnn.bundle import Bundle
+from htgen.errors import DataError
 from htgen.images.folders import find_images
 
 PATIENCE = 3.0
 """Seconds without a change until a file that cannot be read is told: it may be half written."""
+
+LONGEST_LINE = 1 << 16
+"""Bytes of a line of stdin; no path has so many."""
 
 _PAUSE = 0.1
 
@@ -23,10 +28,18 @@ Mark = tuple[int, int]
 
 
 def lines_of_stdin() -> Iterator[Path]:
-    """Paths from stdin, one a line, as they come; empty lines are passed over."""
-    for line in iter(sys.stdin.readline, ""):
-        if name := line.rstrip("\r\n"):
-            yield Path(name)
+    """Paths from stdin, one a line, as they come, of any bytes; empty lines are passed over.
+
+    Raises:
+        DataError: a line that is too long for a path.
+    """
+    number = 0
+    while line := sys.stdin.buffer.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            raise DataError(f"line {number} of stdin has {LONGEST_LINE} bytes or more", "one path a line")
+        if name := line.rstrip(b"\r\n"):
+            yield Path(os.fsdecode(name))
 
 
 def answers_to_lines(cnn: Bundle, paths: Iterable[Path]) -> Iterator[Answer | NoAnswer]:

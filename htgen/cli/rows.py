@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 from rich.cells import cell_len
 
-from htgen.cli.console import printable
+from htgen.files import printable
 
 if TYPE_CHECKING:
     from htgen.cnn.bundle import Prediction

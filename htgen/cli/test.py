@@ -140,7 +140,7 @@ def _print_result(result: "TestResult", worst: int) -> None:
 
 
 def _say(key: str, value: str) -> None:
-    from htgen.cli.console import printable
+    from htgen.files import printable
 
     typer.echo(f"{key:11}{printable(value)}".rstrip())
 
@@ -158,7 +158,7 @@ def _table(result: "TestResult") -> list[str]:
     """Rows of true classes, columns of answers; a dot is 0."""
     from rich.cells import cell_len
 
-    from htgen.cli.console import printable
+    from htgen.files import printable
 
     names = [*map(printable, result.classes)]
     columns = [*names, "none"] if result.confusion[:, -1].any() else names

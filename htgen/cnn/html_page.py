@@ -17,6 +17,7 @@ import numpy as np
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_source import expect_support_norm
+from htgen.files import printable
 from htgen.images.words import describe_images, describe_steps
 from htgen.version import __version__
 
@@ -50,8 +51,8 @@ def page_html(bundle: Bundle, name: str) -> str:
     classes = ", ".join(bundle.classes[:_NAMED_CLASSES])
     more = len(bundle.classes) - _NAMED_CLASSES
     return Template(page_file("page.html.in")).substitute(
-        title=html.escape(name),
-        classes=html.escape(classes + (f" and {more} more" if more > 0 else "")),
+        title=html.escape(printable(name)),
+        classes=html.escape(printable(classes) + (f" and {more} more" if more > 0 else "")),
         count=len(bundle.classes),
         how=html.escape(_how(bundle)),
         about=html.escape(_about(bundle)),

@@ -9,6 +9,7 @@ from typing import Literal
 
 from htgen.datasets.store import Progress
 from htgen.errors import DataError, OutputError
+from htgen.files import check_writable, open_regular
 from htgen.version import __version__
 
 _BLOCK_BYTES = 1 << 16
@@ -108,6 +109,7 @@ def _transfer(url: str, part: Path, name: str, progress: Progress | None, timeou
         length = response.headers.get("Content-Length")
         total = done + int(length) if length is not None and length.isdecimal() else 0
         try:
+            check_writable(part)
             part.parent.mkdir(parents=True, exist_ok=True)
             file = part.open("ab" if resumed else "wb")
         except OSError as error:
@@ -145,7 +147,7 @@ def _range_start(content_range: str | None) -> int | None:
 
 
 def _hash(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 

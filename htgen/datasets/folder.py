@@ -12,6 +12,7 @@ from htgen.arrays import Pixels
 from htgen.datasets.splits import default_schemes
 from htgen.datasets.store import Progress, StoreWriter, check_target, store_name
 from htgen.errors import DataError
+from htgen.files import real_path
 from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 from htgen.images.folders import class_folders
 from htgen.images.inputs import read_images
@@ -65,13 +66,13 @@ def prepare_folder(
     source, out = Path(source), Path(out)
     check_target(out, overwrite)
     classes = class_folders(source, minimum=1)
-    if out.resolve().is_relative_to(source.resolve()):
+    if real_path(out).is_relative_to(real_path(source)):
         raise DataError(f"{out} lies inside the source {source}", "name a folder elsewhere with --out")
     preprocessing = Preprocessing(image_size, 3 if color else 1, ink, fit)
     if as_drawings or as_icons:
         preprocessing = replace(preprocessing, steps=DRAWING_STEPS if as_drawings else ICON_STEPS)
     images = _Images(preprocessing, sum(map(len, classes.values())), progress)
-    name = store_name(source.resolve().name)
+    name = store_name(real_path(source).name)
     with StoreWriter(out, name, preprocessing, default_schemes(len(classes)), overwrite) as writer:
         for class_name, paths in classes.items():
             skipped = len(images.unreadable)

@@ -22,6 +22,7 @@ from htgen.datasets.splits import default_schemes
 from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
+from htgen.files import open_regular
 from htgen.images.preprocessing import Ink, Preprocessing
 
 SIZE = 28
@@ -127,7 +128,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> Pixels:
     """
     values = np.empty(shape, np.uint8)
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             is_gzipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             with gzip.open(raw) if is_gzipped else raw as file:

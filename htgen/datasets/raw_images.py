@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from htgen.errors import DataError
-from htgen.files import read_regular
+from htgen.files import open_regular, read_regular
 
 MOST_BYTES = 1 << 24
 """Of the file of one raw image; the largest of the data sets that are read so has 500 kB."""
@@ -22,7 +22,7 @@ def open_archive(path: Path, stack: ExitStack) -> zipfile.ZipFile:
         DataError: it cannot be read.
     """
     try:
-        return stack.enter_context(zipfile.ZipFile(path))
+        return stack.enter_context(zipfile.ZipFile(stack.enter_context(open_regular(path))))
     # A damaged directory raises BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error, ...
     except Exception as error:
         raise DataError(f"cannot read {path}: {error}", "download it again") from error

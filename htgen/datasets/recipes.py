@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htgen.datasets.hints import DRAWINGS, ICONS
+from htgen.files import real_path
 
 if TYPE_CHECKING:
     from htgen.datasets.store import Progress
@@ -61,7 +62,7 @@ class Recipe:
         self, dataset: str, source: Path | None, as_drawings: bool, as_icons: bool = False
     ) -> Path:
         """Where the store goes unless another place is named: `data/NAME`, or with an ending by its form."""
-        named_after = source.resolve().name if source is not None and self.named_after_source else dataset
+        named_after = real_path(source).name if source is not None and self.named_after_source else dataset
         return Path("data", f"{named_after}{DRAWINGS if as_drawings else ICONS if as_icons else ''}")
 
 

@@ -12,6 +12,7 @@ protocol 0, 1 or 2, which hold arrays as encoded text. Memory stays proportional
 
 import codecs
 import mmap
+import os
 import struct
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import Any
 
 from htgen.datasets.pickled_values import NAMES, Name, Refused, Unbuilt, build, call, set_items
 from htgen.errors import DataError
+from htgen.files import open_regular
 
 _LONG = 1 << 16
 """Byte strings of this length and more are not copied out of the file: they become memory views."""
@@ -42,8 +44,8 @@ def load_pickle(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     except FileNotFoundError:
         raise DataError(f"there is no file {path}", "check the path") from None

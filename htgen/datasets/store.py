@@ -46,7 +46,7 @@ from htgen.datasets.store_format import (
     sha256_of,
 )
 from htgen.errors import DataError, ModelError, OutputError
-from htgen.files import sync_folder
+from htgen.files import real_path, sync_folder
 from htgen.images.preprocessing import Ink, Preprocessing
 from htgen.version import __version__
 
@@ -112,7 +112,7 @@ class StoreWriter:
         schemes: Mapping[str, Scheme],
         overwrite: bool = False,
     ) -> None:
-        self._path = Path(path).resolve()
+        self._path = real_path(path)
         self._name = name
         self._preprocessing = preprocessing
         self._schemes = dict(schemes)

@@ -11,6 +11,7 @@ larger than memory.
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +23,7 @@ from htgen.arrays import Pixels
 from htgen.datasets.hints import MAKE_AGAIN, MAKE_OF_FOLDER, how_to_make
 from htgen.datasets.replacing import restore, retired
 from htgen.errors import DataError
-from htgen.files import kind_at, read_regular
+from htgen.files import kind_at, open_regular, read_regular
 
 FORMAT = "htgen-store"
 FORMAT_VERSION = 2
@@ -195,8 +196,9 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Pixels:
     """
     file = path / IMAGES
     try:
+        with open_regular(file) as opened:
+            found = os.fstat(opened.fileno()).st_size
         images = np.lib.format.open_memmap(file, mode="r")
-        found = file.stat().st_size
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}", "check its permissions") from error
     # NumPy parses the header as Python text: a damaged one may raise anything that text can.
@@ -228,7 +230,7 @@ def sha256_of(path: Path) -> str:
         DataError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}", "check the disk and permissions") from error

@@ -29,6 +29,7 @@ from htgen.datasets.safe_pickle import load_pickle
 from htgen.datasets.sources import consecutive, entries, find_file, resized, whole_numbers
 from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.errors import DataError, OutputError
+from htgen.files import open_regular, real_path
 from htgen.images.preprocessing import Preprocessing
 
 CLASSES = {"train": 351, "val": 97, "test": 160}
@@ -103,7 +104,7 @@ def prepare_tieredimagenet(
 
     with StoreWriter(out, "tieredimagenet", preprocessing, schemes, overwrite) as writer:
         for part in parts:
-            with _sorted_images(part, out.resolve().parent, progress) as images:
+            with _sorted_images(part, real_path(out).parent, progress) as images:
                 for label, count in zip(part.labels, part.counts, strict=True):
                     name = f"{part.name}/{label}"
                     writer.add_class(name, f"{part.path.name}: {label}", report(islice(images, count)))
@@ -142,7 +143,7 @@ def _read_labels(path: Path) -> npt.NDArray[np.int64]:
 def _open_images(path: Path, stack: ExitStack) -> tuple[IO[bytes], tuple[int, ...]]:
     """Open the array `images` of an .npz, which is a zip of .npy files: (file after the header, shape)."""
     try:
-        archive = stack.enter_context(zipfile.ZipFile(path))
+        archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(open_regular(path))))
         if "images.npy" not in archive.namelist():
             names = ", ".join(repr(name)[:40] for name in archive.namelist()[:8]) or "nothing"
             raise DataError(f"{path} has no array `images`; it holds {names}", WHERE_FROM)

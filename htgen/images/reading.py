@@ -249,10 +249,11 @@ def _upright(image: Image.Image, enough: int | None = None) -> Image.Image:
         width, height = (math.ceil(side * enough / min(image.size)) for side in image.size)
         image.draft(image.mode, (width, height))
     factor = math.ceil(math.sqrt(image.width * image.height / _MANY_PIXELS))
+    full = image.size
     if factor > 1 and image.format == "JPEG":
         image.draft(image.mode, (image.width // factor, image.height // factor))
         factor = math.ceil(math.sqrt(image.width * image.height / _MANY_PIXELS))
-    expect_small(image)
+    expect_small(image, full)
     image.load()
     turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     result = _reduced(image, factor) if factor > 1 else simplify(image)

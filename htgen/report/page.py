@@ -13,7 +13,7 @@ from PIL import Image
 from htgen.arrays import Integers, Pixels
 from htgen.cnn.html_page import page_file
 from htgen.errors import DataError
-from htgen.files import as_text
+from htgen.files import printable
 from htgen.images.pictures import image_of, png_of
 from htgen.images.reading import load_image
 from htgen.version import __version__
@@ -54,8 +54,8 @@ pre { white-space: pre-wrap; }
 
 
 def text(value: object) -> str:
-    """A text in HTML; what UTF-8 cannot hold is written as `\\udcff`."""
-    return html.escape(as_text(str(value)))
+    """A text in HTML; control characters and what UTF-8 cannot hold are shown as escapes."""
+    return html.escape(printable(str(value)))
 
 
 def page(title: str, sections: Iterable[tuple[str, str]]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from htgen.errors import OutputError, RunError
-from htgen.files import read_regular
+from htgen.files import read_regular, real_path
 
 METRICS = "metrics.jsonl"
 
@@ -50,7 +50,7 @@ def read_curve(run: str | Path) -> Curve:
             found[entry["event"]].append(entry)
     if not any(found.values()):
         raise RunError(f"{path} has no metrics yet", "wait for train.log_every steps")
-    return Curve(Path(run).resolve().name, found["train"], found["validation"])
+    return Curve(real_path(run).name, found["train"], found["validation"])
 
 
 def read_metrics_line(line: bytes) -> dict[str, Any] | None:

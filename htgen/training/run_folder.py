@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from htgen.config.files import load_config
 from htgen.config.run import Config
 from htgen.errors import OutputError, RunError
-from htgen.files import kind_at, read_regular, write_bytes, write_text
+from htgen.files import kind_at, open_regular, open_to_append, read_regular, write_bytes, write_text
 from htgen.generator.shipped import BEST_OF_RUN
 from htgen.training.curve import METRICS, MOST_METRICS_BYTES, read_metrics_line
 
@@ -80,7 +80,7 @@ class RunFolder:
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
+            lock = open_to_append(self.path / ".lock")
         except OSError as error:
             raise OutputError(
                 f"cannot use {self.path} as a run folder: {error.strerror}", "another --run"
@@ -144,7 +144,7 @@ class RunFolder:
         import fcntl
 
         try:
-            with (self.path / ".lock").open() as file:
+            with open_regular(self.path / ".lock") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
@@ -189,7 +189,7 @@ class RunFolder:
         """
         self._check_place()
         try:
-            with self.metrics_path.open("a", encoding="utf-8") as file:
+            with open_to_append(self.metrics_path) as file:
                 file.write(json.dumps(entry, allow_nan=False) + "\n")
         except OSError as error:
             raise OutputError(
@@ -199,7 +199,10 @@ class RunFolder:
     def launch(self) -> str | None:
         """Which start of `torchrun` last began or resumed the run, or None."""
         path = self.path / ".launch"
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+        try:
+            return read_regular(path, 1 << 16).decode("utf-8", "replace")
+        except OSError:
+            return None
 
     def note_launch(self, launch: str | None) -> None:
         """Keep that for `launch`, so that a restart knows its own run."""

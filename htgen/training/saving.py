@@ -2,6 +2,8 @@
 
 from htgen.config.run import Config
 from htgen.datasets.store import Store
+from htgen.files import read_regular
+from htgen.tensor_files import MOST_BYTES
 from htgen.training.run_folder import RunFolder
 from htgen.training.state import Counters, Trained, encode_state
 
@@ -27,7 +29,7 @@ class SavedStates:
 
     def note_read(self, step: int) -> None:
         """Keep the state on disk, which training goes on from."""
-        self._kept = [(step, self.run.state_path.read_bytes())]
+        self._kept = [(step, read_regular(self.run.state_path, MOST_BYTES))]
 
     def save(self, config: Config, store: Store, trained: Trained, counters: Counters) -> None:
         """Write the state.

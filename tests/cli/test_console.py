@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from htgen.cli import console
-from htgen.cli.console import live_table, print_error, printable, progress
+from htgen.cli.console import live_table, print_error, progress
 from htgen.errors import DataError
+from htgen.files import printable
 
 HOSTILE = "a\x1b[31m:heart:[/x][bold]b\x07"
 SHOWN = "a\\x1b[31m:heart:[/x][bold]b\\x07"
