@@ -189,7 +189,9 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     pixels = paper.grey
     drawing = _read_ink(pixels, steps, as_wanted)
     parts = _parts(drawing, pixels)
-    parts = replace(parts, warnings=paper.warnings + parts.warnings)
+    if paper.is_empty:
+        parts = Parts(np.zeros_like(parts.drawing), is_blank=True)
+    parts = replace(parts, warnings=tuple(dict.fromkeys(paper.warnings + parts.warnings)))
     ink = drawing.ink if parts.limit is None else np.minimum(drawing.ink, drawing.ground + parts.limit)
     if parts.others is not None:
         size = ink.shape[::-1]

@@ -7,7 +7,7 @@ import numpy as np
 from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import find_components
 from htgen.images.paper import Polarity, paper_light
-from htgen.images.resampling import median
+from htgen.images.resampling import median, pad, sweep
 from htgen.images.surroundings import otsu, sure_places
 
 _TWO_VALUES = 0.8
@@ -18,6 +18,9 @@ _TINY = 16
 
 _ENOUGH = 0.05
 """Share of an image that must be paper for its light to be told by place."""
+
+_LINE = 0.12
+"""Share of the side; what is wider is no line."""
 
 _LITTLE = 0.06
 """Share of the border that ink may touch and harm nothing."""
@@ -78,12 +81,23 @@ def find_ground(values: Pixels) -> Ground | None:
         return None
     polarity: Polarity | None = None
     if not 0.25 < edge < 0.75:
-        polarity = "light on dark" if edge > 0.5 else "dark on light"
+        is_dark_around = (edge > 0.5) != _are_lines(dark if edge > 0.5 else ~dark)
+        polarity = "light on dark" if is_dark_around else "dark on light"
     elif _is_around(dark):
         polarity = "light on dark"
     elif _is_around(~dark):
         polarity = "dark on light"
     return Ground(polarity, dark)
+
+
+def _are_lines(mask: Mask) -> bool:
+    """Whether a mask is of lines, of which some run along the border and others reach into the middle."""
+    if mask.mean() > 0.5 or _is_around(mask):
+        return False
+    reach = max(1, round(_LINE / 2 * max(mask.shape)))
+    within = pad(mask.astype(np.float32), [(reach, reach)] * 2, 0)
+    wider = np.count_nonzero(sweep(within, reach, np.minimum))
+    return bool(wider < 0.02 * np.count_nonzero(mask))  # where lines meet
 
 
 def _is_around(mask: Mask) -> bool:

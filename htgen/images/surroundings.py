@@ -14,7 +14,7 @@ from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import Components, connect, find_components, hull_area
 from htgen.images.frames import find_frame
 from htgen.images.paper import paper_light
-from htgen.images.resampling import pad, quantile, resize, shrink, sweep
+from htgen.images.resampling import mean_width, median, pad, quantile, resize, shrink, sweep
 
 _SIDE = 128
 """Resolution at which the paper is searched."""
@@ -38,6 +38,23 @@ FRAME_LEFT_OUT = "a frame around the drawing is left out"
 
 FRAME_KEPT = "a line runs around all the rest near the border; it is taken as part of the drawing"
 
+EMPTY = "an empty page seems to lie within a frame, beside a bar or on a table"
+
+_REACH = 5
+"""Half the width, at this resolution, of lines that are seen to reach into an empty page."""
+
+_DARK = 0.6
+"""Share of the paper's brightness that what is around an empty page has at most."""
+
+_LIT = 1.5
+"""Grey levels by which photographed paper varies at least; a filled shape is even."""
+
+_STRAIGHT = 0.9
+"""Share of its box that an empty page fills."""
+
+_FRAME, _BAR = 0.12, 0.25
+"""Shares of the side that a frame, and a bar, around an empty page are wide at most."""
+
 _PLAIN = 0.85
 """Share of an image that is paper beyond doubt, where the whole border is."""
 
@@ -49,10 +66,12 @@ class Page:
     Attributes:
         grey: `[H, W]`; the very image where all of it is paper.
         warnings: what is not plain.
+        is_empty: whether there is nothing on the paper, and something around it.
     """
 
     grey: Pixels
     warnings: tuple[str, ...] = ()
+    is_empty: bool = False
 
 
 def without_surroundings(grey: Pixels) -> Page:
@@ -61,7 +80,9 @@ def without_surroundings(grey: Pixels) -> Page:
     for _ in range(3):  # a frame on a page on a table
         is_coarse = max(grey.shape) <= _SIDE
         values = grey if is_coarse else np.rint(shrink(grey.astype(np.float32), _SIDE)).astype(np.uint8)
-        paper = _find_paper(values)
+        paper, is_empty = _find_paper(values)
+        if is_empty:
+            return Page(grey, (*warnings, EMPTY), True)
         if paper is None:
             if min(values.shape) < 16 or (frame := find_frame(values, _thresholds(values))) is None:
                 break
@@ -69,6 +90,8 @@ def without_surroundings(grey: Pixels) -> Page:
             if not frame.is_plain:
                 break
             paper = frame.within
+        elif _is_thin(values, paper):
+            warnings += [FRAME_LEFT_OUT]
         grey = cut_to(grey, without_edge(paper))
     return Page(grey, tuple(dict.fromkeys(warnings)))
 
@@ -120,14 +143,14 @@ def without_edge(mask: Mask) -> Mask:
     return sweep(mask.astype(np.float32), 2, np.minimum) > 0
 
 
-def _find_paper(values: Pixels) -> Mask | None:
-    """Where the paper is, `[H, W]`; None where it is everywhere, or nothing tells.
+def _find_paper(values: Pixels) -> tuple[Mask | None, bool]:
+    """Where the paper is, `[H, W]`; None where it is everywhere, or nothing tells. And whether it is empty.
 
     Args:
         values: at `_SIDE`.
     """
     if min(values.shape) < 16:
-        return None
+        return None, False
     counts = np.bincount(values.reshape(-1), minlength=256)
     first = otsu(counts)
     dark = values <= first
@@ -136,10 +159,10 @@ def _find_paper(values: Pixels) -> Mask | None:
     if edge in (0, len(border)):
         ink = area if edge == 0 else dark.size - area
         if ink < (1 - _PLAIN) * dark.size and not _has_frame(dark if edge == 0 else ~dark):
-            return None
+            return None, False
     low, high = np.flatnonzero(counts)[[0, -1]]
     if high - low < 2 * _EDGE:
-        return None
+        return None, False
     signed, regions = [], []
     for threshold in (first, *np.linspace(low, high, 8)[1:-1]):
         for one, limit in ((values, threshold), (255 - values, 254 - threshold)):
@@ -148,9 +171,15 @@ def _find_paper(values: Pixels) -> Mask | None:
                 signed.append(one)
                 regions.append(region)
     if not regions:
-        return None
+        return None, False
     papers = _papers_of(np.stack(regions))
-    return next((mask for index, mask in papers if _is_paper(signed[index], regions[index], mask)), None)
+    is_empty = False
+    for index, mask in papers:
+        if _is_paper(signed[index], regions[index], mask):
+            if has_content(signed[index], mask):
+                return mask, False
+            is_empty = is_empty or (signed[index] is values and _is_empty_page(values, mask))
+    return None, is_empty
 
 
 def _has_frame(ink: Mask) -> bool:
@@ -233,7 +262,7 @@ def _outside(parts: Components, runs: Mask, rows: int) -> tuple[Components, Mask
 
 
 def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
-    """Whether what may be the paper has its shape, its edge and its light, and something on it.
+    """Whether what may be the paper has its shape, its edge and its light.
 
     Args:
         values: in which it is brighter than what is around it.
@@ -246,8 +275,50 @@ def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
         and _is_convex(paper)
         and _lies_within(region & ~paper)
         and _ends_in_an_edge(values, paper)
-        and has_content(values, paper)
     )
+
+
+def _is_empty_page(values: Pixels, paper: Mask) -> bool:
+    """Whether bright paper with nothing on it is an empty page, and no filled shape on a dark ground.
+
+    Around a page there is a frame, as wide on all sides, or a bar at one side or two; or its light varies.
+    """
+    above, below, before, after = bars = _margins(paper)
+    box = paper[above : paper.shape[0] - below, before : paper.shape[1] - after]
+    wide = pad(box.astype(np.float32), [(2 * _REACH, 2 * _REACH)] * 2, 0)
+    closed = sweep(sweep(wide, _REACH, np.maximum), _REACH, np.minimum)
+    if np.count_nonzero(closed) > 1.002 * np.count_nonzero(box):
+        return False  # a line reaches into it
+    inner = values[without_edge(paper)].astype(np.float32)
+    if not inner.size or median(values[~paper].astype(np.float32)) > _DARK * median(inner):
+        return False
+    if float(inner.std()) > _LIT:
+        return True
+    side = max(paper.shape)
+    if np.count_nonzero(box) < _STRAIGHT * box.size:
+        return False
+    if all(bars):
+        return max(bars) <= _FRAME * side and max(bars) - min(bars) <= _GAP * side
+    return max(bars) <= _BAR * side
+
+
+def _margins(paper: Mask) -> tuple[int, int, int, int]:
+    """How far the paper's box is from the four sides: above, below, left, right."""
+    rows, columns = np.flatnonzero(paper.any(axis=1)), np.flatnonzero(paper.any(axis=0))
+    height, width = paper.shape
+    return int(rows[0]), height - 1 - int(rows[-1]), int(columns[0]), width - 1 - int(columns[-1])
+
+
+def _is_thin(values: Pixels, paper: Mask) -> bool:
+    """Whether what is around the paper is about as thin as the strokes on it, so that it may be a stroke."""
+    margin = max(_margins(paper))
+    if margin > _FRAME * max(paper.shape):
+        return False
+    page = without_edge(paper)
+    dark = values <= otsu(np.bincount(values[page], minlength=256))
+    ink = page & (dark if np.count_nonzero(dark & page) <= np.count_nonzero(~dark & page) else ~dark)
+    stroke = mean_width(ink)
+    return bool(0.5 * stroke <= margin <= 2 * stroke)
 
 
 def _is_convex(paper: Mask) -> bool:

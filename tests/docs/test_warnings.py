@@ -20,6 +20,7 @@ OF_AN_IMAGE = (
     strewn.LEFT_OUT,
     surroundings.FRAME_LEFT_OUT,
     surroundings.FRAME_KEPT,
+    surroundings.EMPTY,
 )
 
 

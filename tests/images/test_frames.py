@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers.drawings import FULL, distance, drawing
+from helpers.drawings import FULL, distance, drawing, to_image
 from PIL import Image, ImageDraw, ImageOps
 
-from htgen.images.surroundings import FRAME_KEPT, FRAME_LEFT_OUT
+from htgen.images.surroundings import EMPTY, FRAME_KEPT, FRAME_LEFT_OUT
 
 UNCLEANED = FULL.without("clean")
 
@@ -66,7 +66,7 @@ def test_round_paper_on_a_dark_ground_is_paper(
     for version in (image, ImageOps.invert(image)):
         assert distance(version) < 0.4
         assert distance(version, UNCLEANED) > 0.5
-        assert FULL.read(version).warnings == ()
+        assert set(FULL.read(version).warnings) <= {FRAME_LEFT_OUT}
 
 
 @pytest.mark.parametrize("inset", [10, 14, 18, 26])
@@ -123,3 +123,75 @@ def test_a_round_line_along_the_border_is_told() -> None:
     pen.line([(60, 140), (140, 60)], fill=0, width=6)
     np.testing.assert_array_equal(FULL.apply(image), UNCLEANED.apply(image))
     assert FULL.read(image).warnings == (FRAME_KEPT,)
+
+
+def surrounded(kind: str, paper: np.ndarray) -> Image.Image:
+    height, width = paper.shape
+    if kind == "frame":
+        values = np.pad(paper[6:-6, 6:-6], 6)
+    elif kind == "bars":
+        values = np.pad(paper, ((0, 0), (30, 30)))
+    elif kind == "scanner":
+        values = np.where(np.arange(width) < 9, 0, paper)
+    elif kind == "corners":
+        mask = smooth_mask("", (5, 5, width - 5, height - 5), 30, (width, height))
+        values = np.where(np.asarray(mask) > 127, paper, 20)
+    else:
+        values = np.pad(paper, 40, constant_values=70)
+    return to_image(values)
+
+
+@pytest.mark.parametrize("kind", ["frame", "bars", "scanner", "corners", "table"])
+@pytest.mark.parametrize("is_lit", [False, True])
+def test_an_empty_page_within_something_is_blank_and_told(kind: str, is_lit: bool) -> None:
+    paper = np.full((200, 200), 240.0)
+    if is_lit:
+        noise = np.random.default_rng(0).normal(0, 2.5, paper.shape)
+        paper += noise - np.linspace(0, 50, 200)
+    image = surrounded(kind, paper)
+    if kind == "table" and not is_lit:  # a filled square is the same
+        assert not FULL.read(image).is_blank
+        return
+    assert FULL.read(image).is_blank
+    assert FULL.read(image).warnings == (EMPTY,)
+    assert FULL.apply(image).max() == 0
+    drawn = surrounded(kind, np.minimum(paper, np.asarray(page((200, 200), 140))))
+    assert not FULL.read(drawn).is_blank
+
+
+LINES = {
+    "window": [[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)], [(0.5, 0), (0.5, 1)], [(0, 0.5), (1, 0.5)]],
+    "envelope": [[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)], [(0, 0), (0.5, 0.6), (1, 0)]],
+    "E": [[(1, 0), (0, 0), (0, 1), (1, 1)], [(0, 0.5), (0.8, 0.5)]],
+    "H": [[(0, 0), (0, 1)], [(1, 0), (1, 1)], [(0, 0.5), (1, 0.5)]],
+    "three bars": [[(0, 0), (1, 0)], [(0, 1), (1, 1)], [(0.1, 0.5), (0.9, 0.5)]],
+    "box in a box": [
+        [(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)],
+        [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.3)],
+    ],
+    "two bars": [[(0, 0), (1, 0)], [(0, 1), (1, 1)]],
+    "square": [[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]],
+}
+
+
+@pytest.mark.parametrize("width", [4, 8, 14])
+@pytest.mark.parametrize("name", LINES)
+def test_lines_along_the_very_edge_stay_or_it_is_told(name: str, width: int) -> None:
+    def draw(margin: int) -> Image.Image:
+        image = Image.new("L", (200 + 2 * margin,) * 2, 255)
+        low, length = margin + width // 2, 199 - width
+        for line in LINES[name]:
+            points = [(low + x * length, low + y * length) for x, y in line]
+            ImageDraw.Draw(image).line(points, fill=20, width=width)
+            for x, y in points:  # square ends
+                box = [x - width // 2, y - width // 2, x - width // 2 + width, y - width // 2 + width]
+                ImageDraw.Draw(image).rectangle(box, fill=20)
+        return image
+
+    image = draw(0)
+    if name in ("window", "envelope", "E", "H"):
+        for version in (image, ImageOps.invert(image)):
+            assert distance(version, clean=draw(30)) < 0.35
+    else:
+        expected = {FRAME_LEFT_OUT} if name in ("three bars", "box in a box") else {EMPTY}
+        assert expected <= set(FULL.read(image).warnings)
