@@ -133,17 +133,23 @@ class Watch:
     def most(self) -> float:
         return max(sample.done for sample in self.samples)
 
+    def place(self, share: float) -> int:
+        """Which sample is the first by which this share of the work was done."""
+        enough = share * self.most
+        return next(place for place, sample in enumerate(self.samples) if sample.done >= enough)
+
     def at(self, share: float) -> Sample:
-        """The first sample by which this share of the work was done."""
-        return next(sample for sample in self.samples if sample.done >= share * self.most)
+        """That sample."""
+        return self.samples[self.place(share)]
 
     def parts(self) -> list[Sample]:
         """The work after the first tenth in equal parts: the middle of each, its mean memory, its speed in
         place of the seconds."""
-        bounds = [self.at(0.1 + 0.9 * part / PARTS) for part in range(PARTS + 1)]
+        bounds = [self.place(0.1 + 0.9 * part / PARTS) for part in range(PARTS + 1)]
         found = []
-        for early, late in pairwise(bounds):
-            within = self.samples[self.samples.index(early) : self.samples.index(late)] or [late]
+        for start, end in pairwise(bounds):
+            early, late = self.samples[start], self.samples[end]
+            within = self.samples[start:end] or [late]
             memory = sum(sample.memory for sample in within) / len(within)
             speed = (late.done - early.done) / max(late.seconds - early.seconds, 1e-3)
             found.append(Sample((early.done + late.done) / 2, memory, speed))
@@ -278,6 +284,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=LOADS, default=list(LOADS))
     parser.add_argument("--page", type=Path, help="the page that holds the table")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell starts behind itself
     print(HEAD)
     for name in options.only:
         with tempfile.TemporaryDirectory(prefix="htgen-loads-") as folder:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from faults.layer import Layer
 
-LONGEST = 60
-"""Seconds after which a command counts as one that hangs."""
+LONGEST = 600
+"""Seconds after which a command counts as one that hangs; many, as the machine may be busy."""
 
 CRASHED = 99
 """Exit code of a command that ended with a traceback."""

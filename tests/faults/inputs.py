@@ -14,8 +14,8 @@ from faults.interruptions import Tally
 from faults.readers import Readers
 from htgen.errors import HtgenError
 
-LONGEST = 10.0
-"""Seconds after which a reader counts as one that hangs."""
+LONGEST = 60.0
+"""Seconds after which a reader counts as one that hangs; many, as the machine may be busy."""
 
 
 class Hang(BaseException):

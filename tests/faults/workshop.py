@@ -130,11 +130,12 @@ def build(folder: Path) -> None:
         run(folder, [*TRAIN[:4], "run-stopped", "--set", "train.steps=2"]),
         run(folder, [*PREPARE[:5], "store-before", "--image-size", "6"]),
     ]
+    assert all(ended.code == 0 for ended in made), made
     stopped = folder / "run-stopped" / "config.yaml"
     stopped.write_text(stopped.read_text().replace("  steps: 2\n", "  steps: 4\n"))
     shutil.copy(folder / "run-whole" / "best.safetensors", folder / "toy.safetensors")
     made.append(run(folder, [*GENERATE[:-1], "cnn.safetensors"]))
-    assert all(ended.code == 0 for ended in made), made
+    assert made[-1].code == 0, made[-1]
     shutil.copytree(folder / "run-stopped", folder / "run")
     load_all(folder, [list(RESUME), ["plot", "run-whole"], CALIBRATE.split(), list(PREPARE), list(GENERATE)])
     shutil.rmtree(folder / "made")
