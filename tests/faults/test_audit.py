@@ -61,7 +61,9 @@ def cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["generate", "predict", "inspect", "export", "check"])
+@pytest.mark.parametrize(
+    "command", ["generate", "predict", "inspect", "export", "check", "report", "grow", "prepare-data"]
+)
 def test_nothing_is_reached_started_or_written_elsewhere(command, cnn, tmp_path):
     inside = tmp_path / "inside"
     inside.mkdir()
@@ -70,6 +72,12 @@ def test_nothing_is_reached_started_or_written_elsewhere(command, cnn, tmp_path)
         "predict": ["predict", str(cnn), str(SUPPORT / "new")],
         "inspect": ["inspect", str(cnn)],
         "check": ["inspect", "glyph-8", "--check"],
+        "report": ["test", str(cnn), str(SUPPORT / "support"), "--report", str(inside / "x.html")],
+        "grow": ["generate", "--drop", "key", str(cnn), "-o", str(inside / "y.safetensors")],
+        "prepare-data": [
+            *("prepare-data", "folder", "--source", str(SUPPORT / "support"), "--image-size", "8"),
+            *("--out", str(inside / "store")),
+        ],
         "export": ["export", str(cnn), "-o", str(inside / "x.h")],
     }[command]
     found = audited(inside, tmp_path / "report.json", *arguments)

@@ -164,3 +164,21 @@ def test_memory_that_runs_out_is_told(error, monkeypatch, capsys):
         monkeypatch.setattr("htgen.config.files.preset_text", fail)
         assert main(["configs", "show", "glyph-8"]) == 1
         assert "error: there is not enough memory" in capsys.readouterr().err
+
+
+def test_control_characters_of_names_are_escapes_in_reports(tmp_path):
+    from htgen.report.page import page, text
+
+    assert text("a\x1b[2J<b>\u202e\n") == "a\\x1b[2J&lt;b&gt;\\u202e\\n"
+    folder = tmp_path / "images"
+    for name, source in (("a\x1b[2J", "key"), ("<b>", "bolt")):
+        (folder / name).mkdir(parents=True)
+        for path in (SYMBOLS / "support" / source).iterdir():
+            (folder / name / path.name).write_bytes(path.read_bytes())
+    report, cnn, own = (tmp_path / name for name in ("x.html", "x.safetensors", "cnn.html"))
+    assert main(["generate", "--support", str(folder), "-o", str(cnn), "--report", str(report)]) == 0
+    assert main(["export", str(cnn), "-o", str(own)]) == 0
+    for written in (report, own):
+        assert "\x1b" not in written.read_text()
+        assert "<b>" not in written.read_text()
+    assert page("x", []).count("\x1b") == 0
