@@ -86,9 +86,8 @@ def refuse(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    # What docstrings say of the keys is no part of it: to find them in the source takes a tenth of the start.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

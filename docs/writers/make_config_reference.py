@@ -3,13 +3,20 @@
 A test compares the file with what this writes, and its defaults with those of the config.
 """
 
+import ast
+import inspect
 import json
+import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from htgen.cnn.shapes import SHAPES
 from htgen.config.run import Config
+from htgen.schema import section_below
 
 HEAD = """# The config
 
@@ -29,25 +36,43 @@ COLUMNS = "| key | values | default | meaning |\n|---|---|---|---|"
 def reference() -> str:
     """The text of docs/reference/config.md."""
     schema = Config.model_json_schema()
-    return "\n".join([HEAD, *_section("", schema, schema["$defs"], Config().model_dump(mode="json"))])
+    return "\n".join([HEAD, *_section("", Config, schema, schema["$defs"], Config().model_dump(mode="json"))])
 
 
-def _section(path: str, schema: Any, known: Any, defaults: dict[str, Any]) -> Iterator[str]:
+def _section(
+    path: str, section: type[BaseModel], schema: Any, known: Any, defaults: dict[str, Any]
+) -> Iterator[str]:
     """The table of a section, then those of the sections in it."""
+    meanings = _meanings(section)
     if path:
         yield f"## {path}\n\n{_text(schema['description'])}\n"
     inner, rows = {}, []
     for name, field in schema["properties"].items():
         key = f"{path}.{name}" if path else name
         if "$ref" in field:
-            inner[name] = key, known[field["$ref"].rpartition("/")[2]]
+            below = section_below(section, name)
+            assert below is not None
+            inner[name] = key, below, known[field["$ref"].rpartition("/")[2]]
         else:
             values = _listed(SHAPES) if key == "model.cnn.shape" else _values(field)
-            rows.append(f"| `{key}` | {values} | {_code(defaults[name])} | {_text(field['description'])} |")
+            rows.append(f"| `{key}` | {values} | {_code(defaults[name])} | {_text(meanings[name])} |")
     if rows:
         yield "\n".join([COLUMNS, *rows, ""])
-    for name, (key, section) in inner.items():
-        yield from _section(key, section, known, defaults[name])
+    for name, (key, below, described) in inner.items():
+        yield from _section(key, below, described, known, defaults[name])
+
+
+def _meanings(section: type[BaseModel]) -> dict[str, str]:
+    """The docstring below each key in the source of a section, and of those that it extends."""
+    found = {}
+    for kind in reversed(section.__mro__):
+        if issubclass(kind, BaseModel) and kind is not BaseModel:
+            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+            assert isinstance(definition, ast.ClassDef)
+            for key, text in pairwise(definition.body):
+                if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr):
+                    found[ast.unparse(key.target)] = inspect.cleandoc(ast.literal_eval(text.value))
+    return found
 
 
 def _shown(limit: float) -> str:

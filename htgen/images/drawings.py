@@ -29,7 +29,7 @@ from htgen.images.paper import (
     paper_light,
     side_of_ink,
 )
-from htgen.images.resampling import mean_width, pad, quantile, resize, shrink, sweep
+from htgen.images.resampling import mean_width, pad, quantile, quantile_of, resize, shrink, sweep
 from htgen.images.specks import without_specks
 from htgen.images.surroundings import without_surroundings
 
@@ -219,19 +219,23 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
         )
     small = shrink(values, _LIGHT_SIDE)
     light = paper_light(small)
-    difference = coarse - resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
+    coarse_light = resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
+    difference = coarse - coarse_light
     polarity = (told or side_of_ink(difference, float(light.mean()))) if steps.polarity else as_wanted
     if ground is not None:
         light = ground.light(pixels, small, polarity)
+    before = light
     if polarity == "light on dark":
         values, coarse, light = 255 - values, 255 - coarse, 255 - light
     # Ink takes the same share of the light in the shadow as beside it. Very dark paper says little.
-    light = np.maximum(light, 32)
+    if light.min() < 32:
+        light = np.maximum(light, 32)
     ink = 1 - values / resize(light, values.shape[::-1], Image.Resampling.BICUBIC)
     if ground is not None:  # two values: there are no shadows
         return Drawing(ink, 0.0, polarity, page=pixels)
-    share = 1 - coarse / resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
-    shade = find_shade(share, quantile(np.sort(ink, axis=None), _FULL_INK))
+    if light is not before:
+        coarse_light = resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
+    shade = find_shade(1 - coarse / coarse_light, quantile_of(ink, _FULL_INK))
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
     return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
 

@@ -20,6 +20,15 @@ def quantile(ordered: Floats, share: float) -> float:
     return float(lower + (position - below) * (upper - lower))
 
 
+def quantile_of(values: Floats, share: float) -> float:
+    """The same of values `[H, W]` in any order, which takes less time than to sort them for it."""
+    position = share * (values.size - 1)
+    below = int(position)
+    above = min(below + 1, values.size - 1)
+    lower, upper = np.partition(values, (below, above), axis=None)[[below, above]]
+    return float(lower + (position - below) * (upper - lower))
+
+
 def median(values: Floats) -> float:
     """The median of all values; `np.median` takes longer, and loads `numpy.ma`."""
     ordered = np.sort(values, axis=None)
