@@ -58,6 +58,20 @@ def with_a_frame() -> Image.Image:
     return image
 
 
+def on_a_round_plate() -> Image.Image:
+    """Round paper on a dark ground."""
+    mask = Image.new("L", (240, 240), 0)
+    ImageDraw.Draw(mask).ellipse((4, 4, 235, 235), fill=255)
+    return Image.composite(page(), Image.new("L", (240, 240), 40), mask)
+
+
+def with_a_line_around() -> Image.Image:
+    """A frame that is set in from the border."""
+    image = page()
+    ImageDraw.Draw(image).rectangle((18, 18, 221, 221), outline=0, width=4)
+    return image
+
+
 def with_magnets() -> Image.Image:
     """Two discs in corners of the page."""
     image = page()
@@ -78,6 +92,8 @@ KINDS = (
     with_black_bars,
     on_a_table,
     with_a_frame,
+    on_a_round_plate,
+    with_a_line_around,
     with_magnets,
     with_single_pixels,
 )

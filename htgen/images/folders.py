@@ -12,11 +12,21 @@ from htgen.images.order import natural_order
 
 _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
 
+_TABLES = {".csv", ".tsv"}
+
 _OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
 
 _FOLDERS_OF_THE_SYSTEM = {
     *("__macosx", "__pycache__", "@eadir", "@recycle", "#recycle", "lost+found", "$recycle.bin"),
-    *("system volume information",),
+    *(
+        "system volume information",
+        "@recently-snapshot",
+        "@recent-snapshot",
+        "#snapshot",
+        "@tmp",
+        "@sharebin",
+    ),
+    *("thumbs", "thumbnails"),
 }
 
 _HIDDEN_OF_PROGRAMS = {
@@ -201,6 +211,13 @@ def _refuse_too_deep(folder: Path, found: list[Path]) -> None:
     if len(found) == 1 and not find_images(found[0]) and len(inner := find_folders(found[0])) > 1:
         what = f"one folder, {found[0].name!r}, and the classes seem to be in it: {_list(inner)}"
         raise DataError(f"{folder} holds {what}", f"{found[0]}")
+    tables = [path for path in find_other_files(found[0]) if path.suffix.lower() in _TABLES] if found else []
+    if len(found) == 1 and tables:
+        what = f"one folder, {found[0].name!r}, with images and a table, {tables[0].name!r}"
+        raise DataError(
+            f"{folder} holds {what}",
+            f"--support '{found[0]}' --labels '{tables[0]}', if it says which image is of which class",
+        )
 
 
 def _refuse_look_alikes(folder: Path, names: list[str]) -> None:

@@ -139,7 +139,7 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
         first = f"; the first is '{missing[0]}'" if missing else ""
         raise DataError(
             f"none of the {len(found)} images that {table} names is in {folder}{first}",
-            f"paths relative to {folder} or to {table.parent}",
+            f"paths relative to {folder}" + (f" or to {table.parent}" if table.parent != folder else ""),
         )
     unnamed = [path.name for path in _images_in(folder) if path not in found]
     notices = [

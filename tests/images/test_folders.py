@@ -114,6 +114,8 @@ def test_images_of_other_endings_are_found_by_their_content(tmp_path: Path, kind
     "name",
     [
         "@eaDir",
+        "@Recently-Snapshot",
+        "thumbs",
         "lost+found",
         "$RECYCLE.BIN",
         "System Volume Information",
@@ -127,6 +129,14 @@ def test_folders_of_systems_are_no_classes(make: Make, name: str) -> None:
     folder = make("owl/1.png", "auk/1.png", f"{name}/x.png")
     assert list(class_folders(folder)) == ["auk", "owl"]
     assert len(find_folders(folder)) == 2
+
+
+def test_images_with_a_table_one_level_down_are_told(make: Make) -> None:
+    folder = make("data/1.png", "data/2.png")
+    (folder / "data" / "labels.csv").write_text("file,label\n1.png,owl\n2.png,auk\n")
+    with pytest.raises(DataError, match="holds one folder, 'data', with images and a table") as error:
+        class_folders(folder)
+    assert "labels.csv" in str(error.value.hint)
 
 
 def test_links_to_folders_are_folders_and_links_to_nowhere_are_files(make: Make) -> None:
