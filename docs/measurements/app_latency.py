@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=30)
     times = parser.parse_args().times
-    session, _ = begin("glyph-8", SYMBOLS)
+    session, _ = begin(None, SYMBOLS)
     listener = listen(0)
     port = listener.getsockname()[1]
     config = uvicorn.Config(

@@ -73,7 +73,7 @@ def open_page(browser: Browser, address: str, is_narrow: bool) -> Page:
 
 def session_with_a_doubt() -> Session:
     """The symbols, a key among the houses."""
-    session, _ = begin("glyph-8", SYMBOLS / "support")
+    session, _ = begin(None, SYMBOLS / "support")
     house = next(number for number, found in session.classes.items() if found.name == "house")
     wrong = SYMBOLS / "new" / "04.png"
     session.add_images(house, [Upload("4.png", wrong.read_bytes())])

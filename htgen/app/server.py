@@ -287,16 +287,16 @@ _CHANGES: dict[str, Callable[[Session, dict[str, Any]], Any]] = {
 }
 
 
-def _known_generator(session: Session, record: dict[str, Any]) -> str:
-    """A generator by its name; the page names no files.
+def _known_generator(session: Session, record: dict[str, Any]) -> str | None:
+    """A generator by its name, or None for the one that suits the images; the page names no files.
 
     Raises:
         DataError: there is none of that name.
     """
     name: str = _value(record, "generator", str)
-    if name not in state.state(session)["generators"]:
+    if name and name not in state.generators(session):
         raise DataError("there is no such generator", "one of the list")
-    return name
+    return name or None
 
 
 def _page_file(package: str, name: str) -> str:

@@ -13,7 +13,9 @@ from htgen.app.made import Estimate, Made, SupportClass, SupportImage, Tried, es
 from htgen.app.uploads import Upload, clean_name, decode, expect_room, read_archive, thumbnail
 from htgen.cnn.bundle import Bundle
 from htgen.errors import DataError, HtgenError, ModelError
+from htgen.generator.choice import Choice, choose_by
 from htgen.generator.generator import load_generator
+from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.images.inputs import ReadImage, as_input, read_images
 from htgen.images.notices import SEVERAL
 from htgen.images.preprocessing import Preprocessing
@@ -23,16 +25,18 @@ class Session:
     """Classes and images, and the CNN that is made of them. Safe to be used by several threads.
 
     Args:
-        generator: one that ships, a generator file or a run folder.
+        generator: one that ships, a generator file or a run folder. None: at each change the one that suits
+            the images.
 
     Raises:
         ModelError: there is no such generator.
     """
 
-    def __init__(self, generator: str) -> None:
+    def __init__(self, generator: str | None) -> None:
         self.lock = threading.RLock()
-        self.generator_name, self.device = generator, False
-        self.generator = load_generator(generator)
+        self.is_chosen = generator is not None
+        self.generator_name, self.device = generator or DEFAULT_GENERATOR, False
+        self.generator = load_generator(self.generator_name)
         self.classes: dict[int, SupportClass] = {}
         self.version = 0
         self.opened: tuple[str, Bundle] | None = None
@@ -123,24 +127,19 @@ class Session:
             target.images[number] = source.images.pop(number)
             self._changed()
 
-    def choose(self, generator: str, device: bool) -> None:
+    def choose(self, generator: str | None, device: bool) -> None:
         """Use another generator, or the preparation of a small device; images are read again.
+
+        Args:
+            generator: None: the one that suits the images.
 
         Raises:
             ModelError: there is no such generator, or it is not for drawings and `device` is set.
         """
-        loaded = load_generator(generator)
-        if device and not loaded.preprocessing.is_for_drawings:
-            raise ModelError(f"{generator} is not for drawings, as the preparation of a device is")
-        loaded = loaded.on_device() if device else loaded
         with self.lock:
-            read = {
-                number: {n: _read(image.upload, loaded.preprocessing) for n, image in found.images.items()}
-                for number, found in self.classes.items()
-            }
-            self.generator, self.generator_name, self.device = loaded, generator, device
-            for number, images in read.items():
-                self.classes[number].images = images
+            suiting = self.generator_name if self.choice is None else self.choice.generator
+            self._use(generator or suiting, device)
+            self.is_chosen = generator is not None
             self._changed()
 
     def start_again(self) -> None:
@@ -245,9 +244,42 @@ class Session:
             self.why_none = "Two classes with an image each make a CNN."
             return
         try:
+            self._suit()
             self.made = make(self.generator, classes)
         except HtgenError as error:
             self.why_none = f"No CNN: {error.message}." + (f" Try: {error.hint}." if error.hint else "")
+
+    @property
+    def choice(self) -> Choice | None:
+        """What the images look like; None without any."""
+        classes = {
+            found.name: [image.upload for image in found.images.values()] for found in self.classes.values()
+        }
+        return choose_by(classes, lambda upload: upload.look) if any(classes.values()) else None
+
+    def _suit(self) -> None:
+        """Take the generator that suits the images, unless one was chosen."""
+        choice = None if self.is_chosen else self.choice
+        if choice is not None and choice.generator != self.generator_name:
+            self._use(choice.generator, self.device and choice.domain != "photographs")
+
+    def _use(self, generator: str, device: bool) -> None:
+        """Take a generator, and read all images for it.
+
+        Raises:
+            ModelError: there is none, or it is not for drawings and `device` is set.
+        """
+        loaded = load_generator(generator)
+        if device and not loaded.preprocessing.is_for_drawings:
+            raise ModelError(f"{generator} is not for drawings, as the preparation of a device is")
+        loaded = loaded.on_device() if device else loaded
+        read = [
+            {n: _read(image.upload, loaded.preprocessing) for n, image in found.images.items()}
+            for found in self.classes.values()
+        ]
+        self.generator, self.generator_name, self.device = loaded, generator, device
+        for found, images in zip(self.classes.values(), read, strict=True):
+            found.images = images
 
     def _class(self, number: int) -> SupportClass:
         if number not in self.classes:

@@ -13,7 +13,7 @@ from htgen.files import as_text, read_regular
 from htgen.generator.from_folder import find_support
 
 
-def begin(generator: str, folder: Path | None) -> tuple[Session, list[str]]:
+def begin(generator: str | None, folder: Path | None) -> tuple[Session, list[str]]:
     """A session, with the classes of a folder or two empty ones; and lines on what was left out.
 
     Raises:
@@ -38,12 +38,12 @@ def begin(generator: str, folder: Path | None) -> tuple[Session, list[str]]:
 
 
 def serve(
-    generator: str, port: int, folder: Path | None, ready: Callable[[str], None], browser: bool
+    generator: str | None, port: int, folder: Path | None, ready: Callable[[str], None], browser: bool
 ) -> list[str]:
     """Serve a page on 127.0.0.1 until Ctrl-C.
 
     Args:
-        generator: one that ships, a generator file or a run folder.
+        generator: one that ships, a generator file or a run folder; None: the one that suits the images.
         port: 0: one that is free.
         folder: with what the page begins.
         ready: called with the address, when it is served.

@@ -5,6 +5,7 @@ from typing import Any
 from htgen.app.downloads import CNN_FILES, offers
 from htgen.app.made import Estimate, Tried
 from htgen.app.session import Session
+from htgen.generator.choice import warn_of_kind
 from htgen.generator.shipped import shipped_generators
 from htgen.images.words import describe_images, describe_steps
 
@@ -15,7 +16,9 @@ def state(session: Session) -> dict[str, Any]:
         return {
             "version": session.version,
             "generator": session.generator_name,
-            "generators": sorted({*shipped_generators(), session.generator_name}),
+            "isChosen": session.is_chosen,
+            **_choice(session),
+            "generators": generators(session),
             "device": session.device,
             "drawings": session.preprocessing.is_for_drawings,
             "classes": [
@@ -37,6 +40,21 @@ def state(session: Session) -> dict[str, Any]:
             "cnn": _cnn(session),
             "why": session.why_none,
         }
+
+
+def generators(session: Session) -> list[str]:
+    """The names that can be chosen from."""
+    return sorted({*shipped_generators(), session.generator_name})
+
+
+def _choice(session: Session) -> dict[str, Any]:
+    """What the images look like, and what is to be said of it."""
+    choice = session.choice
+    if choice is None:
+        return {"looks": None, "notices": []}
+    if session.is_chosen:
+        return {"looks": choice.domain, "notices": warn_of_kind(session.generator, choice)}
+    return {"looks": choice.domain, "notices": choice.notices}
 
 
 def _cnn(session: Session) -> dict[str, Any] | None:

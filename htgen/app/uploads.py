@@ -7,12 +7,14 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from PIL import Image
 
 from htgen.errors import DataError
 from htgen.files import UNPRINTABLE, as_text
+from htgen.generator.choice import Look, look_at
 from htgen.images.pictures import png_of
 from htgen.images.reading import decode_image
 
@@ -41,6 +43,11 @@ class Upload:
 
     name: str
     data: bytes
+
+    @cached_property
+    def look(self) -> Look:
+        """What the image looks like."""
+        return look_at(decode(self))
 
 
 _DAMAGED = (

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from htgen.cli.device import one_thread
-from htgen.generator.shipped import DEFAULT_GENERATOR
 
 FolderArgument = Annotated[
     Path | None,
@@ -16,7 +15,14 @@ FolderArgument = Annotated[
         metavar="[FOLDER]",
     ),
 ]
-GeneratorOption = Annotated[str, typer.Option(help="One that ships, a generator file, or a run folder.")]
+GeneratorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="One that ships, a generator file, or a run folder. Default: the one that suits the images; it "
+        "can be chosen on the page too.",
+        show_default=False,
+    ),
+]
 PortOption = Annotated[
     int, typer.Option(min=0, max=65535, help="The port on this machine; 0: one that is free.")
 ]
@@ -27,7 +33,7 @@ BrowserOption = Annotated[
 
 def app(
     folder: FolderArgument = None,
-    generator: GeneratorOption = DEFAULT_GENERATOR,
+    generator: GeneratorOption = None,
     port: PortOption = 0,
     browser: BrowserOption = True,
 ) -> None:

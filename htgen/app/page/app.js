@@ -60,7 +60,8 @@
     showCards();
     const images = countImages();
     at("class-count").textContent = `${state.classes.length} with ${images} image${images === 1 ? "" : "s"}`;
-    at("generator").replaceChildren(...state.generators.map((name) => new Option(name, name, false, name === state.generator)));
+    const own = new Option("as the images suggest", "", false, !state.isChosen);
+    at("generator").replaceChildren(own, ...state.generators.map((name) => new Option(name, name, false, state.isChosen && name === state.generator)));
     at("device").checked = state.device;
     at("device").disabled = !state.drawings;
     at("sees").textContent = state.cnn === null ? "" : state.cnn.sees;
@@ -149,7 +150,7 @@
     if (!countImages() || window.confirm("Remove all classes and images from this page?")) change({ do: "start again" });
   });
   at("generator").addEventListener("change", () => choose({ generator: at("generator").value, device: false }));
-  at("device").addEventListener("change", () => choose({ generator: state.generator, device: at("device").checked }));
+  at("device").addEventListener("change", () => choose({ generator: at("generator").value, device: at("device").checked }));
   async function choose(what) {
     if ((await change({ do: "choose", ...what })) === null) show(state); // what was chosen before
   }

@@ -121,12 +121,13 @@ function sentencesOf(state, estimate) {
   const { cnn } = state;
   if (cnn === null) return { about: state.why, result: "", doubts: [] };
   const size = `${cnn.classes.length} classes, ${cnn.numbers} numbers, ${cnn.bytes} bytes`;
-  const about = cnn.from === null ? `A CNN of ${size}, written in ${cnn.milliseconds.toFixed(0)} ms.` : `The saved CNN “${cnn.from}” of ${size}.`;
+  const why = state.isChosen ? "" : ` The images look like ${state.looks}; another generator can be chosen below.`;
+  const about = cnn.from === null ? `A CNN of ${size}, written by ${state.generator} in ${cnn.milliseconds.toFixed(0)} ms.${why}` : `The saved CNN “${cnn.from}” of ${size}.`;
   if (cnn.from !== null) return { about, result: cnn.estimate === null ? "" : `Estimate: ${cnn.estimate}.`, doubts: [] };
-  if (estimate === null) return { about, result: "Estimating …", doubts: [] };
+  if (estimate === null) return { about, result: "Estimating …", doubts: state.notices };
   const result = estimate.text === null ? "No estimate: it takes two images of a class that are no copies of each other." : `Estimate: ${estimate.text}, each left out once.`;
   const wrong = Object.keys(estimate.doubtful).length;
-  const doubts = [];
+  const doubts = [...state.notices];
   if (wrong) doubts.push(`${wrong === 1 ? "One image looks" : `${wrong} images look`} like another class; marked with “?”.`);
   for (const [first, second, share] of estimate.lookAlikes.slice(0, 8)) {
     doubts.push(`“${first}” and “${second}” look alike (${(100 * share).toFixed(0)} %); more images help.`);
