@@ -20,9 +20,10 @@ demo: $(VENV)/.package
 	$(BIN)/htgen predict demo-output/symbols.safetensors examples/symbols/new
 
 # A process of one thread for each core: most tests are too small for two threads to help. The tests of a
-# file share what they train, and stay in one process.
+# file share what they train, and stay in one process. What is skipped is told with its reason, such as pages
+# in a browser where there is no Chromium (make browser installs it).
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile -rs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ class SupportImage:
     read: ReadImage
     small: bytes
 
+
 @dataclass
 class SupportClass:
     """A class: its name, and its images by number, in the order in which they came."""

@@ -253,9 +253,11 @@ class Session:
     def choice(self) -> Choice | None:
         """What the images look like; None without any."""
         classes = {
-            found.name: [image.upload for image in found.images.values()] for found in self.classes.values()
+            found.name: [image.upload for image in found.images.values()]
+            for found in self.classes.values()
+            if found.images
         }
-        return choose_by(classes, lambda upload: upload.look) if any(classes.values()) else None
+        return choose_by(classes, lambda upload: upload.look) if classes else None
 
     def _suit(self) -> None:
         """Take the generator that suits the images, unless one was chosen."""

@@ -52,9 +52,9 @@ def _choice(session: Session) -> dict[str, Any]:
     choice = session.choice
     if choice is None:
         return {"looks": None, "notices": []}
-    if session.is_chosen:
-        return {"looks": choice.domain, "notices": warn_of_kind(session.generator, choice)}
-    return {"looks": choice.domain, "notices": choice.notices}
+    lines = warn_of_kind(session.generator, choice) if session.is_chosen else choice.notices
+    notices = [line.removeprefix("warning: ").replace("--generator", "the generator") for line in lines]
+    return {"looks": choice.domain, "notices": notices}
 
 
 def _cnn(session: Session) -> dict[str, Any] | None:

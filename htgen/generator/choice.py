@@ -5,9 +5,10 @@ most of them are. Otherwise the drawings together say whether they are icons: on
 thresholds were chosen on validation data. docs/lab/choice.md has the errors, and what a wrong choice costs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,8 @@ MOST_EVIDENCE = 4.0
 
 DOUBT = 0.3
 """Of drawings whose mean evidence is nearer to 0 it is said that they might be the other."""
+
+T = TypeVar("T")
 
 Pixels64 = npt.NDArray[np.float64]
 
@@ -126,7 +129,16 @@ def choose(classes: Mapping[str, Sequence[Path]]) -> Choice:
 
     Nothing to be read at all counts as drawings: reading them for a CNN tells what is wrong.
     """
-    looks = [look for look in map(_look_at, _spread(classes)) if look is not None]
+    return choose_by(classes, _look_at)
+
+
+def choose_by(classes: Mapping[str, Sequence[T]], look: Callable[[T], Look | None]) -> Choice:
+    """The same for images of any kind.
+
+    Args:
+        look: what an image looks like; None where it cannot be read.
+    """
+    looks = [found for found in map(look, _spread(classes)) if found is not None]
     photographs = sum(look.is_photograph for look in looks)
     drawings = len(looks) - photographs
     evidence = sum(look.icon_evidence for look in looks) / max(1, drawings)
@@ -142,9 +154,13 @@ def check_kind(generator: Generator, classes: Mapping[str, Sequence[Path]]) -> l
 
     Generators of drawings tell photographs themselves, image by image (`htgen.images.notices`).
     """
+    return [] if generator.preprocessing.is_for_drawings else warn_of_kind(generator, choose(classes))
+
+
+def warn_of_kind(generator: Generator, choice: Choice) -> list[str]:
+    """The same, where it is known what the images look like."""
     if generator.preprocessing.is_for_drawings:
         return []
-    choice = choose(classes)
     if choice.domain == "photographs" or choice.is_mixed:
         return []
     return [
@@ -153,7 +169,7 @@ def check_kind(generator: Generator, classes: Mapping[str, Sequence[Path]]) -> l
     ]
 
 
-def _spread(classes: Mapping[str, Sequence[Path]]) -> list[Path]:
+def _spread(classes: Mapping[str, Sequence[T]]) -> list[T]:
     """At most `MOST_JUDGED` images, of all classes in turn where there are more."""
     longest = max(map(len, classes.values()), default=0)
     turns = [paths[turn] for turn in range(longest) for paths in classes.values() if turn < len(paths)]

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 from helpers.arduino import needs_a_compiler, run_sketch
+from helpers.drawings import scene
 from helpers.served import Served, as_files, cross, hook, png, served
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
@@ -217,6 +218,32 @@ def test_steps_of_an_image_end_with_what_the_cnn_sees(two_classes):
     seen = two_classes.ask(f"seen/{number}")[1]
     image = Image.open(io.BytesIO(seen))
     assert image.size == (28, 28)
+
+
+def test_the_generator_is_the_one_that_suits_the_images_unless_one_is_chosen():
+    session = Session(None)
+    session.start_again()
+    with served(session) as page:
+        state = page.json("api/state")
+        assert (state["generator"], state["isChosen"], state["looks"]) == ("glyph-8", False, None)
+        numbers = [entry["id"] for entry in state["classes"]]
+        for seed, number in enumerate(numbers):
+            names = {f"{i}.png": png(scene(10 * seed + i)) for i in range(2)}
+            state = page.json(f"api/images/{number}", as_files(**names))
+        assert (state["generator"], state["looks"], state["notices"]) == ("photo", "photographs", [])
+        assert state["cnn"]["sees"].startswith("96 x 96 pixels, colour")
+        assert page.ask("api/try", png(scene(3)))[0] == 200
+        state = page.json("api/change", {"do": "choose", "generator": "glyph-8", "device": False})
+        assert (state["generator"], state["isChosen"]) == ("glyph-8", True)
+        for number in numbers:
+            state = page.json(
+                f"api/images/{number}", as_files(**{f"{i}.png": png(hook(i)) for i in range(8)})
+            )
+        state = page.json("api/change", {"do": "choose", "generator": "photo", "device": False})
+        assert "the images look like" in state["notices"][0]
+        state = page.json("api/change", {"do": "choose", "generator": "", "device": False})
+        assert state["generator"] != "photo"
+        assert not state["isChosen"]
 
 
 def test_classes_come_and_go(page):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.drawings import scene
 from helpers.generators import make_generator
 from helpers.toy import drawing
 from hypothesis import given, settings
@@ -36,13 +37,6 @@ def sketch(seed: int, ink=(0, 0, 0), paper=(255, 255, 255), cast: float = 0.0) -
     light = np.linspace(1, 1 - 3 * cast, 120)[:, None, None]
     values = np.asarray(image) * (1 + side) * light + chance.normal(0, 20 * cast, (120, 120, 3))
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
-
-
-def scene(seed: int) -> Image.Image:
-    """Coloured things everywhere, with soft borders."""
-    chance = np.random.default_rng(seed)
-    small = chance.uniform(0, 255, (7, 7, 3)).astype(np.uint8)
-    return Image.fromarray(small).resize((120, 120), Image.Resampling.BICUBIC)
 
 
 KINDS = {

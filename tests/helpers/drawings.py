@@ -48,3 +48,10 @@ def page(x: int, y: int, width: int = 300, height: int = 300, side: int = 75) ->
     image = Image.new("L", (width, height), 255)
     image.paste(drawing().resize((side, side), Image.Resampling.LANCZOS), (x, y))
     return image
+
+
+def scene(seed: int) -> Image.Image:
+    """Coloured things everywhere, with soft borders: what looks like a photograph."""
+    chance = np.random.default_rng(seed)
+    small = chance.uniform(0, 255, (7, 7, 3)).astype(np.uint8)
+    return Image.fromarray(small).resize((120, 120), Image.Resampling.BICUBIC)
