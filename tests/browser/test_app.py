@@ -312,3 +312,19 @@ def test_a_finger_draws_on_a_phone(phone):
         assert phone.evaluate(corner) == 255  # the second finger draws nothing
         wide = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         assert phone.evaluate(wide)
+
+
+def test_another_generator_is_chosen_on_the_page(app, tab):
+    fill(app)
+    tab.reload()
+    tab.locator("#cnn", has_text="written by glyph-8").wait_for()
+    tab.get_by_text("What the CNN sees, and who makes it").click()
+    tab.get_by_label("Written by").select_option("photo-small")
+    tab.locator("#cnn", has_text="written by photo-small").wait_for()
+    tab.locator("#sees", has_text="colour").wait_for()
+    tab.locator("#doubts", has_text="photo-small' is for photographs").wait_for()
+    assert tab.locator("#device").is_disabled()
+    tab.get_by_label("Written by").select_option("as the images suggest")
+    tab.locator("#cnn", has_text="The images look like").wait_for()
+    assert tab.locator("#device").is_enabled()
+    assert tab.locator("#doubts", has_text="photographs").count() == 0
