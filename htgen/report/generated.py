@@ -19,6 +19,9 @@ from htgen.report import page as p
 _WITH_STEPS = 60
 """So many images are shown with each step of their preparation, the same number of each class."""
 
+_MANY_BLOCKS = 8
+"""With more, pictures of all blocks are folded away."""
+
 
 def generated_report(made: GeneratedFromFolder, output: Path, command: str) -> str:
     """A page about a CNN and its support images.
@@ -140,7 +143,8 @@ def kernels(bundle: Bundle) -> str:
         )
         for conv, block in zip(bundle.spec.convs, bundle.weights.blocks, strict=True)
     ]
-    return p.paragraph("Orange is positive, violet negative, white zero.") + p.images(figures)
+    shown = p.folded(p.images(figures), "all blocks", len(figures) > _MANY_BLOCKS)
+    return p.paragraph("Orange is positive, violet negative, white zero.") + shown
 
 
 def _activations(made: GeneratedFromFolder) -> str:
@@ -155,5 +159,5 @@ def _activations(made: GeneratedFromFolder) -> str:
         for conv, output in zip(made.bundle.spec.convs, outputs, strict=True):
             sheet = p.sheet(channel_sheet(output[number]), conv.name, 2 if output.shape[1] > 12 else 4)
             pictures.append(p.figure(sheet, p.text(conv.name)))
-        rows.append(p.images(pictures))
+        rows.append(p.folded(p.images(pictures), made.images.labels[place], len(pictures) > _MANY_BLOCKS))
     return "".join(rows)

@@ -137,6 +137,13 @@ def images(figures: Sequence[str], left_out: int = 0) -> str:
     return f'<div class="images">{"".join(figures)}</div>{more}'
 
 
+def folded(content: str, summary: str, is_folded: bool) -> str:
+    """HTML that is shown when its summary is clicked, if it is folded."""
+    if not is_folded:
+        return content
+    return f"<details><summary>{text(summary)}</summary>{content}</details>"
+
+
 def bars(probabilities: dict[str, float], most: int = 5) -> str:
     """The likeliest classes, a bar and a percentage each."""
     rows = []
