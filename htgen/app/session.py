@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -11,13 +11,13 @@ from PIL import Image
 
 from htgen.app.made import Estimate, Made, SupportClass, SupportImage, Tried, estimate, make, nearest_images
 from htgen.app.uploads import Upload, clean_name, decode, expect_room, read_archive, thumbnail
+from htgen.cnn.answers import warned
 from htgen.cnn.bundle import Bundle
 from htgen.errors import DataError, HtgenError, ModelError
 from htgen.generator.choice import Choice, choose_by
 from htgen.generator.generator import load_generator
 from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.images.inputs import ReadImage, as_input, read_images
-from htgen.images.notices import SEVERAL
 from htgen.images.preprocessing import Preprocessing
 
 
@@ -67,7 +67,7 @@ class Session:
         """
         with self.lock:
             name = clean_name(name, f"class {len(self.classes) + 1}")
-            self._expect_free(name)
+            _expect_free(self.classes, name)
             number = next(self._numbers)
             self.classes[number] = SupportClass(name, {})
             self._changed()
@@ -83,7 +83,7 @@ class Session:
             found = self._class(number)
             name = clean_name(name, found.name)
             if name != found.name:
-                self._expect_free(name)
+                _expect_free(self.classes, name)
                 found.name = name
                 self._changed()
 
@@ -137,8 +137,8 @@ class Session:
             ModelError: there is no such generator, or it is not for drawings and `device` is set.
         """
         with self.lock:
-            suiting = self.generator_name if self.choice is None else self.choice.generator
-            self._use(generator or suiting, device)
+            choice = self.choice
+            self._use(generator or (choice.generator if choice else self.generator_name), device)
             self.is_chosen = generator is not None
             self._changed()
 
@@ -158,13 +158,7 @@ class Session:
         found = read_archive(data)
         expect_room([], [upload for uploads in found.values() for upload in uploads])
         with self.lock:
-            classes: dict[int, SupportClass] = {}
-            faults: list[str] = []
-            for name, uploads in found.items():
-                images, unread = _read_all(uploads, self.preprocessing)
-                faults += unread
-                numbered = {next(self._numbers): image for image in images}
-                classes[next(self._numbers)] = SupportClass(name, numbered)
+            classes, faults = _read_classes(found, self.preprocessing, self._numbers)
             if not any(found.images for found in classes.values()):
                 raise DataError(f"the archive has no image that can be read: {faults[0]}")
             self.classes, self.opened = classes, None
@@ -178,13 +172,7 @@ class Session:
             ModelError: it is no CNN.
         """
         name = clean_name(name, "a CNN")
-        with tempfile.TemporaryDirectory(prefix="htgen-") as folder:  # of its own; it goes at once
-            path = Path(folder) / "cnn.safetensors"
-            path.write_bytes(data)
-            try:
-                bundle = Bundle.load(path)
-            except ModelError as error:
-                raise ModelError(error.message.replace(str(path), name), error.hint) from None
+        bundle = _load(name, data)
         with self.lock:
             self.classes, self.opened = {}, (name, bundle)
             self._changed()
@@ -204,9 +192,7 @@ class Session:
         read = _read_one(decode(upload), bundle.preprocessing)
         x = as_input([read.pixels], bundle.preprocessing)
         prediction = bundle.classify(x)[0]
-        usual = bundle.gaps.get(prediction.label)
-        if usual is not None and read.gaps is not None and read.gaps.are_wider_than(usual):
-            read = replace(read, warnings=(*read.warnings, SEVERAL))
+        read = warned(read, bundle.gaps.get(prediction.label))
         return Tried(
             version, bundle.classes, prediction, read, [] if made is None else nearest_images(made, x)
         )
@@ -238,26 +224,18 @@ class Session:
 
     def _changed(self) -> None:
         self.version += 1
-        self.made = None
-        classes = [found for found in self.classes.values() if found.images]
-        if len(classes) < 2:
-            self.why_none = "Two classes with an image each make a CNN."
-            return
+        self.made, self.why_none = None, "Two classes with an image each make a CNN."
         try:
             self._suit()
-            self.made = make(self.generator, classes)
+            classes = [found for found in self.classes.values() if found.images]
+            self.made = make(self.generator, classes) if len(classes) > 1 else None
         except HtgenError as error:
             self.why_none = f"No CNN: {error.message}." + (f" Try: {error.hint}." if error.hint else "")
 
     @property
     def choice(self) -> Choice | None:
         """What the images look like; None without any."""
-        classes = {
-            found.name: [image.upload for image in found.images.values()]
-            for found in self.classes.values()
-            if found.images
-        }
-        return choose_by(classes, lambda upload: upload.look) if classes else None
+        return _choice(self.classes.values())
 
     def _suit(self) -> None:
         """Take the generator that suits the images, unless one was chosen."""
@@ -275,13 +253,8 @@ class Session:
         if device and not loaded.preprocessing.is_for_drawings:
             raise ModelError(f"{generator} is not for drawings, as the preparation of a device is")
         loaded = loaded.on_device() if device else loaded
-        read = [
-            {n: _read(image.upload, loaded.preprocessing) for n, image in found.images.items()}
-            for found in self.classes.values()
-        ]
+        self.classes = _read_again(self.classes, loaded.preprocessing)
         self.generator, self.generator_name, self.device = loaded, generator, device
-        for found, images in zip(self.classes.values(), read, strict=True):
-            found.images = images
 
     def _class(self, number: int) -> SupportClass:
         if number not in self.classes:
@@ -294,9 +267,51 @@ class Session:
                 return found
         raise DataError("there is no such image any more", "load the page again")
 
-    def _expect_free(self, name: str) -> None:
-        if any(found.name == name for found in self.classes.values()):
-            raise DataError(f"there is a class '{name}' already", "another name")
+
+def _expect_free(classes: Mapping[int, SupportClass], name: str) -> None:
+    if any(found.name == name for found in classes.values()):
+        raise DataError(f"there is a class '{name}' already", "another name")
+
+
+def _load(name: str, data: bytes) -> Bundle:
+    """A CNN that was saved; `name` is what people call it."""
+    with tempfile.TemporaryDirectory(prefix="htgen-") as folder:  # of its own; it goes at once
+        path = Path(folder) / "cnn.safetensors"
+        path.write_bytes(data)
+        try:
+            return Bundle.load(path)
+        except ModelError as error:
+            raise ModelError(error.message.replace(str(path), name), error.hint) from None
+
+
+def _choice(classes: Iterable[SupportClass]) -> Choice | None:
+    uploads = {
+        found.name: [image.upload for image in found.images.values()] for found in classes if found.images
+    }
+    return choose_by(uploads, lambda upload: upload.look) if uploads else None
+
+
+def _read_classes(
+    found: Mapping[str, Sequence[Upload]], preprocessing: Preprocessing, numbers: Iterator[int]
+) -> tuple[dict[int, SupportClass], list[str]]:
+    """Classes of an archive by number, and a line for each image that cannot be read."""
+    classes: dict[int, SupportClass] = {}
+    faults: list[str] = []
+    for name, uploads in found.items():
+        images, unread = _read_all(uploads, preprocessing)
+        faults += unread
+        classes[next(numbers)] = SupportClass(name, {next(numbers): image for image in images})
+    return classes, faults
+
+
+def _read_again(classes: Mapping[int, SupportClass], preprocessing: Preprocessing) -> dict[int, SupportClass]:
+    """The same classes, as another generator sees their images."""
+    return {
+        number: replace(
+            found, images={n: _read(image.upload, preprocessing) for n, image in found.images.items()}
+        )
+        for number, found in classes.items()
+    }
 
 
 def _read_all(

@@ -81,10 +81,10 @@ def _answers_to(cnn: Bundle, reads: list[tuple[Path, ReadImage | DataError]]) ->
             yield NoAnswer(path, read.message)
         else:
             prediction = next(predictions)
-            yield Answer(path, _warned(read, cnn.gaps.get(prediction.label)), prediction)
+            yield Answer(path, warned(read, cnn.gaps.get(prediction.label)), prediction)
 
 
-def _warned(image: ReadImage, usual: Gaps | None) -> ReadImage:
+def warned(image: ReadImage, usual: Gaps | None) -> ReadImage:
     """The image, with a warning where it falls apart as none of its class does; `usual` is what they do."""
     if usual is None or image.gaps is None or not image.gaps.are_wider_than(usual):
         return image

@@ -281,7 +281,7 @@ def test_the_camera_fills_classes_and_is_answered(app, tab):
             tab.click("#adder-shot")
             tab.locator("#adder-count", has_text=f"{number + 1} images").wait_for()
         tab.click("#adder-done")
-        assert tab.evaluate("() => document.getElementById('adder-video').srcObject") is None
+        tab.wait_for_function("() => document.getElementById('adder-video').srcObject === null")
     tab.locator("#cnn", has_text="A CNN of 2 classes").wait_for()
     tab.click("#camera")
     tab.locator("#bars li").nth(1).wait_for()

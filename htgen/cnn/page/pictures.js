@@ -44,7 +44,8 @@ function makeCamera(video, button, onFrame, say) {
   let stream = null;
 
   async function loop() {
-    while (stream !== null) {
+    const own = stream; // one that is stopped and begun again has a loop of its own
+    while (stream === own) {
       if (video.videoWidth) await onFrame(grab());
       await new Promise((done) => setTimeout(done, 150));
     }
