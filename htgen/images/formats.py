@@ -1,5 +1,6 @@
 """The formats that are read: rasters, told by their content, that no other program is needed for."""
 
+import logging
 import struct
 from contextlib import suppress
 from typing import BinaryIO
@@ -7,6 +8,9 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from htgen.images import heic
+
+# What Pillow logs of a damaged file would be printed where nobody listens; the error says it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _READ = (
     *("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "AVIF", "HEIF", "PPM", "MPO", "JPEG2000", "ICO", "TGA"),

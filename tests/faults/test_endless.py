@@ -182,3 +182,16 @@ def test_control_characters_of_names_are_escapes_in_reports(tmp_path):
         assert "\x1b" not in written.read_text()
         assert "<b>" not in written.read_text()
     assert page("x", []).count("\x1b") == 0
+
+
+def test_what_pillow_logs_of_a_damaged_tiff_is_not_printed(tmp_path):
+    import struct
+
+    tags = {256: 9, 257: 9, 258: 8, 259: 1, 262: 2, 273: 8, 277: 60_000, 278: 9, 279: 99}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    (tmp_path / "x.tif").write_bytes(b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(400))
+    code = "import sys; from htgen.images.reading import load_image; load_image(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(tmp_path / "x.tif")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "cannot read image" in ended.stderr
+    assert "More samples per pixel" not in ended.stderr
