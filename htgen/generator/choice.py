@@ -173,9 +173,10 @@ def _spread(classes: Mapping[str, Sequence[T]]) -> list[T]:
     """At most `MOST_JUDGED` images, of all classes in turn where there are more."""
     longest = max(map(len, classes.values()), default=0)
     turns = [paths[turn] for turn in range(longest) for paths in classes.values() if turn < len(paths)]
-    if len(classes) <= MOST_JUDGED:
+    filled = sum(map(bool, classes.values()))
+    if filled <= MOST_JUDGED:
         return turns[:MOST_JUDGED]
-    return [turns[place * len(classes) // MOST_JUDGED] for place in range(MOST_JUDGED)]
+    return [turns[place * filled // MOST_JUDGED] for place in range(MOST_JUDGED)]
 
 
 def _look_at(path: Path) -> Look | None:

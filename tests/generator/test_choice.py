@@ -157,6 +157,10 @@ def test_of_many_images_some_of_all_classes_are_judged(tmp_path, monkeypatch):
     seen.clear()
     choose({f"c{i}": [Path(f"c{i}/0")] for i in range(500)})
     assert len({*seen}) == MOST_JUDGED
+    for empty in (2, 30, 100):
+        seen.clear()
+        choose({f"c{i}": [Path(f"c{i}/0")] if i >= empty else [] for i in range(100)})
+        assert len({*seen}) == len(seen) == min(MOST_JUDGED, 100 - empty)
 
 
 def test_drawings_for_a_generator_of_photographs_are_told(tmp_path):
