@@ -208,9 +208,14 @@ def _refuse_parts_of_data(folder: Path, found: list[Path]) -> None:
 
 
 def _refuse_too_deep(folder: Path, found: list[Path]) -> None:
-    if len(found) == 1 and not find_images(found[0]) and len(inner := find_folders(found[0])) > 1:
-        what = f"one folder, {found[0].name!r}, and the classes seem to be in it: {_list(inner)}"
-        raise DataError(f"{folder} holds {what}", f"{found[0]}")
+    place, inner = folder, found
+    for _ in range(_MOST_DEPTH):
+        if len(inner) == 1 and not find_images(inner[0]):
+            place, inner = inner[0], find_folders(inner[0])
+    if place != folder and len(inner) > 1:
+        name = str(place.relative_to(folder))
+        what = f"one folder, {name!r}, and the classes seem to be in it: {_list(inner)}"
+        raise DataError(f"{folder} holds {what}", f"{place}")
     tables = [path for path in find_other_files(found[0]) if path.suffix.lower() in _TABLES] if found else []
     if len(found) == 1 and tables:
         what = f"one folder, {found[0].name!r}, with images and a table, {tables[0].name!r}"

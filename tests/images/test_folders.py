@@ -210,6 +210,11 @@ def test_the_images_of_a_class_may_lie_in_sub_folders(make: Make) -> None:
             "one folder, 'data', and the classes seem to be in",
             "{}/data",
         ),
+        (
+            ["a/b/data/owl/1.png", "a/b/data/auk/1.png"],
+            "one folder, 'a/b/data', and the classes seem to be in it: 'auk', 'owl'",
+            "{}/a/b/data",
+        ),
         (["owl/train/1.png", "auk/train/1.png"], "holds parts of a data set ('train')", "directly into it"),
         (["fish/1.png", "fish /1.png"], "differ by blanks alone: 'fish' and 'fish '", "rename"),
     ],
