@@ -5,9 +5,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from htgen.arrays import Mask
+from htgen.arrays import Mask, Pixels
 from htgen.images.components import fill_holes, find_components, hull_area
-from htgen.images.surroundings import cut_to, has_content, without_edge
+from htgen.images.surroundings import cut_to, has_content, otsu, without_edge
 
 Transparency = Literal["fill", "ignore"]
 
@@ -16,6 +16,24 @@ _SIDE = 128
 
 _VISIBLE = 10
 """By how much values must differ for something to be seen."""
+
+_CONVEX = 0.93
+"""Share of its hull that paper fills, whatever is on it."""
+
+_NOT_CONVEX = 0.75
+"""The same of paper with ink on it: a speech bubble with a tail, or torn edges."""
+
+_CLEAR = 40
+"""Grey levels by which that ink differs from its paper, in the mean."""
+
+_INK = 0.02, 0.4
+"""Share of the opaque part that such ink takes."""
+
+_REACH = 0.2
+"""Share of the opaque part that one stroke of it reaches over, in height or in width: eyes do not."""
+
+_RIM = 0.1
+"""Share of the opaque part's rim that is ink at most; the outline of an icon is all of it."""
 
 NOTHING_OPAQUE = "all of it is transparent; the colours that lie beneath were read"
 
@@ -71,24 +89,42 @@ def _is_dark(image: Image.Image) -> bool:
 
 
 def _page(image: Image.Image) -> Image.Image | None:
-    """The paper, if the opaque part is one: convex, and with something on it."""
+    """The paper, if the opaque part is one: convex, or of two levels; and with something on it."""
     small = image.copy()
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
     paper = np.asarray(small.getchannel("A")) > 127
-    if min(paper.shape) < 16 or not _is_page(paper):
+    if min(paper.shape) < 16:
         return None
-    grey = small.convert("L" if image.mode == "LA" else "RGB").convert("L")
-    if not has_content(np.asarray(grey), paper):
+    grey = np.asarray(small.convert("L" if image.mode == "LA" else "RGB").convert("L"))
+    if not _is_page(grey, paper) or not has_content(grey, paper):
         return None
     pixels = np.asarray(image.convert("L" if image.mode == "LA" else "RGB").convert("L"))
     return Image.fromarray(cut_to(pixels, without_edge(paper)))
 
 
-def _is_page(opaque: Mask) -> bool:
+def _is_page(grey: Pixels, opaque: Mask) -> bool:
     parts = find_components(opaque)
     if not parts.count or parts.area.max() < 0.95 * parts.area.sum():
         return False
     whole = fill_holes(parts.mask(np.arange(parts.count) == parts.area.argmax()))
     if without_edge(whole).sum() < 0.25 * whole.size or opaque.sum() < 0.9 * whole.sum():
         return False
-    return bool(whole.sum() >= 0.93 * hull_area(whole)[0])
+    share = whole.sum() / hull_area(whole)[0]
+    return bool(share >= _CONVEX or (share >= _NOT_CONVEX and _holds_ink(grey, opaque)))
+
+
+def _holds_ink(grey: Pixels, opaque: Mask) -> bool:
+    """Whether the opaque part is of two levels, and the lesser one lies within the other, as ink on paper."""
+    dark = opaque & (grey <= otsu(np.bincount(grey[opaque], minlength=256)))
+    bright = opaque & ~dark
+    ink = dark if dark.sum() <= bright.sum() else bright
+    if not _INK[0] * opaque.sum() <= ink.sum() <= _INK[1] * opaque.sum():
+        return False
+    if grey[bright].mean() - grey[dark].mean() < _CLEAR:
+        return False
+    rim = opaque & ~without_edge(opaque)
+    if (ink & rim).sum() > _RIM * rim.sum():
+        return False
+    parts, around = find_components(ink), find_components(opaque)
+    high = np.max(parts.bottom - parts.top) >= _REACH * np.max(around.bottom - around.top)
+    return bool(high or np.max(parts.right - parts.left) >= _REACH * np.max(around.right - around.left))

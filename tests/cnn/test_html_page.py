@@ -112,6 +112,17 @@ def paper_with_round_corners() -> Image.Image:
     return image
 
 
+def speech_bubble(ink: Image.Image) -> Image.Image:
+    opaque = Image.new("L", (120, 160), 0)
+    ImageDraw.Draw(opaque).polygon(
+        [(2, 2), (117, 2), (117, 117), (60, 117), (8, 157), (25, 117), (2, 117)], fill=255
+    )
+    image = Image.new("RGBA", opaque.size, (255, 255, 255, 255))
+    image.paste(ink, (0, 0))
+    image.putalpha(opaque)
+    return image
+
+
 def shaded() -> Image.Image:
     across, down = np.meshgrid(np.linspace(1, 0.55, 120), np.linspace(1, 0.8, 120))
     noise = np.random.default_rng(1).normal(0, 5, (120, 120))
@@ -137,6 +148,8 @@ IMAGES = {
     "with a name beneath": with_a_name_beneath(),
     "transparent": transparent(),
     "paper with round corners": paper_with_round_corners(),
+    "speech bubble": speech_bubble(drawing()),
+    "empty speech bubble": speech_bubble(Image.new("L", (120, 120), 255)),
     "coloured": ImageOps.colorize(drawing(), (180, 20, 60), (250, 240, 200)),
     "noise alone": to_image(np.random.default_rng(2).normal(120, 40, (64, 64))),
 }

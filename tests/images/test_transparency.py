@@ -1,5 +1,7 @@
 """What is transparent is filled as the paper beside it, or in contrast to ink that has none."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from helpers.drawings import FULL, PLAIN, distance, drawing, to_image
@@ -50,6 +52,56 @@ def test_a_turned_page_on_transparency(paper: str) -> None:
     turned = image.rotate(8, Image.Resampling.BICUBIC, expand=True)
     clean = drawing(200).rotate(8, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
     assert distance(turned, clean=clean) < 0.3
+
+
+def cut_out(image: Image.Image, corners: list[tuple[float, float]]) -> Image.Image:
+    """An image that is opaque within a polygon alone."""
+    alpha = Image.new("L", image.size)
+    ImageDraw.Draw(alpha).polygon(corners, fill=255)
+    image = image.convert("RGBA")
+    image.putalpha(alpha)
+    return image
+
+
+def speech_bubble(image: Image.Image) -> Image.Image:
+    """A page with a tail, which lies outside of it."""
+    tall = Image.new(image.mode, (200, 270), image.getpixel((0, 0)))
+    tall.paste(image, (0, 0))
+    return cut_out(tall, [(4, 4), (195, 4), (195, 190), (95, 190), (15, 265), (45, 190), (4, 190)])
+
+
+def torn(image: Image.Image) -> Image.Image:
+    """A page with deep jags on all sides."""
+    ends = [(10.0 * i, 0.0 if i % 2 else 20.0) for i in range(20)]
+    sides = [ends, [(199 - y, x) for x, y in ends], [(199 - x, 199 - y) for x, y in ends]]
+    return cut_out(image, [point for side in (*sides, [(y, 199 - x) for x, y in ends]) for point in side])
+
+
+@pytest.mark.parametrize("paper", ["white", "colour", "board"])
+@pytest.mark.parametrize("shape", [speech_bubble, torn])
+def test_a_page_that_is_not_convex_is_a_page_where_there_is_ink_on_it(
+    paper: str, shape: Callable[[Image.Image], Image.Image]
+) -> None:
+    assert distance(shape(PAPERS[paper])) < 0.3
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (230, 30, 30)])
+@pytest.mark.parametrize("kind", ["even", "with eyes", "with an outline"])
+def test_a_shape_that_is_not_convex_is_the_drawing_where_no_ink_is_on_it(
+    colour: tuple[int, int, int], kind: str
+) -> None:
+    other = (255, 255, 255) if sum(colour) < 384 else (0, 0, 0)
+    image = Image.new("RGB", (200, 270), colour)
+    pen = ImageDraw.Draw(image)
+    corners = [(4, 4), (195, 4), (195, 190), (95, 190), (15, 265), (45, 190), (4, 190)]
+    if kind == "with eyes":
+        for left in (50, 120):
+            pen.ellipse([left, 60, left + 25, 85], fill=other)
+    elif kind == "with an outline":
+        pen.line([*corners, corners[0]], fill=other, width=16)
+    pixels = FULL.without("stroke").apply(cut_out(image, corners))
+    silhouette = FULL.without("stroke").apply(cut_out(Image.new("RGB", (200, 270)), corners))
+    assert ((pixels > 127) == (silhouette > 127)).mean() > 0.8
 
 
 @pytest.mark.parametrize(

@@ -83,25 +83,43 @@ function opaquePlanes(picture, transparency, mayBePaper) {
   return planes.map((plane) => mapGrid(plane, (v, i) => Math.round((v * alpha.values[i] + fill * (255 - alpha.values[i])) / 255)));
 }
 
-/** The paper, if the opaque part is one: convex, and with something on it. */
+/** The paper, if the opaque part is one: convex, or of two levels; and with something on it. */
 function findPage(grey, alpha) {
   const [width, height] = thumbnailSize(grey.width, grey.height, 128);
   const smallAlpha = resizeGrid(alpha, width, height, "box");
   const premultiplied = resizeGrid(mapGrid(grey, (v, i) => Math.round((v * alpha.values[i]) / 255)), width, height, "box");
   const small = mapGrid(premultiplied, (v, i) => (smallAlpha.values[i] ? clip(Math.floor((255 * v) / smallAlpha.values[i]), 0, 255) : v));
   const paper = makeMask(smallAlpha, (v) => v > 127);
-  if (Math.min(width, height) < 16 || !isPage(paper) || !hasContent(small, paper)) return null;
+  if (Math.min(width, height) < 16 || !isPage(small, paper) || !hasContent(small, paper)) return null;
   return cutTo(grey, withoutEdge(paper));
 }
 
-function isPage(opaque) {
+function isPage(grey, opaque) {
   const found = findComponents(opaque);
   if (!found.parts.length) return false;
   const number = largestPart(found), total = countTrue(opaque.values);
   if (found.parts[number].area < 0.95 * total) return false;
   const whole = fillHoles(maskOf(found, (_, i) => i === number)), area = countTrue(whole.values);
   if (countTrue(withoutEdge(whole).values) < 0.25 * whole.values.length || total < 0.9 * area) return false;
-  return area >= 0.93 * hullArea(whole)[0];
+  const share = area / hullArea(whole)[0];
+  return share >= 0.93 || (share >= 0.75 && holdsInk(grey, opaque));
+}
+
+/** Whether the opaque part is of two levels, and the lesser one lies within the other, as ink on paper. */
+function holdsInk(grey, opaque) {
+  const counts = new Array(256).fill(0), both = countTrue(opaque.values), inner = withoutEdge(opaque).values;
+  opaque.values.forEach((is, i) => (counts[grey.values[i]] += is));
+  const limit = otsu(counts);
+  const dark = makeMask(opaque, (is, i) => is && grey.values[i] <= limit);
+  const bright = makeMask(opaque, (is, i) => is && grey.values[i] > limit);
+  const ink = countTrue(dark.values) <= countTrue(bright.values) ? dark : bright, share = countTrue(ink.values) / both;
+  if (!(share >= 0.02 && share <= 0.4)) return false;
+  const mean = (mask) => grey.values.reduce((sum, v, i) => sum + v * mask.values[i], 0) / countTrue(mask.values);
+  if (mean(bright) - mean(dark) < 40) return false;
+  const rim = makeMask(opaque, (is, i) => is && !inner[i]);
+  if (countTrue(rim.values.map((is, i) => is & ink.values[i])) > 0.1 * countTrue(rim.values)) return false;
+  const largest = (mask, from, to) => Math.max(...findComponents(mask).parts.map((part) => part[to] - part[from]));
+  return [["top", "bottom"], ["left", "right"]].some((way) => largest(ink, ...way) >= 0.2 * largest(opaque, ...way));
 }
 
 /** An image of any shape as a square of so many pixels. */
