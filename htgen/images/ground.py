@@ -16,8 +16,8 @@ _TWO_VALUES = 0.8
 _LARGE = 32
 """Pixels; edges are a small part of a larger image."""
 
-_THIRD, _BEYOND = 0.0005, 0.35
-"""Share of an image, and of the distance of the two values, for ink that is beyond both: they are light and shadow."""
+_THIRD, _BEYOND = 0.001, 0.25
+"""Shares of an image, and of the distance of both values, for ink beyond them: they are light and shadow."""
 
 _TINY = 16
 """Pixels; a smaller image is even, and its ink blurred."""
