@@ -17,6 +17,9 @@ _IN_PYTHON = 27.0
 _OF_MODE = {"1": 1.0, "L": 1.0, "P": 1.0, "I;16": 3.0, "I;16B": 3.0, "I;16L": 3.0, "I": 6.0, "F": 6.0}
 """Bytes a pixel of grey images; all others take four, and a little."""
 
+_OF_ROW = 40.0
+"""Bytes a row, beside its pixels: it is found by an address, and several steps have rows of their own."""
+
 IN_WORDS = (
     "60 million pixels in colour, 178 in grey, 22 as WebP, 38 as AVIF, 13 as JPEG 2000, 36 as progressive "
     "JPEG or in one strip of a compressed TIFF, 10 in formats such as DDS and QOI; any other JPEG"
@@ -54,7 +57,7 @@ def expect_small(image: Image.Image, full: tuple[int, int] | None = None) -> Non
     if any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ())):
         cost = max(cost, _IN_PYTHON)
     held = _coefficient_bytes(image, full or (image.width, image.height)) + _strip_bytes(image)
-    if image.width * image.height * cost + held > _MOST:
+    if (image.width * cost + _OF_ROW) * image.height + held > _MOST:
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels of {image.mode}")
 
 

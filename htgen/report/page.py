@@ -99,7 +99,7 @@ def command_line(arguments: Sequence[str] | None = None) -> str:
 
 def commands(*lines: str) -> str:
     """Commands as they are typed."""
-    return f"<pre>{text(chr(10).join(lines))}</pre>"
+    return "<pre>" + "\n".join(map(text, lines)) + "</pre>"
 
 
 def picture(pixels: Pixels, label: str) -> str:

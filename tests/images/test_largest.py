@@ -134,3 +134,9 @@ def test_a_large_one_is_told_before_it_is_decoded():
     with pytest.raises(DataError, match="x has too many pixels") as caught:
         decode_image(io.BytesIO(data), "x")
     assert "60 million pixels in colour" in (caught.value.hint or "")
+
+
+def test_an_image_of_a_column_pays_for_its_rows():
+    expect_small(Opened(1, 5_000_000, "L"))  # type: ignore[arg-type]
+    with pytest.raises(Image.DecompressionBombError):
+        expect_small(Opened(1, 15_000_000, "RGB"))  # type: ignore[arg-type]
