@@ -234,9 +234,12 @@ def compile_all(folder: Path) -> list[str]:
     glyph, _ = made("glyph-8", device=True)
     photo, _ = made("photo-40")
     headers["whole"], headers["prepare"] = whole_code(glyph, "net").text, whole_code(glyph, "net", True).text
+    headers["softmax"] = f"#define NET_SOFTMAX\n{headers['whole']}"
     headers["photo-40"], headers["float"] = whole_code(photo, "net").text, float_code(glyph, "net").text
     uses = {
         "float": "float p; static uint8_t x[NET_PIXELS]; return net_classify(x, &p);",
+        "softmax": "static uint8_t x[NET_PIXELS]; static int32_t l[NET_CLASSES];\n"
+        "return net_probability(l, net_classify(x, l)) > 0.5f;",
         "prepare": "static uint8_t x[NET_PIXELS]; static int32_t l[NET_CLASSES];\n"
         "(void)net_prepare(x, 28, 28, x); return net_classify(x, l);",
     }

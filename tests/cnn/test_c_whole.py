@@ -159,8 +159,8 @@ def test_the_selftest_passes_and_finds_a_wrong_bit(stored, tmp_path):
     assert check(wrong) == (1, "FAIL: largest difference 7\n")
 
 
-@needs_a_compiler
-def test_probabilities_where_they_are_asked_for(tmp_path):
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_probabilities_where_they_are_asked_for(compiler, tmp_path):
     bundle = make_bundle()
     (tmp_path / "net.h").write_text(whole_code(bundle, "net").text)
     pixels = ", ".join(map(str, some_pixels(bundle, 0).ravel()))
@@ -170,7 +170,7 @@ def test_probabilities_where_they_are_asked_for(tmp_path):
         "    net_classify(p, l);\n    for (int k = 0; k < NET_CLASSES; k++)\n"
         '        printf("%.9g ", (double)net_probability(l, (uint8_t)k));\n    return 0;\n}\n'
     )
-    subprocess.run(["cc", "-std=c99", *STRICT, "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
+    subprocess.run([compiler, *FLAGS[compiler], "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
     said = subprocess.run([tmp_path / "main"], capture_output=True, check=True, text=True).stdout
     cnn = whole_cnn(bundle)
     logits = cnn.logits(some_pixels(bundle, 0))[0] * cnn.logits_step
