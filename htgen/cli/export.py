@@ -48,7 +48,9 @@ BitsOption = Annotated[
 SelftestOption = Annotated[
     Path | None,
     typer.Option(
-        help="C: folder of images for the self-test to store; without it, it takes noise.", show_default=False
+        help="C: folder of images, or of one sub-folder per class, for the self-test to store; without it, "
+        "the self-test takes images of noise.",
+        show_default=False,
     ),
 ]
 LikeOption = Annotated[
@@ -143,16 +145,20 @@ def _c(
 
 
 def _stored(bundle: "Bundle", folder: Path) -> "Pixels":
-    """Images of a folder, prepared: uint8 `[N, C, H, W]`."""
+    """Images of a folder, or else of its sub-folders, prepared: uint8 `[N, C, H, W]`."""
     import numpy as np
 
     from htgen.errors import DataError
-    from htgen.images.folders import find_images
+    from htgen.images.folders import class_folders, find_folders, find_images
     from htgen.images.reading import load_image
 
-    paths = sorted(path for path in find_images(folder))
+    paths = sorted(find_images(folder))
+    if not paths and find_folders(folder):
+        paths = [path for images in class_folders(folder, minimum=1).values() for path in images]
     if not paths:
-        raise DataError(f"{folder} holds no image files", "a folder with images directly in it")
+        raise DataError(
+            f"{folder} holds no image files", "a folder with images, or with one sub-folder per class"
+        )
     how = bundle.preprocessing
     images = [how.apply(load_image(path, how.enough)) for path in paths]
     return np.stack(images).transpose(0, 3, 1, 2)

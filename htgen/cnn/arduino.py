@@ -23,10 +23,34 @@ void loop() {{
 }}
 """
 
+_SKETCH_THAT_PREPARES = """\
+// Classifies one frame and prints its class: fill `frame` from a camera, grey, with as many columns and rows.
+#include <{name}.h>
+
+static const uint16_t columns = 96, rows = 96;
+static uint8_t frame[columns * rows];
+static uint8_t pixels[{upper}_PIXELS];
+static int32_t logits[{upper}_CLASSES];
+
+void setup() {{
+  Serial.begin(115200);
+}}
+
+void loop() {{
+  if ({name}_prepare(frame, columns, rows, pixels)) {{
+    uint8_t best = {name}_classify(pixels, logits);
+    Serial.println({name}_class_names[best]);
+  }} else {{
+    Serial.println("no ink");
+  }}
+  delay(1000);
+}}
+"""
+
 
 def library_files(code: CCode) -> dict[str, str]:
     """Paths in the library's folder -> contents."""
-    name = code.name
+    name, sketch = code.name, _SKETCH_THAT_PREPARES if code.prepares else _SKETCH
     properties = {
         "name": name,
         "version": ".".join(re.findall(r"\d+", __version__)[:3]),
@@ -42,5 +66,5 @@ def library_files(code: CCode) -> dict[str, str]:
     return {
         "library.properties": "".join(f"{key}={value}\n" for key, value in properties.items()),
         f"src/{name}.h": code.text,
-        f"examples/{name}_once/{name}_once.ino": _SKETCH.format(name=name, upper=name.upper()),
+        f"examples/{name}_once/{name}_once.ino": sketch.format(name=name, upper=name.upper()),
     }

@@ -39,6 +39,7 @@ class CCode:
         buffers: bytes of memory in which an image is worked on, without the image itself.
         multiply_adds: of one image.
         code: about how many bytes of instructions, 0 where that is not known.
+        prepares: whether it prepares frames too.
     """
 
     text: str
@@ -47,6 +48,7 @@ class CCode:
     buffers: int
     multiply_adds: int
     code: int = 0
+    prepares: bool = False
 
 
 def template(name: str) -> Template:

@@ -144,7 +144,7 @@ class _Writer:
             prepare=preparation(self.name, how) if prepare else "",
             selftest=selftest(self.cnn, self.name, images),
         )
-        return CCode(written, self.name, size, buffers, products, code)
+        return CCode(written, self.name, size, buffers, products, code, prepare)
 
     def _kept(self) -> Iterator[tuple[int, int, int]]:
         """Of each block that is added later: its number, lines that are kept, levels of a line."""

@@ -101,7 +101,8 @@ def whole_cnn(bundle: Bundle, bits: int | None = None) -> WholeCnn:
     spec, weights = bundle.spec, bundle.weights
     if spec.unit_features:
         raise ModelError(
-            "there are no whole numbers for features of length 1", "the CNN file itself, or -o cnn.onnx"
+            "there are no whole numbers for features of length 1",
+            "the CNN file itself, or -o cnn.onnx, cnn.py or cnn.html",
         )
     levels = BYTE if (bits or default_bits(spec)) == 8 else HALF
     rounding = _Rounding(spec, levels, sum(block.kernel.size for block in weights.blocks))

@@ -1,6 +1,7 @@
 """`htgen export`: formats, limits, libraries, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,52 @@ def test_a_folder_of_images_is_stored_for_the_selftest(cnn, tmp_path):
         Image.fromarray(noise).save(folder / f"{i}.png")
     assert main(["export", str(cnn), "-o", str(tmp_path / "x.h"), "--selftest", str(folder)]) == 0
     assert "x_images[800]" in (tmp_path / "x.h").read_text()
+
+
+def test_the_selftest_takes_the_images_of_sub_folders(cnn, tmp_path):
+    """As a support folder has them: one for each class."""
+    images = [np.random.default_rng(i).integers(0, 256, (20, 20), dtype=np.uint8) for i in range(3)]
+    flat, labelled = tmp_path / "flat", tmp_path / "labelled"
+    for path, image in zip(("a/0.png", "a/1.png", "b/0.png"), images, strict=True):
+        for place in (flat / path.replace("/", ""), labelled / path):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place)
+    texts = []
+    for folder in (flat, labelled):
+        assert main(["export", str(cnn), "-o", str(tmp_path / "x.h"), "--selftest", str(folder)]) == 0
+        texts.append((tmp_path / "x.h").read_text())
+    assert "x_images[1200]" in texts[0]
+    assert texts[0] == texts[1]
+
+
+@needs_a_compiler
+def test_the_sketch_prepares_its_frame_where_the_library_can(tmp_path):
+    cnn, library = tmp_path / "x.safetensors", tmp_path / "x"
+    folder = ROOT / "examples" / "symbols"
+    assert main(["generate", "--support", str(folder / "support"), "-o", str(cnn), "--device"]) == 0
+    assert main(["export", str(cnn), "--arduino", str(library), "--prepare"]) == 0
+    picture = next(iter(sorted((folder / "support").glob("*/*.png"))))
+    with Image.open(picture) as image:
+        frame = np.asarray(image.convert("L").resize((96, 96)))
+    said = run_sketch(library, tmp_path, frame=frame.ravel().tolist())
+    (wanted,) = Bundle.load(cnn).predict([frame])
+    assert said == wanted.label == picture.parent.name
+    assert run_sketch(library, tmp_path, frame=[255] * 96 * 96) == "no ink"
+
+
+@pytest.mark.parametrize("options", [[], ["--float"]])
+def test_what_has_no_c_is_told_what_it_has(options, tmp_path, capsys):
+    """The advice is taken, and works."""
+    cnn, out = tmp_path / "cnn.safetensors", tmp_path / "x.h"
+    bundle = make_bundle()
+    replace(bundle, spec=replace(bundle.spec, unit_features=True)).save(cnn)
+    assert main(["export", str(cnn), "-o", str(out), *options]) == 5
+    said = capsys.readouterr().err
+    assert "features of length 1" in said
+    endings = [word.strip(",") for word in said.split() if word.startswith("cnn.")]
+    assert endings == ["cnn.onnx", "cnn.py", "cnn.html"]
+    for name in endings:
+        assert main(["export", str(cnn), "-o", str(tmp_path / name)]) == 0
 
 
 def test_a_cnn_for_a_device_is_prepared_as_the_c_does(tmp_path, capsys):

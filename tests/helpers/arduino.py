@@ -17,11 +17,20 @@ static void delay(int) {}
 """
 
 
-def run_sketch(library: Path, folder: Path, pixels: Sequence[int] = (0,)) -> str:
-    """What the example sketch of a library prints for pixels, in a folder that may be written to."""
+def run_sketch(
+    library: Path, folder: Path, pixels: Sequence[int] = (0,), frame: Sequence[int] | None = None
+) -> str:
+    """What the example sketch of a library prints, in a folder that may be written to.
+
+    Args:
+        pixels: a prepared image.
+        frame: 96 x 96, for a sketch that prepares its image by itself.
+    """
     (sketch,) = library.glob("examples/*/*.ino")
-    values = ", ".join(map(str, pixels))
-    program = sketch.read_text().replace("_PIXELS];", f"_PIXELS] = {{{values}}};")
+    place, given = ("_PIXELS];", pixels) if frame is None else ("frame[columns * rows];", frame)
+    text, values = sketch.read_text(), ", ".join(map(str, given))
+    assert text.count(place) == 1
+    program = text.replace(place, f"{place[:-1]} = {{{values}}};")
     (folder / "main.cpp").write_text(f"{_BOARD}{program}int main() {{ setup(); loop(); return 0; }}\n")
     command = ["c++", "-Wall", "-Wextra", "-Werror", f"-I{library / 'src'}", "main.cpp", "-o", "main"]
     subprocess.run(command, cwd=folder, check=True)
