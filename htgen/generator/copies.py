@@ -30,6 +30,13 @@ OTHER_STROKES = 1.12
 sees the same. Of 210 pairs of Phosphor icons in neighbouring weights all differ by more (117 counted as
 copies without this), and of 210 copies (scaled, turned by up to 3 degrees, cut a little, JPEG) one does."""
 
+OTHER_COLOURS = 0.25
+"""By how much the mean colours of images, as shares of their brightness, differ in other pictures.
+In grey, two photographs of one texture in other colours are the same."""
+
+_COLOURED = 0.02
+"""The same share from which an image has colours at all: of what is grey all over they say nothing."""
+
 _VISIBLE = 0.04
 """By how much the values of an image, 0..1, must differ for something to be seen."""
 
@@ -63,11 +70,12 @@ def find_copies(images: Floats, drawn: bool, strokes: Floats | None = None) -> I
     if len(images) < 2:
         return groups
     grey = (images.mean(axis=1) + 1) / 2
+    colours = _colours(images)
     blocks = range(0, len(grey), _TOGETHER)
     polar = (_polar(grey[start : start + _TOGETHER], drawn) for start in blocks)
     waves = np.concatenate([np.fft.rfft(part, axis=2) for part in polar])  # a turn changes no size of theirs
     for first, second in _candidates(waves):
-        is_open = groups[first] != groups[second]
+        is_open = (groups[first] != groups[second]) & ~_differ_in_colour(colours[first], colours[second])
         if strokes is not None:
             is_open &= ~_differ(strokes[first], strokes[second])
         first, second = first[is_open], second[is_open]
@@ -83,6 +91,19 @@ def _differ(first: Floats, second: Floats) -> Mask:
     """Whether strokes `[N]` are of two widths."""
     narrow = np.minimum(first, second)
     return (narrow > 0) & (np.maximum(first, second) > OTHER_STROKES * narrow)
+
+
+def _colours(images: Floats) -> Floats:
+    """The mean colours of images `[S, C, H, W]`, -1..1, less their brightness, as shares of it: `[S, C]`."""
+    means = (images.mean(axis=(2, 3)) + 1) / 2
+    brightness = means.mean(axis=1, keepdims=True)
+    return ((means - brightness) / (brightness + 0.1)).astype(np.float32)  # black has any colour
+
+
+def _differ_in_colour(first: Floats, second: Floats) -> Mask:
+    """Whether colours `[N, C]` are two, and neither is grey."""
+    are_coloured = np.minimum(np.abs(first).max(axis=1), np.abs(second).max(axis=1)) > _COLOURED
+    return np.asarray(are_coloured & (np.abs(first - second).max(axis=1) > OTHER_COLOURS))
 
 
 def _polar(grey: Floats, drawn: bool) -> Floats:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from htgen.generator.copies import _correlations, find_copies
 from htgen.images.inputs import prepare_images
@@ -78,6 +78,22 @@ def test_copies_of_photographs_are_found():
     groups = find_copies(prepare_images([*scenes, *turned], PHOTOGRAPHS), drawn=False)
     assert groups[:6].tolist() == list(range(6))
     assert groups[6:9].tolist() == [0, 1, 2]
+
+
+def test_photographs_of_one_texture_in_other_colours_are_no_copies():
+    texture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (7, 9), dtype=np.uint8))
+    texture = texture.resize((180, 140), Image.Resampling.BICUBIC)
+    colours = [(200, 60, 50), (50, 150, 60), (60, 100, 210), (230, 210, 60)]
+    originals = [ImageOps.colorize(texture, (0, 0, 0), colour) for colour in colours]
+    compressed = []
+    for image in originals:
+        file = io.BytesIO()
+        image.point(lambda value: int(0.8 * value)).save(file, "JPEG", quality=60)
+        compressed.append(Image.open(file))
+    groups = find_copies(prepare_images([*originals, *compressed], PHOTOGRAPHS), drawn=False)
+    assert groups.tolist() == [0, 1, 2, 3] * 2
+    in_grey = [originals[0], originals[0].convert("L").convert("RGB")]
+    assert find_copies(prepare_images(in_grey, PHOTOGRAPHS), drawn=False).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
