@@ -21,7 +21,19 @@ from htgen.files import printable
 from htgen.images.words import describe_images, describe_steps
 from htgen.version import __version__
 
-CNN_SCRIPTS = ("resample", "paper", "components", "surroundings", "beside", "device", "prepare", "cnn")
+CNN_SCRIPTS = (
+    "resample",
+    "paper",
+    "components",
+    "ground",
+    "frames",
+    "surroundings",
+    "strewn",
+    "beside",
+    "device",
+    "prepare",
+    "cnn",
+)
 """What an answer takes, in the order in which it is loaded; nothing of it needs a browser."""
 
 WIDGETS = ("pad", "pictures")

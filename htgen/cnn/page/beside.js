@@ -4,33 +4,48 @@
 
 const FAINT = 0.04;
 
-const UNSURE = "something small lies beside the drawing; it is taken as part of it";
+/** Share of the side; grains of dust, and what of them touches, are no larger. */
+const DUST = 0.12;
 
 /** {drawing, others, limit, isBlank, warnings}: masks, the most that ink counts as, and what is not plain. */
 function findParts(ink, grey) {
   const levels = findLevels(sorted(ink.values));
   let isInk = makeMask(ink, (v) => v > Math.fround(levels.threshold));
-  const blank = () => ({ drawing: isInk, others: null, limit: null, isBlank: true, warnings: [] });
+  const blank = () => blankParts(isInk);
   if (!countTrue(isInk.values)) return blank();
   const ofInk = () => ink.values.filter((_, i) => isInk.values[i]);
   const contrast = ofInk().reduce((sum, v) => sum + v, 0) / countTrue(isInk.values) - levels.paper;
   let found = findComponents(isInk);
   const side = Math.max(ink.height, ink.width);
   const longest = () => Math.max(...found.parts.map((part) => part.extent));
-  if (contrast > FAINT && longest() < 0.08 * side) {
+  if (contrast > FAINT && longest() < DUST * side) {
     const pale = besideDust(ink, isInk, levels);
     if (isDrawn(pale, grey, 0)) [isInk, found] = [pale, findComponents(pale)];
   }
   if (contrast < FAINT || longest() <= 0.024 * side) return blank();
   const sure = side >= 32 ? 0.5 : 0.125;
   if (contrast < sure && mayBeLight(ink, contrast) && !isDrawn(isInk, grey, contrast)) return blank();
-  let limit = null, dust = null;
+  if (contrast < 0.75 && isShadow(isInk, found, grey)) return blank();
+  const { areDots, warnings: told } = findStrewn(found);
+  let limit = null, dust = null, strewn = null;
+  if (areDots !== null) {
+    const near = sweepGrid(maskOf(found, (_, i) => areDots[i]), 1, "max");
+    isInk = maskOf(found, (_, i) => !areDots[i]);
+    found = findComponents(isInk);
+    strewn = mapGrid(isInk, (v, i) => (near.values[i] > 0 && !v ? 1 : 0));
+  }
   const middle = median(ofInk());
   if (ink.values.reduce((m, v) => Math.max(m, v), -Infinity) > 2 * middle) [limit, dust] = findDust(ink, isInk, found, middle);
   let [others, warnings] = found.parts.length > 1 ? thingsBeside(isInk, found) : [null, []];
-  if (dust !== null) others = others === null ? dust : mapGrid(others, (v, i) => v | dust.values[i]);
+  for (const more of [dust, strewn]) {
+    if (more !== null) others = others === null ? more : mapGrid(others, (v, i) => v | more.values[i]);
+  }
   const drawing = others === null ? isInk : mapGrid(isInk, (v, i) => v & (1 - others.values[i]));
-  return { drawing, others, limit, isBlank: false, warnings };
+  return { drawing, others, limit, isBlank: false, warnings: [...new Set([...told, ...warnings])] };
+}
+
+function blankParts(drawing) {
+  return { drawing, others: null, limit: null, isBlank: true, warnings: [] };
 }
 
 function mayBeLight(ink, contrast) {
@@ -41,8 +56,7 @@ function mayBeLight(ink, contrast) {
 function isDrawn(isInk, grey, contrast) {
   if (!countTrue(isInk.values)) return false;
   const found = findComponents(isInk), side = Math.max(isInk.height, isInk.width);
-  const values = shrinkGrid(mapGrid(grey, (v) => v, Float32Array), side);
-  const low = sweepGrid(values, 1, "min"), steps = mapGrid(sweepGrid(values, 1, "max"), (v, i) => v - low.values[i]);
+  const values = shrinkGrid(mapGrid(grey, (v) => v, Float32Array), side), steps = stepsOf(values);
   const usual = median(steps.values), inner = sweepGrid(isInk, 1, "min");
   const edge = mapGrid(isInk, (v, i) => (v && inner.values[i] === 0 ? 1 : 0));
   const length = totalOver(found, edge).map((v) => Math.max(v, 1));
@@ -52,6 +66,28 @@ function isDrawn(isInk, grey, contrast) {
   return found.parts.some(
     (part, i) => (part.extent > Math.max(0.1 * side, 5) && large[i] > 0.5) || (part.extent > 0.024 * side && small[i] > 0.5)
   );
+}
+
+/** How much values differ from what is next to them. */
+function stepsOf(values) {
+  const low = sweepGrid(values, 1, "min");
+  return mapGrid(sweepGrid(values, 1, "max"), (v, i) => v - low.values[i]);
+}
+
+/** Whether all that seems ink is shadow: wide, along the border, and as smooth within as the paper is. */
+function isShadow(isInk, found, grey) {
+  const side = Math.max(isInk.height, isInk.width), isLarge = (part) => part.extent > 0.024 * side;
+  if (side < 32 || !found.parts.every((part) => part.touchesBorder || !isLarge(part))) return false;
+  const inner = totalOver(found, sweepGrid(isInk, rint(0.08 * side), "min"));
+  if (!found.parts.every((part, i) => inner[i] > 0 || !isLarge(part))) return false;
+  const border = borderOf(isInk);
+  if (countTrue(border) / border.length < 0.08) return false;
+  const steps = stepsOf(shrinkGrid(mapGrid(grey, (v) => v, Float32Array), side)).values;
+  const ink = sweepGrid(isInk, 6, "min").values, near = sweepGrid(isInk, 6, "max").values;
+  const within = steps.filter((_, i) => ink[i] > 0), paper = steps.filter((_, i) => near[i] === 0);
+  if (!within.length || !paper.length) return false;
+  const limit = Math.max(6, 2 * quantile(sorted(paper), 0.9));
+  return within.filter((v) => v > limit).length / within.length < 0.01;
 }
 
 /** Where there is ink apart from dark grains, which hide pale ink from the histogram. */
@@ -68,9 +104,9 @@ function besideDust(ink, dust, levels) {
 function findDust(ink, isInk, found, middle) {
   const side = Math.max(ink.height, ink.width), heavy = makeMask(ink, (v) => v > 2 * middle);
   const grains = findComponents(heavy).parts, area = (parts) => parts.reduce((sum, part) => sum + part.area, 0);
-  if (Math.max(...grains.map((grain) => grain.extent)) > 0.08 * side || area(grains) > 0.1 * area(found.parts)) return [null, null];
+  if (Math.max(...grains.map((grain) => grain.extent)) > DUST * side || area(grains) > 0.5 * area(found.parts)) return [null, null];
   const hasGrain = totalOver(found, heavy);
-  const apart = maskOf(found, (part, i) => hasGrain[i] > 0 && part.extent < 1.5 * 0.08 * side);
+  const apart = maskOf(found, (part, i) => hasGrain[i] > 0 && part.extent < 1.5 * DUST * side);
   const lone = mapGrid(heavy, (v, i) => apart.values[i] | (v & (1 - isInk.values[i])));
   const wide = sweepGrid(lone, 2, "max");
   return [middle, makeMask(wide, (v, i) => v > 0 && !(isInk.values[i] && !apart.values[i]))];
@@ -107,7 +143,7 @@ function thingsBeside(isInk, found) {
     isPlain.push(isApart[i] && isFar && isOther);
     isTold.push(isApart[i] && !isPlain[i] && (isOther || (isFar && isLone)));
   });
-  return [isPlain.some((is) => is) ? maskOf(groups, (_, i) => isPlain[i]) : null, isTold.some((is) => is) ? [UNSURE] : []];
+  return [isPlain.some((is) => is) ? maskOf(groups, (_, i) => isPlain[i]) : null, isTold.some((is) => is) ? [KEPT] : []];
 }
 
 function boxOf(parts) {

@@ -58,6 +58,17 @@ function totalOver(found, grid) {
   return sums;
 }
 
+/** The box of a mask: first row, the one after the last, and the same of columns. */
+function boxOfMask({ height, width, values }) {
+  let [top, bottom, left, right] = [height, 0, width, 0];
+  values.forEach((v, i) => {
+    if (!v) return;
+    const x = i % width, y = (i - x) / width;
+    [top, bottom, left, right] = [Math.min(top, y), Math.max(bottom, y + 1), Math.min(left, x), Math.max(right, x + 1)];
+  });
+  return { top, bottom, left, right };
+}
+
 function largestPart(found) {
   const most = Math.max(...found.parts.map((part) => part.area));
   return found.parts.findIndex((part) => part.area === most);

@@ -143,9 +143,12 @@ function readInk(grey, steps, wanted) {
   const [width, height] = thumbnailSize(grey.width, grey.height, 1024);
   let pixels = resizeGrid(grey, width, height, "box");
   if (!steps.clean) return inkOf(pixels, steps, wanted);
-  pixels = withoutSurroundings(withoutSpecks(pixels));
+  const paper = withoutSurroundings(withoutSpecks(pixels));
+  pixels = paper.grey;
   const drawing = inkOf(pixels, steps, wanted), ground = Math.fround(drawing.ground);
-  const parts = findParts(shrinkGrid(mapGrid(drawing.ink, (v) => v - ground), 128), pixels);
+  let parts = findParts(shrinkGrid(mapGrid(drawing.ink, (v) => v - ground), 128), pixels);
+  if (paper.isEmpty) parts = blankParts(mapGrid(parts.drawing, () => 0));
+  parts.warnings = [...new Set([...paper.warnings, ...parts.warnings])];
   let { ink } = drawing;
   if (parts.limit !== null) ink = mapGrid(ink, (v) => Math.min(v, drawing.ground + parts.limit));
   if (parts.others !== null) {

@@ -162,6 +162,15 @@ function padGrid(grid, above, below, before, after, fill) {
   return makeGrid(height, width, values);
 }
 
+/** What is in a box of a grid. */
+function cropGrid(grid, { top, bottom, left, right }) {
+  const values = new grid.values.constructor((bottom - top) * (right - left));
+  for (let y = top; y < bottom; y++) {
+    values.set(grid.values.subarray(y * grid.width + left, y * grid.width + right), (y - top) * (right - left));
+  }
+  return makeGrid(bottom - top, right - left, values);
+}
+
 /** The least or the greatest over squares that reach so many places to every side. */
 function sweepGrid(grid, reach, extreme) {
   const { height, width } = grid, isMin = extreme === "min";

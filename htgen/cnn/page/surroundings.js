@@ -1,5 +1,5 @@
-/* What is not the drawing: single pixels, what lies around the paper, small things beside the drawing.
- * htgen/images/specks.py, ground.py, surroundings.py and beside.py in JavaScript. */
+/* What is not the drawing: single pixels, and what lies around the paper.
+ * htgen/images/specks.py and surroundings.py in JavaScript. */
 "use strict";
 
 // ---------------------------------------------------------------------------------------- single pixels
@@ -84,69 +84,40 @@ function blurred({ height, width, values }) {
   return makeGrid(height, width, result);
 }
 
-// ------------------------------------------------------------------------------- images of two values
-
-/** The paper by the border of an image, {polarity, dark}; null where it has more than two values. */
-function findGround(grid) {
-  const { height, width, values } = grid, counts = histogram(values), limit = otsu(counts);
-  const dark = makeMask(grid, (v) => v <= limit), share = countTrue(dark.values) / values.length;
-  if (share <= 0 || share >= 1) return null;
-  const border = borderOf(dark), edge = countTrue(border) / border.length;
-  if (Math.min(edge, 1 - edge) < 0.06 && Math.abs(share - edge) < 0.3) return null;
-  let sum = 0, lower = 0;
-  counts.forEach((count, v) => {
-    sum += count * v;
-    if (v <= limit) lower += count * v;
-  });
-  const mean = sum / values.length;
-  let variance = 0;
-  counts.forEach((count, v) => (variance += count * (v - mean) ** 2));
-  const between = (share / (1 - share)) * (mean - lower / (share * values.length)) ** 2;
-  const needed = Math.max(height, width) > 16 ? 0.8 : 0.8 - 0.2;
-  if (between < needed * (variance / values.length)) return null;
-  let polarity = null;
-  if (!(edge > 0.25 && edge < 0.75)) polarity = edge > 0.5 ? LIGHT_ON_DARK : DARK_ON_LIGHT;
-  else if (isAround(dark)) polarity = LIGHT_ON_DARK;
-  else if (isAround(invertMask(dark))) polarity = DARK_ON_LIGHT;
-  return { polarity, dark };
-}
-
-function isAround(mask) {
-  const { height, width } = mask, rows = 1 + Math.floor(height / 8), columns = 1 + Math.floor(width / 8);
-  for (let y = rows; y < height - rows; y++) {
-    for (let x = columns; x < width - columns; x++) if (mask.values[y * width + x]) return false;
-  }
-  const areas = findComponents(invertMask(mask)).parts.map((part) => part.area);
-  return Math.max(...areas) > 0.98 * areas.reduce((sum, a) => sum + a, 0);
-}
-
-/** The light on the paper of such an image. */
-function lightOfGround(ground, grey, small, polarity) {
-  const paper = polarity === LIGHT_ON_DARK ? ground.dark : invertMask(ground.dark);
-  const sure = surePlaces(paper, small.height, small.width);
-  if (Math.max(grey.height, grey.width) > 16 && countTrue(sure.values) > 0.05 * sure.values.length) return paperLight(small, sure);
-  const limit = otsu(histogram(grey.values)), wantsDark = polarity === LIGHT_ON_DARK;
-  const light = median(grey.values.filter((v) => v <= limit === wantsDark));
-  return mapGrid(small, () => light);
-}
-
-/** Where there is nothing but paper, in a coarser image. */
-function surePlaces(paper, height, width) {
-  return makeMask(resizeGrid(mapGrid(paper, (v) => v, Float32Array), width, height, "box"), (v) => v > Math.fround(0.99));
-}
-
 // ---------------------------------------------------------------------------- what lies around the paper
 
-/** The part of an image that is paper. */
+const FRAME_LEFT_OUT = "a frame around the drawing is left out";
+
+const FRAME_KEPT = "a line runs around all the rest near the border; it is taken as part of the drawing";
+
+const EMPTY = "an empty page seems to lie within a frame, beside a bar or on a table";
+
+/** The part of an image that is paper, {grey, warnings, isEmpty}. */
 function withoutSurroundings(grey) {
+  const warnings = [];
   for (let turn = 0; turn < 3; turn++) {
     const isCoarse = Math.max(grey.height, grey.width) <= 128;
     const coarse = isCoarse ? grey : mapGrid(shrinkGrid(mapGrid(grey, (v) => v, Float32Array), 128), rint, Uint8Array);
-    const paper = findPaper(coarse);
-    if (paper === null) return grey;
+    let { paper, isEmpty } = findPaper(coarse);
+    if (isEmpty) return { grey, warnings: [...warnings, EMPTY], isEmpty };
+    if (paper === null) {
+      const isTiny = Math.min(coarse.height, coarse.width) < 16, frame = isTiny ? null : findFrame(coarse, frameThresholds(coarse));
+      if (frame === null) break;
+      warnings.push(frame.isPlain ? FRAME_LEFT_OUT : FRAME_KEPT);
+      if (!frame.isPlain) break;
+      paper = frame.within;
+    } else if (isThin(coarse, paper)) warnings.push(FRAME_LEFT_OUT);
     grey = cutTo(grey, withoutEdge(paper));
   }
-  return grey;
+  return { grey, warnings: [...new Set(warnings)], isEmpty: false };
+}
+
+/** Values between ink and paper, and nearer to the paper: a thin line of a large image is pale. */
+function frameThresholds({ values }) {
+  const counts = histogram(values), first = otsu(counts), [low, high] = extremesOf(values);
+  if (high - low < 40) return [];
+  const paper = counts.indexOf(Math.max(...counts));
+  return [first, Math.floor((first + paper + (first < paper ? 0 : 1)) / 2)];
 }
 
 /** The box of the paper; what lies in it beside the paper is filled as the paper is. */
@@ -156,45 +127,40 @@ function cutTo(grey, paper) {
   const sure = surePlaces(paper, values.height, values.width);
   const light = resizeGrid(paperLight(values, countTrue(sure.values) ? sure : null), width, height, "bicubic");
   const isPaper = nearestGrid(paper, width, height);
-  let [top, bottom, left, right] = [height, 0, width, 0];
-  isPaper.values.forEach((v, i) => {
-    if (!v) return;
-    const x = i % width, y = (i - x) / width;
-    [top, bottom, left, right] = [Math.min(top, y), Math.max(bottom, y + 1), Math.min(left, x), Math.max(right, x + 1)];
-  });
   const filled = mapGrid(grey, (v, i) => (isPaper.values[i] ? v : clip(rint(light.values[i]), 0, 255)));
-  const result = new Uint8Array((bottom - top) * (right - left));
-  for (let y = top; y < bottom; y++) result.set(filled.values.subarray(y * width + left, y * width + right), (y - top) * (right - left));
-  return makeGrid(bottom - top, right - left, result);
+  return cropGrid(filled, boxOfMask(isPaper));
 }
 
 function withoutEdge(mask) {
   return makeMask(sweepGrid(mask, 2, "min"), (v) => v > 0);
 }
 
-/** Where the paper is; null where it is everywhere, or nothing tells. */
+/** {paper, isEmpty}: where the paper is, null where it is everywhere, or nothing tells; and whether it is empty. */
 function findPaper(grid) {
   const { height, width, values } = grid;
-  if (Math.min(height, width) < 16) return null;
+  if (Math.min(height, width) < 16) return { paper: null, isEmpty: false };
   const counts = histogram(values), first = otsu(counts);
   const dark = makeMask(grid, (v) => v <= first), border = borderOf(dark);
   const edge = countTrue(border), area = countTrue(dark.values);
   if (edge === 0 || edge === border.length) {
     const ink = edge === 0 ? area : values.length - area;
-    if (ink < (1 - 0.85) * values.length && !hasFrame(edge === 0 ? dark : invertMask(dark))) return null;
+    if (ink < (1 - 0.85) * values.length && !hasFrame(edge === 0 ? dark : invertMask(dark))) return { paper: null, isEmpty: false };
   }
-  const low = counts.findIndex((c) => c > 0), high = 255 - [...counts].reverse().findIndex((c) => c > 0);
-  if (high - low < 40) return null;
+  const [low, high] = extremesOf(values);
+  if (high - low < 40) return { paper: null, isEmpty: false };
   const thresholds = [first];
   for (let i = 1; i < 7; i++) thresholds.push(low + (i * (high - low)) / 7);
   const inverted = mapGrid(grid, (v) => 255 - v);
+  let isEmpty = false;
   for (const threshold of thresholds) {
     for (const [signed, limit] of [[grid, threshold], [inverted, 254 - threshold]]) {
       const paper = paperOf(signed, makeMask(signed, (v) => v > limit));
-      if (paper !== null) return paper;
+      if (paper === null) continue;
+      if (hasContent(signed, paper)) return { paper, isEmpty: false };
+      isEmpty = isEmpty || (signed === grid && isEmptyPage(grid, paper));
     }
   }
-  return null;
+  return { paper: null, isEmpty };
 }
 
 /** Whether there is a line along a side, not far from it. */
@@ -214,7 +180,7 @@ function hasFrame({ height, width, values }) {
   return false;
 }
 
-/** The paper, if it is the largest part of a region that is brighter than all else. */
+/** The paper, if it is the largest part of a region that is brighter than all else, and has the shape of paper. */
 function paperOf(grid, region) {
   const size = region.values.length;
   if (countTrue(region.values) < 0.1 * size) return null;
@@ -224,9 +190,50 @@ function paperOf(grid, region) {
   if (!(area >= 0.12 * size && area < size) || found.parts[number].area < 0.6 * area) return null;
   if (!liesWithin(mapGrid(region, (v, i) => v & (1 - paper.values[i])))) return null;
   const [hull, rectangle] = hullArea(paper);
-  if (area < 0.95 * hull || area < 0.87 * rectangle) return null;
-  if (!endsInAnEdge(grid, paper)) return null;
-  return isEven(grid, paper) && hasContent(grid, paper) ? paper : null;
+  if (area < 0.95 * hull || (area < 0.87 * rectangle && !isRound(paper))) return null;
+  return endsInAnEdge(grid, paper) && isEven(grid, paper) ? paper : null;
+}
+
+/** Whether a mask leaves all corners of its box free, as an ellipse does; shadows leave one or two. */
+function isRound(paper) {
+  const { height, width, values } = cropGrid(paper, boxOfMask(paper));
+  const y = Math.floor(height / 2), x = Math.floor(width / 2), sums = [0, 0, 0, 0];
+  values.forEach((v, i) => (sums[(i >= y * width ? 2 : 0) + (i % width >= x ? 1 : 0)] += v));
+  const sizes = [y * x, y * (width - x), (height - y) * x, (height - y) * (width - x)];
+  return sums.every((sum, i) => sum / sizes[i] >= 0.7 && sum / sizes[i] <= 0.93);
+}
+
+/** Whether bright paper with nothing on it is an empty page, and no filled shape on a dark ground.
+ *
+ * Around a page there is a frame, as wide on all sides, or a bar at one side or two; or its light varies. */
+function isEmptyPage(grid, paper) {
+  const box = cropGrid(paper, boxOfMask(paper)), area = countTrue(box.values);
+  const closed = sweepGrid(sweepGrid(padGrid(box, 10, 10, 10, 10, 0), 5, "max"), 5, "min");
+  if (countTrue(closed.values) > 1.002 * area) return false; // a line reaches into it
+  const page = withoutEdge(paper), inner = Float64Array.from(grid.values.filter((_, i) => page.values[i]));
+  if (!inner.length || median(grid.values.filter((_, i) => !paper.values[i])) > 0.6 * median(inner)) return false;
+  const mean = inner.reduce((sum, v) => sum + v, 0) / inner.length;
+  if (Math.sqrt(inner.reduce((sum, v) => sum + (v - mean) ** 2, 0) / inner.length) > 1.5) return true;
+  if (area < 0.9 * box.values.length) return false;
+  const bars = marginsOf(paper), [narrowest, widest] = extremesOf(bars), side = Math.max(paper.height, paper.width);
+  return narrowest > 0 ? widest <= 0.12 * side && widest - narrowest <= 0.03 * side : widest <= 0.25 * side;
+}
+
+/** How far the paper's box is from the four sides. */
+function marginsOf(paper) {
+  const { top, bottom, left, right } = boxOfMask(paper);
+  return [top, paper.height - bottom, left, paper.width - right];
+}
+
+/** Whether what is around the paper is about as thin as the strokes on it, so that it may be a stroke. */
+function isThin(grid, paper) {
+  const margin = Math.max(...marginsOf(paper));
+  if (margin > 0.12 * Math.max(paper.height, paper.width)) return false;
+  const page = withoutEdge(paper), limit = otsu(histogram(grid.values.filter((_, i) => page.values[i])));
+  const dark = mapGrid(page, (v, i) => (v && grid.values[i] <= limit ? 1 : 0));
+  const isInk = 2 * countTrue(dark.values) <= countTrue(page.values);
+  const stroke = meanWidth(isInk ? dark : mapGrid(page, (v, i) => v & (1 - dark.values[i])));
+  return 0.5 * stroke <= margin && margin <= 2 * stroke;
 }
 
 /** The paper, and the ink that reaches the border: what is around runs along a side, or fills a corner. */
