@@ -164,12 +164,17 @@ def _rank(cells: Integers, reach: int, rank: int) -> Integers:
 def is_dark_on_light(cells: Integers) -> bool:
     """Which side ink is on: the sign of the third moment about medians over half the frame.
 
-    Medians follow shadows and their edges, and no strokes.
+    Medians follow shadows and their edges, and no strokes. What is faint on both sides, and on neither more
+    than twice as clear, is noise: ink is then on the side that leaves it more room.
     """
     reach = max(1, max(cells.shape) // 4)
     light = _rank(cells, reach, reach)
-    moment = int(((cells - light) ** 3).sum())
-    return moment < 0 or (moment == 0 and int(light.sum()) > 127 * light.size)
+    apart = cells - light
+    moment, above, below = int((apart**3).sum()), int(apart.max()), -int(apart.min())
+    is_noise = max(above, below) < FAINT and above <= 2 * below and below <= 2 * above
+    if moment == 0 or is_noise:
+        return int(light.sum()) > 127 * light.size
+    return moment < 0
 
 
 def paper_level(cells: Integers) -> Integers:

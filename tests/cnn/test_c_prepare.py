@@ -69,6 +69,8 @@ def test_python_and_c_give_the_same_bytes(tmp_path, size, stroke):
     frames = [any_frame(random, kind % 4) for kind in range(160)]
     frames += [random.integers(0, 256, shape, dtype=np.uint8) for shape in ((2, 4096), (900, 3), (1, 1))]
     frames += [np.full((30, 20), value, np.uint8) for value in (0, 127, 128, 255)]
+    noises = [random.normal(level, spread, (60, 80)) for level in (20, 150, 235) for spread in (1, 3, 6, 9)]
+    frames += [np.clip(np.round(noise), 0, 255).astype(np.uint8) for noise in noises]
     how = Preprocessing(size, 1, "bright", "pad", replace(NO_STEPS, stroke=stroke), device=True)
     (tmp_path / "net.h").write_text(HEAD.format(pixels=size * size) + preparation("net", how))
     (tmp_path / "main.c").write_text(MAIN)

@@ -206,6 +206,7 @@ IMAGES = {
     "speech bubble": speech_bubble(drawing()),
     "empty speech bubble": speech_bubble(Image.new("L", (120, 120), 255)),
     "coloured": ImageOps.colorize(drawing(), (180, 20, 60), (250, 240, 200)),
+    "noise of a camera": to_image(np.random.default_rng(3).normal(235, 4, (60, 80))),
     "noise alone": to_image(np.random.default_rng(2).normal(120, 40, (64, 64))),
 }
 

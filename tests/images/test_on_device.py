@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from htgen.errors import ModelError
-from htgen.images.on_device import prepare_on_device
+from htgen.images.on_device import FAINT, Window, is_dark_on_light, means, prepare_on_device
 from htgen.images.preprocessing import Preprocessing
 
 
@@ -112,6 +112,26 @@ def test_what_strokes_are_made_even_of_does_not_vanish():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (64, 64), (5000, 2)])
 def test_an_empty_frame_is_an_empty_image(value, shape, stroke):
     assert not prepared(np.full(shape, value, np.uint8), stroke=stroke).any()
+
+
+@pytest.mark.parametrize("level", [20, 235])
+@pytest.mark.parametrize("spread", [1, 2, 4, 6])
+def test_noise_is_no_ink(level, spread):
+    """Of a camera, on an empty page or board."""
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(level, spread, (120, 160))
+        assert not prepared(np.clip(np.round(noise), 0, 255).astype(np.uint8)).any(), seed
+
+
+@pytest.mark.parametrize("level", [60, 110, 200])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_thin_lines_tell_their_side_in_any_light(level, side):
+    """Each cell of a large frame holds little of them."""
+    frame = np.random.default_rng(0).normal(level, 2, (480, 640))
+    frame[100:380, 200:202] += 50 * side
+    cells, _ = means(np.clip(np.round(frame), 0, 255).astype(np.int64), Window(0, 0, 10240, 7680), 32, 32)
+    assert np.abs(cells - level).max() < FAINT
+    assert is_dark_on_light(cells) == (side < 0)
 
 
 def test_the_record_says_so_and_comes_back():

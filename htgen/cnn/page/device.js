@@ -115,12 +115,16 @@ function rankCells(grid, reach, rank) {
 
 function cellsAreDark(cells) {
   const reach = Math.max(1, Math.max(cells.height, cells.width) >> 2), light = rankCells(cells, reach, reach);
-  let moment = 0, sum = 0;
+  let moment = 0, sum = 0, above = -255, below = -255;
   cells.values.forEach((v, i) => {
-    moment += (v - light.values[i]) ** 3;
+    const apart = v - light.values[i];
+    above = Math.max(above, apart);
+    below = Math.max(below, -apart);
+    moment += apart ** 3;
     sum += light.values[i];
   });
-  return moment < 0 || (moment === 0 && sum > 127 * cells.values.length);
+  const isNoise = Math.max(above, below) < 10 && above <= 2 * below && below <= 2 * above;
+  return moment === 0 || isNoise ? sum > 127 * cells.values.length : moment < 0;
 }
 
 /** What is left when all that is narrow is taken away, and reaches the border. */
