@@ -213,6 +213,7 @@ IMAGES = {
 UNPLAIN = {
     "on round paper": on_round_paper(),
     "in a frame set in": in_a_frame("straight", (14, 14, 185, 185)),
+    "in a frame farther in": in_a_frame("straight", (22, 22, 177, 177)),
     "in a round line along the border": in_a_frame("round", (1, 1, 198, 198)),
     "with dots of 2 x 2": with_dots(128, 40, 2),
     "with few dots": with_dots(200, 6, 2),

@@ -120,15 +120,17 @@ function alongColumns(values, width, found, areBytes) {
   return result;
 }
 
-/** A grid in another size, each place as the nearest is. */
+/** A grid in another size, each place as the nearest is; of two that are as near, the one that Pillow takes. */
 function nearestGrid(grid, width, height) {
-  const values = new grid.values.constructor(width * height);
-  for (let y = 0; y < height; y++) {
-    const row = Math.floor(((y + 0.5) * grid.height) / height);
-    for (let x = 0; x < width; x++) {
-      values[y * width + x] = grid.values[row * grid.width + Math.floor(((x + 0.5) * grid.width) / width)];
-    }
-  }
+  const places = (from, to) => {
+    const step = from / to, found = [];
+    for (let i = 0, at = step * 0.5; i < to; i++, at += step) found.push(Math.floor(at)); // sums, with their rounding
+    return found;
+  };
+  const values = new grid.values.constructor(width * height), columns = places(grid.width, width);
+  places(grid.height, height).forEach((row, y) => {
+    for (let x = 0; x < width; x++) values[y * width + x] = grid.values[row * grid.width + columns[x]];
+  });
   return makeGrid(height, width, values);
 }
 
