@@ -31,6 +31,9 @@ _EVEN = 0.27
 _ROUND = 0.7, 0.93
 """Share of each quarter of its box that round paper fills: a quarter of a disc has 0.785."""
 
+_PAPER = 0.8
+"""Share of round paper on which nothing is drawn; a ring with something in it has less."""
+
 _GAP = 0.03
 """Share of the side that may lie outside a frame."""
 
@@ -269,10 +272,11 @@ def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
         region: what is brighter than a threshold.
         paper: where it is; and the others `[H, W]` too.
     """
+    may_be_round = bool(np.count_nonzero(region & paper) >= _PAPER * np.count_nonzero(paper))
     # What takes least time, and refuses most, comes first.
     return (
         _is_even(values, paper)
-        and _is_convex(paper)
+        and _is_convex(paper, may_be_round)
         and _lies_within(region & ~paper)
         and _ends_in_an_edge(values, paper)
     )
@@ -321,7 +325,7 @@ def _is_thin(values: Pixels, paper: Mask) -> bool:
     return bool(0.5 * stroke <= margin <= 2 * stroke)
 
 
-def _is_convex(paper: Mask) -> bool:
+def _is_convex(paper: Mask, may_be_round: bool) -> bool:
     """Whether a mask fills nearly all of its hull, and most of a rectangle, in any position, or is round."""
     area = np.count_nonzero(paper)
     for lines in (paper, paper.T):
@@ -330,7 +334,7 @@ def _is_convex(paper: Mask) -> bool:
         if area < 0.95 * within:  # which is part of the hull
             return False
     hull, rectangle = hull_area(paper)
-    return bool(area >= 0.95 * hull and (area >= 0.87 * rectangle or _is_round(paper)))
+    return bool(area >= 0.95 * hull and (area >= 0.87 * rectangle or (may_be_round and _is_round(paper))))
 
 
 def _is_round(paper: Mask) -> bool:

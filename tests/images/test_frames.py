@@ -5,7 +5,7 @@ import pytest
 from helpers.drawings import FULL, distance, drawing, to_image
 from PIL import Image, ImageDraw, ImageOps
 
-from htgen.images.surroundings import EMPTY, FRAME_KEPT, FRAME_LEFT_OUT
+from htgen.images.surroundings import EMPTY, FRAME_KEPT, FRAME_LEFT_OUT, without_surroundings
 
 UNCLEANED = FULL.without("clean")
 
@@ -195,3 +195,20 @@ def test_lines_along_the_very_edge_stay_or_it_is_told(name: str, width: int) -> 
     else:
         expected = {FRAME_LEFT_OUT} if name in ("three bars", "box in a box") else {EMPTY}
         assert expected <= set(FULL.read(image).warnings)
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+@pytest.mark.parametrize("within", ["bar", "cross", "dot"])
+def test_a_thick_ring_with_something_in_it_is_no_round_paper(within: str, is_inverted: bool) -> None:
+    page = Image.new("L", (105, 105), 255)
+    pen = ImageDraw.Draw(page)
+    pen.ellipse((25, 20, 80, 85), outline=0, width=9)
+    if within == "dot":
+        pen.ellipse((48, 48, 57, 57), fill=0)
+    else:
+        pen.line((25, 52, 80, 52), 0, 9)
+    if within == "cross":
+        pen.line((52, 20, 52, 85), 0, 9)
+    values = np.asarray(page)
+    values = 255 - values if is_inverted else values
+    assert without_surroundings(values).grey is values
