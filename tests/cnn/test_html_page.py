@@ -104,6 +104,14 @@ def transparent() -> Image.Image:
     return image
 
 
+def thick_ring() -> Image.Image:
+    image = Image.new("L", (105, 105), 255)
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((25, 20, 80, 85), outline=0, width=9)
+    pen.line((25, 52, 80, 52), 0, 9)
+    return image
+
+
 def paper_with_round_corners() -> Image.Image:
     opaque = Image.new("L", (120, 120), 0)
     ImageDraw.Draw(opaque).rounded_rectangle((4, 4, 115, 115), 30, fill=255)
@@ -205,6 +213,7 @@ IMAGES = {
     "paper with round corners": paper_with_round_corners(),
     "speech bubble": speech_bubble(drawing()),
     "empty speech bubble": speech_bubble(Image.new("L", (120, 120), 255)),
+    "thick ring with a bar": thick_ring(),
     "coloured": ImageOps.colorize(drawing(), (180, 20, 60), (250, 240, 200)),
     "noise of a camera": to_image(np.random.default_rng(3).normal(235, 4, (60, 80))),
     "noise alone": to_image(np.random.default_rng(2).normal(120, 40, (64, 64))),

@@ -190,7 +190,8 @@ function paperOf(grid, region) {
   if (!(area >= 0.12 * size && area < size) || found.parts[number].area < 0.6 * area) return null;
   if (!liesWithin(mapGrid(region, (v, i) => v & (1 - paper.values[i])))) return null;
   const [hull, rectangle] = hullArea(paper);
-  if (area < 0.95 * hull || (area < 0.87 * rectangle && !isRound(paper))) return null;
+  const empty = countTrue(mapGrid(region, (v, i) => v & paper.values[i]).values);
+  if (area < 0.95 * hull || (area < 0.87 * rectangle && !(empty >= 0.8 * area && isRound(paper)))) return null;
   return endsInAnEdge(grid, paper) && isEven(grid, paper) ? paper : null;
 }
 
