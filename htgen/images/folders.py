@@ -115,11 +115,12 @@ def _is_readable(path: Path) -> bool:
 
 
 def _visible_files(folder: str | Path) -> list[Path]:
-    # A link that leads nowhere, and a pipe under the name of an image, cannot be read, and are told as such.
+    # A link that leads nowhere is a file that cannot be read, and is told as such.
     return [
         path
         for path in _visible_entries(Path(folder))
-        if kind_at(path) != "folder" and path.name not in _OF_THE_SYSTEM
+        if (kind_at(path) == "file" or (path.is_symlink() and kind_at(path) is None))
+        and path.name not in _OF_THE_SYSTEM
     ]
 
 

@@ -1,7 +1,6 @@
 """Which files are images, and which folders are classes, in which order."""
 
 import io
-import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from PIL import Image
 from htgen.errors import DataError
 from htgen.images.folders import class_folders, find_folders, find_images, find_other_files
 from htgen.images.order import natural_order
-from htgen.images.reading import load_image
 
 
 @pytest.fixture
@@ -233,11 +231,3 @@ def test_other_layouts_are_told_and_so_is_the_way_out(
 
 def test_a_class_may_be_called_train(make: Make) -> None:
     assert list(class_folders(make("train/1.png", "car/1.png"))) == ["car", "train"]
-
-
-def test_a_pipe_among_the_images_is_listed_and_cannot_be_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    os.mkfifo(tmp_path / "notes")
-    assert [path.name for path in find_images(tmp_path)] == ["pipe.png"]
-    with pytest.raises(DataError, match="pipe"):
-        load_image(tmp_path / "pipe.png")
