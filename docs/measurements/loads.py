@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -120,12 +120,12 @@ class Watch:
         if process.returncode not in ((0, 130) if minutes else (0,)):
             sys.exit(f"htgen {' '.join(arguments)} ended with {process.returncode}: {self.last}")
 
-    def _count(self, stream: object) -> None:
-        for _ in stream:  # type: ignore[attr-defined]
+    def _count(self, stream: Iterable[str]) -> None:
+        for _ in stream:
             self.lines += 1
 
-    def _keep(self, stream: object) -> None:
-        for line in stream:  # type: ignore[attr-defined]
+    def _keep(self, stream: Iterable[str]) -> None:
+        for line in stream:
             self.last = line.strip()
             self.tenths += self.last.endswith("0 %") and not self.last.endswith(" 0 %")
 

@@ -64,8 +64,10 @@ def shoot(page: Page, name: str, top: int = 0) -> None:
 
 def open_page(browser: Browser, address: str, is_narrow: bool) -> Page:
     """The page, at one of the two widths."""
-    width, scheme = (360, "dark") if is_narrow else (1400, "light")
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    width = 360 if is_narrow else 1400
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if is_narrow else "light"
+    )
     page = context.new_page()
     page.goto(address)
     return page

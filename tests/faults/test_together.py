@@ -69,10 +69,8 @@ def test_two_that_replace_one_store_leave_a_whole_one(tmp_path):
     both = [started(PREPARES, tmp_path / "source", tmp_path / "store", size) for size in (6, 9)]
     for process in both:
         assert "Traceback" not in ended(process)
-    assert main(
-        ["prepare-data", "folder", "--source", str(tmp_path / "source"), "--out", str(tmp_path / "store"),
-         "--overwrite"]
-    ) == 0  # fmt: skip
+    again = ["--source", str(tmp_path / "source"), "--out", str(tmp_path / "store"), "--overwrite"]
+    assert main(["prepare-data", "folder", *again]) == 0
     assert Store.open(tmp_path / "store", verify=True).size == 28
     assert sorted(found.name for found in tmp_path.iterdir()) == ["source", "store"]
 

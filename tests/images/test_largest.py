@@ -95,7 +95,7 @@ def test_what_a_jpeg_in_several_scans_takes(sampling):
         ((5_900, 5_900), "RGB", "TIFF", {"compression": "tiff_lzw", "strip_size": 1 << 30}),
         ((3_670, 3_670), "RGBA", "JPEG2000", {}),
     ],
-)  # fmt: skip
+)
 def test_decoding_the_largest_stays_small(size, mode, form, options, tmp_path):
     data = encoded(size, mode, form, **options)
     assert peak_of(data, tmp_path) < 320
@@ -137,6 +137,6 @@ def test_a_large_one_is_told_before_it_is_decoded():
 
 
 def test_an_image_of_a_column_pays_for_its_rows():
-    expect_small(Opened(1, 5_000_000, "L"))  # type: ignore[arg-type]
+    expect_small(Opened(1, 5_000_000, "L"))
     with pytest.raises(Image.DecompressionBombError):
-        expect_small(Opened(1, 15_000_000, "RGB"))  # type: ignore[arg-type]
+        expect_small(Opened(1, 15_000_000, "RGB"))
