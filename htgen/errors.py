@@ -14,6 +14,10 @@ used, 2 wrong usage, 130 interrupted (Ctrl-C), 143 terminated.
 """
 
 
+class OlderFileWarning(UserWarning):
+    """A file is used that an older htgen wrote, without a checksum; damage to it may not be noticed."""
+
+
 class HtgenError(Exception):
     """An error with one clear sentence, and the remedy in `hint`.
 

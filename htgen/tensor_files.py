@@ -2,12 +2,14 @@
 
 All are safetensors with one metadata entry, `htgen`, that holds sorted JSON (several entries would be
 written in varying order). Its key `checksum` is the SHA-256 of the rest of that JSON and of all tensors, so a
-file that was damaged is refused. Files of htgen before it wrote checksums have none; they are read too.
+file that was damaged is refused. Files of htgen before it wrote checksums have none; they are read too, and
+who uses one is told.
 """
 
 import hashlib
 import json
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from htgen.errors import ModelError
+from htgen.errors import ModelError, OlderFileWarning
 from htgen.files import read_regular
 
 FORMAT_VERSION = 2
@@ -33,6 +35,23 @@ MOST_HEADER_BYTES = 1 << 24
 LARGEST_NUMBER = 1e12
 """Weights beyond it are none: products of a few of them exceed 32 bits."""
 
+_CHECKSUMS_OF_BEFORE = {
+    "e15781ed7543fbaa457547628f9a147c53ff5752c9f5572b477475731323ec50": (
+        "be902d38b3e32c37945af9412038db9bfaa496a27e7fe10e3d23ffb478c6ad8c"  # glyph-16
+    ),
+    "240459ea14b105ace1fdb9a425b706fde1000386df5364a3c94a88bc71527374": (
+        "5faeaf606729c7d8109cefee9294fce29d15b93f90f539b3bff25f806ef5836e"  # glyph-64
+    ),
+    "73471d2eca39c93e214ef72e19a1b348f3952f9fc73e5d920c0846bcf025c52a": (
+        "165a857ff4f78630dbb2a1ecfe6a97544dc7e584a2700c96da7c03046b46e0e5"  # glyph-8
+    ),
+    "08678bbc59b4e89666f34e5e929e4a829b042cc89d8c763e0bb3a9b2baea2545": (
+        "0d8827617e6e74c184dbba099cd603c030cef365db67fbfde53f7dacc4154dc8"  # photo-40
+    ),
+}
+"""Of generators that ship and were written before files had checksums, by the checksum of their headers
+alone: a copy under any name, of any version of htgen, is compared as if it held its own."""
+
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -44,7 +63,7 @@ class TensorFile:
         header: the JSON entry, less its checksum.
         tensors: by name.
         sha256: of the whole file, hexadecimal; empty where nobody asked for it.
-        has_checksum: whether the file has a checksum, which was compared.
+        has_checksum: whether there is a checksum, which was compared: in the file, or known of one of before.
     """
 
     header: dict[str, Any]
@@ -101,6 +120,16 @@ def read_any(path: str | Path) -> TensorFile:
     return _read(path, "a file of htgen", "a file that htgen wrote", hashed=True)
 
 
+def without_checksum(what: str | Path) -> str:
+    """What to tell who uses a file that has none."""
+    return f"note: {what} has no checksum, as files of htgen 0.1.0: damage may not be noticed"
+
+
+def warn_without_checksum(path: str | Path) -> None:
+    """Tell who uses a file that has no checksum."""
+    warnings.warn(without_checksum(path), OlderFileWarning, stacklevel=4)
+
+
 def unusable(tensor: npt.NDArray[Any]) -> str | None:
     """Why the values of a tensor cannot be weights, or None where they can."""
     largest = float(np.abs(tensor).max(initial=0))  # a value that is no number makes it none
@@ -121,7 +150,8 @@ def _read(path: str | Path, wanted: str, remedy: str, hashed: bool) -> TensorFil
                 f"{path} has format version {header['version']}, this htgen reads {FORMAT_VERSION}",
                 "a newer htgen",
             )
-        written = header.pop("checksum", None)
+        if (written := header.pop("checksum", None)) is None:
+            written = _CHECKSUMS_OF_BEFORE.get(checksum(header, {}))
         intact = written is None or written == checksum(header, tensors)
         if not isinstance(header["format"], str):
             raise TypeError("its format is no text")

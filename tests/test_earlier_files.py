@@ -11,15 +11,19 @@ from helpers.files import without_checksum
 from helpers.shipped import USABLE
 from helpers.toy import drawing
 
+import htgen
 from htgen.cli import main
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_float import float_code
+from htgen.errors import OlderFileWarning
 from htgen.generator.file import GeneratorFile
 from htgen.generator.from_folder import generate_from_folder
 from htgen.generator.generator import load_generator
 from htgen.generator.shipped import shipped_generators
 from htgen.images.inputs import prepare_images
 from htgen.tensor_files import read_any
+
+pytestmark = pytest.mark.filterwarnings("ignore::htgen.errors.OlderFileWarning")
 
 FILES = Path(__file__).parent / "earlier_files"
 SUPPORT = [drawing(kind, variant)[..., 0] for variant in range(2) for kind in range(3)]
@@ -58,6 +62,30 @@ def test_a_cnn_gives_the_same_logits(name):
     expected = json.loads((FILES / "logits.json").read_text())[name]
     found = cnn.logits(prepare_images(QUERIES, cnn.preprocessing))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_files_without_a_checksum_are_told(tmp_path, capsys):
+    cnn, generator, out = FILES / "cnn.safetensors", FILES / "generator.safetensors", str(tmp_path / "x.h")
+    drawing_of = str(EXAMPLE / "key" / "1.png")
+    for path, command in (
+        (cnn, ["predict", str(cnn), drawing_of, "--json"]),
+        (cnn, ["predict", str(cnn), drawing_of, "--jobs", "1"]),  # each time, not once a process
+        (cnn, ["export", str(cnn), "-o", out]),
+        (cnn, ["test", str(cnn), str(tmp_path / "test")]),
+        (generator, ["generate", str(tmp_path / "test"), "-o", out, "--generator", str(generator)]),
+        (
+            FILES / "run/best.safetensors",
+            ["generate", str(EXAMPLE), "-o", out, "--generator", str(FILES / "run")],
+        ),
+    ):
+        for name in ("ant", "bee"):
+            (tmp_path / "test" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(EXAMPLE / "key" / "1.png", tmp_path / "test" / name)
+        assert main(command) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if "checksum" in line]
+        assert told == [f"note: {path} has no checksum, as files of htgen 0.1.0: damage may not be noticed"]
+    with pytest.warns(OlderFileWarning, match="has no checksum"):
+        htgen.load_cnn(cnn)
 
 
 @pytest.mark.parametrize(("cnn", "generator"), PAIRS.items())
@@ -99,7 +127,18 @@ def test_a_cnn_is_exported_with_the_same_constants():
     assert found == earlier
 
 
-def test_a_run_goes_on_as_it_would_have(store_path, tmp_path):
+def test_a_measurement_of_a_file_without_a_checksum_says_so(store_path, capsys):
+    path = str(FILES / "generator.safetensors")
+    assert (
+        main(["evaluate", path, "--data", str(store_path), "--way", "2", "--query", "1", "--tasks", "2"]) == 0
+    )
+    told = [line for line in capsys.readouterr().err.splitlines() if "checksum" in line]
+    assert told == [
+        "note: generator 'toy' has no checksum, as files of htgen 0.1.0: damage may not be noticed"
+    ]
+
+
+def test_a_run_goes_on_as_it_would_have(store_path, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(FILES / "run", run)
     config = run / "config.yaml"
@@ -110,6 +149,7 @@ def test_a_run_goes_on_as_it_would_have(store_path, tmp_path):
     )
     config.write_text(text)
     assert main(["train", "--run", str(run), "--resume", "--device", "cpu"]) == 0
+    assert f"note: {run / 'latest.safetensors'} has no checksum" in capsys.readouterr().err
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     expected = [json.loads(line) for line in (FILES / "metrics-when-resumed.jsonl").read_text().splitlines()]
     found = [line for line in lines if line["step"] > 3]

@@ -245,8 +245,8 @@ class _Pages:
     async def open(self, request: Request) -> Response:
         data = await _body(request, MOST_BYTES)
         if request.path_params["kind"] == "cnn":
-            await run_in_threadpool(self.session.open_cnn, request.query_params.get("name", ""), data)
-            return await self._state([])
+            name = request.query_params.get("name", "")
+            return await self._state(await run_in_threadpool(self.session.open_cnn, name, data))
         return await self._state(await run_in_threadpool(self.session.open_archive, data))
 
     async def image(self, request: Request) -> Response:

@@ -12,13 +12,14 @@ from PIL import Image
 from htgen.app.made import Estimate, Made, SupportClass, SupportImage, Tried, estimate, make, nearest_images
 from htgen.app.uploads import Upload, clean_name, decode, expect_room, read_archive, thumbnail
 from htgen.cnn.answers import warned
-from htgen.cnn.bundle import Bundle
+from htgen.cnn.bundle import Bundle, read_cnn
 from htgen.errors import DataError, HtgenError, ModelError
 from htgen.generator.choice import Choice, choose_by
 from htgen.generator.generator import load_generator
 from htgen.generator.shipped import DEFAULT_GENERATOR
 from htgen.images.inputs import ReadImage, as_input, read_images
 from htgen.images.preprocessing import Preprocessing
+from htgen.tensor_files import without_checksum
 
 
 class Session:
@@ -165,17 +166,21 @@ class Session:
             self._changed()
             return faults
 
-    def open_cnn(self, name: str, data: bytes) -> None:
+    def open_cnn(self, name: str, data: bytes) -> list[str]:
         """Try out a CNN that was saved. It holds no images, so classes are begun anew.
+
+        Returns:
+            What people should know of the file.
 
         Raises:
             ModelError: it is no CNN.
         """
         name = clean_name(name, "a CNN")
-        bundle = _load(name, data)
+        bundle, has_checksum = _load(name, data)
         with self.lock:
             self.classes, self.opened = {}, (name, bundle)
             self._changed()
+        return [] if has_checksum else [without_checksum(name)]
 
     # -------------------------------------------------------------------------------------------- the CNN
 
@@ -273,13 +278,13 @@ def _expect_free(classes: Mapping[int, SupportClass], name: str) -> None:
         raise DataError(f"there is a class '{name}' already", "another name")
 
 
-def _load(name: str, data: bytes) -> Bundle:
-    """A CNN that was saved; `name` is what people call it."""
+def _load(name: str, data: bytes) -> tuple[Bundle, bool]:
+    """A CNN that was saved, and whether its file has a checksum; `name` is what people call it."""
     with tempfile.TemporaryDirectory(prefix="htgen-") as folder:  # of its own; it goes at once
         path = Path(folder) / "cnn.safetensors"
         path.write_bytes(data)
         try:
-            return Bundle.load(path)
+            return read_cnn(path)
         except ModelError as error:
             raise ModelError(error.message.replace(str(path), name), error.hint) from None
 

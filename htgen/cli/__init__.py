@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from copy import copy
 from importlib import import_module
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from htgen.errors import HtgenError, OutputError
+from htgen.errors import HtgenError, OlderFileWarning, OutputError
 
 SUMMARIES = {
     "generate": "Turn a folder of a few labelled images into a CNN.",
@@ -116,7 +117,9 @@ def main(arguments: list[str] | None = None) -> int:
     _make_stdout_safe()
     try:
         try:
-            app(args=arguments, standalone_mode=True)
+            with warnings.catch_warnings():
+                _tell_of_older_files()
+                app(args=arguments, standalone_mode=True)
         finally:
             sys.stdout.flush()
     except HtgenError as error:
@@ -136,6 +139,22 @@ def main(arguments: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return unwritten.exit_code
     return 0
+
+
+def _tell_of_older_files() -> None:
+    """Let warnings of files without a checksum be one line each, every time; others stay as they are."""
+    from htgen.cli.console import tell
+
+    show = warnings.showwarning
+
+    def show_or_tell(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if category is OlderFileWarning:
+            tell([str(message)])
+        else:
+            show(message, category, *where)
+
+    warnings.simplefilter("always", OlderFileWarning)
+    warnings.showwarning = show_or_tell  # type: ignore[assignment]  # what follows is passed on as it is
 
 
 def _make_stdout_safe() -> None:

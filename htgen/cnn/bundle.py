@@ -39,7 +39,7 @@ from htgen.files import write_bytes
 from htgen.images.gaps import Gaps
 from htgen.images.inputs import ImageLike, batches, prepare_images
 from htgen.images.preprocessing import Preprocessing
-from htgen.tensor_files import decode, encode, unusable
+from htgen.tensor_files import decode, encode, unusable, warn_without_checksum
 from htgen.version import __version__
 
 FORMAT = "htgen-cnn"
@@ -205,36 +205,17 @@ class Bundle:
         write_bytes(path, data)
         return len(data)
 
-    @classmethod
-    def load(cls, path: str | Path) -> "Bundle":
+    @staticmethod
+    def load(path: str | Path) -> "Bundle":
         """Read the file.
 
         Raises:
             ModelError: it is missing, damaged, or no htgen CNN that this version reads.
         """
-        remedy = "a file that `htgen generate` wrote"
-        file = decode(path, FORMAT, "a htgen CNN", remedy)
-        header = file.header
-        try:
-            stored = dict(file.tensors)
-            means, counts = (stored.pop(name, None) for name in (MEANS, COUNTS))
-            tensors = widened(stored)
-            return cls(
-                with_biases(CnnSpec.from_dict(header["cnn"]), tensors),
-                tuple(header["classes"]),
-                Preprocessing.from_dict(header["preprocessing"]),
-                tensors,
-                header["generator"],
-                header["support"],
-                None if "estimate" not in header else Score.from_dict(header["estimate"]),
-                {name: Gaps.from_list(values) for name, values in header.get("gaps", {}).items()},
-                len(tensors) < len(stored),
-                header.get("trunk", {}),
-                None if means is None or counts is None else ClassMeans(means, counts),
-                header.get("grown", {}),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error
+        bundle, has_checksum = read_cnn(path)
+        if not has_checksum:
+            warn_without_checksum(path)
+        return bundle
 
     def predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
         """Classify images.
@@ -277,6 +258,34 @@ class Bundle:
     def _as_episode(self) -> CnnWeights[Floats]:
         """The tensors as those of one episode, with an axis in front."""
         return self.weights.map(lambda tensor: tensor[None])
+
+
+def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
+    """As `Bundle.load`, and whether the file has a checksum; the caller says so where it has none."""
+    remedy = "a file that `htgen generate` wrote"
+    file = decode(path, FORMAT, "a htgen CNN", remedy)
+    header = file.header
+    try:
+        stored = dict(file.tensors)
+        means, counts = (stored.pop(name, None) for name in (MEANS, COUNTS))
+        tensors = widened(stored)
+        bundle = Bundle(
+            with_biases(CnnSpec.from_dict(header["cnn"]), tensors),
+            tuple(header["classes"]),
+            Preprocessing.from_dict(header["preprocessing"]),
+            tensors,
+            header["generator"],
+            header["support"],
+            None if "estimate" not in header else Score.from_dict(header["estimate"]),
+            {name: Gaps.from_list(values) for name, values in header.get("gaps", {}).items()},
+            len(tensors) < len(stored),
+            header.get("trunk", {}),
+            None if means is None or counts is None else ClassMeans(means, counts),
+            header.get("grown", {}),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error
+    return bundle, file.has_checksum
 
 
 @lru_cache(maxsize=32)

@@ -338,7 +338,8 @@ def prepare(
         ModelError: there is no such generator, it is damaged, or has norm batch.
         SettingError: data or split must be given.
     """
-    file = stored(generator).file
+    read = stored(generator)
+    file = read.file
     if file.model.cnn.norm == "batch":
         raise ModelError(
             f"'{file.name}' has norm batch: the answer for an image depends on the others",
@@ -350,7 +351,7 @@ def prepare(
         raise SettingError("the generator does not say on what it was validated", "split")
     # Classes that it was chosen on are what is usual here.
     seen = replace(seen_classes(store, file.provenance), chosen=frozenset())
-    warnings = (*check_store(store, file), *seen.warnings(store, split))
+    warnings = (*read.notices, *check_store(store, file), *seen.warnings(store, split))
     with told_with_errors(warnings):
         ways = tasks.ways_of(len(resolve_split(store, split)), split, most_classes(file.model))
         check_way(file.model, max(ways), f"'{file.name}'")

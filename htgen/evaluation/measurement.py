@@ -185,7 +185,9 @@ def prepare(
     if other is not None:
         seen = seen_classes(store, other.file.provenance)
         warnings += [text for split in chosen for text in seen.warnings(store, split, other.file.name)]
-    for file in (first.file,) if other is None else (first.file, other.file):
+    for read in (first,) if other is None else (first, other):
+        file = read.file
+        warnings += read.notices
         if (protocol.transductive or protocol.unlabeled) and not file.knows_unlabeled:
             warnings.append(unlabeled_are_new_to(file.name))
         warnings += check_store(store, file)

@@ -12,10 +12,10 @@ from htgen.config.model import ModelConfig, cnn_spec, model_record
 from htgen.eight_bits import narrowed, rounded, widened, with_16_bits
 from htgen.errors import ConfigError, HtgenError, ModelError
 from htgen.generator.provenance import NOT_KNOWN, Provenance
-from htgen.generator.shipped import SHIPPED_SHA256, generator_path
+from htgen.generator.shipped import generator_path, shipped_generators
 from htgen.generator.weight_package import PACKAGES, efficientnet_blocks
 from htgen.images.preprocessing import Preprocessing
-from htgen.tensor_files import Arrays, decode, encode, unusable
+from htgen.tensor_files import Arrays, decode, encode, unusable, warn_without_checksum, without_checksum
 
 GENERATOR_FORMAT = "htgen-generator"
 
@@ -134,12 +134,17 @@ class StoredGenerator:
     Attributes:
         file: its content.
         sha256: hexadecimal; empty for a generator that was never in a file, such as a running training's.
-        is_checked: whether the file was compared with a checksum: its own, or that of a generator that ships.
+        lacks_checksum: whether it was read from a file without one, as an older htgen wrote.
     """
 
     file: GeneratorFile
     sha256: str = ""
-    is_checked: bool = False
+    lacks_checksum: bool = False
+
+    @property
+    def notices(self) -> list[str]:
+        """What people should know of the file."""
+        return [without_checksum(f"generator '{self.file.name}'")] if self.lacks_checksum else []
 
     @classmethod
     def read(cls, path: str | Path) -> "StoredGenerator":
@@ -171,22 +176,25 @@ class StoredGenerator:
             raise ModelError(f"{path} is damaged: it prepares other images than it reads", _REMEDY)
         origin = Provenance.from_json(provenance, str(path))
         file = GeneratorFile(name, model, tensors, preprocessing, origin, trunk, has_8_bits)
-        return cls(file, content.sha256, content.has_checksum)
+        return cls(file, content.sha256, not content.has_checksum)
 
 
-def read_generator(name_or_path: str | Path) -> StoredGenerator:
+def read_generator(name_or_path: str | Path, warns: bool = False) -> StoredGenerator:
     """Read a generator: one that ships, by name; a generator file; or the best of a run folder.
+
+    Args:
+        warns: of a file without a checksum; without it the caller says so.
 
     Raises:
         ModelError: there is none, or it is damaged.
     """
     path = generator_path(name_or_path)
     stored = StoredGenerator.read(path)
-    if (expected := SHIPPED_SHA256.get(str(name_or_path))) is None:
-        return stored
-    if stored.sha256 != expected:
+    if stored.lacks_checksum and str(name_or_path) in shipped_generators():
         raise ModelError(f"{path} is damaged: it is not the file that ships", "install htgen again")
-    return replace(stored, is_checked=True)
+    if stored.lacks_checksum and warns:
+        warn_without_checksum(path)
+    return stored
 
 
 def unlabeled_are_new_to(generator: str) -> str:

@@ -308,5 +308,5 @@ def load_generator(name_or_path: str | Path = DEFAULT_GENERATOR) -> Generator:
     Raises:
         ModelError: there is none, or it is damaged.
     """
-    stored = read_generator(name_or_path)
+    stored = read_generator(name_or_path, warns=True)
     return Generator(stored.file, stored.sha256)

@@ -18,14 +18,6 @@ GENERATORS: dict[Domain, str] = {"drawings": DEFAULT_GENERATOR, "icons": "icon-8
 BEST_OF_RUN = "best.safetensors"
 """The file of a run folder that holds its best generator."""
 
-SHIPPED_SHA256 = {
-    "glyph-16": "17ed3708fed1e851ca1afd2df6a5a29bb46b25de6ebda686f8cce1ab9591958a",
-    "glyph-64": "e80895c5cc18d05d53d68c23055f319ba5e594bf15752875b7626b8f574097de",
-    "glyph-8": "ef24e8271d16b971ba17418a2054b78e14bed6305ae64fee4ed5af56974a9a98",
-    "photo-40": "da9e82db5489414be320902954a500ef4fec94703c75fb562fe20fa7c4a07346",
-}
-"""Of the files of generators that ship, by name; they were written before files had checksums."""
-
 
 def shipped_generators() -> list[str]:
     """Names of the generators inside the package, sorted."""

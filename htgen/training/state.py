@@ -22,7 +22,7 @@ from htgen.generator.network import load_tensors, to_arrays
 from htgen.generator.provenance import SettingChange
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.hypertransformer.label_codes import maps_of_tables
-from htgen.tensor_files import Arrays, decode, encode
+from htgen.tensor_files import Arrays, decode, encode, warn_without_checksum
 from htgen.training.divergence import Skips
 from htgen.training.events import Means
 from htgen.training.run_folder import RunFolder
@@ -254,6 +254,8 @@ def read_state(path: Path) -> tuple[dict[str, Any], Arrays]:
         ModelError: the file is missing, damaged or no training state.
     """
     file = decode(path, STATE_FORMAT, "a htgen training state", "another run, or train it again")
+    if not file.has_checksum:
+        warn_without_checksum(path)
     try:
         StateHeader.model_validate(file.header)
     except ValidationError as error:
@@ -320,4 +322,4 @@ def _weights_at(path: str | Path) -> Arrays:
     """The tensors of a run's latest state as they would ship, of a generator file, or of one that ships."""
     if kind_at(Path(path)) == "folder":
         return shipped_weights(*read_state(RunFolder(Path(path)).state_path))
-    return read_generator(path).file.tensors
+    return read_generator(path, warns=True).file.tensors

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.arduino import needs_a_compiler, run_sketch
 from helpers.drawings import scene
+from helpers.files import without_checksum
 from helpers.served import Served, as_files, cross, hook, png, served
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
@@ -204,6 +205,9 @@ def test_what_was_taken_away_can_be_opened_again(two_classes):
     opened = json.loads(body)
     assert (status, opened["cnn"]["from"], opened["classes"]) == (200, "mine", [])
     assert json.loads(two_classes.ask("api/try", png(cross(7)))[1])["classes"] == ["cross", "hook"]
+    assert opened["faults"] == []
+    (told,) = json.loads(two_classes.ask("api/open/cnn?name=old", without_checksum(before))[1])["faults"]
+    assert told.startswith("note: old has no checksum")
     status, body, _ = two_classes.ask("api/open/folder", images)
     state = json.loads(body)
     assert [len(entry["images"]) for entry in state["classes"]] == [3, 3]

@@ -82,6 +82,7 @@ def loaded_or_refused(path):
 
 
 @settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("ignore::htgen.errors.OlderFileWarning")
 @given(values=st.fixed_dictionaries({}, optional=SECTIONS) | JSON)
 @example(values={"calibration": {"temperature": 10**400}})
 def test_any_provenance_is_read_and_used_or_refused_in_one_sentence(values, rewrite):
@@ -96,6 +97,7 @@ def test_any_provenance_is_read_and_used_or_refused_in_one_sentence(values, rewr
     assert main(["inspect", str(path)]) in (0, 5)
 
 
+@pytest.mark.filterwarnings("ignore::htgen.errors.OlderFileWarning")
 @pytest.mark.parametrize("depth", [200, 260, 900, 100_000])
 @pytest.mark.parametrize("key", ["config", "data", "more"])
 def test_deep_nesting_is_kept_or_refused(depth, key, rewrite, capsys):
