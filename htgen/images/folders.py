@@ -75,6 +75,15 @@ def find_other_files(folder: str | Path) -> list[Path]:
     return [path for path in _visible_files(folder) if not _is_readable(path)]
 
 
+def find_irregular(folder: str | Path) -> list[Path]:
+    """What is neither a file nor a folder, such as pipes and devices, and links to such, in natural order.
+
+    Raises:
+        DataError: there is no such folder, or it cannot be read.
+    """
+    return [path for path in _visible_entries(Path(folder)) if kind_at(path) == "other"]
+
+
 def find_folders(folder: str | Path) -> list[Path]:
     """The folders directly in a folder, and links to such, in natural order; hidden ones are left out, and
     those that systems make, such as `__MACOSX`, `@eaDir` and `lost+found`.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from htgen.errors import HtgenError
 from htgen.images import heic
-from htgen.images.folders import find_folders, find_other_files
+from htgen.images.folders import find_folders, find_irregular, find_other_files
 
 FOR_PHOTOGRAPHS = "photo"
 """The generator that ships for them."""
@@ -38,15 +38,17 @@ def warning(what: str, cases: Sequence[str], limit: int = 10) -> list[str]:
 
 
 def left_out_of(folder: Path) -> list[str]:
-    """What `find_images` leaves out of a folder: files for their names, and sub-folders.
+    """What `find_images` leaves out of a folder: files for their names, what is no file, and sub-folders.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
     """
     others = find_other_files(folder)
+    irregular = find_irregular(folder)
     needed = f" ({heic.INSTALL} for HEIC)" if any(p.suffix.lower() in heic.ENDINGS for p in others) else ""
     return [
         *warning(f"not of a known image format{needed}, in {folder}:", [path.name for path in others], 3),
+        *warning(f"no regular files, in {folder}:", [path.name for path in irregular], 3),
         *warning(
             f"sub-folders are not looked into, in {folder}:", [path.name for path in find_folders(folder)], 3
         ),

@@ -134,7 +134,11 @@ def test_a_pipe_among_images_is_told_in_its_row(how, tmp_path, capsys):
         (tmp_path / "support" / kind).mkdir(parents=True)
         picture.rotate(90 * (kind == "b")).save(tmp_path / "support" / kind / "1.png")
     (tmp_path / "support" / "a" / "2.png").symlink_to(tmp_path / f"{how}.png")
-    # In a folder it is no image file, as a sub-folder is none.
+    # In a folder it is no image file, as a sub-folder is none, and is told as such.
     assert main(["generate", "--support", str(tmp_path / "support"), "-o", str(tmp_path / "x.cnn")]) == 0
+    assert f"no regular files, in {tmp_path / 'support' / 'a'}: 2.png" in capsys.readouterr().err
+    (tmp_path / "1.png").symlink_to("support/a/1.png")
+    assert main(["predict", str(tmp_path / "x.cnn"), str(tmp_path)]) == 0
+    assert f"no regular files, in {tmp_path}: link.png; pipe.png" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "x.cnn"), str(tmp_path / f"{how}.png")]) == 1
     assert "it is not a regular file" in capsys.readouterr().out
