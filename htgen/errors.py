@@ -38,9 +38,18 @@ class HtgenError(Exception):
 
 
 class ConfigError(HtgenError):
-    """A config file, preset name or override is wrong."""
+    """A config file, preset name or override is wrong.
+
+    The message has a line for each fault; what these quote has no control characters.
+    """
 
     exit_code = 3
+
+    @property
+    def in_one_line(self) -> str:
+        """The message, to be part of another one."""
+        head, *faults = (line.strip() for line in self.message.split("\n"))
+        return f"{head} {'; '.join(faults)}".strip()
 
 
 class SettingError(ConfigError):

@@ -108,10 +108,13 @@ def calibrate(
 
 
 def _print(name: str, calibration: "Calibration") -> None:
+    from htgen.files import printable
+
     def percent(value: float | None) -> str:
         return f"{100 * (value or 0):.1f} %"
 
-    typer.echo(f"generator   {name}, {calibration.tasks} tasks of {calibration.split} in each row")
+    place = printable(f"{name}, {calibration.tasks} tasks of {calibration.split}")
+    typer.echo(f"generator   {place} in each row")
     typer.echo(f"temperature {calibration.to_temperature()}")
     before, after = percent(calibration.error_before), percent(calibration.error)
     typer.echo(f"calibration error {before} before, {after} after")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from htgen.errors import HtgenError
+from htgen.errors import ConfigError, HtgenError
 from htgen.files import printable
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def tell(lines: Iterable[str]) -> None:
 def print_error(error: HtgenError) -> None:
     """Write one error, and its remedy, to stderr, after the lines that are its notes."""
     tell(getattr(error, "__notes__", ()))
-    print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
+    lines = error.message.split("\n") if isinstance(error, ConfigError) else [error.message]
+    tell([f"error: {lines[0]}", *lines[1:]])
+    if error.hint is not None:
+        tell([f"  try: {error.hint}"])
 
 
 @contextmanager

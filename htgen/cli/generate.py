@@ -273,7 +273,7 @@ def _without_steps(generator: "Generator", steps: "list[Step]") -> "Generator":
     for step in steps:
         if step not in generator.preprocessing.possible:
             raise typer.BadParameter(
-                f"generator '{generator.name}' is not for drawings, and takes no such step",
+                f"generator {generator.name!r} is not for drawings, and takes no such step",
                 param_hint=f"--no-{step}",
             )
     return generator.without_steps(*steps)
@@ -283,5 +283,5 @@ def _for_device(generator: "Generator", steps_left_out: bool) -> "Generator":
     if steps_left_out:
         raise typer.BadParameter("it has steps of its own; leave none out", param_hint="--device")
     if not generator.preprocessing.is_for_drawings:
-        raise typer.BadParameter(f"generator '{generator.name}' is not for drawings", param_hint="--device")
+        raise typer.BadParameter(f"generator {generator.name!r} is not for drawings", param_hint="--device")
     return generator.on_device()

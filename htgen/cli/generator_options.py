@@ -25,8 +25,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 def options_are_named() -> Iterator[None]:
     """Tell a setting that is missing or does not fit as wrong usage of the option of its name."""
     from htgen.errors import SettingError
+    from htgen.files import printable
 
     try:
         yield
     except SettingError as error:
-        raise typer.BadParameter(error.message, param_hint=f"--{error.setting}") from error
+        raise typer.BadParameter(printable(error.message), param_hint=f"--{error.setting}") from error

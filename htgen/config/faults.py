@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from htgen.errors import ConfigError
+from htgen.files import printable
 from htgen.schema import Faults, section_below
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -34,7 +35,7 @@ def validate(
             for path, text in _all_faults(schema, values, error)
         ]
         head = f"{origin} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:"
-        raise ConfigError("\n".join([head, *(f"  {fault}" for fault in faults)])) from None
+        raise ConfigError("\n".join([head, *(f"  {printable(fault)}" for fault in faults)])) from None
 
 
 def _all_faults(

@@ -11,7 +11,7 @@ import yaml
 from htgen.config.faults import did_you_mean, shown, validate
 from htgen.config.run import Config
 from htgen.errors import ConfigError
-from htgen.files import kind_at, read_regular
+from htgen.files import kind_at, printable, read_regular
 
 _MOST_BYTES = 1 << 20
 
@@ -181,9 +181,8 @@ def _collect_lines(node: yaml.MappingNode, prefix: str, lines: dict[str, int], o
     for key_node, value_node in node.value:
         key = str(key_node.value)
         if key in seen:
-            raise ConfigError(
-                f"{origin} line {key_node.start_mark.line + 1}: key '{prefix}{key}' is given twice"
-            )
+            twice = printable(f"key '{prefix}{key}' is given twice")
+            raise ConfigError(f"{origin} line {key_node.start_mark.line + 1}: {twice}")
         seen.add(key)
         lines[prefix + key] = key_node.start_mark.line + 1
         if isinstance(value_node, yaml.MappingNode):

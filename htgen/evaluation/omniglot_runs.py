@@ -14,6 +14,7 @@ import torch
 from htgen.datasets.omniglot_runs import OmniglotRun, read_runs
 from htgen.evaluation.accuracy import half_width95
 from htgen.evaluation.protocol import Report, no_report
+from htgen.files import printable
 from htgen.generator.generator import Generator
 from htgen.images.inputs import prepare_images
 
@@ -63,7 +64,7 @@ class RunsResult:
     def __str__(self) -> str:
         """The result in two lines."""
         return (
-            f"{self.generator} on {self.source}, {self.way}-way 1-shot within alphabets: error "
+            f"{printable(self.generator)} on {self.source}, {self.way}-way 1-shot within alphabets: error "
             f"{100 * self.error:.2f} ± {100 * self.interval95:.2f} %\n"
             f"{len(self.errors)} runs, {self.images} images each"
         )

@@ -8,6 +8,7 @@ from htgen.config.data import EpisodeConfig
 from htgen.errors import SettingError
 from htgen.evaluation.accuracy import Evaluation, Queries
 from htgen.evaluation.augmented_as import AugmentedAs
+from htgen.files import printable
 
 DEFAULT_WAY = 20
 DEFAULT_TASKS = 1000
@@ -208,15 +209,15 @@ class EvaluationResult:
             label += f"  (images augmented as in {protocol.augment.value})"
         unlabeled = f" with {protocol.unlabeled} unlabelled" if protocol.unlabeled else ""
         queries = protocol.query * protocol.way * protocol.query_rounds
-        name, compared = self.generator, ""
+        name, compared = printable(self.generator), ""
         if other := self.against:
             ahead, interval = 100 * other.ahead, 100 * other.interval95
-            second = other.generator
+            second = printable(other.generator)
             if name == second:  # as of a run of the recipe of one that ships
                 name, second = (f"{name} {found[:12]}" for found in (self.sha256, other.sha256))
             compared = f"\nahead of {second} on the same tasks by {ahead:.2f} ± {interval:.2f}"
         return (
-            f"{name} on {self.split}, {protocol.way}-way {protocol.shot}-shot{unlabeled}: "
+            f"{name} on {printable(self.split)}, {protocol.way}-way {protocol.shot}-shot{unlabeled}: "
             f"{100 * result.accuracy:.2f} ± {100 * result.interval95:.2f} %{label}\n"
             f"{result.tasks} tasks, {queries} queries each, seed {protocol.seed}{compared}"
         )

@@ -10,7 +10,7 @@ import numpy as np
 from htgen.config.faults import validate
 from htgen.config.model import ModelConfig, cnn_spec, model_record
 from htgen.eight_bits import narrowed, rounded, widened, with_16_bits
-from htgen.errors import ConfigError, HtgenError, ModelError
+from htgen.errors import ConfigError, ModelError
 from htgen.generator.provenance import NOT_KNOWN, Provenance
 from htgen.generator.shipped import generator_path, shipped_generators
 from htgen.generator.weight_package import PACKAGES, efficientnet_blocks
@@ -162,7 +162,7 @@ class StoredGenerator:
             name, provenance = header["name"], header["provenance"]
             trunk, has_8_bits = dict(header.get("trunk", {})), header.get("has_8_bits", False)
         except _FAULTS as error:
-            reason = error.message if isinstance(error, HtgenError) else error
+            reason = error.in_one_line if isinstance(error, ConfigError) else getattr(error, "message", error)
             raise ModelError(
                 f"{path} describes a generator that this version of htgen does not know: {reason}",
                 "a newer htgen",

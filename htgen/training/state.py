@@ -235,7 +235,7 @@ def state_config(header: Mapping[str, Any], path: Path) -> Config:
     except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
     except ConfigError as error:
-        raise ModelError(error.message, "a newer htgen, or a new run") from error
+        raise ModelError(error.in_one_line, "a newer htgen, or a new run") from error
 
 
 def write_state(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
