@@ -9,6 +9,7 @@ import json
 import random
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -111,7 +112,7 @@ def table(done: dict[str, int], seconds: dict[str, float], tally: "Tally", whole
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         1024 if sys.platform != "darwin" else 1 << 20
     )
-    lines = ["| tried | number |", "|---|---|"]
+    lines = ["| tried | number |", "|---|---|", f"| at commit | {commit(Path(__file__).parent)} |"]
     names = {
         "kills": "kills survived",
         "writes refused": "writes failed: disk full, read-only, over quota, broken",
@@ -131,6 +132,18 @@ def table(done: dict[str, int], seconds: dict[str, float], tally: "Tally", whole
     lines += [f"| {name} | {part:.0f} |" for name, part in seconds.items()]
     lines += [f"| all, in one thread, {peak:.0f} MB of memory at most | {whole:.0f} |"]
     return "\n".join(lines)
+
+
+def commit(folder: Path) -> str:
+    """Of which commit a working copy is, and whether files were changed since; without git "unknown"."""
+    try:
+        head, changes = (
+            subprocess.run(["git", "-C", str(folder), *what], capture_output=True, check=True).stdout.decode()
+            for what in (("rev-parse", "--short=7", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.strip() + (", with changes" if changes else "")
 
 
 def write_table(page: Path, text: str, marks: tuple[str, str]) -> None:

@@ -31,6 +31,20 @@ def test_kills_full_disks_damaged_and_hostile_files_do_no_harm(tmp_path):
     assert counts["done"]["writes refused"] >= 6
     assert counts["done"]["files damaged"] >= 240
     assert counts["done"]["inputs tried"] >= 3000
+    assert re.search(r"\n\| at commit \| (unknown|[0-9a-f]{7,}(, with changes)?) \|\n", ended.stdout)
+
+
+def test_the_commit_is_that_of_the_working_copy(tmp_path):
+    from faults.__main__ import commit
+
+    assert commit(tmp_path) == "unknown"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    (tmp_path / "file").write_text("one")
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    assert re.fullmatch("[0-9a-f]{7,}", commit(tmp_path))
+    (tmp_path / "file").write_text("two")
+    assert commit(tmp_path).endswith(", with changes")
 
 
 def test_the_harness_would_notice(tmp_path):
