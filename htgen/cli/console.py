@@ -23,12 +23,9 @@ def stderr() -> "Console":
     return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-@cache
-def stdout() -> "Console":
-    """The console for results."""
-    from rich.console import Console
-
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+def write(line: str) -> None:
+    """Write a line of results to stdout, whatever names are in it; rich is not loaded for plain text."""
+    print(printable(line), flush=True)
 
 
 def tell(lines: Iterable[str]) -> None:

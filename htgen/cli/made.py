@@ -83,10 +83,9 @@ def say_all(key: str, lines: list[str]) -> None:
 
 def say(key: str, value: str) -> None:
     """A line of a report."""
-    from htgen.cli.console import stdout
-    from htgen.files import printable
+    from htgen.cli.console import write
 
-    stdout().print(f"{key:11}{printable(value)}", markup=False)
+    write(f"{key:11}{value}")
 
 
 def _describe_polarity(images: "FolderImages", preprocessing: "Preprocessing") -> str:

@@ -191,10 +191,9 @@ def _settings_for(store: "Store") -> str:
 
 
 def _print_summary(out: Path) -> None:
-    from htgen.cli.console import stdout
+    from htgen.cli.console import write
     from htgen.datasets.splits import resolve_split
     from htgen.datasets.store import Store
-    from htgen.files import printable
 
     store = Store.open(out)
     smallest, largest = int(store.class_sizes.min()), int(store.class_sizes.max())
@@ -211,4 +210,4 @@ def _print_summary(out: Path) -> None:
     splits = _settings_for(store)
     lines.append(f"next     htgen train --config NAME --data {out}{splits}   (htgen configs lists the names)")
     for line in lines:
-        stdout().print(printable(line), markup=False)
+        write(line)

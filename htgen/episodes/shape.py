@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from htgen.config.data import EpisodeConfig
+if TYPE_CHECKING:  # generators need none of the config's episodes
+    from htgen.config.data import EpisodeConfig
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ def largest(count: int | tuple[int, int]) -> int:
     return count[1] if isinstance(count, tuple) else count
 
 
-def largest_episode(shape: EpisodeConfig) -> EpisodeSize:
+def largest_episode(shape: "EpisodeConfig") -> EpisodeSize:
     """The size of episodes; of counts that are drawn from ranges, the largest."""
     way = largest(shape.way)
     labeled = way * largest(shape.shot) if shape.support_size is None else shape.support_size
