@@ -1,11 +1,14 @@
 """What can be taken away from the page: a CNN in its formats, and the images that it is made of."""
 
+import csv
+import io
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import PurePosixPath
 
 from htgen.app.session import Session
-from htgen.app.uploads import file_name, write_archive
+from htgen.app.uploads import LABELS, file_name, write_archive
 from htgen.cnn.arduino import library_files
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.c_float import float_code
@@ -70,10 +73,11 @@ def _fault(bundle: Bundle, name: str) -> str | None:
 
 
 def support_files(session: Session) -> dict[str, bytes]:
-    """The images as they came, in a folder for each class."""
+    """The images as they came, in a folder for each class; and a table where folders have other names."""
     files: dict[str, bytes] = {}
+    labels: dict[str, str] = {}
     with session.lock:
-        folders: set[str] = set()
+        folders = {LABELS}
         for found in session.classes.values():
             folder, taken = file_name(found.name, folders), set[str]()
             for image in found.images.values():
@@ -82,7 +86,12 @@ def support_files(session: Session) -> dict[str, bytes]:
                 parts = (stem, f".{ending.lower()}") if is_ending else (image.upload.name, "")
                 name = file_name(parts[0], taken, parts[1])
                 files[f"{folder}/{name}"] = image.upload.data
-    return files
+                labels[f"{folder}/{name}"] = found.name
+    if all(PurePosixPath(path).parent.name == label for path, label in labels.items()):
+        return files
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows([("file", "label"), *labels.items()])
+    return {LABELS: table.getvalue().encode(), **files}
 
 
 def _c(bundle: Bundle) -> CCode:

@@ -156,7 +156,7 @@ class Session:
         Raises:
             DataError: it is no such archive. What was there stays then.
         """
-        found = read_archive(data)
+        found, left_out = read_archive(data)
         expect_room([], [upload for uploads in found.values() for upload in uploads])
         with self.lock:
             classes, faults = _read_classes(found, self.preprocessing, self._numbers)
@@ -164,7 +164,7 @@ class Session:
                 raise DataError(f"the archive has no image that can be read: {faults[0]}")
             self.classes, self.opened = classes, None
             self._changed()
-            return faults
+            return [*left_out, *faults]
 
     def open_cnn(self, name: str, data: bytes) -> list[str]:
         """Try out a CNN that was saved. It holds no images, so classes are begun anew.

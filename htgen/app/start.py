@@ -38,19 +38,20 @@ def begin(generator: str | None, folder: Path | None) -> tuple[Session, list[str
 
 
 def serve(
-    generator: str | None, port: int, folder: Path | None, ready: Callable[[str], None], browser: bool
-) -> list[str]:
+    generator: str | None,
+    port: int,
+    folder: Path | None,
+    ready: Callable[[str, list[str]], None],
+    browser: bool,
+) -> None:
     """Serve a page on 127.0.0.1 until Ctrl-C.
 
     Args:
         generator: one that ships, a generator file or a run folder; None: the one that suits the images.
         port: 0: one that is free.
         folder: with what the page begins.
-        ready: called with the address, when it is served.
+        ready: called with the address, when it is served, and with lines on what was left out of the folder.
         browser: whether to open it.
-
-    Returns:
-        Lines on what was left out of the folder.
 
     Raises:
         OutputError: the packages for it are missing, or the port is taken.
@@ -74,7 +75,7 @@ def serve(
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            ready(address)
+            ready(address, lines)
             if browser:
                 webbrowser.open(address)
 
@@ -88,7 +89,6 @@ def serve(
         proxy_headers=False,
     )
     Server(config).run(sockets=[listener])
-    return lines
 
 
 def listen(port: int) -> socket.socket:

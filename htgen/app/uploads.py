@@ -1,8 +1,10 @@
 """What comes from the page: images, archives, names. Held in memory; nothing of it becomes a path."""
 
+import csv
 import io
 import lzma
 import re
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,6 +17,8 @@ from PIL import Image
 from htgen.errors import DataError
 from htgen.files import UNPRINTABLE, as_text
 from htgen.generator.choice import Look, look_at
+from htgen.images.folders import is_of_system
+from htgen.images.notices import warning
 from htgen.images.pictures import png_of
 from htgen.images.reading import decode_image
 
@@ -93,37 +97,83 @@ def thumbnail(image: Image.Image) -> bytes:
     return png_of(small)
 
 
-def read_archive(data: bytes) -> dict[str, list[Upload]]:
-    """The images of a zip with one folder per class: class name -> its files.
+LABELS = "labels.csv"
+"""In an archive, where folders cannot have the names of their classes: `file,label`, as for `--labels`."""
 
-    Names inside are only taken apart, never written to. What lies beside the class folders, and hidden
-    files, is passed over.
+
+def read_archive(data: bytes) -> tuple[dict[str, list[Upload]], list[str]]:
+    """The images of a zip with one folder per class: class name -> its files; and lines on what was left out.
+
+    Names inside are only taken apart, never written to. What lies beside the class folders, and what is
+    hidden, is left out. A table `LABELS` beside the folders has the names of the classes of all files.
 
     Raises:
         DataError: it is no zip, holds too much, or has no class folders.
     """
-    classes: dict[str, list[Upload]] = {}
-    total = 0
     if data.count(b"PK\1\2") > 2 * MOST_IMAGES:  # before zipfile makes an object of each
         raise DataError(f"the archive has more than {2 * MOST_IMAGES} files", "fewer images")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            for entry in entries:
-                parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
-                if len(parts) < 2 or any(part.startswith((".", "__MACOSX")) for part in parts):
-                    continue
-                with archive.open(entry) as file:
-                    content = file.read(LARGEST_IMAGE + 1)
-                total += len(content)
-                if total > MOST_BYTES:
-                    raise DataError(f"the archive holds more than {MOST_BYTES >> 20} MB", "fewer images")
-                name = clean_name(parts[-2], "class")
-                classes.setdefault(name, []).append(Upload(clean_name(parts[-1], "image"), content))
+            members = [_Member(entry) for entry in archive.infolist() if not entry.is_dir()]
+            images = [member for member in members if member.is_in_class]
+            labels = _labels(archive, members, images)
+            classes = _by_class(archive, images, labels)
     except _DAMAGED as error:
         raise DataError(f"the archive cannot be read: {error}", "a zip with one folder per class") from error
     if not classes:
         raise DataError("the archive has no folders with images", "a zip with one folder per class")
+    beside = [m.shown for m in members if m.is_beside and not (labels and m.path.name == LABELS)]
+    hidden = [m.shown for m in members if m.is_hidden]
+    return classes, [
+        *warning("left out, as it lies in no folder of a class:", beside, 3),
+        *warning("left out, as its name or folder begins with a dot:", hidden, 3),
+    ]
+
+
+class _Member:
+    """A file in an archive: an image of a class, or beside such, or hidden, or made by a system."""
+
+    def __init__(self, entry: zipfile.ZipInfo) -> None:
+        self.entry = entry
+        self.path = PurePosixPath(entry.filename.replace("\\", "/"))
+        self.shown = clean_name(str(self.path), "a file")
+        parts = self.path.parts
+        is_ours = not is_of_system(parts)
+        has_dot = any(part.startswith(".") for part in parts)
+        self.is_hidden = is_ours and has_dot
+        self.is_in_class = is_ours and not has_dot and len(parts) > 1
+        self.is_beside = is_ours and not has_dot and len(parts) < 2
+
+
+def _labels(archive: zipfile.ZipFile, members: list[_Member], images: list[_Member]) -> dict[str, str]:
+    """File -> label, by the table beside the folders; nothing where there is none that names all images."""
+    for member in members:
+        if member.is_beside and member.path.name == LABELS:
+            with archive.open(member.entry) as file:
+                table = file.read(LARGEST_IMAGE)
+            try:
+                head, *rows = csv.reader(io.StringIO(table.decode(), newline=""))
+            except (ValueError, csv.Error):  # no UTF-8, or nothing
+                return {}
+            found = {row[0]: row[1] for row in rows if len(row) == 2}
+            is_whole = head == ["file", "label"] and all(str(image.path) in found for image in images)
+            return found if is_whole else {}
+    return {}
+
+
+def _by_class(
+    archive: zipfile.ZipFile, images: list[_Member], labels: dict[str, str]
+) -> dict[str, list[Upload]]:
+    classes: dict[str, list[Upload]] = {}
+    total = 0
+    for image in images:
+        with archive.open(image.entry) as file:
+            content = file.read(LARGEST_IMAGE + 1)
+        total += len(content)
+        if total > MOST_BYTES:
+            raise DataError(f"the archive holds more than {MOST_BYTES >> 20} MB", "fewer images")
+        name = clean_name(labels.get(str(image.path), image.path.parts[-2]), "class")
+        classes.setdefault(name, []).append(Upload(clean_name(image.path.name, "image"), content))
     return classes
 
 
@@ -153,10 +203,10 @@ def file_name(name: str, taken: set[str], ending: str = "") -> str:
     """A name that any file system takes, other than those taken, which it joins."""
     stem = re.sub(r'[<>:"/\\|?*%\x00-\x1f]', "_", name).strip(". ")
     stem = stem.encode()[:_MOST_BYTES].decode(errors="ignore").strip(". ") or "_"
-    if stem.upper().partition(".")[0] in _DEVICES:
+    if stem.upper().partition(".")[0] in _DEVICES or is_of_system((stem, "file")):
         stem = f"_{stem}"
     found, number = f"{stem}{ending}", 2
-    while found.lower() in taken:
+    while (known := unicodedata.normalize("NFC", found).casefold()) in taken:
         found, number = f"{stem} {number}{ending}", number + 1
-    taken.add(found.lower())
+    taken.add(known)
     return found

@@ -48,8 +48,8 @@ def app(
     from htgen.app.start import serve
     from htgen.cli.console import tell
 
-    def ready(address: str) -> None:
+    def ready(address: str, notices: list[str]) -> None:
         typer.echo(address)
-        tell(["open this address in a browser on this machine; Ctrl-C ends"])
+        tell([*notices, "open this address in a browser on this machine; Ctrl-C ends"])
 
-    tell(serve(generator, port, folder, ready, browser))
+    serve(generator, port, folder, ready, browser)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from htgen.errors import DataError
@@ -96,6 +97,15 @@ def find_folders(folder: str | Path) -> list[Path]:
         for path in _visible_entries(Path(folder))
         if kind_at(path) == "folder" and path.name.lower() not in _FOLDERS_OF_THE_SYSTEM
     ]
+
+
+def is_of_system(parts: Sequence[str]) -> bool:
+    """Whether a path, by its parts, is of what systems and programs put beside images."""
+    *folders, name = parts or ("",)
+    is_made = name in _OF_THE_SYSTEM or name.startswith("._") or name == ".DS_Store"
+    return is_made or any(
+        folder.lower() in _FOLDERS_OF_THE_SYSTEM or folder in _HIDDEN_OF_PROGRAMS for folder in folders
+    )
 
 
 def find_hidden_folders(folder: str | Path) -> list[Path]:

@@ -1,10 +1,16 @@
 """What comes to the page as archives, and what leaves it as such."""
 
-import pytest
+import io
+import zipfile
 
+import pytest
+from helpers.served import cross, hook, png
+
+from htgen.app.downloads import support_files
 from htgen.app.session import Session
-from htgen.app.uploads import file_name, read_archive, write_archive
+from htgen.app.uploads import Upload, file_name, read_archive, write_archive
 from htgen.errors import DataError
+from htgen.images.labels import find_labeled
 
 
 def test_names_in_archives_fit_every_file_system():
@@ -31,3 +37,59 @@ def test_damage_inside_an_archive_is_told():
     data[60:90] = bytes(30)
     with pytest.raises(DataError):
         read_archive(bytes(data))
+
+
+NAMES = [
+    *("a/b", "a:b", "CON", "nul.x", "end.", ".net", "..", "__MACOSX", "thumbs", "Thumbs 2", "lost+found"),
+    *("A", "a", "caf\u00e9", "cafe\u0301", "stra\u00dfe", "STRASSE", "\u65e5\u672c"),
+    *('=1+1,"q";x', "labels.csv", "x" * 80),
+]
+
+
+def of_names(names: list[str]) -> Session:
+    session = Session("glyph-8")
+    for place, name in enumerate(names):
+        make = (cross, hook)[place % 2]
+        session.add_images(session.add_class(name), [Upload("1.png", png(make(place)))])
+    return session
+
+
+def test_classes_have_their_names_again_whatever_these_are(tmp_path):
+    session, again = of_names(NAMES), Session("glyph-8")
+    packed = write_archive(support_files(session))
+    assert again.open_archive(packed) == []
+    for one, other in zip(session.classes.values(), again.classes.values(), strict=True):
+        assert other.name == one.name
+        assert [image.upload.data for image in other.images.values()] == [
+            image.upload.data for image in one.images.values()
+        ]
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        folders = [path.split("/")[0] for path in archive.namelist() if "/" in path]
+        assert len({folder.lower() for folder in folders}) == len(NAMES)
+        archive.extractall(tmp_path)
+    found = find_labeled(tmp_path, tmp_path / "labels.csv")
+    assert sorted(found.classes) == sorted(NAMES)
+    assert found.notices == ()
+
+
+def test_folders_that_have_the_names_need_no_table():
+    session = of_names(["class 1", "\u65e5\u672c"])
+    assert list(support_files(session)) == ["class 1/1.png", "\u65e5\u672c/1.png"]
+
+
+def test_what_an_archive_holds_beside_images_of_classes_is_told():
+    packed = write_archive(
+        {
+            **{"top.png": b"", "notes.txt": b"", "a/1.png": b"x", "more/b/1.png": b"x", ".net/1.png": b"x"},
+            **{"a/.2.png": b"x", "__MACOSX/a/._1.png": b"x", "a/.DS_Store": b"x", "a/Thumbs.db": b"x"},
+            "labels.csv": b"file,label\na/1.png,other\n",  # of some of the images: another table
+        }
+    )
+    classes, told = read_archive(packed)
+    assert {name: [upload.name for upload in uploads] for name, uploads in classes.items()} == {
+        **{"a": ["1.png"], "b": ["1.png"]}
+    }
+    assert told == [
+        "warning: left out, as it lies in no folder of a class: top.png; notes.txt; labels.csv",
+        "warning: left out, as its name or folder begins with a dot: .net/1.png; a/.2.png",
+    ]

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from helpers.commands import run
-from helpers.drawing_on import STROKES, draw, draw_with_a_finger, settled
+from helpers.drawing_on import STROKES, draw, draw_with_a_finger, settled, until
 from helpers.served import as_files, cross, hook, png, served
 
 from htgen.app.session import Session
@@ -130,6 +130,22 @@ def test_everything_is_reached_by_keys(app, tab):
     tab.locator("#answer", has_text="class 2").wait_for()
 
 
+def test_nothing_can_be_done_before_the_page_knows_its_classes(app, tab):
+    """What is there is held back; a button that is clicked waits for it."""
+    held = []
+    tab.route("**/api/state", lambda route: held.append(route), times=1)
+    tab.reload()
+    until(tab, lambda: held)
+    add = tab.locator("#add-class")
+    assert add.evaluate("(button) => { button.focus(); return document.activeElement === button; }") is False
+    tab.mouse.click(*[add.bounding_box()[side] + 5 for side in ("x", "y")])
+    held[0].continue_()
+    tab.locator(".card").nth(1).wait_for()
+    tab.click("#add-class")
+    tab.locator(".card").nth(2).wait_for()
+    assert len(app.json("api/state")["classes"]) == 3
+
+
 def fill(page) -> dict[str, int]:
     """Two classes of three images each; their numbers."""
     numbers = {}
@@ -157,7 +173,7 @@ def test_an_answer_of_an_earlier_cnn_is_not_shown(app, tab):
     tab.route("**/api/try", lambda route: held.append((route, route.fetch())), times=1)
     file = {"name": "x.png", "mimeType": "image/png", "buffer": png(cross(5))}
     tab.locator("#choose").set_input_files([file])
-    tab.wait_for_timeout(200)
+    until(tab, lambda: held)
     assert tab.locator("#answers").get_attribute("aria-busy") == "true"
     tab.evaluate(KEEP_ANSWERS)
     app.json("api/change", {"do": "rename class", "class": numbers["cross"], "name": "plus"})
@@ -179,8 +195,10 @@ def test_strokes_that_wait_are_not_shown_for_a_file(app, tab):
     tab.locator("#cnn", has_text="A CNN of 2 classes").wait_for()
     held = []
     tab.route("**/api/try", lambda route: held.append((route, route.fetch())), times=1)
-    for stroke in STROKES["gate"]:
-        draw(tab, "#pad", [stroke])
+    first, *others = STROKES["gate"]
+    draw(tab, "#pad", [first])
+    until(tab, lambda: held)
+    draw(tab, "#pad", others)
     tab.locator("#choose").set_input_files(
         [{"name": "x.png", "mimeType": "image/png", "buffer": png(cross(5))}]
     )
@@ -199,6 +217,7 @@ def test_strokes_that_wait_are_not_shown_for_a_file(app, tab):
 def test_images_do_not_go_without_a_question(app, tab, questions, tmp_path):
     fill(app)
     tab.reload()
+    tab.locator(".images button").nth(5).wait_for()
     cnn = tmp_path / "mine.safetensors"
     cnn.write_bytes(app.ask("download/cnn.safetensors")[1])
     packed = tmp_path / "images.zip"
@@ -208,7 +227,7 @@ def test_images_do_not_go_without_a_question(app, tab, questions, tmp_path):
         tab.locator("#open-file").set_input_files(file)
     tab.get_by_role("button", name="Remove class hook").click()
     tab.click("#start-again")
-    tab.wait_for_timeout(200)
+    until(tab, lambda: len(questions.asked) >= 4)
     assert len(questions.asked) == 4
     assert "6 images" in questions.asked[0]
     assert "“hook” and its 3 images" in questions.asked[2]
@@ -229,8 +248,12 @@ def test_a_folder_is_opened_with_its_classes(app, tab, tmp_path):
         for i in range(2):
             (tmp_path / "mine" / name / f"{i}.png").write_bytes(png(make(i)))
     (tmp_path / "mine" / "b" / "bad.png").write_bytes(b"no image")
+    (tmp_path / "mine" / "loose.png").write_bytes(png(cross(9)))
+    (tmp_path / "mine" / "b" / ".DS_Store").write_bytes(b"")
     tab.locator("#open-folder").set_input_files(tmp_path / "mine")
-    tab.locator("#message", has_text="bad.png").wait_for()
+    message = tab.locator("#message", has_text="left out, in no folder of a class or with a dot in front")
+    message.wait_for()
+    assert ": loose.png; cannot read image bad.png" in message.inner_text()
     tab.locator("#cnn", has_text="A CNN of 2 classes").wait_for()
     assert [entry["name"] for entry in app.json("api/state")["classes"]] == ["class 1", "b"]
 

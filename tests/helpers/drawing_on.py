@@ -1,5 +1,6 @@
 """Strokes on the pads of pages in a browser: with a mouse, or with a finger."""
 
+from collections.abc import Callable
 from typing import Any
 
 STROKES = {
@@ -52,6 +53,15 @@ def draw_with_a_finger(tab: Any, pad: str, strokes: Strokes, shift: float = 0.0)
             x, y = to_x, to_y
         send("touchEnd")
     touch.detach()
+
+
+def until(tab: Any, holds: Callable[[], object]) -> None:
+    """Wait until something holds outside of the page, which goes on meanwhile."""
+    for _ in range(600):
+        if holds():
+            return
+        tab.wait_for_timeout(50)
+    raise AssertionError("it did not come about within 30 seconds")
 
 
 def settled(tab: Any) -> None:

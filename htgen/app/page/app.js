@@ -2,6 +2,7 @@
 "use strict";
 
 (function () {
+  const madeBySystem = /^(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)$/;
   let state = null, estimate = null, offers = null;
 
   // ------------------------------------------------------------------------------------------- changes
@@ -57,6 +58,7 @@
     const isNew = state === null || state.version !== next.version;
     if (isNew) estimate = null;
     state = next;
+    at("columns").inert = false; // before, nothing can be done, as nothing is known
     showCards();
     const images = countImages();
     at("class-count").textContent = `${state.classes.length} with ${images} image${images === 1 ? "" : "s"}`;
@@ -162,11 +164,14 @@
     at("open-file").value = "";
   });
   at("open-folder").addEventListener("change", async () => {
-    const folders = new Map(), files = [...at("open-folder").files];
+    const folders = new Map(), leftOut = [], files = [...at("open-folder").files];
     at("open-folder").value = "";
     for (const file of files) {
       const parts = file.webkitRelativePath.split("/");
-      if (parts.length < 3 || parts.some((part) => part.startsWith("."))) continue;
+      if (parts.length < 3 || parts.some((part) => part.startsWith("."))) {
+        if (!madeBySystem.test(file.name)) leftOut.push(parts.slice(1).join("/"));
+        continue;
+      }
       const name = parts[parts.length - 2];
       folders.set(name, [...(folders.get(name) || []), file]);
     }
@@ -181,6 +186,7 @@
       faults.push(...unread);
     }
     for (const entry of state.classes.filter((other) => !folders.has(other.name))) await change({ do: "remove class", class: entry.id });
+    if (leftOut.length) faults.unshift(`left out, in no folder of a class or with a dot in front: ${leftOut.slice(0, 3).join("; ")}${leftOut.length > 3 ? `; and ${leftOut.length - 3} more` : ""}`);
     return faults.length ? sayFaults(faults) : undefined;
   });
 
