@@ -55,17 +55,20 @@ def find_frame(values: Pixels, thresholds: tuple[int, ...]) -> Frame | None:
         ink = values <= threshold
         if 2 * np.count_nonzero(ink) > ink.size:
             ink = ~ink
-        if _has_lines_around(ink) and (frame := _frame_of(ink)) is not None:
+        if _may_have_frame(ink) and (frame := _frame_of(ink)) is not None:
             return frame
     return None
 
 
-def _has_lines_around(ink: Mask) -> bool:
-    """Whether near each side there is a row or column with much ink in it, so that there may be a frame."""
+def _may_have_frame(ink: Mask) -> bool:
+    """Whether there is ink near each side, and a row or column with much of it: most images have no frame."""
     height, width = ink.shape
     along, across = ink.sum(axis=1), ink.sum(axis=0)
+    limit = int(_FURTHEST_IN * max(height, width)) + 1
+    if not all(ends.any() for ends in (along[:limit], along[-limit:], across[:limit], across[-limit:])):
+        return False
     rows, columns = 1 + int(0.3 * height), 1 + int(0.3 * width)
-    return (
+    return bool(
         min(along[:rows].max(), along[-rows:].max()) > _COVERED * width
         and min(across[:columns].max(), across[-columns:].max()) > _COVERED * height
     )
@@ -77,6 +80,10 @@ def _frame_of(ink: Mask) -> Frame | None:
     wide, high = parts.right - parts.left, parts.bottom - parts.top
     outer = int(np.argmax(wide * high))
     if wide[outer] < _LEAST * width or high[outer] < _LEAST * height or not _encloses(parts, outer):
+        return None
+    sides = (parts.top[outer], height - parts.bottom[outer], parts.left[outer], width - parts.right[outer])
+    inset, side = max(sides), max(height, width)
+    if inset > _FURTHEST_IN * side:
         return None
     line = sweep(parts.mask(np.arange(parts.count) == outer).astype(np.float32), 1, np.maximum) > 0
     rest = find_components(~line)
@@ -95,13 +102,9 @@ def _frame_of(ink: Mask) -> Frame | None:
         of_content[1] - of_content[0] > _CONTENT * inner[0]
         or of_content[3] - of_content[2] > _CONTENT * inner[1]
     )
-    sides = (parts.top[outer], height - parts.bottom[outer], parts.left[outer], width - parts.right[outer])
-    limit = _FURTHEST_IN * max(height, width)
-    if max(sides) <= limit and is_large and _is_straight(within, box):
+    if is_large and _is_straight(within, box):
         return Frame(within, True)
-    if max(sides) <= _NEAR_BORDER * max(height, width):
-        return Frame(within, False)
-    return None
+    return Frame(within, False) if inset <= _NEAR_BORDER * side else None
 
 
 def _encloses(parts: Components, outer: int) -> bool:

@@ -6,9 +6,9 @@ import numpy as np
 
 from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import find_components
-from htgen.images.paper import Polarity, paper_light
+from htgen.images.paper import Polarity, otsu, paper_light
 from htgen.images.resampling import median, pad, sweep
-from htgen.images.surroundings import otsu, sure_places
+from htgen.images.surroundings import sure_places
 
 _TWO_VALUES = 0.8
 """Share of the variance that two values must explain."""

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from htgen.arrays import Doubles, Floats, Mask, Pixels
@@ -35,6 +36,10 @@ _DARKEST = 0.998
 
 _BIN_EDGES = np.linspace(0, 1, 257, dtype=np.float32)
 """Of the histogram in which ink is told from paper."""
+
+_BINS = np.arange(256)
+
+Counts = npt.NDArray[np.int64]
 
 
 # ------------------------------------------------------------------------------------ paper and its light
@@ -174,17 +179,10 @@ def find_levels(ordered: Floats) -> Levels:
     Args:
         ordered: all amounts of ink in one image, sorted, `[N]`.
     """
-    edges = np.searchsorted(ordered, _BIN_EDGES)
-    edges[-1] = np.searchsorted(ordered, _BIN_EDGES[-1], "right")  # the last bin has its upper edge
-    counts = np.diff(edges)
-    bins = np.arange(256)
-    below, moment = np.cumsum(counts), np.cumsum(counts * bins)
-    pairs = below * (below[-1] - below)
-    between = (moment[-1] * (below / max(below[-1], 1)) - moment) ** 2 / np.maximum(pairs, 1)
-    between[pairs == 0] = 0
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))  # equal over the gap between two levels
-    threshold = (float(best.mean()) + 1) / 256
-    paper = ordered[: np.searchsorted(ordered, np.float32(threshold))]
+    edges = ordered.searchsorted(_BIN_EDGES)
+    edges[-1] = ordered.searchsorted(_BIN_EDGES[-1], "right")  # the last bin has its upper edge
+    threshold = (middle_split(edges[1:] - edges[:-1]) + 1) / 256
+    paper = ordered[: ordered.searchsorted(np.float32(threshold))]
     if not paper.size:
         return Levels(0.0, 0.0, threshold)
     middle = quantile(paper, 0.5)
@@ -192,3 +190,22 @@ def find_levels(ordered: Floats) -> Levels:
     spread = 1.4826 * (radius(paper, middle, len(paper) - half) + radius(paper, middle, half + 1)) / 2
     darkest = quantile(ordered, _DARKEST)
     return Levels(middle, spread, max(threshold, middle + 4 * spread, middle + (darkest - middle) / 3))
+
+
+def middle_split(counts: Counts) -> float:
+    """The last value of the lower of two classes of values, after Otsu; the mean of all that are as good, as
+    over the gap between two levels.
+
+    Args:
+        counts: how often each value occurs, `[256]`.
+    """
+    below, moment = counts.cumsum(), (counts * _BINS).cumsum()
+    total = max(int(below[-1]), 1)
+    between = (moment[-1] * (below / total) - moment) ** 2 / np.maximum(below * (total - below), 1)
+    best = (between >= between.max() * (1 - 1e-9)).nonzero()[0]
+    return int(best.sum()) / len(best)
+
+
+def otsu(counts: Counts) -> int:
+    """The same, as a value of those that are counted."""
+    return int(middle_split(counts))

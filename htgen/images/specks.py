@@ -4,8 +4,8 @@ import numpy as np
 
 from htgen.arrays import Mask, Pixels
 from htgen.images.components import find_components
+from htgen.images.paper import otsu
 from htgen.images.resampling import mean_width, median, pad
-from htgen.images.surroundings import otsu
 
 _SMALLEST = 32
 """Below, a single pixel may be a dot that was drawn."""

@@ -13,7 +13,7 @@ from PIL import Image
 from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import Components, connect, find_components, hull_area
 from htgen.images.frames import find_frame
-from htgen.images.paper import paper_light
+from htgen.images.paper import Counts, otsu, paper_light
 from htgen.images.resampling import mean_width, median, pad, quantile, resize, shrink, sweep
 
 _SIDE = 128
@@ -83,11 +83,15 @@ def without_surroundings(grey: Pixels) -> Page:
     for _ in range(3):  # a frame on a page on a table
         is_coarse = max(grey.shape) <= _SIDE
         values = grey if is_coarse else np.rint(shrink(grey.astype(np.float32), _SIDE)).astype(np.uint8)
-        paper, is_empty = _find_paper(values)
+        if min(values.shape) < 16:
+            break
+        counts = np.bincount(values.reshape(-1), minlength=256)
+        first = otsu(counts)
+        paper, is_empty = _find_paper(values, counts, first)
         if is_empty:
             return Page(grey, (*warnings, EMPTY), True)
         if paper is None:
-            if min(values.shape) < 16 or (frame := find_frame(values, _thresholds(values))) is None:
+            if (frame := find_frame(values, _thresholds(counts, first))) is None:
                 break
             warnings += [FRAME_LEFT_OUT if frame.is_plain else FRAME_KEPT]
             if not frame.is_plain:
@@ -99,15 +103,26 @@ def without_surroundings(grey: Pixels) -> Page:
     return Page(grey, tuple(dict.fromkeys(warnings)))
 
 
-def _thresholds(values: Pixels) -> tuple[int, ...]:
-    """Between ink and paper, and nearer to the paper: a thin line of a large image is pale."""
-    counts = np.bincount(values.reshape(-1), minlength=256)
-    first = otsu(counts)
-    low, high = np.flatnonzero(counts)[[0, -1]]
+def _thresholds(counts: Counts, first: int) -> tuple[int, ...]:
+    """Between ink and paper, and nearer to the paper: a thin line of a large image is pale.
+
+    Args:
+        counts: how often each value occurs, `[256]`.
+        first: the best value between.
+    """
+    low, high = _range(counts)
     if high - low < 2 * _EDGE:
         return ()
-    paper = int(np.argmax(counts))
-    return first, (first + paper) // 2 if first < paper else (first + paper + 1) // 2
+    paper = int(counts.argmax())
+    second = (first + paper) // 2 if first < paper else (first + paper + 1) // 2
+    is_same = not counts[min(first, second) + 1 : max(first, second) + 1].any()  # no value is between them
+    return (first,) if is_same else (first, second)
+
+
+def _range(counts: Counts) -> tuple[int, int]:
+    """The least and the greatest value that occurs."""
+    used = counts.nonzero()[0]
+    return int(used[0]), int(used[-1])
 
 
 def cut_to(grey: Pixels, paper: Mask) -> Pixels:
@@ -146,24 +161,22 @@ def without_edge(mask: Mask) -> Mask:
     return sweep(mask.astype(np.float32), 2, np.minimum) > 0
 
 
-def _find_paper(values: Pixels) -> tuple[Mask | None, bool]:
+def _find_paper(values: Pixels, counts: Counts, first: int) -> tuple[Mask | None, bool]:
     """Where the paper is, `[H, W]`; None where it is everywhere, or nothing tells. And whether it is empty.
 
     Args:
         values: at `_SIDE`.
+        counts: how often each value occurs, `[256]`.
+        first: the best value between two classes of them.
     """
-    if min(values.shape) < 16:
-        return None, False
-    counts = np.bincount(values.reshape(-1), minlength=256)
-    first = otsu(counts)
     dark = values <= first
     border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
-    edge, area = np.count_nonzero(border), np.count_nonzero(dark)
+    edge, area = np.count_nonzero(border), int(counts[: first + 1].sum())
     if edge in (0, len(border)):
         ink = area if edge == 0 else dark.size - area
         if ink < (1 - _PLAIN) * dark.size and not _has_frame(dark if edge == 0 else ~dark):
             return None, False
-    low, high = np.flatnonzero(counts)[[0, -1]]
+    low, high = _range(counts)
     if high - low < 2 * _EDGE:
         return None, False
     signed, regions = [], []
@@ -194,6 +207,7 @@ def _has_frame(ink: Mask) -> bool:
     return any(
         np.count_nonzero(line) > 0.8 * len(line)
         for lines in (ink[:rows], ink[-rows:], ink[:, :columns].T, ink[:, -columns:].T)
+        if np.count_nonzero(lines) > 0.8 * lines.shape[1]
         for line in lines
     )
 
@@ -380,17 +394,3 @@ def has_content(values: Pixels, paper: Mask) -> bool:
     grey = values.astype(np.float32)
     steps = sweep(grey, 1, np.maximum) - sweep(grey, 1, np.minimum)
     return bool((steps > _EDGE)[inner].mean() > 0.003)
-
-
-def otsu(counts: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> int:
-    """The last value of the lower of two classes of values, after Otsu.
-
-    Args:
-        counts: how often each value occurs, `[256]`.
-    """
-    values = np.arange(256)
-    below, moment = np.cumsum(counts), np.cumsum(counts * values)
-    pairs = below * (below[-1] - below)
-    between = (moment[-1] * (below / below[-1]) - moment) ** 2 / np.maximum(pairs, 1)
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
-    return int(best.mean())

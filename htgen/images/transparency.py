@@ -7,7 +7,8 @@ from PIL import Image
 
 from htgen.arrays import Mask, Pixels
 from htgen.images.components import fill_holes, find_components, hull_area
-from htgen.images.surroundings import cut_to, has_content, otsu, without_edge
+from htgen.images.paper import otsu
+from htgen.images.surroundings import cut_to, has_content, without_edge
 
 Transparency = Literal["fill", "ignore"]
 

@@ -5,6 +5,7 @@ import pytest
 from helpers.drawings import FULL, distance, drawing, to_image
 from PIL import Image, ImageDraw, ImageOps
 
+from htgen.images.frames import _frame_of, find_frame
 from htgen.images.surroundings import EMPTY, FRAME_KEPT, FRAME_LEFT_OUT, without_surroundings
 
 UNCLEANED = FULL.without("clean")
@@ -84,6 +85,20 @@ def test_frames_are_left_out_at_any_resolution(size: tuple[int, int]) -> None:
     short = min(size)
     image = lined(round(0.07 * short), max(1, short // 90), 0, size, round(0.7 * short))
     assert distance(image) < 0.4
+
+
+def test_what_is_known_before_parts_are_found_rules_out_no_frame() -> None:
+    found = []
+    for size in ((90, 90), (120, 70)):
+        for inset in range(0, 34, 3):
+            values = np.asarray(lined(inset, 3, inset // 2, size, 30))
+            frame, slow = find_frame(values, (127,)), _frame_of(values <= 127)
+            assert (frame is None) == (slow is None)
+            if frame is not None and slow is not None:
+                assert frame.is_plain == slow.is_plain
+                assert np.array_equal(frame.within, slow.within)
+            found.append(frame is not None)
+    assert 4 < sum(found) < len(found) - 4
 
 
 def test_two_frames_within_each_other_are_left_out() -> None:
