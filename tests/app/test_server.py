@@ -7,7 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers.arduino import needs_a_compiler, run_sketch
+from helpers.arduino import run_sketch
+from helpers.compilers import needs_a_compiler
 from helpers.drawings import scene
 from helpers.files import without_checksum
 from helpers.served import Served, as_files, cross, hook, png, served

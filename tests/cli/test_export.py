@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.arduino import needs_a_compiler, run_sketch
+from helpers.arduino import run_sketch
 from helpers.cnns import make_bundle
+from helpers.compilers import needs_a_compiler
 from PIL import Image
 
 from htgen.cli import main

@@ -1,7 +1,6 @@
 """Exported C, compiled and run, against the CNN that it was made of."""
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.cnns import any_bundle, make_bundle
+from helpers.compilers import needs_a_compiler
 from helpers.generators import SHAPES, pictures
 from PIL import Image
 
@@ -16,9 +16,6 @@ from htgen.cli import main
 from htgen.cnn.c_float import float_code
 from htgen.errors import ModelError
 from htgen.images.inputs import as_input, scale_pixels
-
-COMPILER = shutil.which("cc")
-needs_a_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 
 MAIN = """
 #include <stdio.h>
@@ -44,7 +41,7 @@ def run_c(folder: Path, name: str, pixels: np.ndarray) -> list[list[str]]:
     """Label, probability and logits of prepared images `[N, C, H, W]`, by the header in a folder."""
     (folder / "main.c").write_text(MAIN.format(name=name, upper=name.upper()))
     strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1"]
-    subprocess.run([COMPILER, *strict, "main.c", "-o", "main", "-lm"], cwd=folder, check=True)
+    subprocess.run(["cc", *strict, "main.c", "-o", "main", "-lm"], cwd=folder, check=True)
     said = subprocess.run([folder / "main"], input=pixels.tobytes(), capture_output=True, check=True).stdout
     return [line.split("\t") for line in said.decode().splitlines()]
 
@@ -89,7 +86,7 @@ def test_any_cnn_can_be_written_and_many_go_into_one_program(tmp_path):
         )
     (tmp_path / "main.c").write_text("\n".join([*lines, "int main(void) {", *calls, "return 0; }", ""]))
     strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow"]
-    subprocess.run([COMPILER, *strict, "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
+    subprocess.run(["cc", *strict, "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
     said = subprocess.run([tmp_path / "main"], capture_output=True, check=True, text=True)
     for line, logits in zip(said.stdout.splitlines(), expected, strict=True):
         scale = max(1, np.abs(logits).max())
@@ -113,7 +110,7 @@ def test_any_name_and_label_can_be_written(tmp_path, capsys):
             '        printf("%s%c", cnn_3_marks_class_names[k], 0);\n    return 0;\n}\n'
         )
         strict = ["-std=c99", "-Wall", "-Werror"]
-        subprocess.run([COMPILER, *strict, "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
+        subprocess.run(["cc", *strict, "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
         written = subprocess.run([tmp_path / "main"], capture_output=True, check=True).stdout
         assert written.decode().split("\0")[:-1] == classes
 

@@ -1,11 +1,11 @@
 """Preparation in C: the bytes of `htgen.images.on_device`."""
 
-import shutil
 import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.compilers import needs_a_compiler
 
 from htgen.cnn.c_prepare import preparation
 from htgen.images.drawings import NO_STEPS
@@ -63,7 +63,7 @@ def any_frame(random: np.random.Generator, kind: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("size", "stroke"), [(20, 0.0), (20, 0.12), (28, 0.058), (33, 0.02)])
-@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@needs_a_compiler
 def test_python_and_c_give_the_same_bytes(tmp_path, size, stroke):
     random = np.random.default_rng(2)
     frames = [any_frame(random, kind % 4) for kind in range(160)]

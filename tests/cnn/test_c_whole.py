@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.cnns import any_bundle, bundle_of, make_bundle, random_bundle
+from helpers.compilers import needs_a_compiler
 from helpers.generators import SHAPES
 
 from htgen.cnn.bundle import Bundle
@@ -19,7 +20,6 @@ from htgen.cnn.whole_numbers import whole_cnn
 from htgen.errors import ModelError
 
 COMPILERS = [name for name in ("cc", "clang", "tcc", "c++") if shutil.which(name)]
-needs_a_compiler = pytest.mark.skipif("cc" not in COMPILERS, reason="there is no C compiler")
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Werror"]
 SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.cnns import make_bundle
+from helpers.compilers import needs_a_compiler
 from helpers.toy import toy_values
 
 from htgen.cli import main
 
 ROOT = Path(__file__).parents[2]
-COMPILER = shutil.which("cc")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+pytestmark = needs_a_compiler
 
 
 def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
@@ -28,7 +29,7 @@ def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
     exec(compile(python_block, "devices.md", "exec"), {})
     Path("main.c").write_text(c_block)
     strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([COMPILER, *strict, "main.c", "-o", "main", "-lm"], check=True)
+    subprocess.run(["cc", *strict, "main.c", "-o", "main", "-lm"], check=True)
     said = subprocess.run(["./main"], input=Path("03.pgm").read_bytes(), capture_output=True, check=True)
     label, percent, _ = said.stdout.decode().split()
     capsys.readouterr()
@@ -55,6 +56,20 @@ def test_the_hosts_part_of_make_devices(tmp_path, monkeypatch, capsys):
 
 
 shutil_which = shutil.which
+
+
+def test_an_estimate_that_is_a_tenth_off_what_was_counted_is_found():
+    import devices
+
+    from htgen.cnn.c_whole import instructions
+
+    bundle = make_bundle()
+    m0, m3, m4 = instructions(bundle.spec, len(bundle.classes), 8)
+    near = [devices.millions(count * share) for count, share in ((m0, 1.08), (m3, 0.93), (m4, 1))]
+    assert devices.estimates(near, bundle, "x") == []
+    assert devices.estimates(["not there", *near[1:]], bundle, "x") == []
+    (fault,) = devices.estimates([near[0], devices.millions(1.2 * m3), near[2]], bundle, "x")
+    assert "on a Cortex-M3" in fault
 
 
 def test_the_accuracy_measurement_counts(store_path, tmp_path, capsys):

@@ -1,15 +1,8 @@
 """An Arduino library's sketch, compiled and run on this machine."""
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
-
-needs_a_compiler = pytest.mark.skipif(
-    shutil.which("cc") is None or shutil.which("c++") is None, reason="there is no C compiler"
-)
 
 _BOARD = """#include <stdio.h>
 struct { void begin(long) {} void println(const char *text) { puts(text); } } Serial;
