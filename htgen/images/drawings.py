@@ -235,7 +235,7 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
         return Drawing(ink, 0.0, polarity, page=pixels)
     if light is not before:
         coarse_light = resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
-    shade = find_shade(1 - coarse / coarse_light, quantile_of(ink, _FULL_INK))
+    shade = find_shade(1 - coarse / coarse_light, quantile_of(ink, _FULL_INK), steps.cleans)
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
     return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import find_components
-from htgen.images.paper import Polarity, otsu, paper_light
+from htgen.images.paper import WIDEST_STROKE, Polarity, otsu, paper_light
 from htgen.images.resampling import median, pad, sweep
 from htgen.images.surroundings import sure_places
 
@@ -18,6 +18,9 @@ _LARGE = 32
 
 _THIRD, _BEYOND = 0.001, 0.25
 """Shares of an image, and of the distance of both values, for ink beyond them: they are light and shadow."""
+
+_SOFT = 0.5
+"""Share of the distance of both values that an edge takes from one place to the next at least."""
 
 _TINY = 16
 """Pixels; a smaller image is even, and its ink blurred."""
@@ -85,7 +88,7 @@ def find_ground(values: Pixels) -> Ground | None:
     between = share / (1 - share) * (mean - lower) ** 2
     if between < (_TWO_VALUES if max(values.shape) > _TINY else _TWO_VALUES - 0.2) * variance:
         return None
-    if max(values.shape) > _LARGE and _has_third(values, dark):
+    if max(values.shape) > _LARGE and (_has_third(values, dark) or _is_half_lit(values, dark)):
         return None
     polarity: Polarity | None = None
     if not 0.25 < edge < 0.75:
@@ -106,6 +109,19 @@ def _has_third(values: Pixels, dark: Mask) -> bool:
         np.count_nonzero(is_ink) > _THIRD * values.size
         for is_ink in (values < low - beyond, values > high + beyond)
     )
+
+
+def _is_half_lit(values: Pixels, dark: Mask) -> bool:
+    """Whether the dark value is a shadow, which has a soft edge, and strokes that are as dark beside it."""
+    reach = WIDEST_STROKE // 2
+    wide = sweep(sweep(dark.astype(np.float32), reach, np.minimum), reach, np.maximum)
+    edge = (wide > 0) & (sweep(dark.astype(np.float32), 1, np.minimum) == 0)
+    grey = values.astype(np.float32)
+    steps = sweep(grey, 1, np.maximum) - sweep(grey, 1, np.minimum)
+    limit = _SOFT * (median(grey[~dark]) - median(grey[dark]))
+    is_sharp = np.count_nonzero(dark & (wide == 0) & (steps > limit)) > _THIRD * dark.size
+    is_large = np.count_nonzero(wide) > 0.5 * np.count_nonzero(dark)
+    return bool(is_sharp and is_large and edge.any() and median(steps[edge]) < limit)
 
 
 def _are_lines(mask: Mask) -> bool:

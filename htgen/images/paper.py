@@ -28,6 +28,15 @@ _WORTH_OF_STROKES = 0.9
 _AS_DARK_AS_INK = 0.75
 """A large spot with more than this share of the ink's darkness is a filled shape, and no shadow."""
 
+_SHADE = 0.04, 0.5
+"""Shares of the light, and of the ink's darkness, between which shadows are whose edges are looked for."""
+
+_BANDS = 3, 2
+"""Half the widths, at `SHADE_SIDE`, of what is left along the edges of shadows, one after the other."""
+
+_AS_PALE_AS_BANDS = 0.35
+"""What is narrower and has more than this share of the ink's darkness is a stroke."""
+
 _DEEPEST_SHADE = 0.9
 """Largest share of the light that a shadow is taken to keep away."""
 
@@ -148,7 +157,7 @@ def _imbalance(difference: Floats) -> float:
     return float(cubes.sum()) / max(float(np.abs(cubes).sum()), 1.0)
 
 
-def find_shade(share: Floats, ink: float) -> Floats:
+def find_shade(share: Floats, ink: float, with_edges: bool) -> Floats:
     """Shadows with edges, which no smooth surface follows: `[H, W]`, the share of the light that they take.
 
     They are what is left when all that is narrow is taken away, as long as it is clearly less dark than the
@@ -157,10 +166,21 @@ def find_shade(share: Floats, ink: float) -> Floats:
     Args:
         share: `[H, W]`, at `SHADE_SIDE`, the share of the light that ink and shadows take.
         ink: that of ink.
+        with_edges: whether bands that are left along the soft edges of shadows are taken for shadow too.
     """
-    reach = WIDEST_STROKE // 2
-    wide = sweep(sweep(share, reach, np.minimum), reach, np.maximum)
-    return np.clip(np.where(wide < _AS_DARK_AS_INK * ink, wide, 0), -1, _DEEPEST_SHADE)
+    wide = _opened(share, WIDEST_STROKE // 2)
+    shade = np.where(wide < _AS_DARK_AS_INK * ink, wide, np.float32(0))
+    if with_edges and _SHADE[0] < shade.max() < _SHADE[1] * ink:
+        for reach in _BANDS:
+            rest = share - shade
+            is_pale = sweep(_opened(rest, 1), reach + 1, np.maximum) < _AS_PALE_AS_BANDS * ink
+            shade = np.where(is_pale, shade + _opened(rest, reach), shade)
+    return np.clip(shade, -1, _DEEPEST_SHADE)
+
+
+def _opened(share: Floats, reach: int) -> Floats:
+    """`[H, W]` without what is narrower than squares that reach so many pixels to every side."""
+    return sweep(sweep(share, reach, np.minimum), reach, np.maximum)
 
 
 @dataclass(frozen=True)

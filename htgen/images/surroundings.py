@@ -25,6 +25,9 @@ _LIGHT_SIDE = 32
 _EDGE = 20
 """Grey levels by which the paper's edge stands out."""
 
+_SHARP = 0.4
+"""Share of its contrast that the paper's edge takes within four pixels."""
+
 _EVEN = 0.27
 """Share of that by which paper varies, in the light that falls on it."""
 
@@ -370,12 +373,13 @@ def _lies_within(others: Mask) -> bool:
 
 
 def _ends_in_an_edge(values: Pixels, paper: Mask) -> bool:
-    """Whether the paper is brighter than what is beside it, nearly everywhere."""
+    """Whether the paper is brighter than what is beside it, nearly everywhere; a shadow fades."""
     grey = values.astype(np.float32)
+    contrast = median(grey[paper]) - quantile(np.sort(grey[~paper]), 0.75)
     edge = paper & (sweep(paper.astype(np.float32), 1, np.minimum) == 0)
     beside = sweep(np.where(paper, np.float32(np.inf), grey), 2, np.minimum)
     within = sweep(np.where(paper, grey, np.float32(-np.inf)), 2, np.maximum)
-    return bool((within - beside > _EDGE)[edge].mean() > 0.9)
+    return bool((within - beside > max(_EDGE, _SHARP * contrast))[edge].mean() > 0.9)
 
 
 def _is_even(values: Pixels, paper: Mask) -> bool:

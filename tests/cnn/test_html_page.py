@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.cnns import any_bundle, any_spec, any_weights, make_bundle
-from helpers.drawings import FULL, drawing, page, to_image
+from helpers.drawings import FULL, drawing, half_lit, page, to_image
 from helpers.javascript import as_picture, find_node, scripts
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
@@ -182,6 +182,10 @@ def soft_shadow() -> Image.Image:
     return to_image(235 * (1 - 0.5 * share) + np.random.default_rng(5).normal(0, 1.5, share.shape))
 
 
+def soft_shadow_and(side: int, seed: int) -> Image.Image:
+    return half_lit(page(230, 100, 400, 300, side), np.random.default_rng(seed), 190, 70)
+
+
 def lines_to_the_border() -> Image.Image:
     image = Image.new("L", (120, 120), 255)
     pen = ImageDraw.Draw(image)
@@ -234,6 +238,8 @@ UNPLAIN = {
     "half in shadow": half_in_shadow(True),
     "half in shadow, empty": half_in_shadow(False),
     "a soft shadow": soft_shadow(),
+    "ink as dark as a soft shadow": soft_shadow_and(120, 6),
+    "ink and the soft edge of a shadow": soft_shadow_and(150, 3),
     "lines along the border": lines_to_the_border(),
 }
 

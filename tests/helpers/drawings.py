@@ -43,6 +43,19 @@ def distance(
     return float(np.abs(found - expected).sum() / expected.sum())
 
 
+def half_lit(
+    clean: Image.Image, random: np.random.Generator, paper: float, ink: float, noise: float = 6
+) -> Image.Image:
+    """A drawing, black on white, on paper in light that falls off, half in a shadow with a soft edge."""
+    values = ink + (paper - ink) * np.asarray(clean, float) / 255
+    height, width = values.shape
+    angle, offset = random.uniform(0, 2 * np.pi), random.uniform(-0.5, 0.5)
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    along = x * np.cos(angle) + y * np.sin(angle)
+    light = (1 - 0.13 * (along + 1.4)) * (1 - 0.35 / (1 + np.exp(-(along - offset) / 0.08)))
+    return to_image(values * light + random.normal(0, noise, values.shape))
+
+
 def page(x: int, y: int, width: int = 300, height: int = 300, side: int = 75) -> Image.Image:
     """The drawing with its left upper corner at a place of a larger page."""
     image = Image.new("L", (width, height), 255)

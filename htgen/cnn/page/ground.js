@@ -20,7 +20,7 @@ function findGround(grid) {
   const between = (share / (1 - share)) * (mean - lower / (share * values.length)) ** 2;
   const needed = Math.max(height, width) > 16 ? 0.8 : 0.8 - 0.2;
   if (between < needed * (variance / values.length)) return null;
-  if (Math.max(height, width) > 32 && hasThird(grid, dark)) return null;
+  if (Math.max(height, width) > 32 && (hasThird(grid, dark) || isHalfLit(grid, dark))) return null;
   let polarity = null;
   if (!(edge > 0.25 && edge < 0.75)) {
     const isDarkAround = edge > 0.5 !== areLines(edge > 0.5 ? dark : invertMask(dark));
@@ -36,6 +36,17 @@ function hasThird(grid, dark) {
   const beyond = 0.25 * (high - low), many = 0.001 * grid.values.length;
   const count = (holds) => countTrue(makeMask(grid, holds).values);
   return count((v) => v < low - beyond) > many || count((v) => v > high + beyond) > many;
+}
+
+/** Whether the dark value is a shadow, which has a soft edge, and strokes that are as dark beside it. */
+function isHalfLit(grid, dark) {
+  const wide = sweepGrid(sweepGrid(dark, 5, "min"), 5, "max"), inner = sweepGrid(dark, 1, "min");
+  const high = sweepGrid(grid, 1, "max"), low = sweepGrid(grid, 1, "min"), steps = mapGrid(high, (v, i) => v - low.values[i]);
+  const limit = 0.5 * (median(grid.values.filter((_, i) => !dark.values[i])) - median(grid.values.filter((_, i) => dark.values[i])));
+  const sharp = mapGrid(dark, (v, i) => v && wide.values[i] === 0 && steps.values[i] > limit);
+  if (!(countTrue(sharp.values) > 0.001 * dark.values.length && countTrue(wide.values) > 0.5 * countTrue(dark.values))) return false;
+  const edge = steps.values.filter((_, i) => wide.values[i] > 0 && inner.values[i] === 0);
+  return edge.length > 0 && median(edge) < limit;
 }
 
 /** Whether a mask is of lines, of which some run along the border and others reach into the middle. */

@@ -122,10 +122,19 @@ function imbalance(difference) {
   return sum / Math.max(size, 1);
 }
 
-/** Shadows with edges: the share of the light that they take. */
-function findShade(share, ink) {
-  const wide = sweepGrid(sweepGrid(share, 5, "min"), 5, "max");
-  return mapGrid(wide, (v) => clip(v < 0.75 * ink ? v : 0, -1, 0.9));
+/** Shadows with edges: the share of the light that they take; with what is left along their soft edges, if wanted. */
+function findShade(share, ink, withEdges) {
+  const opened = (grid, reach) => sweepGrid(sweepGrid(grid, reach, "min"), reach, "max");
+  let shade = mapGrid(opened(share, 5), (v) => (v < 0.75 * ink ? v : 0));
+  const deepest = shade.values.reduce((most, v) => Math.max(most, v), -Infinity);
+  if (withEdges && deepest > 0.04 && deepest < 0.5 * ink) {
+    for (const reach of [3, 2]) {
+      const rest = mapGrid(share, (v, i) => v - shade.values[i]), wide = opened(rest, reach);
+      const near = sweepGrid(opened(rest, 1), reach + 1, "max");
+      shade = mapGrid(shade, (v, i) => (near.values[i] < 0.35 * ink ? v + wide.values[i] : v));
+    }
+  }
+  return mapGrid(shade, (v) => clip(v, -1, 0.9));
 }
 
 /** What separates ink from paper: the paper's middle and spread, and a value between (after Otsu). */

@@ -183,7 +183,7 @@ function inkOf(pixels, steps, wanted) {
   };
   const ink = taken(values);
   if (ground !== null) return { ink, ground: 0, polarity, parts: null };
-  const shade = resizeGrid(findShade(taken(coarse), quantile(sorted(ink.values), 0.999)), values.width, values.height, "bilinear");
+  const shade = resizeGrid(findShade(taken(coarse), quantile(sorted(ink.values), 0.999), steps.clean), values.width, values.height, "bilinear");
   const even = mapGrid(ink, (v, i) => Math.fround(v - shade.values[i]) / Math.fround(1 - shade.values[i]));
   return { ink: even, ground: 0, polarity, parts: null };
 }

@@ -265,8 +265,10 @@ function liesWithin(others) {
   return true;
 }
 
-/** Whether the paper is brighter than what is beside it, nearly everywhere. */
+/** Whether the paper is brighter than what is beside it, nearly everywhere; a shadow fades. */
 function endsInAnEdge(grid, paper) {
+  const outside = sorted(grid.values.filter((_, i) => !paper.values[i]));
+  const contrast = median(grid.values.filter((_, i) => paper.values[i])) - quantile(outside, 0.75), least = Math.max(20, 0.4 * contrast);
   const inner = sweepGrid(paper, 1, "min");
   const beside = sweepGrid(mapGrid(grid, (v, i) => (paper.values[i] ? Infinity : v), Float32Array), 2, "min");
   const within = sweepGrid(mapGrid(grid, (v, i) => (paper.values[i] ? v : -Infinity), Float32Array), 2, "max");
@@ -274,7 +276,7 @@ function endsInAnEdge(grid, paper) {
   paper.values.forEach((v, i) => {
     if (!v || inner.values[i] !== 0) return;
     edge++;
-    if (within.values[i] - beside.values[i] > 20) clear++;
+    if (within.values[i] - beside.values[i] > least) clear++;
   });
   return edge > 0 && clear / edge > 0.9;
 }

@@ -1,0 +1,95 @@
+"""Shadows on a page are no ink, whatever their edges; filled shapes are no shadows."""
+
+import numpy as np
+import pytest
+from helpers.drawings import FULL, distance, half_lit, page
+from PIL import Image, ImageDraw, ImageFilter
+
+from htgen.images.preprocessing import Preprocessing
+from htgen.images.surroundings import without_surroundings
+
+
+def shadowed(kind: str, depth: float, blur: float, ink: bool) -> Image.Image:
+    """A page in a shadow with an edge, in light that falls off, with noise; and a drawing on it."""
+    side, noise = 300, np.random.default_rng(len(kind))
+    shade = Image.new("L", (side, side), 0)
+    draw = ImageDraw.Draw(shade)
+    if kind == "side":
+        draw.polygon([(0, 0), (150, 0), (70, side), (0, side)], fill=255)
+    elif kind == "corner":
+        draw.polygon([(side, 0), (side, 210), (110, 0)], fill=255)
+    else:  # a head
+        draw.ellipse((120, 160, 280, 400), fill=255)
+    share = np.asarray(shade.filter(ImageFilter.GaussianBlur(blur))) / 255
+    light = 235 - 30 * np.linspace(0, 1, side)
+    values = light * (1 - depth * share)
+    if ink:
+        lines = Image.new("L", (side, side), 0)
+        ImageDraw.Draw(lines).ellipse((90, 90, 210, 210), outline=255, width=6)
+        values = values * (1 - 0.8 * np.asarray(lines) / 255)
+    return Image.fromarray((values + noise.normal(0, 2, values.shape)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["side", "corner", "head"])
+@pytest.mark.parametrize("depth", [0.25, 0.5, 0.65])
+@pytest.mark.parametrize("blur", [0, 2])
+def test_a_shadow_alone_is_an_empty_page(kind: str, depth: float, blur: float) -> None:
+    preprocessing = Preprocessing(28, 1, "bright", "pad").for_real_images()
+    assert preprocessing.read(shadowed(kind, depth, blur, ink=False)).is_blank
+    assert not preprocessing.read(shadowed(kind, depth, blur, ink=True)).is_blank
+
+
+@pytest.mark.parametrize("grey", [0, 60, 120])
+def test_a_filled_shape_up_to_the_border_is_no_shadow(grey: int) -> None:
+    preprocessing = Preprocessing(28, 1, "bright", "pad").for_real_images()
+    image = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(image).ellipse((2, 2, 197, 197), fill=grey)
+    assert not preprocessing.read(image).is_blank
+
+
+@pytest.mark.parametrize("blur", [0, 2, 4])
+def test_a_filled_shape_with_a_line_beside_it_is_no_shadow(blur: float) -> None:
+    """Its edge is soft where the picture is blurred, though much less so than that of a shadow."""
+    clean = Image.new("L", (300, 300), 240)
+    pen = ImageDraw.Draw(clean)
+    pen.polygon([(0, 0), (150, 0), (110, 299), (0, 299)], fill=60)
+    pen.line([(190, 60), (260, 240)], fill=60, width=9)
+    assert distance(clean.filter(ImageFilter.GaussianBlur(blur)), clean=clean) < 0.2
+
+
+def crossed(random: np.random.Generator, width: int) -> Image.Image:
+    clean = Image.new("L", (400, 300), 255)
+    left, top = int(random.integers(20, 280)), int(random.integers(20, 180))
+    corners = [(left, top), (left + 80, top), (left, top + 90), (left + 80, top + 90)]
+    ImageDraw.Draw(clean).line(corners, 0, width)
+    return clean
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_drawing_on_a_page_half_in_shadow_is_the_drawing(seed: int) -> None:
+    """Light and shadow are no two values of a filled shape: the ink is darker than both."""
+    random = np.random.default_rng(seed)
+    clean = crossed(random, 6)
+    taken = half_lit(clean, random, random.uniform(150, 240), random.uniform(40, 90))
+    assert not FULL.read(taken).is_blank
+    assert distance(taken, clean=clean) < 0.5
+
+
+@pytest.mark.parametrize("side", [100, 150])
+@pytest.mark.parametrize("paper", [150, 230])
+def test_ink_as_dark_as_a_soft_shadow_is_the_drawing(side: int, paper: int) -> None:
+    """There are two values alone, as there are of a filled shape with a line beside it."""
+    clean = page(230, 100, 400, 300, side)
+    taken = half_lit(clean, np.random.default_rng(6), paper, 20 + 0.25 * paper)
+    assert distance(taken, clean=clean) < 0.6
+
+
+@pytest.mark.parametrize("paper", [150, 190, 240])
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_left_of_a_soft_edge_is_not_of_the_drawing(paper: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    clean = crossed(random, 3)
+    taken = half_lit(clean, random, paper, 0.55 * paper)
+    assert without_surroundings(np.asarray(taken)).grey.shape == (300, 400)
+    assert not FULL.read(taken).is_blank
+    assert distance(taken, clean=clean) < 0.7
