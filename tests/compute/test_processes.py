@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from helpers.ranks import Blow, train_in_two
 from helpers.toy import toy_values
 from safetensors.torch import load_file
 
@@ -17,47 +19,43 @@ from htgen.compute.processes import ALONE
 from htgen.training.run_folder import RunFolder, find_run_config
 from htgen.training.state import read_state
 
-WRAPPER = """
-import os, signal, sys
+AT_THE_END = """
+import atexit, os, signal, sys, weakref
+import torch.distributed as dist
 from htgen.cli import main
+from htgen.compute import processes
 from htgen.training.trainer import Trainer
 
-plain = Trainer.train_step
-
-def train_step(self, *arguments):
-    place = self.step, os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
-    if place == ({step}, "{rank}", "0"):
-        os.kill(os.getpid(), signal.{signal})
-    plain(self, *arguments)
-
-Trainer.train_step = train_step
-sys.exit(main(sys.argv[1:]))
-"""
-
-AT_THE_END = """
-import atexit, sys, weakref
-import torch.distributed as dist
-from htgen.compute import processes
-
 plain_join, groups = processes.join, []
+plain_step, lost_after = Trainer.train_step, {lost_after}
 
 def join(device):
     joined = plain_join(device)
     groups.append(weakref.ref(dist.GroupMember.WORLD))
     return joined
 
-processes.join = join
+def train_step(self, *arguments):
+    if (self.step, os.environ["RANK"]) == (lost_after, "1"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain_step(self, *arguments)
+
+processes.join, Trainer.train_step = join, train_step
 # Called after what `join` registers.
 atexit.register(lambda: print("its group lives on" if groups[0]() else "its group ended", file=sys.stderr))
+# Of torchrun, which has lost the other one: this one ends by itself.
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+sys.exit(main(sys.argv[1:]))
 """
+"""A command, and whether at the end of Python its group of processes has ended: the threads of one that lives
+on abort the process when they let go of a tensor then."""
 
 
-def torchrun(*arguments: str | Path, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Two processes of one thread each; `arguments` are a module or script and what it is told."""
+def torchrun(script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """A script in two processes of one thread each."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
-        [*command, *options, *map(str, arguments)],
+        [*command, str(script), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -117,8 +115,11 @@ def test_two_processes_equal_one_and_one_goes_on_with_what_two_began(write_confi
     assert main(["train", "--config", str(config), "--run", str(one)]) == 0
     alone = capfd.readouterr()
 
-    ran = torchrun("-m", "htgen", "train", "--config", config, "--run-folder", two)
+    script = tmp_path / "script.py"
+    script.write_text(AT_THE_END.format(lost_after=None))
+    ran = torchrun(script, "train", "--config", config, "--run-folder", two)
     assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("its group ended") == 2
     assert_close(two, one, 1e-5)
     # Only one of them writes and prints.
     assert ran.stdout.replace(str(two), str(one)) == alone.out
@@ -143,8 +144,8 @@ def test_two_processes_go_on_with_what_one_began(write_config, tmp_path):
         assert main(["train", "--config", str(config), "--run", str(run)]) == 0
         set_steps(run, 8)
     assert main(["train", "--resume", "--run", str(one)]) == 0
-    ran = torchrun("-m", "htgen", "train", "--resume", "--run-folder", two)
-    assert ran.returncode == 0, ran.stderr
+    ran = train_in_two("--resume", "--run-folder", two)
+    assert ran.exit_code == 0, ran.stderr
     assert "in 2 processes, from step 4" in ran.stderr
     assert_metrics_close(two, one, 1e-5)
     assert [line["step"] for line in metrics(two) if line["event"] == "train"] == [2, 4, 6, 8]
@@ -153,10 +154,12 @@ def test_two_processes_go_on_with_what_one_began(write_config, tmp_path):
 def test_a_lost_process_ends_the_run_with_a_message_and_a_state(write_config, tmp_path):
     config = write_config("toy.yaml", "adamw", dropout=0.3, steps=8, save_every=3)
     script = tmp_path / "dies.py"
-    script.write_text(WRAPPER.format(step=4, rank=1, signal="SIGKILL"))
+    script.write_text(AT_THE_END.format(lost_after=4))
     run = tmp_path / "run"
     ran = torchrun(script, "train", "--config", config, "--run-folder", run)
     assert ran.returncode != 0
+    assert "its group ended" in ran.stderr
+    assert "its group lives on" not in ran.stderr
     message = "error: process 0 of 2 lost contact with another one, which ended or cannot be reached"
     assert message in ran.stderr
     assert "let `torchrun --max-restarts` do it" in ran.stderr
@@ -168,15 +171,13 @@ def test_a_lost_process_ends_the_run_with_a_message_and_a_state(write_config, tm
 
 def test_a_restart_finishes_the_run_bit_for_bit(write_config, tmp_path):
     config = write_config("toy.yaml", "adamw", dropout=0.3, steps=8, save_every=3)
-    script = tmp_path / "dies.py"
-    script.write_text(WRAPPER.format(step=4, rank=0, signal="SIGKILL"))
     whole, restarted = tmp_path / "whole", tmp_path / "restarted"
-    arguments = ("train", "--config", config, "--run-folder", restarted)
-    ran = torchrun(script, *arguments, options=("--max-restarts", "1"))
-    assert ran.returncode == 0, ran.stderr
+    blow = Blow(4, 0, signal.SIGKILL)
+    ran = train_in_two("--config", config, "--run-folder", restarted, blow=blow, restarts=1)
+    assert ran.exit_code == 0, ran.stderr
     assert "from step 3" in ran.stderr
-    alone = torchrun("-m", "htgen", "train", "--config", config, "--run-folder", whole)
-    assert alone.returncode == 0, alone.stderr
+    alone = train_in_two("--config", config, "--run-folder", whole)
+    assert alone.exit_code == 0, alone.stderr
     assert_close(restarted, whole, 0.0)
 
 
@@ -184,44 +185,28 @@ def test_a_restart_that_finds_no_state_starts_over_and_never_touches_the_run_of_
     write_config, tmp_path
 ):
     config = write_config("toy.yaml", "adamw", dropout=0.0)
-    script = tmp_path / "dies.py"
-    script.write_text(WRAPPER.format(step=0, rank=0, signal="SIGKILL"))
     run = tmp_path / "run"
-    arguments = (script, "train", "--config", config, "--run-folder", run)
-    ran = torchrun(*arguments, options=("--max-restarts", "1"))
-    assert ran.returncode == 0, ran.stderr
+    arguments = ("--config", config, "--run-folder", run)
+    blow = Blow(0, 0, signal.SIGKILL)
+    ran = train_in_two(*arguments, blow=blow, restarts=1)
+    assert ran.exit_code == 0, ran.stderr
     assert "from step" not in ran.stderr
     before = {path.name: path.read_bytes() for path in run.iterdir()}
 
     set_steps(run, 8)
     before["config.yaml"] = (run / "config.yaml").read_bytes()
-    ran = torchrun(*arguments, options=("--max-restarts", "1"))
-    assert ran.returncode != 0
+    ran = train_in_two(*arguments, restarts=1)
+    assert ran.exit_code != 0
     assert ran.stderr.count("already holds a run") == 2  # at the start and at the restart, by rank 0 alone
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
-def test_no_group_of_processes_outlives_its_work(write_config, tmp_path):
-    # Its threads would, and one that still lets go of a tensor when Python ends aborts the process.
-    config = write_config("toy.yaml", "adamw", dropout=0.0)
-    script = tmp_path / "dies.py"
-    for step, ended in (-1, 2), (2, 1):  # all goes well; rank 0 is lost
-        script.write_text(AT_THE_END + WRAPPER.format(step=step, rank=0, signal="SIGKILL"))
-        ran = torchrun(script, "train", "--config", config, "--run-folder", tmp_path / f"run{step}")
-        assert (ran.returncode == 0) == (ended == 2), ran.stderr
-        assert ran.stderr.count("its group ended") == ended, ran.stderr
-        assert "group lives on" not in ran.stderr
-
-
 def test_a_signal_to_one_process_stops_all_at_the_same_step(write_config, tmp_path):
     config = write_config("toy.yaml", "adamw", dropout=0.0, steps=100_000, save_every=100_000)
-    script = tmp_path / "told.py"
-    script.write_text(WRAPPER.format(step=2, rank=1, signal="SIGTERM"))
     run = tmp_path / "run"
-    ran = torchrun(script, "train", "--config", config, "--run-folder", run)
-    assert ran.returncode != 0
+    ran = train_in_two("--config", config, "--run-folder", run, blow=Blow(2, 1, signal.SIGTERM))
+    assert ran.exit_code == 143
     assert "stopped at step 3; go on with: torchrun ... -m htgen train --run-folder" in ran.stderr
-    assert "exitcode  : 143" in ran.stderr
     assert read_state(run / "latest.safetensors")[0]["step"] == 3
 
 
@@ -237,10 +222,11 @@ def test_a_process_alone_has_no_use_for_torch_distributed(config, tmp_path, monk
 
 def test_two_processes_agree_when_the_time_is_over(write_config, tmp_path):
     config = write_config("toy.yaml", "adamw", dropout=0.0, minutes=0.02, log_every=1, val_every=1000)
-    ran = torchrun("-m", "htgen", "train", "--config", config, "--run-folder", tmp_path / "run")
-    assert ran.returncode == 0, ran.stderr
-    header, _ = read_state(tmp_path / "run" / "latest.safetensors")
-    steps = [line["step"] for line in metrics(tmp_path / "run") if line["event"] == "train"]
+    run = tmp_path / "run"
+    ran = train_in_two("--config", config, "--run-folder", run, tick=0.1)
+    assert ran.exit_code == 0, ran.stderr
+    header, _ = read_state(run / "latest.safetensors")
+    steps = [line["step"] for line in metrics(run) if line["event"] == "train"]
     assert steps == list(range(1, header["step"] + 1))
     assert header["step"] > 4  # as many as `steps` says
     assert header["seconds"] >= 60 * 0.02
