@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint devices faults browser fuzz
+.PHONY: demo test lint devices faults browser chromium fuzz
 
 demo: $(VENV)/.package
 	rm -rf demo-output
@@ -42,9 +42,11 @@ fuzz: $(VENV)/.dev
 	$(PIP) atheris
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults.fuzz --seconds $(SECONDS) --page ../docs/reference/reliability.md
 
-browser: $(VENV)/.dev
-	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+browser: $(VENV)/.dev chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+
+chromium:
+	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 
 $(VENV)/.package: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('htgen needs Python 3.11 or newer') if sys.version_info < (3, 11) else None"

@@ -157,17 +157,17 @@ def test_watching_evaluates_every_checkpoint_until_training_ends(config_path, st
     assert steps[-1] == 400
     assert set(steps) <= {100, 200, 300, 400}
     assert "step 400: toy on toy:test" in watched.stdout
-    again = run("evaluate", folder, "--watch", "--way", "3", "--query", "2", "--tasks", "16")
-    assert again.returncode == 0  # training is over: the last checkpoint, and the end
+    watching = ["evaluate", str(folder), "--watch", "--way", "3", "--query", "2", "--tasks", "16"]
+    assert main(watching) == 0  # training is over: the last checkpoint, and the end
     other = shutil.copytree(store_path, tmp_path / "other")  # a store that does not know what was trained on
     schemes = json.loads((other / "manifest.json").read_text())["schemes"]
     change_manifest(other, name="other", schemes={"other": schemes["toy"]})
-    elsewhere = ["--data", other, "--split", "other:test", "--way", "3", "--query", "2", "--tasks", "16"]
-    assert run("evaluate", folder, "--watch", *elsewhere).returncode == 0
+    watching += ["--data", str(other), "--split", "other:test"]
+    assert main(watching) == 0
     config = yaml.safe_load((folder / "config.yaml").read_text())
     config["data"]["store"] = "gone"
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    assert run("evaluate", folder, "--watch", *elsewhere).returncode == 0
+    assert main(watching) == 0
 
 
 def test_watching_nothing_is_an_error(tmp_path, capsys):

@@ -61,7 +61,7 @@ def test_training_tells_its_progress_in_plain_lines(config_path, tmp_path, capsy
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_the_run_goes_on_from_there(number, code, config_path, tmp_path):
+def test_a_signal_saves_and_the_run_goes_on_from_there(number, code, config_path, tmp_path, capsys):
     folder = tmp_path / "r"
     command = [sys.executable, "-m", "htgen", "train", "--config", config_path, "--run", folder]
     process = subprocess.Popen(
@@ -80,14 +80,13 @@ def test_a_signal_saves_and_the_run_goes_on_from_there(number, code, config_path
     assert "stopped at step" in said
     assert "Traceback" not in said
     stopped = int(said.split("stopped at step ")[1].split(";")[0])
-    resumed = run("train", "--run", folder, "--resume", "--device", "nonsense")
-    assert resumed.returncode == 2
+    resume = ["train", "--run", str(folder), "--resume"]
+    assert main([*resume, "--device", "nonsense"]) == 2
     config = yaml.safe_load((folder / "config.yaml").read_text())
     config["train"]["steps"] = stopped + 5
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    resumed = run("train", "--run", folder, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"from step {stopped}" in resumed.stderr
+    assert main(resume) == 0
+    assert f"from step {stopped}" in capsys.readouterr().err
 
 
 def test_a_run_that_is_told_to_end_where_it_was_stopped_is_validated(config_path, tmp_path, capsys):

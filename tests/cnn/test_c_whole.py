@@ -22,7 +22,7 @@ from htgen.errors import ModelError
 COMPILERS = [name for name in ("cc", "clang", "tcc", "c++") if shutil.which(name)]
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Werror"]
-SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZED = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 FLAGS = {
     "cc": ["-std=c99", *STRICT, *SANITIZED],
