@@ -12,7 +12,6 @@ import types
 import pytest
 import torch
 import yaml
-from helpers.commands import run
 
 from htgen.cli import main
 from htgen.config.files import dump_config, load_config
