@@ -100,6 +100,9 @@ def thumbnail(image: Image.Image) -> bytes:
 LABELS = "labels.csv"
 """In an archive, where folders cannot have the names of their classes: `file,label`, as for `--labels`."""
 
+_LARGEST_TABLE = 4 << 20
+"""Bytes of it: more than the names of `MOST_IMAGES` images can be."""
+
 
 def read_archive(data: bytes) -> tuple[dict[str, list[Upload]], list[str]]:
     """The images of a zip with one folder per class: class name -> its files; and lines on what was left out.
@@ -135,7 +138,7 @@ class _Member:
 
     def __init__(self, entry: zipfile.ZipInfo) -> None:
         self.entry = entry
-        self.path = PurePosixPath(entry.filename.replace("\\", "/"))
+        self.path = PurePosixPath(entry.filename.replace("\\", "/").lstrip("/"))
         self.shown = clean_name(str(self.path), "a file")
         parts = self.path.parts
         is_ours = not is_of_system(parts)
@@ -150,12 +153,13 @@ def _labels(archive: zipfile.ZipFile, members: list[_Member], images: list[_Memb
     for member in members:
         if member.is_beside and member.path.name == LABELS:
             with archive.open(member.entry) as file:
-                table = file.read(LARGEST_IMAGE)
+                table = file.read(_LARGEST_TABLE)
             try:
-                head, *rows = csv.reader(io.StringIO(table.decode(), newline=""))
-            except (ValueError, csv.Error):  # no UTF-8, or nothing
+                rows = csv.reader(io.StringIO(table.decode(), newline=""))
+                head = next(rows, None)
+                found = {row[0]: row[1] for row in rows if len(row) == 2}
+            except (ValueError, csv.Error):  # no UTF-8, or a quote without end
                 return {}
-            found = {row[0]: row[1] for row in rows if len(row) == 2}
             is_whole = head == ["file", "label"] and all(str(image.path) in found for image in images)
             return found if is_whole else {}
     return {}

@@ -77,6 +77,13 @@ def test_folders_that_have_the_names_need_no_table():
     assert list(support_files(session)) == ["class 1/1.png", "\u65e5\u672c/1.png"]
 
 
+@pytest.mark.parametrize("table", [b"\n" * (40 << 20), b"file,label\n\0", b"\xff", b'file,label\n"', b""])
+def test_a_table_that_says_nothing_is_another_file(table):
+    classes, told = read_archive(write_archive({"labels.csv": table, "/a/1.png": b"x", "/2.png": b"x"}))
+    assert list(classes) == ["a"]
+    assert told == ["warning: left out, as it lies in no folder of a class: labels.csv; 2.png"]
+
+
 def test_what_an_archive_holds_beside_images_of_classes_is_told():
     packed = write_archive(
         {

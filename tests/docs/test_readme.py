@@ -49,6 +49,10 @@ def test_the_readme_shows_what_the_commands_print(workplace, capsys):
     export = ["export", "symbols.safetensors", "-o", "symbols.h"]
     assert main(export) == 0
     assert without_durations(capsys.readouterr().out) == shown("htgen " + " ".join(export))
+    assert main(["export", "symbols.safetensors", "-o", "symbols.html"]) == 0
+    guide = (ROOT / "docs" / "guide" / "app.md").read_text(encoding="utf-8")
+    (kilobytes,) = re.findall(r"One file, about (\d+) kB for a CNN of `glyph-8`", guide)
+    assert Path("symbols.html").stat().st_size == pytest.approx(1000 * int(kilobytes), rel=0.04)
 
 
 def test_the_examples_are_answered(workplace, capsys):
