@@ -3,12 +3,15 @@
 import base64
 import json
 
+import numpy as np
 import pytest
 from helpers.commands import run
-from helpers.drawing_on import STROKES, draw, draw_with_a_finger, settled, until
+from helpers.drawing_on import STROKES, draw, draw_with_a_finger, drop, settled, until
 from helpers.served import as_files, cross, hook, png, served
+from PIL import Image, ImageDraw
 
 from htgen.app.session import Session
+from htgen.app.uploads import write_archive
 
 
 @pytest.fixture
@@ -63,10 +66,8 @@ def test_drawn_classes_are_told_and_predict_says_the_same(app, tab, tmp_path):
 
 
 def test_sixty_images_are_dropped_and_a_file_that_is_none(app, tab):
-    files = [{"name": f"{i}.png", "mimeType": "image/png", "buffer": png(cross(i))} for i in range(60)] + [
-        {"name": "<img src=x onerror=alert(1)>.png", "mimeType": "image/png", "buffer": b"no image"}
-    ]
-    tab.locator(".card").nth(0).locator("input[type=file]").set_input_files(files)
+    files = {f"{i}.png": png(cross(i)) for i in range(60)}
+    drop(tab, tab.locator(".card").nth(0), **files, **{"<img src=x onerror=alert(1)>.png": b"no image"})
     tab.locator(".card").nth(0).locator(".images button").nth(59).wait_for(timeout=60_000)
     message = tab.locator("#message", has_text="cannot read image")
     message.wait_for()
@@ -76,6 +77,39 @@ def test_sixty_images_are_dropped_and_a_file_that_is_none(app, tab):
         [{"name": f"{i}.png", "mimeType": "image/png", "buffer": png(hook(i))} for i in range(3)]
     )
     tab.locator("#cnn", has_text="A CNN of 2 classes").wait_for()
+
+
+def test_what_is_dropped_on_a_class_is_its_own_and_elsewhere_it_is_tried(app, tab):
+    for place, make in enumerate((cross, hook)):
+        images = {f"{i}.png": png(make(i)) for i in range(2)}
+        drop(tab, tab.locator(".card").nth(place), **images)
+        tab.locator(".card").nth(place).locator(".images button").nth(1).wait_for()
+    tab.locator("#cnn", has_text="A CNN of 2 classes").wait_for()
+    drop(tab, tab.locator("#pad"), **{"x.png": png(hook(7)), "y.txt": b"no image"})
+    tab.locator("#files strong", has_text="class 2").wait_for()
+    tab.locator("#files strong", has_text="it is no image").wait_for()
+    assert [len(entry["images"]) for entry in app.json("api/state")["classes"]] == [2, 2]
+
+
+def test_sixty_classes_are_shown_on_a_phone(phone):
+    strokes = np.random.default_rng(5).integers(8, 72, (60, 5, 2))
+    folder = {}
+    for number, points in enumerate(strokes):
+        image = Image.new("L", (80, 80), 255)
+        ImageDraw.Draw(image).line([tuple(map(int, point)) for point in points], fill=0, width=4)
+        folder[f"class {number + 1}/1.png"] = png(image)
+    session = Session("glyph-8")
+    session.open_archive(write_archive(folder))
+    with served(session) as page:
+        phone.goto(page.address)
+        phone.locator("#cnn", has_text="A CNN of 60 classes").wait_for()
+        assert phone.locator(".card").count() == 60
+        one = {"name": "x.png", "mimeType": "image/png", "buffer": folder["class 31/1.png"]}
+        phone.locator("#choose").set_input_files([one])
+        phone.locator("#answer", has_text="class 31").wait_for()
+        phone.locator("#bars", has_text="52 more classes").wait_for()
+        wide = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert phone.evaluate(wide)
 
 
 def test_a_hostile_name_of_a_class_is_text_everywhere(app, tab):

@@ -1,5 +1,6 @@
-"""Strokes on the pads of pages in a browser: with a mouse, or with a finger."""
+"""What people do on pages in a browser: strokes with a mouse or a finger, files that are dropped."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,21 @@ def draw_with_a_finger(tab: Any, pad: str, strokes: Strokes, shift: float = 0.0)
             x, y = to_x, to_y
         send("touchEnd")
     touch.detach()
+
+
+def drop(tab: Any, place: Any, **files: bytes) -> None:
+    """Drop files onto a place of the page."""
+    carried = tab.evaluate_handle(
+        """files => {
+            const carried = new DataTransfer();
+            for (const [name, data] of files)
+                carried.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+            return carried;
+        }""",
+        [[name, base64.b64encode(data).decode()] for name, data in files.items()],
+    )
+    for event in ("dragover", "drop"):
+        place.dispatch_event(event, {"dataTransfer": carried})
 
 
 def until(tab: Any, holds: Callable[[], object]) -> None:
