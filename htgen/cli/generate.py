@@ -9,6 +9,7 @@ import typer
 
 from htgen.cli.device import one_thread
 from htgen.cli.grow import Growth, grow_file
+from htgen.cli.labels import LABELLED_FOLDER, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.made import print_report, say
 from htgen.cli.report_file import check_report
 
@@ -27,20 +28,7 @@ FolderArgument = Annotated[
 ]
 SupportOption = Annotated[
     Path | None,
-    typer.Option(
-        help="Folder with one sub-folder of images per class; with labels elsewhere, of the images.",
-        show_default=False,
-    ),
-]
-LabelsOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="CSV file that says which image is of which class: file,label in each line.", show_default=False
-    ),
-]
-LabelsInNames = Annotated[
-    bool,
-    typer.Option("--labels-in-names", help="The files' names begin with labels: cat_1.png, cat.1.png."),
+    typer.Option(help=LABELLED_FOLDER, show_default=False),
 ]
 OutputOption = Annotated[
     Path,
@@ -165,8 +153,7 @@ def generate(
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
     one_thread()
-    if labels is not None and labels_in_names:
-        raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
+    expect_one_source(labels, labels_in_names)
     left_out = (
         *(no_transparency, no_clean, no_polarity, no_flatten, no_crop),
         *(no_contrast, no_outline, no_stroke, no_aspect),

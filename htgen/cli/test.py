@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from htgen.cli.device import one_thread
+from htgen.cli.labels import LABELLED_FOLDER, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
@@ -15,20 +16,7 @@ if TYPE_CHECKING:
 ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)]
 FolderArgument = Annotated[
     Path,
-    typer.Argument(
-        help="Folder with one sub-folder of images per class; with labels elsewhere, of the images.",
-        show_default=False,
-    ),
-]
-LabelsOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="CSV file that says which image is of which class: file,label in each line.", show_default=False
-    ),
-]
-LabelsInNames = Annotated[
-    bool,
-    typer.Option("--labels-in-names", help="The files' names begin with labels: cat_1.png, cat.1.png."),
+    typer.Argument(help=LABELLED_FOLDER, show_default=False),
 ]
 RejectOption = Annotated[
     float, typer.Option(min=0, max=1, help="Answer 'none of these' where no class has this probability.")
@@ -63,8 +51,7 @@ def test(
     The folder may lack some of the CNN's classes, and have no others. Exits with 1 when some images could not
     be read; they are listed on stderr.
     """
-    if labels is not None and labels_in_names:
-        raise typer.BadParameter("choose one of --labels and --labels-in-names", param_hint="--labels")
+    expect_one_source(labels, labels_in_names)
 
     check_report(report, model, labels)
     one_thread()
