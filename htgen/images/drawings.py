@@ -28,6 +28,7 @@ from htgen.images.paper import (
     find_shade,
     paper_light,
     side_of_ink,
+    taken_share,
 )
 from htgen.images.resampling import mean_width, pad, quantile, quantile_of, resize, shrink, sweep
 from htgen.images.specks import without_specks
@@ -53,6 +54,12 @@ _TYPICAL_INK = 0.6
 
 _SMALLEST_WINDOW = 4.0
 """Of an image at least so many pixels are shown on each side."""
+
+_SMOOTH = 0.1
+"""Share of an image's variance that smooth light leaves at most where it is all there is."""
+
+_NOTHING, _SURE = 0.002, 0.5
+"""The same where nothing is drawn, and the amount of ink that is no light."""
 
 _UNEVEN = 0.1
 """Paper that varies more, compared with the ink's distance from it, is none."""
@@ -219,25 +226,29 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
         )
     small = shrink(values, _LIGHT_SIDE)
     light = paper_light(small)
-    coarse_light = resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
-    difference = coarse - coarse_light
+    difference = coarse - resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
+    if ground is not None and _is_explained(difference, coarse, _SMOOTH):
+        ground = told = None
     polarity = (told or side_of_ink(difference, float(light.mean()))) if steps.polarity else as_wanted
     if ground is not None:
         light = ground.light(pixels, small, polarity)
-    before = light
     if polarity == "light on dark":
         values, coarse, light = 255 - values, 255 - coarse, 255 - light
-    # Ink takes the same share of the light in the shadow as beside it. Very dark paper says little.
-    if light.min() < 32:
-        light = np.maximum(light, 32)
-    ink = 1 - values / resize(light, values.shape[::-1], Image.Resampling.BICUBIC)
+    ink = taken_share(values, light, steps.cleans)
     if ground is not None:  # two values: there are no shadows
         return Drawing(ink, 0.0, polarity, page=pixels)
-    if light is not before:
-        coarse_light = resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
-    shade = find_shade(1 - coarse / coarse_light, quantile_of(ink, _FULL_INK), steps.cleans)
+    darkest = quantile_of(ink, _FULL_INK)
+    may_be_light = steps.cleans and polarity == "light on dark" and darkest < _SURE
+    if may_be_light and _is_explained(difference, coarse, _NOTHING):
+        return Drawing(np.zeros_like(ink), 0.0, polarity)
+    shade = find_shade(taken_share(coarse, light, steps.cleans), darkest, steps.cleans)
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
     return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
+
+
+def _is_explained(difference: Floats, coarse: Floats, share: float) -> bool:
+    """Whether the light leaves at most a share of an image's variance."""
+    return bool(difference.var() < share * max(float(coarse.var()), 1.0))
 
 
 def looks_drawn(drawing: Drawing) -> bool:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from htgen.arrays import Doubles, Floats, Mask, Pixels
-from htgen.images.resampling import median, medians, quantile, radius, sweep
+from htgen.images.resampling import median, medians, quantile, radius, resize, sweep
 
 Polarity = Literal["dark on light", "light on dark"]
 
@@ -24,6 +24,9 @@ _BORDER_WEIGHT, _AREA_WEIGHT = 0.3, 0.7
 
 _WORTH_OF_STROKES = 0.9
 """How much what narrow shapes say of the ink's side counts, compared with what all shapes say."""
+
+_VERY_DARK = 32
+"""Values below are too dark for shares of them."""
 
 _AS_DARK_AS_INK = 0.75
 """A large spot with more than this share of the ink's darkness is a filled shape, and no shadow."""
@@ -155,6 +158,24 @@ def _imbalance(difference: Floats) -> float:
     values = np.where(np.abs(difference) < 1, 0, difference).astype(np.float64)  # a grey level is noise
     cubes = values * values * values
     return float(cubes.sum()) / max(float(np.abs(cubes).sum()), 1.0)
+
+
+def taken_share(values: Floats, light: Floats, cleans: bool) -> Floats:
+    """The share of the light that ink and shadows take: `[H, W]`.
+
+    Ink takes the same share in the shadow as beside it. Very dark paper says little.
+
+    Args:
+        values: dark ink, `[H, W]`.
+        light: on the paper, coarser.
+        cleans: whether very dark paper is no ink.
+    """
+    size = values.shape[::-1]
+    full = resize(np.maximum(light, _VERY_DARK), size, Image.Resampling.BICUBIC)
+    taken = 1 - values / full
+    if cleans and light.min() < _VERY_DARK:
+        taken -= 1 - resize(light, size, Image.Resampling.BICUBIC) / full
+    return taken
 
 
 def find_shade(share: Floats, ink: float, with_edges: bool) -> Floats:

@@ -182,6 +182,12 @@ def soft_shadow() -> Image.Image:
     return to_image(235 * (1 - 0.5 * share) + np.random.default_rng(5).normal(0, 1.5, share.shape))
 
 
+def gradient(has_drawing: bool, power: float) -> Image.Image:
+    """Light that falls off to nearly black."""
+    values = np.asarray(drawing(160) if has_drawing else Image.new("L", (160, 160), 255), float)
+    return to_image(values * (1 - 0.98 * np.linspace(0, 1, 160)[:, None] ** power))
+
+
 def soft_shadow_and(side: int, seed: int) -> Image.Image:
     return half_lit(page(230, 100, 400, 300, side), np.random.default_rng(seed), 190, 70)
 
@@ -240,6 +246,9 @@ UNPLAIN = {
     "a soft shadow": soft_shadow(),
     "ink as dark as a soft shadow": soft_shadow_and(120, 6),
     "ink and the soft edge of a shadow": soft_shadow_and(150, 3),
+    "light that falls off to black": gradient(False, 0.8),
+    "light that falls off to black early": gradient(False, 0.6),
+    "a drawing in such light": gradient(True, 1),
     "lines along the border": lines_to_the_border(),
 }
 

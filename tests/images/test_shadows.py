@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.drawings import FULL, distance, half_lit, page
+from helpers.drawings import FULL, distance, drawing, half_lit, page, to_image
 from PIL import Image, ImageDraw, ImageFilter
 
 from htgen.images.preprocessing import Preprocessing
@@ -93,3 +93,21 @@ def test_what_is_left_of_a_soft_edge_is_not_of_the_drawing(paper: int, seed: int
     assert without_surroundings(np.asarray(taken)).grey.shape == (300, 400)
     assert not FULL.read(taken).is_blank
     assert distance(taken, clean=clean) < 0.7
+
+
+@pytest.mark.parametrize("size", [(120, 360), (300, 300)])
+@pytest.mark.parametrize("darkest", [0, 12])
+@pytest.mark.parametrize("power", [0.7, 1, 1.5])
+def test_light_that_falls_off_to_black_is_an_empty_page(
+    size: tuple[int, int], darkest: float, power: float
+) -> None:
+    """A gradient has most of its values near its two ends, and is no image of two values."""
+    share = np.linspace(0, 1, size[1])[:, None].repeat(size[0], 1) ** power
+    noise = np.random.default_rng(0).normal(0, 2, share.shape)
+    for light in (share, share.T, share[::-1]):
+        page = 240 - (240 - darkest) * light
+        assert FULL.read(to_image(page + noise.reshape(page.shape))).is_blank
+    ink = np.asarray(drawing(size[0]), float) / 255
+    drawn = page.copy()
+    drawn[-size[0] :] *= 0.3 + 0.7 * ink
+    assert not FULL.read(to_image(drawn + noise)).is_blank

@@ -160,10 +160,10 @@ function readInk(grey, steps, wanted) {
 
 function inkOf(pixels, steps, wanted) {
   let values = mapGrid(pixels, (v) => v, Float32Array), coarse = shrinkGrid(values, 64);
-  const ground = steps.clean ? findGround(mapGrid(coarse, rint, Uint8Array)) : null;
-  const told = ground === null ? null : ground.polarity;
+  let ground = steps.clean ? findGround(mapGrid(coarse, rint, Uint8Array)) : null;
+  const told = () => (ground === null ? null : ground.polarity);
   if (!steps.flatten) {
-    const polarity = steps.polarity ? told || detectPolarity(pixels) : wanted;
+    const polarity = steps.polarity ? told() || detectPolarity(pixels) : wanted;
     const bright = polarity === LIGHT_ON_DARK ? pixels : mapGrid(pixels, (v) => 255 - v);
     return { ink: mapGrid(bright, (v) => v / 255, Float32Array), ground: backgroundValue(bright) / 255, polarity, parts: null };
   }
@@ -172,18 +172,27 @@ function inkOf(pixels, steps, wanted) {
   const surface = resizeGrid(light, coarse.width, coarse.height, "bicubic");
   const mean = light.values.reduce((sum, v) => sum + v, 0) / light.values.length;
   const difference = mapGrid(coarse, (v, i) => v - surface.values[i]);
-  const polarity = steps.polarity ? told || sideOfInk(difference, mean) : wanted;
+  const isExplained = (share) => varianceOf(difference.values) < share * Math.max(varianceOf(coarse.values), 1);
+  if (ground !== null && isExplained(0.1)) ground = null;
+  const polarity = steps.polarity ? told() || sideOfInk(difference, mean) : wanted;
   if (ground !== null) light = lightOfGround(ground, pixels, small, polarity);
   if (polarity === LIGHT_ON_DARK) [values, coarse, light] = [values, coarse, light].map((grid) => mapGrid(grid, (v) => 255 - v));
-  // Ink takes the same share of the light in the shadow as beside it. Very dark paper says little.
-  light = mapGrid(light, (v) => Math.max(v, 32));
+  // Ink takes the same share of the light in the shadow as beside it. Very dark paper says little, and is no ink.
+  const floor = mapGrid(light, (v) => Math.max(v, 32)), isDark = steps.clean && light.values.some((v) => v < 32);
   const taken = (grid) => {
-    const full = resizeGrid(light, grid.width, grid.height, "bicubic");
-    return mapGrid(grid, (v, i) => 1 - Math.fround(v / full.values[i]));
+    const full = resizeGrid(floor, grid.width, grid.height, "bicubic");
+    const share = mapGrid(grid, (v, i) => 1 - Math.fround(v / full.values[i]));
+    if (!isDark) return share;
+    const own = resizeGrid(light, grid.width, grid.height, "bicubic");
+    return mapGrid(share, (v, i) => v - Math.fround(1 - Math.fround(own.values[i] / full.values[i])));
   };
   const ink = taken(values);
   if (ground !== null) return { ink, ground: 0, polarity, parts: null };
-  const shade = resizeGrid(findShade(taken(coarse), quantile(sorted(ink.values), 0.999), steps.clean), values.width, values.height, "bilinear");
+  const darkest = quantile(sorted(ink.values), 0.999);
+  if (steps.clean && polarity === LIGHT_ON_DARK && darkest < 0.5 && isExplained(0.002)) {
+    return { ink: mapGrid(ink, () => 0), ground: 0, polarity, parts: null }; // light alone
+  }
+  const shade = resizeGrid(findShade(taken(coarse), darkest, steps.clean), values.width, values.height, "bilinear");
   const even = mapGrid(ink, (v, i) => Math.fround(v - shade.values[i]) / Math.fround(1 - shade.values[i]));
   return { ink: even, ground: 0, polarity, parts: null };
 }

@@ -243,6 +243,11 @@ function median(values) {
   return ordered.length % 2 ? ordered[middle] : (ordered[middle - 1] + ordered[middle]) / 2;
 }
 
+function varianceOf(values) {
+  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
+  return values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length;
+}
+
 /** How far from a middle the `count` nearest of sorted values reach. */
 function radius(ordered, middle, count) {
   let least = Infinity;
