@@ -17,6 +17,7 @@ from htgen.generator.file import unlabeled_are_new_to
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut, LookAlike
 from htgen.generator.support import Support
+from htgen.hypertransformer.many_classes import check_way
 from htgen.images import inputs
 from htgen.images.gaps import Gaps, widest
 from htgen.images.inputs import ReadImage, as_input, images_in, read_in_processes
@@ -263,6 +264,8 @@ def generate_from_files(
         DataError: a class without an image that can be read. Its notes are lines on what was left out.
         ModelError: there are more classes than the generator knows, and it has no class means.
     """
+    with told_with_errors(files.notices):
+        check_way(generator.file.model, len(files.classes), f"'{generator.name}'")
     images = read_files(files, generator, progress, processes)
     with told_with_errors(images.notices):
         seen = [*images.labeled.values(), *images.unlabeled.values()]

@@ -8,6 +8,7 @@ from helpers.toy import drawing
 from PIL import Image, ImageDraw
 
 from htgen.errors import DataError, ModelError
+from htgen.generator import from_folder
 from htgen.generator.from_folder import find_support, generate_from_folder
 from htgen.generator.generator import Generator, load_generator
 
@@ -82,14 +83,15 @@ def test_errors_carry_what_was_left_out(generator, folder, tmp_path):
     assert [note.startswith("left out: ") for note in caught.value.__notes__] == [False, True, True, True]
 
 
-def test_too_many_classes_are_told_after_what_was_left_out(generator, folder):
+def test_too_many_classes_are_told_before_images_are_read(generator, folder, monkeypatch):
     for number in range(6):
         (folder / f"more{number}").mkdir()
         Image.fromarray(drawing(number, 9)[..., 0]).save(folder / f"more{number}" / "0.png")
-    (folder / "auk" / "bad.png").write_bytes(b"")
+    (folder / "auk" / "notes.txt").write_text("no image")
+    monkeypatch.delattr(from_folder, "read_in_processes")
     with pytest.raises(ModelError, match="knows at most 5 classes") as caught:
         generate_from_folder(folder, generator)
-    assert "bad.png: it is empty" in caught.value.__notes__[0]
+    assert "notes.txt" in caught.value.__notes__[0]
 
 
 def test_files_are_found_without_a_generator(folder):
