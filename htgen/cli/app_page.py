@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from htgen.cli.device import one_thread
+from htgen.cli.device import prepare_for_use
 
 FolderArgument = Annotated[
     Path | None,
@@ -43,7 +43,7 @@ def app(
     anywhere else. What is on the page is in memory and goes when the command ends: Ctrl-C. Needs the extra
     `app`.
     """
-    one_thread()
+    prepare_for_use()
 
     from htgen.app.start import serve
     from htgen.cli.console import tell

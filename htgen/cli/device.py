@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from htgen.compute.memory import LARGEST_OF_DRAWINGS, MOST_OF_DRAWINGS, keep_freed_memory
+
 if TYPE_CHECKING:
     import torch
 
 
-def one_thread() -> None:
+def prepare_for_use() -> None:
     """Let NumPy's products work on one core, unless the environment says otherwise; before NumPy is imported.
 
-    What generation and prediction multiply is so small that sharing it out takes longer.
+    What generation and prediction multiply is so small that sharing it out takes longer. And memory is kept
+    for the next drawing.
     """
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    keep_freed_memory((LARGEST_OF_DRAWINGS,), MOST_OF_DRAWINGS)
 
 
 def resolve_device(name: str) -> "torch.device":

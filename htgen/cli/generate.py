@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htgen.cli.device import one_thread
+from htgen.cli.device import prepare_for_use
 from htgen.cli.grow import Growth, grow_file
 from htgen.cli.labels import LABELLED_FOLDER, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.made import print_report, say
@@ -152,7 +152,7 @@ def generate(
 
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
-    one_thread()
+    prepare_for_use()
     expect_one_source(labels, labels_in_names)
     left_out = (
         *(no_transparency, no_clean, no_polarity, no_flatten, no_crop),

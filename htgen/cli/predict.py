@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htgen.cli.device import one_thread
+from htgen.cli.device import prepare_for_use
 from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def predict(
     """
     _check_usage(images, as_json, as_csv or csv_safe, from_stdin, report, support)
 
-    one_thread()
+    prepare_for_use()
 
     from htgen.cli.console import tell
     from htgen.cnn.bundle import Bundle

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from htgen.cli.device import one_thread
+from htgen.cli.device import prepare_for_use
 from htgen.cli.labels import LABELLED_FOLDER, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.report_file import check_report
 
@@ -54,7 +54,7 @@ def test(
     expect_one_source(labels, labels_in_names)
 
     check_report(report, model, labels)
-    one_thread()
+    prepare_for_use()
 
     from htgen.cli.console import progress, tell
     from htgen.cnn.bundle import Bundle

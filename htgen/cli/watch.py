@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from htgen.cli.device import one_thread
+from htgen.cli.device import prepare_for_use
 
 ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)]
 FolderArgument = Annotated[Path, typer.Argument(help="A folder into which images come.", show_default=False)]
@@ -30,7 +30,7 @@ def watch(
     A file is read when it does not change any more, so that it is whole. One that is replaced is classified
     again. Names of files from another program: htgen predict --stdin.
     """
-    one_thread()
+    prepare_for_use()
 
     from htgen.cli.console import tell
     from htgen.cli.resident import answers_in_folder, tell_all

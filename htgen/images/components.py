@@ -59,7 +59,7 @@ class Components:
         """The column after the last of each part, `[count]`."""
         return -self._least(-self.end)
 
-    @property
+    @cached_property
     def extent(self) -> Integers:
         """The longer side of each part's box, `[count]`."""
         return np.maximum(self.bottom - self.top, self.right - self.left)
@@ -71,7 +71,7 @@ class Components:
         first[other.part[::-1]] = (other.row * stride + other.start)[::-1]  # the first run of each part stays
         return self.part[np.searchsorted(self.row * stride + self.start, first, "right") - 1]
 
-    @property
+    @cached_property
     def touches_border(self) -> Mask:
         """Whether each part reaches the border of the mask, `[count]`."""
         height, width = self.shape
@@ -149,7 +149,7 @@ def _joined(count: int, first: Integers, second: Integers) -> Integers:
     root = np.arange(count)
     root[second[::-1]] = first[::-1]  # the first of those that each is joined with stays
     while True:
-        while not np.array_equal(root, shorter := root[root]):
+        while (root != (shorter := root[root])).any():
             root = shorter
         a, b = root[first], root[second]
         differ = a != b

@@ -243,7 +243,9 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
         return Drawing(np.zeros_like(ink), 0.0, polarity)
     shade = find_shade(taken_share(coarse, light, steps.cleans), darkest, steps.cleans)
     shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
-    return Drawing((ink - shade) / (1 - shade), 0.0, polarity)
+    np.subtract(ink, shade, out=ink)
+    np.divide(ink, 1 - shade, out=ink)
+    return Drawing(ink, 0.0, polarity)
 
 
 def _is_explained(difference: Floats, coarse: Floats, share: float) -> bool:
@@ -325,9 +327,9 @@ def _ink_box(drawing: Drawing) -> tuple[Span, Span] | None:
             return None
     spans = []
     for axis, full in ((0, drawing.ink.shape[1]), (1, drawing.ink.shape[0])):
-        mass = np.cumsum(is_ink.sum(axis=axis))
-        first = int((mass <= _STRAY * mass[-1]).sum())
-        last = int((mass < (1 - _STRAY) * mass[-1]).sum()) + 1
+        mass = is_ink.sum(axis=axis).cumsum()
+        first = int(np.count_nonzero(mass <= _STRAY * mass[-1]))
+        last = int(np.count_nonzero(mass < (1 - _STRAY) * mass[-1])) + 1
         scale = full / len(mass)
         spans.append(((first + last) / 2 * scale, (last - first) * scale))
     return spans[0], spans[1]

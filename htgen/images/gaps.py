@@ -76,8 +76,10 @@ def widest(gaps: Iterable[Gaps]) -> Gaps:
 
 def _widest(ink: Mask) -> float:
     columns = np.flatnonzero(ink.any(axis=0))
-    widths = np.diff(columns) - 1
     found = 0.0
+    if not len(columns) or columns[-1] - columns[0] == len(columns) - 1:
+        return found
+    widths = columns[1:] - columns[:-1] - 1
     for place in np.flatnonzero(widths > 0):
         before, after = ink[:, : columns[place] + 1], ink[:, columns[place + 1] :]
         sizes = longer_side(before), longer_side(after)

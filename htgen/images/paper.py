@@ -113,9 +113,12 @@ def paper_light(grey: Floats, where: Mask | None = None) -> Floats:
         weight = weight * np.where(where, 1, 1e-4).ravel()  # elsewhere the surface shall stay moderate
     for _ in range(12):
         # Absolute deviations by weighted squares; within one grey level all count alike.
-        weighted = surfaces * (weight / np.maximum(np.abs(values - light), 1.0))
+        distance = np.abs(values - light)
+        weighted = surfaces * (weight / np.maximum(distance, 1.0, out=distance))
         before, light = light, np.linalg.solve(weighted @ surfaces.T, weighted @ values) @ surfaces
-        if np.abs(light - before).max() < 1e-8:  # far less than float32 tells apart
+        if (
+            np.abs(np.subtract(light, before, out=distance), out=distance).max() < 1e-8
+        ):  # far less than float32 tells apart
             break
     return light.reshape(grey.shape).astype(np.float32)
 
@@ -172,7 +175,8 @@ def taken_share(values: Floats, light: Floats, cleans: bool) -> Floats:
     """
     size = values.shape[::-1]
     full = resize(np.maximum(light, _VERY_DARK), size, Image.Resampling.BICUBIC)
-    taken = 1 - values / full
+    taken = values / full
+    np.subtract(1, taken, out=taken)
     if cleans and light.min() < _VERY_DARK:
         taken -= 1 - resize(light, size, Image.Resampling.BICUBIC) / full
     return taken

@@ -32,8 +32,8 @@ def without_specks(grey: Pixels) -> Pixels:
         return grey
     lowest, highest = _neighbours(grey)
     step = max(32, int(np.ptp(grey)) // 4)
-    dark = grey < lowest.clip(step) - step
-    bright = grey > highest.clip(max=255 - step) + step
+    dark = grey < np.maximum(lowest, step) - step
+    bright = grey > np.minimum(highest, 255 - step) + step
     if not dark.any() and not bright.any():
         return grey
     is_ink = grey <= otsu(np.bincount(grey.reshape(-1), minlength=256))

@@ -14,7 +14,7 @@ from htgen.errors import ModelError
 from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, InkSteps
 from htgen.images.paper import background_value, find_levels, paper_light, side_of_ink
 from htgen.images.preprocessing import Preprocessing
-from htgen.images.resampling import medians, sweep
+from htgen.images.resampling import mean_width, medians, quantile, quantile_of, sweep
 
 
 def slope() -> np.ndarray:
@@ -268,6 +268,26 @@ def test_levels_are_those_of_plain_statistics(kind: str) -> None:
     np.testing.assert_allclose(
         (levels.paper, levels.spread, levels.threshold), slow_levels(ink), rtol=1e-6, atol=1e-7
     )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (40, 40), (89, 91), (200, 130)])
+@pytest.mark.parametrize("kind", ["noise", "few values", "one value", "columns"])
+def test_quantiles_of_many_values_are_those_of_all_in_order(shape: tuple[int, int], kind: str) -> None:
+    values = {
+        "noise": noise(*shape),
+        "few values": noise(*shape) // np.float32(100),
+        "one value": np.ones(shape, np.float32),
+        "columns": np.tile(np.arange(shape[1], dtype=np.float32), (shape[0], 1)),
+    }[kind]
+    ordered = np.sort(values, axis=None)
+    for share in (0.0, 0.01, 0.5, 0.6, 0.998, 0.9999):
+        assert quantile_of(values, share) == quantile(ordered, share)
+
+
+@pytest.mark.parametrize("mask", [noise(20, 30) > 180, np.ones((3, 4), bool), np.zeros((3, 4), bool)])
+def test_the_mean_width_is_that_of_the_whole_outline(mask: np.ndarray) -> None:
+    outline = sum(np.count_nonzero(np.diff(np.pad(mask, 1), axis=axis)) for axis in (0, 1))
+    assert mean_width(mask) == (2 * np.count_nonzero(mask) / outline if outline else 0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 7), (13, 12)])
