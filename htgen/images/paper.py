@@ -116,9 +116,8 @@ def paper_light(grey: Floats, where: Mask | None = None) -> Floats:
         distance = np.abs(values - light)
         weighted = surfaces * (weight / np.maximum(distance, 1.0, out=distance))
         before, light = light, np.linalg.solve(weighted @ surfaces.T, weighted @ values) @ surfaces
-        if (
-            np.abs(np.subtract(light, before, out=distance), out=distance).max() < 1e-8
-        ):  # far less than float32 tells apart
+        change = np.abs(np.subtract(light, before, out=distance), out=distance).max()
+        if change < 1e-8:  # far less than float32 tells apart
             break
     return light.reshape(grey.shape).astype(np.float32)
 
