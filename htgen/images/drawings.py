@@ -242,10 +242,8 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     if may_be_light and _is_explained(difference, coarse, _NOTHING):
         return Drawing(np.zeros_like(ink), 0.0, polarity)
     shade = find_shade(taken_share(coarse, light, steps.cleans), darkest, steps.cleans)
-    shade = resize(shade, values.shape[::-1], Image.Resampling.BILINEAR)
-    np.subtract(ink, shade, out=ink)
-    np.divide(ink, 1 - shade, out=ink)
-    return Drawing(ink, 0.0, polarity)
+    ink -= (shade := resize(shade, values.shape[::-1], Image.Resampling.BILINEAR))
+    return Drawing(np.divide(ink, 1 - shade, out=ink), 0.0, polarity)
 
 
 def _is_explained(difference: Floats, coarse: Floats, share: float) -> bool:
