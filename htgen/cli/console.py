@@ -28,6 +28,15 @@ def write(line: str) -> None:
     print(printable(line), flush=True)
 
 
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: some characters take two, or none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def tell(lines: Iterable[str]) -> None:
     """Write lines about what goes on to stderr, whatever names are in them."""
     for line in lines:

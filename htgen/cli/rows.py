@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import typer
-from rich.cells import cell_len
 
+from htgen.cli.console import columns_of
 from htgen.files import printable
 
 if TYPE_CHECKING:
@@ -162,8 +162,8 @@ class TableRows(_Rows):
         super().__init__(reject)
         labels = ["class", *map(printable, classes), *([NONE_OF_THESE] if reject else [])]
         self._widths = (
-            max(map(cell_len, ["image", *(printable(str(path)) for path in paths)])),
-            max(map(cell_len, labels)),
+            max(map(columns_of, ["image", *(printable(str(path)) for path in paths)])),
+            max(map(columns_of, labels)),
             len("probability"),
         )
 
@@ -188,8 +188,8 @@ class TableRows(_Rows):
 
     def _print(self, image: str, label: str, probability: str, rest: str) -> None:
         # Names may hold characters that take two columns, or none.
-        image += " " * (self._widths[0] - cell_len(image))
-        label += " " * (self._widths[1] - cell_len(label))
+        image += " " * (self._widths[0] - columns_of(image))
+        label += " " * (self._widths[1] - columns_of(label))
         typer.echo(f"{image}  {label}  {probability:>{self._widths[2]}}  {rest}")
         sys.stdout.flush()
 

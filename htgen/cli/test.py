@@ -143,20 +143,19 @@ def _class_lines(result: "TestResult") -> list[str]:
 
 def _table(result: "TestResult") -> list[str]:
     """Rows of true classes, columns of answers; a dot is 0."""
-    from rich.cells import cell_len
-
+    from htgen.cli.console import columns_of
     from htgen.files import printable
 
     names = [*map(printable, result.classes)]
     columns = [*names, "none"] if result.confusion[:, -1].any() else names
-    first = max(cell_len(name) for name in [*names, "is, found as"])
+    first = max(columns_of(name) for name in [*names, "is, found as"])
 
     def row(name: str, cells: list[str]) -> str:
         padded = (
-            " " * (max(cell_len(head), 3) - cell_len(cell)) + cell
+            " " * (max(columns_of(head), 3) - columns_of(cell)) + cell
             for head, cell in zip(columns, cells, strict=True)
         )
-        return "  ".join([name + " " * (first - cell_len(name)), *padded])
+        return "  ".join([name + " " * (first - columns_of(name)), *padded])
 
     lines = [row("is, found as", columns)]
     for name, counts in zip(names, result.confusion, strict=True):
