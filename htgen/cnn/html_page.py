@@ -29,6 +29,7 @@ CNN_SCRIPTS = (
     "frames",
     "surroundings",
     "strewn",
+    "doubts",
     "beside",
     "device",
     "prepare",

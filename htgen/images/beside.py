@@ -6,6 +6,7 @@ import numpy as np
 
 from htgen.arrays import Floats, Integers, Mask, Pixels
 from htgen.images.components import Components, find_components
+from htgen.images.doubts import find_doubts
 from htgen.images.paper import Levels, find_levels
 from htgen.images.resampling import mean_width, median, shrink, sweep
 from htgen.images.strewn import KEPT, find_strewn
@@ -78,12 +79,13 @@ class Parts:
     warnings: tuple[str, ...] = ()
 
 
-def find_parts(ink: Floats, grey: Pixels) -> Parts:
+def find_parts(ink: Floats, grey: Pixels, is_bright: bool) -> Parts:
     """Tell a drawing from what is beside it.
 
     Args:
         ink: amounts of ink, `[H, W]`, the paper about 0.
         grey: what they were found in, of the same shape or larger.
+        is_bright: whether ink is brighter there than paper.
     """
     levels = find_levels(np.sort(ink, axis=None))
     is_ink = ink > levels.threshold
@@ -115,7 +117,7 @@ def find_parts(ink: Floats, grey: Pixels) -> Parts:
     for more in (dust, strewn):
         if more is not None:
             others = more if others is None else others | more
-    warnings = tuple(dict.fromkeys(dots.warnings + warnings))
+    warnings = tuple(dict.fromkeys(dots.warnings + warnings + find_doubts(is_ink, parts, is_bright)))
     return Parts(is_ink if others is None else is_ink & ~others, others, limit, False, warnings)
 
 

@@ -195,7 +195,8 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     paper = without_surroundings(without_specks(pixels))
     pixels = paper.grey
     drawing = _read_ink(pixels, steps, as_wanted)
-    parts = _parts(drawing, pixels)
+    coarse = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
+    parts = find_parts(coarse, pixels, drawing.polarity == "light on dark")
     if paper.is_empty:
         parts = Parts(np.zeros_like(parts.drawing), is_blank=True)
     parts = replace(parts, warnings=tuple(dict.fromkeys(paper.warnings + parts.warnings)))
@@ -206,10 +207,6 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
         ink = np.where(others, np.float32(drawing.ground), ink)
     page = pixels if drawing.page is not None or parts.others is not None else None
     return replace(drawing, ink=ink, parts=parts, page=page)
-
-
-def _parts(drawing: Drawing, pixels: Pixels) -> Parts:
-    return find_parts(shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE), pixels)
 
 
 def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:

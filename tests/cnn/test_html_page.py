@@ -188,6 +188,24 @@ def gradient(has_drawing: bool, power: float) -> Image.Image:
     return to_image(values * (1 - 0.98 * np.linspace(0, 1, 160)[:, None] ** power))
 
 
+def grains_alone() -> Image.Image:
+    image = Image.new("L", (300, 300), 240)
+    for x, y in ((60, 80), (200, 150), (120, 270)):
+        ImageDraw.Draw(image).ellipse((x, y, x + 14, y + 14), fill=20)
+    return image
+
+
+def empty_within_a_line() -> Image.Image:
+    image = Image.new("L", (200, 200), 240)
+    ImageDraw.Draw(image).rectangle((20, 20, 180, 180), outline=20, width=4)
+    return image
+
+
+def chess_board() -> Image.Image:
+    fields = np.add.outer(np.arange(4), np.arange(4)) % 2
+    return to_image(255 * fields.repeat(30, 0).repeat(30, 1))
+
+
 def soft_shadow_and(side: int, seed: int) -> Image.Image:
     return half_lit(page(230, 100, 400, 300, side), np.random.default_rng(seed), 190, 70)
 
@@ -249,6 +267,10 @@ UNPLAIN = {
     "light that falls off to black": gradient(False, 0.8),
     "light that falls off to black early": gradient(False, 0.6),
     "a drawing in such light": gradient(True, 1),
+    "an empty page on a table": empty_within((50, 30, 70, 40)),
+    "an empty page within a line": empty_within_a_line(),
+    "grains alone": grains_alone(),
+    "a chess board": chess_board(),
     "lines along the border": lines_to_the_border(),
 }
 

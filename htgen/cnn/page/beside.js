@@ -8,7 +8,7 @@ const FAINT = 0.04;
 const DUST = 0.12;
 
 /** {drawing, others, limit, isBlank, warnings}: masks, the most that ink counts as, and what is not plain. */
-function findParts(ink, grey) {
+function findParts(ink, grey, isBright) {
   const levels = findLevels(sorted(ink.values));
   let isInk = makeMask(ink, (v) => v > Math.fround(levels.threshold));
   const blank = () => blankParts(isInk);
@@ -41,7 +41,7 @@ function findParts(ink, grey) {
     if (more !== null) others = others === null ? more : mapGrid(others, (v, i) => v | more.values[i]);
   }
   const drawing = others === null ? isInk : mapGrid(isInk, (v, i) => v & (1 - others.values[i]));
-  return { drawing, others, limit, isBlank: false, warnings: [...new Set([...told, ...warnings])] };
+  return { drawing, others, limit, isBlank: false, warnings: [...new Set([...told, ...warnings, ...findDoubts(isInk, found, isBright)])] };
 }
 
 function blankParts(drawing) {

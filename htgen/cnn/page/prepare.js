@@ -146,7 +146,7 @@ function readInk(grey, steps, wanted) {
   const paper = withoutSurroundings(withoutSpecks(pixels));
   pixels = paper.grey;
   const drawing = inkOf(pixels, steps, wanted), ground = Math.fround(drawing.ground);
-  let parts = findParts(shrinkGrid(mapGrid(drawing.ink, (v) => v - ground), 128), pixels);
+  let parts = findParts(shrinkGrid(mapGrid(drawing.ink, (v) => v - ground), 128), pixels, drawing.polarity === LIGHT_ON_DARK);
   if (paper.isEmpty) parts = blankParts(mapGrid(parts.drawing, () => 0));
   parts.warnings = [...new Set([...paper.warnings, ...parts.warnings])];
   let { ink } = drawing;
