@@ -2,7 +2,7 @@
 # make test   the test suite
 # make lint   ruff and mypy
 # make devices   the C of CNNs on many compilers and processors; installs Debian's packages if it may
-# make faults kills, full disks, damaged and hostile files: all that tests/faults tries, within ten minutes
+# make faults kills, full disks, damaged and hostile files: all that tests/faults tries, in about ten minutes of one core
 # make fuzz   inputs led by what they reach, for every reader; SECONDS=60 for each
 # make browser pages in a real browser; installs Debian's Chromium if it may
 # Each sets up .venv by itself; needs Python 3.11 or newer (PYTHON=... names another one).

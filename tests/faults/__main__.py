@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faults.workshop import COMMANDS, build
+from htgen.errors import OlderFileWarning
 
 if TYPE_CHECKING:
     from faults.interruptions import Tally
@@ -28,6 +30,7 @@ MARKS = ("<!-- table of make faults -->", "<!-- end of the table -->")
 
 def main() -> int:
     options = _options()
+    warnings.simplefilter("ignore", OlderFileWarning)  # a changed bit in its key hides a checksum
     started = processor_seconds()
     place = Path(tempfile.mkdtemp(prefix="htgen-faults-", dir=fast_folder()))
     try:
