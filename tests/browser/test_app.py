@@ -167,13 +167,15 @@ def test_everything_is_reached_by_keys(app, tab):
 def test_nothing_can_be_done_before_the_page_knows_its_classes(app, tab):
     """What is there is held back; a button that is clicked waits for it."""
     held = []
-    tab.route("**/api/state", lambda route: held.append(route), times=1)
+    tab.route("**/api/state", lambda route: held.append(route))
     tab.reload()
     until(tab, lambda: held)
     add = tab.locator("#add-class")
     assert add.evaluate("(button) => { button.focus(); return document.activeElement === button; }") is False
     tab.mouse.click(*[add.bounding_box()[side] + 5 for side in ("x", "y")])
-    held[0].continue_()
+    for route in held:
+        route.continue_()
+    tab.unroute("**/api/state")
     tab.locator(".card").nth(1).wait_for()
     tab.click("#add-class")
     tab.locator(".card").nth(2).wait_for()
