@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from htgen.generator.from_folder import GeneratedFromFolder
-from htgen.images import notices, pages, reading, strewn, surroundings, transparency
+from htgen.images import doubts, notices, pages, reading, strewn, surroundings, transparency
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "your-images.md"
 
@@ -21,6 +21,10 @@ OF_AN_IMAGE = (
     surroundings.FRAME_LEFT_OUT,
     surroundings.FRAME_KEPT,
     surroundings.EMPTY,
+    doubts.AROUND,
+    doubts.SHEET,
+    doubts.SPOTS,
+    doubts.TONES,
 )
 
 
