@@ -11,9 +11,8 @@ import json
 import struct
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,8 +54,7 @@ alone: a copy under any name, of any version of htgen, is compared as if it held
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class TensorFile:
+class TensorFile(NamedTuple):
     """What a file holds.
 
     Attributes:

@@ -8,8 +8,7 @@ apart, so that it takes the maximum of four long rows.
 Logits differ from those of the executor by rounding alone.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +34,7 @@ def can_run(spec: CnnSpec) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):
     """What a block needs, `[H, W]` with channels last.
 
     Attributes:

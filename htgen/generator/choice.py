@@ -8,7 +8,7 @@ thresholds were chosen on validation data. docs/lab/choice.md has the errors, an
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +57,7 @@ Pixels64 = npt.NDArray[np.float64]
 READS_DRAWINGS = Preprocessing(64, 1, "bright", "pad", replace(DRAWING_STEPS, stroke=0.0))
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """What one image looks like.
 
     Attributes:

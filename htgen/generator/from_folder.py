@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,8 +29,7 @@ Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)` while something long runs."""
 
 
-@dataclass(frozen=True)
-class SupportFiles:
+class SupportFiles(NamedTuple):
     """The image files that a CNN is to be made of; nothing of them is read yet.
 
     Attributes:

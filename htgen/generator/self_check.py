@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -185,8 +186,7 @@ def _in_batches(units: list[Integers]) -> list[Integers]:
     return batches
 
 
-@dataclass(frozen=True)
-class LookAlike:
+class LookAlike(NamedTuple):
     """Two classes that a generator can hardly tell apart.
 
     Attributes:

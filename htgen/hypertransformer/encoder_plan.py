@@ -3,8 +3,7 @@
 Part of `htgen.hypertransformer.plan`.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from htgen.config.model import ModelConfig
 from htgen.hypertransformer.parameters import Shapes, norm_shapes
@@ -13,8 +12,7 @@ LOCAL_CONVS = 2
 """Convs of the local features of a convolutional layer; the logits layer has one."""
 
 
-@dataclass(frozen=True)
-class ConvPlan:
+class ConvPlan(NamedTuple):
     """A learned convolution of square images.
 
     Attributes:
@@ -35,8 +33,7 @@ class ConvPlan:
         return {f"{name}.weight": weight, f"{name}.bias": (self.out_channels,)}
 
 
-@dataclass(frozen=True)
-class SharedPlan:
+class SharedPlan(NamedTuple):
     """The shared features: `convs`, each with a norm if there is `norm` (see the config); `width` numbers."""
 
     convs: tuple[ConvPlan, ...]
@@ -80,8 +77,7 @@ def _same_padding(config: ModelConfig, size: int, stride: int) -> tuple[int, int
     return 1, 1
 
 
-@dataclass(frozen=True)
-class LocalPlan:
+class LocalPlan(NamedTuple):
     """The local features of a layer: `convs`, pooled after the ReLU if `nonlinear`, and `width` numbers."""
 
     convs: tuple[ConvPlan, ...]

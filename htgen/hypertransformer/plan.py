@@ -7,7 +7,7 @@ Its parts have the names and the order of the modules: sample encoder, transform
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.config.model import ModelConfig, WeightsConfig, cnn_spec
@@ -23,8 +23,7 @@ MOST_PARAMETERS = 2**29
 # ---------------------------------------------------------------------------------- writers of the layers
 
 
-@dataclass(frozen=True)
-class SlicesPlan:
+class SlicesPlan(NamedTuple):
     """Everything between the features of the samples and the weight slices of one layer.
 
     Attributes:
@@ -60,8 +59,7 @@ def slices_plan(config: ModelConfig, feature_width: int, placeholders: int, slic
     return SlicesPlan(most, labels, placeholders, slice_size, embedding, transformer)
 
 
-@dataclass(frozen=True)
-class LearnedConvPlan:
+class LearnedConvPlan(NamedTuple):
     """A convolutional block that is learned.
 
     Attributes:
@@ -79,8 +77,7 @@ class LearnedConvPlan:
         return _learned_shapes(name, self)
 
 
-@dataclass(frozen=True)
-class ConvWriterPlan:
+class ConvWriterPlan(NamedTuple):
     """A convolutional block that is generated.
 
     Attributes:
@@ -121,8 +118,7 @@ def base_shape(conv: ConvSpec, part: str) -> tuple[int, ...]:
     return conv.kernel_shape if part.endswith("kernel") else (conv.out_channels,)
 
 
-@dataclass(frozen=True)
-class LogitsPlan:
+class LogitsPlan(NamedTuple):
     """The logits layer.
 
     Attributes:
@@ -270,8 +266,7 @@ def _feature_width(config: ModelConfig, local: LocalPlan | None) -> int:
 # ---------------------------------------------------------------------------------------- all of it
 
 
-@dataclass(frozen=True)
-class GeneratorPlan:
+class GeneratorPlan(NamedTuple):
     """A generator: the CNN `spec` that it writes, the shared features (if any), a writer for each layer."""
 
     spec: CnnSpec

@@ -3,9 +3,8 @@
 A new topology is a row of `TOPOLOGIES`, and its name in the config (see docs/explanation/extending.md).
 """
 
-from dataclasses import dataclass
 from math import ceil
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from htgen.config.model import TransformerConfig
 from htgen.errors import ModelError
@@ -17,8 +16,7 @@ MLP_LEAKY_SLOPE = 0.1
 """Of the MLPs."""
 
 
-@dataclass(frozen=True)
-class Topology:
+class Topology(NamedTuple):
     """Which layers a transformer has, and what goes through them.
 
     Attributes:
@@ -38,8 +36,7 @@ TOPOLOGIES = {
 }
 
 
-@dataclass(frozen=True)
-class AttentionPlan:
+class AttentionPlan(NamedTuple):
     """Multi-head attention of queries of `width` over sources of `source_width`.
 
     `key_width` and `value_width` are those of all heads together.
@@ -62,8 +59,7 @@ class AttentionPlan:
         }
 
 
-@dataclass(frozen=True)
-class MlpPlan:
+class MlpPlan(NamedTuple):
     """Two linear layers, with a nonlinearity between them or none."""
 
     width: int
@@ -78,8 +74,7 @@ class MlpPlan:
         }
 
 
-@dataclass(frozen=True)
-class LayerPlan:
+class LayerPlan(NamedTuple):
     """A layer of a transformer.
 
     Attributes:
@@ -105,8 +100,7 @@ class LayerPlan:
         return shapes
 
 
-@dataclass(frozen=True)
-class TransformerPlan:
+class TransformerPlan(NamedTuple):
     """A transformer; its token widths are equal where placeholders and samples are one sequence."""
 
     topology: Topology

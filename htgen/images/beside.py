@@ -1,6 +1,6 @@
 """What the ink of an image is made of: the drawing, small things beside it, dust, or nothing at all."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,8 +60,7 @@ _MOST_DUST = 0.5
 """Share of the ink's area that dust takes at most."""
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """What there is in an image.
 
     Attributes:

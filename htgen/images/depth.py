@@ -1,7 +1,7 @@
 """Images of more than 8 bits, or of floating point -> grey of 8 bits."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ _ROWS = 256
 """So many rows are looked at at once: an image may be large."""
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """How values become 8 bits: `(value - black) / (white - black) * 255`.
 
     Attributes:

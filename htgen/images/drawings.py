@@ -11,7 +11,7 @@ treated alike. Nothing here depends on other images.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -160,8 +160,7 @@ There is no step `clean`: it takes a solid icon for paper that lies on something
 # ----------------------------------------------------------------------------------------- one image's ink
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """An image as an amount of ink.
 
     Attributes:
@@ -199,14 +198,14 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     parts = find_parts(coarse, pixels, drawing.polarity == "light on dark")
     if paper.is_empty:
         parts = Parts(np.zeros_like(parts.drawing), is_blank=True)
-    parts = replace(parts, warnings=tuple(dict.fromkeys(paper.warnings + parts.warnings)))
+    parts = parts._replace(warnings=tuple(dict.fromkeys(paper.warnings + parts.warnings)))
     ink = drawing.ink if parts.limit is None else np.minimum(drawing.ink, drawing.ground + parts.limit)
     if parts.others is not None:
         size = ink.shape[::-1]
         others = np.asarray(Image.fromarray(parts.others).resize(size, Image.Resampling.NEAREST))
         ink = np.where(others, np.float32(drawing.ground), ink)
     page = pixels if drawing.page is not None or parts.others is not None else None
-    return replace(drawing, ink=ink, parts=parts, page=page)
+    return drawing._replace(ink=ink, parts=parts, page=page)
 
 
 def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:

@@ -4,7 +4,7 @@ A frame that was printed has straight sides along those of the image. A drawing 
 rest too, as a sign or a face has: then it is not plain what was meant.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ _CONTENT = 0.25
 """Share of a frame's width or height that what is in it takes at least, to be a drawing beyond doubt."""
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """A line around all else.
 
     Attributes:

@@ -1,6 +1,6 @@
 """Images of two values: which is the paper, where ink covers most of the image or reaches its border."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,7 @@ _LITTLE = 0.06
 """Share of the border that ink may touch and harm nothing."""
 
 
-@dataclass(frozen=True)
-class Ground:
+class Ground(NamedTuple):
     """The paper of an image.
 
     Attributes:

@@ -1,8 +1,7 @@
 """Paper and its light: what is ink and what is not, and which is darker."""
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -207,8 +206,7 @@ def _opened(share: Floats, reach: int) -> Floats:
     return sweep(sweep(share, reach, np.minimum), reach, np.maximum)
 
 
-@dataclass(frozen=True)
-class Levels:
+class Levels(NamedTuple):
     """What separates ink from paper in one image: the paper's middle and spread, and a value between."""
 
     paper: float

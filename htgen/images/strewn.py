@@ -1,6 +1,6 @@
 """Dots that are strewn over an image, of which single pixels are the smallest: no part of the drawing."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,8 +36,7 @@ _MARGIN = 0.04
 """Share of the side; so far beyond the drawing there must be some, as no drawing is all over a page."""
 
 
-@dataclass(frozen=True)
-class Dots:
+class Dots(NamedTuple):
     """Dots in an image.
 
     Attributes:

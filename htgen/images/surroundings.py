@@ -5,7 +5,7 @@ border of the image, and on which there is something. All else is left out.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -65,8 +65,7 @@ _PLAIN = 0.85
 """Share of an image that is paper beyond doubt, where the whole border is."""
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """The part of an image that is paper.
 
     Attributes:
