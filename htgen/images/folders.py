@@ -13,7 +13,8 @@ from htgen.images.order import natural_order
 
 _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
 
-_TABLES = {".csv", ".tsv"}
+TABLES = {".csv", ".tsv"}
+"""Endings of files that may say which image is of which class."""
 
 _OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
 
@@ -235,7 +236,7 @@ def _refuse_too_deep(folder: Path, found: list[Path]) -> None:
         name = str(place.relative_to(folder))
         what = f"one folder, {name!r}, and the classes seem to be in it: {_list(inner)}"
         raise DataError(f"{folder} holds {what}", f"{place}")
-    tables = [path for path in find_other_files(found[0]) if path.suffix.lower() in _TABLES] if found else []
+    tables = [path for path in find_other_files(found[0]) if path.suffix.lower() in TABLES] if found else []
     if len(found) == 1 and tables:
         what = f"one folder, {found[0].name!r}, with images and a table, {tables[0].name!r}"
         raise DataError(

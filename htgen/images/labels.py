@@ -12,7 +12,14 @@ from pathlib import Path
 
 from htgen.errors import DataError
 from htgen.files import kind_at, read_regular
-from htgen.images.folders import class_folders, find_folders, find_hidden_folders, find_images
+from htgen.images.folders import (
+    TABLES,
+    class_folders,
+    find_folders,
+    find_hidden_folders,
+    find_images,
+    find_other_files,
+)
 from htgen.images.notices import left_out_of, warning
 from htgen.images.order import natural_order
 
@@ -96,6 +103,8 @@ def _in_sub_folders(folder: Path, minimum: int) -> LabeledFiles:
     hidden = [path.name for path in find_hidden_folders(folder)]
     notices += warning(f"folders whose names begin with a dot are no classes, in {folder}:", hidden, 3)
     notices += warning(f"images beside the folders of classes, in {folder}:", loose, 3)
+    tables = [path.name for path in find_other_files(folder) if path.suffix.lower() in TABLES]
+    notices += warning(f"tables beside the folders are read with --labels alone, in {folder}:", tables, 3)
     return LabeledFiles(classes, tuple(notices))
 
 
@@ -194,7 +203,7 @@ def hint_for_loose_images(folder: str | Path) -> str | None:
     if find_folders(folder):
         return None
     images = find_images(folder)
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
     if not images:
         return None
     if tables:

@@ -52,7 +52,7 @@ def test_the_readme_shows_what_the_commands_print(workplace, capsys):
     assert main(["export", "symbols.safetensors", "-o", "symbols.html"]) == 0
     guide = (ROOT / "docs" / "guide" / "app.md").read_text(encoding="utf-8")
     (kilobytes,) = re.findall(r"One file, about (\d+) kB for a CNN of `glyph-8`", guide)
-    assert Path("symbols.html").stat().st_size == pytest.approx(1000 * int(kilobytes), rel=0.04)
+    assert Path("symbols.html").stat().st_size == pytest.approx(1000 * int(kilobytes), rel=0.1)
 
 
 def test_the_examples_are_answered(workplace, capsys):
