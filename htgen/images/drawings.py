@@ -222,7 +222,7 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
         )
     small = shrink(values, _LIGHT_SIDE)
     light = paper_light(small)
-    difference = coarse - resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC)
+    difference = coarse - (known := resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC))
     if ground is not None and _is_explained(difference, coarse, _SMOOTH):
         ground = told = None
     polarity = (told or side_of_ink(difference, float(light.mean()))) if steps.polarity else as_wanted
@@ -237,7 +237,8 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     may_be_light = steps.cleans and polarity == "light on dark" and darkest < _SURE
     if may_be_light and _is_explained(difference, coarse, _NOTHING):
         return Drawing(np.zeros_like(ink), 0.0, polarity)
-    shade = find_shade(taken_share(coarse, light, steps.cleans), darkest, steps.cleans)
+    taken = taken_share(coarse, light, steps.cleans, known if polarity == "dark on light" else None)
+    shade = find_shade(taken, darkest, steps.cleans)
     ink -= (shade := resize(shade, values.shape[::-1], Image.Resampling.BILINEAR))
     return Drawing(np.divide(ink, 1 - shade, out=ink), 0.0, polarity)
 

@@ -161,7 +161,7 @@ def _imbalance(difference: Floats) -> float:
     return float(cubes.sum()) / max(float(np.abs(cubes).sum()), 1.0)
 
 
-def taken_share(values: Floats, light: Floats, cleans: bool) -> Floats:
+def taken_share(values: Floats, light: Floats, cleans: bool, known: Floats | None = None) -> Floats:
     """The share of the light that ink and shadows take: `[H, W]`.
 
     Ink takes the same share in the shadow as beside it. Very dark paper says little.
@@ -170,12 +170,14 @@ def taken_share(values: Floats, light: Floats, cleans: bool) -> Floats:
         values: dark ink, `[H, W]`.
         light: on the paper, coarser.
         cleans: whether very dark paper is no ink.
+        known: the light in the shape of the values, where it was found before.
     """
-    size = values.shape[::-1]
-    full = resize(np.maximum(light, _VERY_DARK), size, Image.Resampling.BICUBIC)
+    size, is_very_dark, full = values.shape[::-1], light.min() < _VERY_DARK, known
+    if full is None or is_very_dark:
+        full = resize(np.maximum(light, _VERY_DARK), size, Image.Resampling.BICUBIC)
     taken = values / full
     np.subtract(1, taken, out=taken)
-    if cleans and light.min() < _VERY_DARK:
+    if cleans and is_very_dark:
         taken -= 1 - resize(light, size, Image.Resampling.BICUBIC) / full
     return taken
 
