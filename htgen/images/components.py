@@ -7,6 +7,9 @@ import numpy as np
 
 from htgen.arrays import Floats, Integers, Mask
 
+_ROUND = 0.7, 0.93
+"""Share of each quarter of its box that round paper fills: a quarter of a disc has 0.785."""
+
 
 @dataclass(frozen=True)
 class Components:
@@ -163,6 +166,27 @@ def fill_holes(mask: Mask) -> Mask:
     """A mask `[H, W]` and all that it encloses: what is not in it and does not reach the border."""
     rest = find_components(~mask)
     return mask | rest.mask(~rest.touches_border)
+
+
+def fills_its_hull(paper: Mask, may_be_round: bool) -> bool:
+    """Whether a mask fills nearly all of its hull, and most of a rectangle, in any position, or is round."""
+    area = np.count_nonzero(paper)
+    for lines in (paper, paper.T):
+        used = lines[lines.any(axis=1)]
+        within = used.shape[1] * len(used) - used.argmax(axis=1).sum() - used[:, ::-1].argmax(axis=1).sum()
+        if area < 0.95 * within:  # which is part of the hull
+            return False
+    hull, rectangle = hull_area(paper)
+    return bool(area >= 0.95 * hull and (area >= 0.87 * rectangle or (may_be_round and _is_round(paper))))
+
+
+def _is_round(paper: Mask) -> bool:
+    """Whether a mask leaves all corners of its box free, as an ellipse does; shadows leave one or two."""
+    rows, columns = np.flatnonzero(paper.any(axis=1)), np.flatnonzero(paper.any(axis=0))
+    box = paper[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    y, x = len(box) // 2, box.shape[1] // 2
+    shares = [part.mean() for half in (box[:y], box[y:]) for part in (half[:, :x], half[:, x:])]
+    return bool(min(shares) >= _ROUND[0] and max(shares) <= _ROUND[1])
 
 
 def hull_area(mask: Mask) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from htgen.arrays import Floats, Mask, Pixels
-from htgen.images.components import Components, connect, find_components, hull_area
+from htgen.images.components import Components, connect, fills_its_hull, find_components
 from htgen.images.frames import find_frame
 from htgen.images.paper import Counts, otsu, paper_light
 from htgen.images.resampling import mean_width, median, pad, quantile, resize, shrink, sweep
@@ -31,11 +31,11 @@ _SHARP = 0.4
 _EVEN = 0.27
 """Share of that by which paper varies, in the light that falls on it."""
 
-_ROUND = 0.7, 0.93
-"""Share of each quarter of its box that round paper fills: a quarter of a disc has 0.785."""
-
 _PAPER = 0.8
 """Share of round paper on which nothing is drawn; a ring with something in it has less."""
+
+_ALIKE = 0.15
+"""Share of a line's contrast by which what is on both sides of it differs."""
 
 _GAP = 0.03
 """Share of the side that may lie outside a frame."""
@@ -289,13 +289,23 @@ def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
         paper: where it is; and the others `[H, W]` too.
     """
     may_be_round = bool(np.count_nonzero(region & paper) >= _PAPER * np.count_nonzero(paper))
+    if not may_be_round and 2 * np.count_nonzero(paper) < paper.size and _is_ring(values, region, paper):
+        return False
     # What takes least time, and refuses most, comes first.
     return (
         _is_even(values, paper)
-        and _is_convex(paper, may_be_round)
+        and fills_its_hull(paper, may_be_round)
         and _lies_within(region & ~paper)
         and _ends_in_an_edge(values, paper)
     )
+
+
+def _is_ring(values: Pixels, region: Mask, paper: Mask) -> bool:
+    """Whether what is in a thick closed line is as bright as what is around it."""
+    line, within, around = (
+        median(values[where].astype(np.float32)) for where in (region & paper, paper & ~region, ~paper)
+    )
+    return abs(within - around) < _ALIKE * (line - around)
 
 
 def _is_empty_page(values: Pixels, paper: Mask) -> bool:
@@ -339,27 +349,6 @@ def _is_thin(values: Pixels, paper: Mask) -> bool:
     ink = page & (dark if np.count_nonzero(dark & page) <= np.count_nonzero(~dark & page) else ~dark)
     stroke = mean_width(ink)
     return bool(0.5 * stroke <= margin <= 2 * stroke)
-
-
-def _is_convex(paper: Mask, may_be_round: bool) -> bool:
-    """Whether a mask fills nearly all of its hull, and most of a rectangle, in any position, or is round."""
-    area = np.count_nonzero(paper)
-    for lines in (paper, paper.T):
-        used = lines[lines.any(axis=1)]
-        within = used.shape[1] * len(used) - used.argmax(axis=1).sum() - used[:, ::-1].argmax(axis=1).sum()
-        if area < 0.95 * within:  # which is part of the hull
-            return False
-    hull, rectangle = hull_area(paper)
-    return bool(area >= 0.95 * hull and (area >= 0.87 * rectangle or (may_be_round and _is_round(paper))))
-
-
-def _is_round(paper: Mask) -> bool:
-    """Whether a mask leaves all corners of its box free, as an ellipse does; shadows leave one or two."""
-    rows, columns = np.flatnonzero(paper.any(axis=1)), np.flatnonzero(paper.any(axis=0))
-    box = paper[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    y, x = len(box) // 2, box.shape[1] // 2
-    shares = [part.mean() for half in (box[:y], box[y:]) for part in (half[:, :x], half[:, x:])]
-    return bool(min(shares) >= _ROUND[0] and max(shares) <= _ROUND[1])
 
 
 def _lies_within(others: Mask) -> bool:

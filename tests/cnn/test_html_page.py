@@ -188,6 +188,14 @@ def gradient(has_drawing: bool, power: float) -> Image.Image:
     return to_image(values * (1 - 0.98 * np.linspace(0, 1, 160)[:, None] ** power))
 
 
+def thick_box() -> Image.Image:
+    image = Image.new("L", (105, 105), 255)
+    pen = ImageDraw.Draw(image)
+    pen.rounded_rectangle((30, 24, 80, 84), 12, outline=0, width=12)
+    pen.line((30, 60, 84, 60), 0, 9)
+    return image
+
+
 def grains_alone() -> Image.Image:
     image = Image.new("L", (300, 300), 240)
     for x, y in ((60, 80), (200, 150), (120, 270)):
@@ -269,6 +277,7 @@ UNPLAIN = {
     "a drawing in such light": gradient(True, 1),
     "an empty page on a table": empty_within((50, 30, 70, 40)),
     "an empty page within a line": empty_within_a_line(),
+    "thick box with a bar": thick_box(),
     "grains alone": grains_alone(),
     "a chess board": chess_board(),
     "lines along the border": lines_to_the_border(),

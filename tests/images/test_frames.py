@@ -227,3 +227,18 @@ def test_a_thick_ring_with_something_in_it_is_no_round_paper(within: str, is_inv
     values = np.asarray(page)
     values = 255 - values if is_inverted else values
     assert without_surroundings(values).grey is values
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+@pytest.mark.parametrize("width", [10, 12])
+@pytest.mark.parametrize("radius", [0, 12])
+def test_a_thick_box_with_something_in_it_is_no_paper_either(
+    radius: int, width: int, is_inverted: bool
+) -> None:
+    """What is in it is as bright as what is around it; ink on paper is not as dark as a table."""
+    image = Image.new("L", (105, 105), 255)
+    pen = ImageDraw.Draw(image)
+    pen.rounded_rectangle((30, 24, 80, 84), radius, outline=0, width=width)
+    pen.line((30, 60, 84, 60), 0, 9)
+    values = np.asarray(ImageOps.invert(image) if is_inverted else image)
+    assert without_surroundings(values).grey is values

@@ -191,8 +191,16 @@ function paperOf(grid, region) {
   if (!liesWithin(mapGrid(region, (v, i) => v & (1 - paper.values[i])))) return null;
   const [hull, rectangle] = hullArea(paper);
   const empty = countTrue(mapGrid(region, (v, i) => v & paper.values[i]).values);
+  if (empty < 0.8 * area && 2 * area < size && isRing(grid, region, paper)) return null;
   if (area < 0.95 * hull || (area < 0.87 * rectangle && !(empty >= 0.8 * area && isRound(paper)))) return null;
   return endsInAnEdge(grid, paper) && isEven(grid, paper) ? paper : null;
+}
+
+/** Whether what is in a thick closed line is as bright as what is around it. */
+function isRing(grid, region, paper) {
+  const middle = (holds) => median(grid.values.filter((_, i) => holds(region.values[i], paper.values[i])));
+  const line = middle((r, p) => r && p), within = middle((r, p) => p && !r), around = middle((r, p) => !p);
+  return Math.abs(within - around) < 0.15 * (line - around);
 }
 
 /** Whether a mask leaves all corners of its box free, as an ellipse does; shadows leave one or two. */
