@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from htgen.cnn.spec import CnnSpec, ConvSpec
 
@@ -15,21 +15,24 @@ Array = TypeVar("Array")
 Other = TypeVar("Other")
 
 
-class Moments(NamedTuple, Generic[Array]):
+@dataclass(frozen=True)
+class Moments(Generic[Array]):
     """Mean and variance `[E, C]` of a block's output, before normalisation."""
 
     mean: Array
     variance: Array
 
 
-class Affine(NamedTuple, Generic[Array]):
+@dataclass(frozen=True)
+class Affine(Generic[Array]):
     """Scale and shift `[E, C]` of a norm."""
 
     gamma: Array
     beta: Array
 
 
-class Norm(NamedTuple, Generic[Array]):
+@dataclass(frozen=True)
+class Norm(Generic[Array]):
     """A norm: scale, shift, and the support set's mean and variance, `[E, C]` each."""
 
     gamma: Array
@@ -47,7 +50,8 @@ class Norm(NamedTuple, Generic[Array]):
         yield from (self.gamma, self.beta, self.mean, self.variance)
 
 
-class BlockWeights(NamedTuple, Generic[Array]):
+@dataclass(frozen=True)
+class BlockWeights(Generic[Array]):
     """Weights of a block: kernel `[E, O, C / groups, k, k]`, bias `[E, O]` if any, norm if any."""
 
     kernel: Array
@@ -69,7 +73,8 @@ class BlockWeights(NamedTuple, Generic[Array]):
             yield from self.norm.values()
 
 
-class WrittenBlock(NamedTuple, Generic[Array]):
+@dataclass(frozen=True)
+class WrittenBlock(Generic[Array]):
     """Weights of a block before the statistics of its support set are known.
 
     Attributes:

@@ -17,7 +17,7 @@ _EQUAL, _ALONG = (0.35, 0.65), (0.25, 0.75)
 _SHEET, _SOLID, _STRAIGHT = 0.12, 0.9, 0.95
 """Shares of the image that a sheet takes at least, of its hull, and of the rectangle around it."""
 
-_LEAST, _FURTHEST_IN = 0.4, 0.3
+_LEAST, _FURTHEST_IN = 0.4, 0.15
 """Shares of the side: a line around all the rest is as long at least, and set in by as much at most."""
 
 _COVERED, _NEAR = 0.85, 3

@@ -26,6 +26,8 @@ from htgen.images.paper import (
     detect_polarity,
     find_levels,
     find_shade,
+    has_peaks,
+    is_explained,
     paper_light,
     side_of_ink,
     taken_share,
@@ -223,7 +225,7 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     small = shrink(values, _LIGHT_SIDE)
     light = paper_light(small)
     difference = coarse - (known := resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC))
-    if ground is not None and _is_explained(difference, coarse, _SMOOTH):
+    if ground is not None and is_explained(difference, coarse, _SMOOTH):
         ground = told = None
     polarity = (told or side_of_ink(difference, float(light.mean()))) if steps.polarity else as_wanted
     if ground is not None:
@@ -235,17 +237,12 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
         return Drawing(ink, 0.0, polarity, page=pixels)
     darkest = quantile_of(ink, _FULL_INK)
     may_be_light = steps.cleans and polarity == "light on dark" and darkest < _SURE
-    if may_be_light and _is_explained(difference, coarse, _NOTHING):
+    if may_be_light and is_explained(difference, coarse, _NOTHING) and not has_peaks(difference):
         return Drawing(np.zeros_like(ink), 0.0, polarity)
     taken = taken_share(coarse, light, steps.cleans, known if polarity == "dark on light" else None)
     shade = find_shade(taken, darkest, steps.cleans)
     ink -= (shade := resize(shade, values.shape[::-1], Image.Resampling.BILINEAR))
     return Drawing(np.divide(ink, 1 - shade, out=ink), 0.0, polarity)
-
-
-def _is_explained(difference: Floats, coarse: Floats, share: float) -> bool:
-    """Whether the light leaves at most a share of an image's variance."""
-    return bool(difference.var() < share * max(float(coarse.var()), 1.0))
 
 
 def looks_drawn(drawing: Drawing) -> bool:

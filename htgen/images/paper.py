@@ -30,6 +30,9 @@ _VERY_DARK = 32
 _AS_DARK_AS_INK = 0.75
 """A large spot with more than this share of the ink's darkness is a filled shape, and no shadow."""
 
+_PEAK = 8
+"""Standard deviations: light alone leaves 3 to 5 of them at most, faint strokes 10 and more."""
+
 _SHADE = 0.04, 0.5
 """Shares of the light, and of the ink's darkness, between which shadows are whose edges are looked for."""
 
@@ -161,6 +164,16 @@ def _imbalance(difference: Floats) -> float:
     return float(cubes.sum()) / max(float(np.abs(cubes).sum()), 1.0)
 
 
+def is_explained(difference: Floats, grey: Floats, share: float) -> bool:
+    """Whether the light, less which is the `difference`, leaves at most a share of an image's variance."""
+    return bool(difference.var() < share * max(float(grey.var()), 1.0))
+
+
+def has_peaks(difference: Floats) -> bool:
+    """Whether something faint stands out from what the light leaves."""
+    return bool(np.abs(difference).max() >= _PEAK * max(float(difference.std()), 0.5))
+
+
 def taken_share(values: Floats, light: Floats, cleans: bool, known: Floats | None = None) -> Floats:
     """The share of the light that ink and shadows take: `[H, W]`.
 
@@ -191,15 +204,16 @@ def find_shade(share: Floats, ink: float, with_edges: bool) -> Floats:
     Args:
         share: `[H, W]`, at `SHADE_SIDE`, the share of the light that ink and shadows take.
         ink: that of ink.
-        with_edges: whether bands that are left along the soft edges of shadows are taken for shadow too.
+        with_edges: whether pale bands along the soft edges of shadows are taken for shadow too.
     """
     wide = _opened(share, WIDEST_STROKE // 2)
     shade = np.where(wide < _AS_DARK_AS_INK * ink, wide, np.float32(0))
     if with_edges and _SHADE[0] < shade.max() < _SHADE[1] * ink:
+        near = sweep((shade > _SHADE[0]).astype(np.float32), _BANDS[0], np.maximum) > 0
         for reach in _BANDS:
             rest = share - shade
             is_pale = sweep(_opened(rest, 1), reach + 1, np.maximum) < _AS_PALE_AS_BANDS * ink
-            shade = np.where(is_pale, shade + _opened(rest, reach), shade)
+            shade = np.where(is_pale & near, shade + _opened(rest, reach), shade)
     return np.clip(shade, -1, _DEEPEST_SHADE)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.cnns import any_bundle, any_spec, any_weights, make_bundle
-from helpers.drawings import FULL, drawing, half_lit, page, to_image
+from helpers.drawings import FULL, drawing, faint, half_lit, page, sign, to_image
 from helpers.javascript import as_picture, find_node, scripts
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
@@ -275,6 +275,8 @@ UNPLAIN = {
     "light that falls off to black": gradient(False, 0.8),
     "light that falls off to black early": gradient(False, 0.6),
     "a drawing in such light": gradient(True, 1),
+    "faint in such light": faint(30),
+    "pale strokes apart from a pale area": sign(has_post=True),
     "an empty page on a table": empty_within((50, 30, 70, 40)),
     "an empty page within a line": empty_within_a_line(),
     "thick box with a bar": thick_box(),

@@ -68,3 +68,22 @@ def scene(seed: int) -> Image.Image:
     chance = np.random.default_rng(seed)
     small = chance.uniform(0, 255, (7, 7, 3)).astype(np.uint8)
     return Image.fromarray(small).resize((120, 120), Image.Resampling.BICUBIC)
+
+
+def sign(has_post: bool) -> Image.Image:
+    """A round sign with a pale field and, if wanted, a pale post far from it."""
+    image = Image.new("L", (200, 200), 255)
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((20, 20, 180, 180), outline=10, width=6)
+    pen.rectangle((60, 60, 140, 110), fill=180)
+    if has_post:
+        pen.line((60, 150, 140, 150), 180, 18)
+    return image
+
+
+def faint(contrast: int) -> Image.Image:
+    """A thin drawing on dark paper in light that falls off."""
+    image = Image.new("L", (300, 300), 0)
+    ImageDraw.Draw(image).line([(127, 127), (172, 127), (127, 172), (172, 172)], fill=255, width=4)
+    values = np.linspace(20, 200, 300) + np.asarray(image) / 255 * contrast
+    return to_image(values + np.random.default_rng(1).normal(0, 1.5, values.shape))

@@ -1,7 +1,5 @@
 """A layer as one step of autograd against its operations one by one."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -58,7 +56,7 @@ def test_who_is_served():
     assert not joint_layer.serves(layer().plan, x.double(), drops=False)
     assert not joint_layer.serves(layer(activation="sigmoid").plan, x, drops=False)
     assert not joint_layer.serves(layer(value_width=14).plan, x, drops=False)
-    dropping = replace(layer().plan, dropout=0.1)
+    dropping = layer().plan._replace(dropout=0.1)
     assert joint_layer.serves(dropping, x, drops=False)
     assert not joint_layer.serves(dropping, x, drops=True)
     with torch.autocast("cpu", torch.bfloat16):

@@ -53,6 +53,16 @@ def test_a_box_drawn_by_hand_is_no_line_around_the_rest() -> None:
     assert FULL.read(image).warnings == ()
 
 
+@pytest.mark.parametrize("inset", [34, 45, 58])
+@pytest.mark.parametrize("panes", [0, 1])
+def test_a_square_or_window_in_the_middle_is_no_line_around_the_rest(inset: int, panes: int) -> None:
+    image = framed(inset, Image.new("L", (200, 200), 250))
+    for _ in range(panes):
+        ImageDraw.Draw(image).line([100, inset, 100, 199 - inset], 20, 3)
+        ImageDraw.Draw(image).line([inset, 100, 199 - inset, 100], 20, 3)
+    assert FULL.read(image).warnings == ()
+
+
 @pytest.mark.parametrize("radius", [4, 7])
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_grains_on_an_empty_page_are_told(radius: int, count: int) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.drawings import FULL, distance, drawing, half_lit, page, to_image
+from helpers.drawings import FULL, distance, drawing, faint, half_lit, page, sign, to_image
 from PIL import Image, ImageDraw, ImageFilter
 
 from htgen.images.preprocessing import Preprocessing
@@ -111,3 +111,13 @@ def test_light_that_falls_off_to_black_is_an_empty_page(
     drawn = page.copy()
     drawn[-size[0] :] *= 0.3 + 0.7 * ink
     assert not FULL.read(to_image(drawn + noise)).is_blank
+
+
+def test_pale_strokes_apart_from_a_pale_area_are_of_the_drawing() -> None:
+    assert distance(sign(has_post=True), clean=sign(has_post=False)) > 0.1
+
+
+def test_a_faint_drawing_in_light_that_falls_off_is_not_blank() -> None:
+    assert FULL.read(faint(0)).is_blank
+    for contrast in (20, 30, 45):
+        assert not FULL.read(faint(contrast)).is_blank

@@ -20,7 +20,7 @@ function findDoubts(ink, found, isBright) {
   if (area >= 0.5 * boxArea(found.parts[number])) return isBright && isSheet(found, number) ? [SHEET] : [];
   const margin = Math.max(top, height - bottom, left, width - right);
   const isLarge = bottom - top >= 0.4 * height && right - left >= 0.4 * width;
-  if (!isLarge || margin > 0.3 * side) return [];
+  if (!isLarge || margin > 0.15 * side) return [];
   const covered = (length, at) => {
     let count = 0;
     for (let i = 0; i < length; i++) count += values[at(i)];

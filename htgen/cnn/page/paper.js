@@ -128,10 +128,11 @@ function findShade(share, ink, withEdges) {
   let shade = mapGrid(opened(share, 5), (v) => (v < 0.75 * ink ? v : 0));
   const deepest = shade.values.reduce((most, v) => Math.max(most, v), -Infinity);
   if (withEdges && deepest > 0.04 && deepest < 0.5 * ink) {
+    const near = sweepGrid(mapGrid(shade, (v) => (v > Math.fround(0.04) ? 1 : 0)), 3, "max").values;
     for (const reach of [3, 2]) {
-      const rest = mapGrid(share, (v, i) => v - shade.values[i]), wide = opened(rest, reach);
-      const near = sweepGrid(opened(rest, 1), reach + 1, "max");
-      shade = mapGrid(shade, (v, i) => (near.values[i] < 0.35 * ink ? v + wide.values[i] : v));
+      const rest = mapGrid(share, (v, i) => v - shade.values[i]), wide = opened(rest, reach).values;
+      const darkest = sweepGrid(opened(rest, 1), reach + 1, "max").values;
+      shade = mapGrid(shade, (v, i) => (near[i] && darkest[i] < 0.35 * ink ? v + wide[i] : v));
     }
   }
   return mapGrid(shade, (v) => clip(v, -1, 0.9));

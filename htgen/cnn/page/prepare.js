@@ -189,12 +189,18 @@ function inkOf(pixels, steps, wanted) {
   const ink = taken(values);
   if (ground !== null) return { ink, ground: 0, polarity, parts: null };
   const darkest = quantile(sorted(ink.values), 0.999);
-  if (steps.clean && polarity === LIGHT_ON_DARK && darkest < 0.5 && isExplained(0.002)) {
+  if (steps.clean && polarity === LIGHT_ON_DARK && darkest < 0.5 && isExplained(0.002) && !hasPeaks(difference.values)) {
     return { ink: mapGrid(ink, () => 0), ground: 0, polarity, parts: null }; // light alone
   }
   const shade = resizeGrid(findShade(taken(coarse), darkest, steps.clean), values.width, values.height, "bilinear");
   const even = mapGrid(ink, (v, i) => Math.fround(v - shade.values[i]) / Math.fround(1 - shade.values[i]));
   return { ink: even, ground: 0, polarity, parts: null };
+}
+
+/** Whether something faint stands out from what the light leaves. */
+function hasPeaks(differences) {
+  const most = differences.reduce((found, v) => Math.max(found, Math.abs(v)), 0);
+  return most >= 8 * Math.max(Math.sqrt(varianceOf(differences)), 0.5);
 }
 
 /** Cut out, clear and bring to an even stroke: a square, 0..1, bright ink. */
