@@ -34,7 +34,7 @@ def preset_text(name: str) -> str:
     names = preset_names()
     if name not in names:
         raise ConfigError(
-            f"there is no preset and no file '{name}'",
+            f"there is no preset and no file '{printable(name)}'",
             f"{did_you_mean(name, names)}`htgen configs` lists the presets",
         )
     return (resources.files("htgen.config") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
@@ -46,16 +46,16 @@ def config_text(name_or_path: str | Path) -> tuple[str, str]:
     Raises:
         ConfigError: there is no such preset and no such file, or it cannot be read.
     """
-    path = Path(name_or_path)
+    path, called = Path(name_or_path), printable(str(name_or_path))
     if path.suffix not in (".yaml", ".yml") and kind_at(path) != "file":
-        return preset_text(str(name_or_path)), f"preset {name_or_path}"
+        return preset_text(str(name_or_path)), f"preset {called}"
     try:
-        return read_regular(path, _MOST_BYTES).decode("utf-8"), str(path)
+        return read_regular(path, _MOST_BYTES).decode("utf-8"), called
     except UnicodeDecodeError as error:
-        raise ConfigError(f"the config {path} is not text in UTF-8", "a YAML file") from error
+        raise ConfigError(f"the config {called} is not text in UTF-8", "a YAML file") from error
     except OSError as error:
         raise ConfigError(
-            f"cannot read the config {path}: {error.strerror}",
+            f"cannot read the config {called}: {error.strerror}",
             "a YAML file, or a preset (`htgen configs` lists them)",
         ) from error
 

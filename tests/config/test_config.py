@@ -465,3 +465,15 @@ def test_a_shape_that_raises_a_plain_error_is_one_fault(error, tmp_path, monkeyp
     said = faults(write(tmp_path, "model: {cnn: {shape: mine}}"))
     assert "has 1 fault:" in said
     assert "model: stride is too small" in said
+
+
+@pytest.mark.parametrize("text", [None, "a: [", "train:\n  stepz: 1\n"])
+@pytest.mark.parametrize("ending", ["", ".yaml"])
+def test_a_path_breaks_no_line_of_an_error(text, ending, tmp_path):
+    path = tmp_path / f"x\n  try: rm{ending}"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert "x\\n  try: rm" in str(caught.value)
+    assert "\n  try: rm" not in str(caught.value)
