@@ -117,7 +117,9 @@ def read_archive(data: bytes) -> tuple[dict[str, list[Upload]], list[str]]:
         raise DataError(f"the archive has more than {2 * MOST_IMAGES} files", "fewer images")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [_Member(entry) for entry in archive.infolist() if not entry.is_dir()]
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            outer = _folder_around([_Member(entry) for entry in entries])
+            members = [_Member(entry, outer) for entry in entries]
             images = [member for member in members if member.is_in_class]
             labels = _labels(archive, members, images)
             classes = _by_class(archive, images, labels)
@@ -136,9 +138,11 @@ def read_archive(data: bytes) -> tuple[dict[str, list[Upload]], list[str]]:
 class _Member:
     """A file in an archive: an image of a class, or beside such, or hidden, or made by a system."""
 
-    def __init__(self, entry: zipfile.ZipInfo) -> None:
+    def __init__(self, entry: zipfile.ZipInfo, outer: str | None = None) -> None:
         self.entry = entry
         self.path = PurePosixPath(entry.filename.replace("\\", "/").lstrip("/"))
+        if outer is not None and self.path.is_relative_to(outer):
+            self.path = self.path.relative_to(outer)
         self.shown = clean_name(str(self.path), "a file")
         parts = self.path.parts
         is_ours = not is_of_system(parts)
@@ -148,6 +152,14 @@ class _Member:
         self.is_beside = is_ours and not has_dot and len(parts) < 2
 
 
+def _folder_around(members: list[_Member]) -> str | None:
+    """The folder that was zipped with all that is in it: around the folders of classes, and their table."""
+    paths = [member.path for member in members if member.is_in_class or member.is_beside]
+    first = {path.parts[:1] for path in paths}
+    is_around = len(first) == 1 and all(len(p.parts) > 2 or p.parts[1:] == (LABELS,) for p in paths)
+    return first.pop()[0] if is_around else None
+
+
 def _labels(archive: zipfile.ZipFile, members: list[_Member], images: list[_Member]) -> dict[str, str]:
     """File -> label, by the table beside the folders; nothing where there is none that names all images."""
     for member in members:
@@ -155,7 +167,7 @@ def _labels(archive: zipfile.ZipFile, members: list[_Member], images: list[_Memb
             with archive.open(member.entry) as file:
                 table = file.read(_LARGEST_TABLE)
             try:
-                rows = csv.reader(io.StringIO(table.decode(), newline=""))
+                rows = csv.reader(io.StringIO(table.decode("utf-8-sig"), newline=""))
                 head = next(rows, None)
                 found = {row[0]: row[1] for row in rows if len(row) == 2}
             except (ValueError, csv.Error):  # no UTF-8, or a quote without end

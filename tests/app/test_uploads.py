@@ -74,6 +74,17 @@ def test_classes_have_their_names_again_whatever_these_are(tmp_path):
     assert told.endswith(f"are read with --labels alone, in {tmp_path}: labels.csv")
 
 
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_a_folder_that_was_unpacked_and_zipped_again_has_its_names(start):
+    files = support_files(of_names(["a/b", "A:b"]))
+    files["labels.csv"] = start + files["labels.csv"]
+    classes, told = read_archive(write_archive({f"support/{path}": data for path, data in files.items()}))
+    assert list(classes) == ["a/b", "A:b"]
+    assert told == []
+    packed = write_archive({"more/a/1.png": b"x", "more/b/1.png": b"x"})
+    assert list(read_archive(packed)[0]) == ["a", "b"]
+
+
 def test_folders_that_have_the_names_need_no_table():
     session = of_names(["class 1", "\u65e5\u672c"])
     assert list(support_files(session)) == ["class 1/1.png", "\u65e5\u672c/1.png"]
