@@ -61,7 +61,8 @@ LikeOption = Annotated[
     ),
 ]
 FlashOption = Annotated[
-    str | None, typer.Option(help="C: refuse a CNN that needs more, such as 32k.", show_default=False)
+    str | None,
+    typer.Option(help="C: refuse a CNN that needs more with gcc -O2, such as 32k.", show_default=False),
 ]
 RamOption = Annotated[
     str | None,
@@ -108,8 +109,9 @@ def export(
         )
     if output is not None and output.exists() and output.samefile(model):
         raise typer.BadParameter("it is the CNN itself", param_hint="--output")
-    bundle = Bundle.load(model)
+    bundle, stored = Bundle.load(model), None
     if like is not None:
+        stored = bundle.classes
         bundle = bundle.with_classes_like(Bundle.load(like).classes)
     if ending == ".h":
         target = output or arduino
@@ -119,7 +121,7 @@ def export(
         _write_c(code, output, arduino)
     else:
         assert output is not None
-        _write_other(bundle, output, model)
+        _write_other(bundle, output, model, stored)
 
 
 def _bytes(text: str | None, option: str) -> int | None:
@@ -178,13 +180,14 @@ def _write_c(code: "CCode", output: Path | None, arduino: Path | None) -> None:
     arguments = "pixels, logits" if code.code else "pixels, &probability"
     _say("constants", f"{code.constants} bytes (flash)")
     if code.code:
-        _say("code", f"about {code.code} bytes at most (flash)")
+        _say("code", f"about {code.code} bytes at most with -O2 (flash)")
     _say("buffers", f"{code.buffers} bytes (RAM)")
     _say("work", f"{code.multiply_adds} multiply-adds an image")
     _say("written", f"{output or arduino}; {code.name}_classify({arguments}) gives the index of a class")
 
 
-def _write_other(bundle: "Bundle", output: Path, model: Path) -> None:
+def _write_other(bundle: "Bundle", output: Path, model: Path, stored: tuple[str, ...] | None) -> None:
+    """Write a CNN; `stored` are the classes in the order of the file `model`, if they have another one."""
     import os
 
     from htgen.cnn.html_page import page_html, page_name
@@ -194,7 +197,7 @@ def _write_other(bundle: "Bundle", output: Path, model: Path) -> None:
 
     if output.suffix.lower() == ".py":
         where = os.path.relpath(model, output.parent).replace(os.sep, "/")
-        write_text(output, pytorch_text(bundle, where))
+        write_text(output, pytorch_text(bundle, where, stored))
         _say("written", f"{output}; it reads {model}")
     elif output.suffix.lower() == ".html":
         text = page_html(bundle, page_name(output))

@@ -11,10 +11,11 @@ from htgen.cli.device import prepare_for_use
 from htgen.cli.grow import Growth, grow_file
 from htgen.cli.labels import LABELLED_FOLDER, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.made import print_report, say
+from htgen.cli.numbers import number
 from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
-    from htgen.generator.from_folder import GeneratedFromFolder
+    from htgen.generator.from_folder import GeneratedFromFolder, SupportFiles
     from htgen.generator.generator import Generator
     from htgen.images.preprocessing import Step
 
@@ -104,6 +105,7 @@ EstimateSeconds = Annotated[
     float,
     typer.Option(
         min=0,
+        callback=number,
         help="The estimate takes no more seconds: it counts the images left out so far, and says so.",
     ),
 ]
@@ -192,6 +194,7 @@ def _write(
     from htgen.generator.generator import load_generator
 
     files = find_support(*places)
+    _spare_images(output, files)
     choice = choose(files.classes) if generator is None else None
     loaded = _without_steps(load_generator(choice.generator if choice else generator or ""), steps)
     if device:
@@ -212,6 +215,18 @@ def _write(
         _write_page(made, output, report)
     if made.images.left_out:
         raise typer.Exit(1)
+
+
+def _spare_images(output: Path, files: "SupportFiles") -> None:
+    """Refuse to write the CNN in the place of an image that it is made of."""
+    from htgen.files import real_path
+
+    if not output.exists():
+        return
+    place = real_path(output)
+    for path in (*(path for paths in files.classes.values() for path in paths), *files.unlabeled):
+        if real_path(path) == place:
+            raise typer.BadParameter(f"'{output}' is one of the images", param_hint="--output")
 
 
 def _write_page(made: "GeneratedFromFolder", output: Path, report: Path) -> None:

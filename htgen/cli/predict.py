@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htgen.cli.device import prepare_for_use
+from htgen.cli.numbers import number
 from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ RejectOption = Annotated[
     typer.Option(
         min=0,
         max=1,
+        callback=number,
         help="Answer 'none of these' where no class has this probability: class null in JSON, empty in CSV.",
     ),
 ]

@@ -8,6 +8,7 @@ import typer
 
 from htgen.cli.device import prepare_for_use
 from htgen.cli.labels import LABELLED_FOLDER, LabelsInNames, LabelsOption, expect_one_source
+from htgen.cli.numbers import RejectOption
 from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate`
 FolderArgument = Annotated[
     Path,
     typer.Argument(help=LABELLED_FOLDER, show_default=False),
-]
-RejectOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Answer 'none of these' where no class has this probability.")
 ]
 WorstOption = Annotated[int, typer.Option(min=0, help="So many of the worst images are named.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, with all images.")]

@@ -6,12 +6,10 @@ from typing import Annotated
 import typer
 
 from htgen.cli.device import prepare_for_use
+from htgen.cli.numbers import RejectOption
 
 ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate` wrote.", show_default=False)]
 FolderArgument = Annotated[Path, typer.Argument(help="A folder into which images come.", show_default=False)]
-RejectOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Answer 'none of these' where no class has this probability.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 ExistingOption = Annotated[
     bool, typer.Option("--existing", help="Also classify the images that are there at the start.")

@@ -1,6 +1,6 @@
 """A generated CNN as a few lines of plain PyTorch, which load the CNN file without htgen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, CnnSpec, ConvSpec
@@ -22,12 +22,14 @@ _WIDENED = (
 )
 
 
-def pytorch_text(bundle: Bundle, file_name: str) -> str:
+def pytorch_text(bundle: Bundle, file_name: str, stored: Sequence[str] | None = None) -> str:
     """Python source: a function from prepared pixels to logits.
 
     Args:
         file_name: the CNN file, as seen from the program's folder.
+        stored: the classes in the order of that file, where the bundle has another one.
     """
+    order = None if stored is None else [stored.index(name) for name in bundle.classes]
     spec = bundle.spec
     load = "widened(load_file(FILE))" if bundle.has_8_bits else "load_file(FILE)"
     shape = f"[N, {spec.image_channels}, {spec.image_size}, {spec.image_size}]"
@@ -49,7 +51,7 @@ def pytorch_text(bundle: Bundle, file_name: str) -> str:
             "def logits(pixels: torch.Tensor, w: dict[str, torch.Tensor]) -> torch.Tensor:",
             f'    """Prepared images {shape}, 0 to 255 -> logits [N, {len(bundle.classes)}]."""',
             "    x = pixels / 128 - 1",
-            *(f"    {line}" for line in _lines(spec)),
+            *(f"    {line}" for line in _lines(spec, order)),
             "",
             "",
             *(_WIDENED if bundle.has_8_bits else ()),
@@ -61,7 +63,7 @@ def pytorch_text(bundle: Bundle, file_name: str) -> str:
     )
 
 
-def _lines(spec: CnnSpec) -> Iterator[str]:
+def _lines(spec: CnnSpec, order: list[int] | None) -> Iterator[str]:
     for conv in spec.convs:
         for step in spec.steps(conv):
             yield _line(spec, conv, step)
@@ -70,7 +72,8 @@ def _lines(spec: CnnSpec) -> Iterator[str]:
     features = "x.flatten(1)" if spec.head == "flatten" else "x.mean(dim=(2, 3))"
     if spec.unit_features:
         features = f"F.normalize({features}, dim=1)"
-    yield f'return F.linear({features}, w["logits.weight"], w["logits.bias"])'
+    logits = f'F.linear({features}, w["logits.weight"], w["logits.bias"])'
+    yield f"return {logits}" if order is None else f"return {logits}[:, {order}]  # as CLASSES"
 
 
 def _line(spec: CnnSpec, conv: ConvSpec, step: str) -> str:

@@ -9,6 +9,7 @@ from htgen.errors import SettingError
 from htgen.evaluation.accuracy import Evaluation, Queries
 from htgen.evaluation.augmented_as import AugmentedAs
 from htgen.files import printable
+from htgen.schema import MOST_IMAGES
 
 DEFAULT_WAY = 20
 DEFAULT_TASKS = 1000
@@ -113,14 +114,19 @@ class EvaluationProtocol:
         return Queries(self.query_rounds, self.transductive)
 
 
+_OF_A_TASK = ("way", "shot", "query", "unlabeled")
+
+
 def check_whole(name: str, value: object, least: int) -> None:
     """Check a setting, by its name.
 
     Raises:
-        SettingError: it is no whole number, or too small.
+        SettingError: it is no whole number, too small, or more than a task may have.
     """
     if type(value) is not int or value < least:
         raise SettingError(f"{name} is {value!r}; it is a whole number of at least {least}", name)
+    if name in _OF_A_TASK and value > MOST_IMAGES:
+        raise SettingError(f"{name} is {value}; it is at most {MOST_IMAGES}", name)
 
 
 @dataclass(frozen=True)

@@ -281,3 +281,11 @@ def test_the_reference_protocol_fixes_its_numbers(run_path, capsys):
     assert main(["evaluate", str(run_path), "--protocol", "reference", "--tasks", "5"]) == 2
     assert main(["evaluate", str(run_path), "--protocol", "reference", "--way", "3"]) == 2
     assert "--tasks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["way", "shot", "query", "unlabeled"])
+def test_more_than_a_task_may_have_is_wrong_usage(option, run_path, capsys):
+    assert main(["evaluate", str(run_path), f"--{option}", "20000"]) == 2
+    assert "it is at most 10000" in capsys.readouterr().err.replace("\n", " ")
+    if option in ("way", "shot"):
+        assert main(["calibrate", str(run_path), f"--{option}", "20000"]) == 2

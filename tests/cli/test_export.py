@@ -1,11 +1,13 @@
 """`htgen export`: formats, limits, libraries, and what is refused."""
 
 import json
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.arduino import run_sketch
 from helpers.cnns import make_bundle
 from helpers.compilers import needs_a_compiler
@@ -79,6 +81,14 @@ def test_indices_stay_when_a_class_is_added(cnn, tmp_path, capsys):
     x = random.normal(0, 1, (3, 1, 20, 20)).astype(np.float32)
     for one, other in zip(later.classify(x), like.classify(x), strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, rel=1e-5)
+    program = tmp_path / "x.py"
+    assert main(["export", str(tmp_path / "later.safetensors"), "-o", str(program), "--like", str(cnn)]) == 0
+    found = runpy.run_path(str(program))
+    pixels = torch.from_numpy(np.rint((x + 1) * 128).clip(0, 255)).float()
+    weights = found["load_file"](found["FILE"])
+    probabilities = found["logits"](pixels, weights).softmax(dim=1).tolist()
+    for one, row in zip(later.classify(pixels.numpy() / 128 - 1), probabilities, strict=True):
+        assert dict(zip(found["CLASSES"], row, strict=True)) == pytest.approx(one.probabilities, abs=1e-5)
     assert main(["export", str(cnn), "-o", str(out), "--like", str(tmp_path / "later.safetensors")]) == 5
     assert "no class 'aardvark'" in capsys.readouterr().err
 

@@ -423,3 +423,26 @@ def test_an_estimate_can_be_left_out(run_path, support, tmp_path, capsys):
     assert Bundle.load(tmp_path / "x.safetensors").estimate is None
     assert main(made) == 0
     assert Bundle.load(tmp_path / "x.safetensors").estimate is not None
+
+
+def test_an_image_is_not_replaced_by_its_cnn(tmp_path, capsys):
+    symbols = Path(__file__).parents[2] / "examples" / "symbols"
+    for name in ("key", "flag"):
+        shutil.copytree(symbols / "support" / name, tmp_path / "support" / name)
+    image = min((tmp_path / "support" / "key").iterdir())
+    before = image.read_bytes()
+    assert main(["generate", str(tmp_path / "support"), "-o", str(image)]) == 2
+    assert "is one of the images" in capsys.readouterr().err
+    assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_what_is_no_finite_number_is_none(value, tmp_path):
+    model, folder = str(tmp_path / "cnn"), str(tmp_path)
+    for command in (
+        ["generate", folder, "-o", model, "--estimate-seconds", value],
+        ["predict", model, folder, "--reject", value],
+        ["test", model, folder, "--reject", value],
+        ["watch", folder, model, "--reject", value],
+    ):
+        assert main(command) == 2
