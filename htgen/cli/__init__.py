@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from copy import copy
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -147,14 +147,21 @@ def _tell_of_older_files() -> None:
 
     show = warnings.showwarning
 
-    def show_or_tell(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    def show_or_tell(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if category is OlderFileWarning:
             tell([str(message)])
         else:
-            show(message, category, *where)
+            show(message, category, filename, lineno, file, line)
 
     warnings.simplefilter("always", OlderFileWarning)
-    warnings.showwarning = show_or_tell  # type: ignore[assignment]  # what follows is passed on as it is
+    warnings.showwarning = show_or_tell
 
 
 def _make_stdout_safe() -> None:

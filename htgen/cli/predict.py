@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htgen.cli.device import prepare_for_use
-from htgen.cli.numbers import number
+from htgen.cli.numbers import RejectOption
 from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
@@ -22,15 +22,6 @@ ModelArgument = Annotated[Path, typer.Argument(help="A CNN that `htgen generate`
 ImagesArgument = Annotated[
     list[str] | None,
     typer.Argument(help="Image files, folders of images, or patterns.", show_default=False),
-]
-RejectOption = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        max=1,
-        callback=number,
-        help="Answer 'none of these' where no class has this probability: class null in JSON, empty in CSV.",
-    ),
 ]
 AllPages = Annotated[
     bool,
@@ -95,8 +86,9 @@ def predict(
 ) -> None:
     """Classify new images.
 
-    Each row is printed as soon as its image is classified; warnings about an image stand in its row. Exits
-    with 1 when some images could not be read; the others are classified all the same.
+    Each row is printed as soon as its image is classified; warnings about an image stand in its row. The
+    class 'none of these' is null in JSON and empty in CSV. Exits with 1 when some images could not be read;
+    the others are classified all the same.
     """
     _check_usage(images, as_json, as_csv or csv_safe, from_stdin, report, support)
 

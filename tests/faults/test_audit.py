@@ -12,11 +12,14 @@ import json, os, sys
 
 inside, log = os.path.realpath(sys.argv[1]), []
 
+STARTS = {*"subprocess.Popen os.system os.exec os.posix_spawn os.spawn os.fork pty.spawn".split()}
+CHANGES = {*"rename remove rmdir mkdir chmod link symlink truncate".split()}
+
 def hook(event, arguments):
     if event.startswith(("socket.", "urllib.", "http.", "ftplib.", "smtplib.", "ssl.")):
         if event not in ("socket.gethostname",):
             log.append([event, repr(arguments)[:200]])
-    elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pty.spawn"):
+    elif event in STARTS:
         log.append([event, repr(arguments)[:200]])
     elif event == "open":
         path, mode, flags = arguments
@@ -24,7 +27,7 @@ def hook(event, arguments):
         if writes and isinstance(path, (str, bytes)) and os.fsdecode(path) != os.devnull:
             if not (os.path.realpath(os.fsdecode(path)) + os.sep).startswith(inside + os.sep):
                 log.append([event, repr(arguments)[:200]])
-    elif event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link", "os.symlink", "os.truncate"):
+    elif event.removeprefix("os.") in CHANGES:
         for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
             if isinstance(path, (str, bytes, os.PathLike)):
                 if not (os.path.realpath(os.fsdecode(path)) + os.sep).startswith(inside + os.sep):
@@ -35,7 +38,7 @@ sys.dont_write_bytecode = True
 from htgen.cli import main
 code = main(sys.argv[3:])
 print(json.dumps({"code": code, "log": log}), file=open(sys.argv[2], "w"))
-"""  # noqa: E501
+"""
 
 
 def audited(inside: Path, report: Path, *arguments: str) -> dict:
