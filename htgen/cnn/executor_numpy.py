@@ -228,9 +228,10 @@ def global_average(x: Floats) -> Floats:
     return total
 
 
-def softmax(logits: Floats) -> Floats:
-    """Probabilities over the last axis."""
-    exponentials: Floats = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+def softmax(logits: Floats, out: Floats | None = None) -> Floats:
+    """Probabilities over the last axis; in `out`, which may be the logits, if there is one."""
+    largest = np.maximum.reduce(logits, axis=-1, keepdims=True)
+    exponentials: Floats = np.subtract(logits, largest, out=out)
     np.exp(exponentials, out=exponentials)
     exponentials /= np.add.reduce(exponentials, axis=-1, keepdims=True)
     return exponentials

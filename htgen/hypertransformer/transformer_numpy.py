@@ -23,6 +23,9 @@ from htgen.hypertransformer.transformer_plan import (
     TransformerPlan,
 )
 
+CACHED_WEIGHTS = 250_000
+"""Of attention, that are found at a time: few enough to stay in the processor's cache."""
+
 
 def linear(parameters: Parameters, *names: str) -> tuple[Floats, Floats]:
     """Weight `[inputs, sum of outputs]` and bias of linear layers that read the same, side by side."""
@@ -60,16 +63,36 @@ class Attention:
 
     def __call__(self, x: Floats, source: Floats | None = None, keep: int | None = None) -> Floats:
         """With `keep`, only the first queries are answered."""
-        own = apply(self.own, x)
-        both = own[..., self.key_width :] if source is None else apply(self.source, source)
-        query = self._heads(own[:, :keep, : self.key_width])
-        key, value = self._heads(both[..., : self.key_width]), self._heads(both[..., self.key_width :])
-        logits = query @ key.swapaxes(2, 3)
-        weights = softmax(logits) if self.activation == "softmax" else 0.5 + 0.5 * np.tanh(0.5 * logits)
-        if self.seen is not None:
-            self.seen.append(weights)
-        out = (weights @ value).swapaxes(1, 2)
+        weight, bias = self.own
+        wide = self.key_width
+        if source is None and keep is None:
+            own = apply(self.own, x)
+            query, both = own[..., :wide], own[..., wide:]
+        else:
+            query = apply((weight[:, :wide], bias[:wide]), x[:, :keep])
+            others = (weight[:, wide:], bias[wide:]) if source is None else self.source
+            both = apply(others, x if source is None else source)
+        heads = self._heads(query), self._heads(both[..., :wide]), self._heads(both[..., wide:])
+        out = self._answered(*heads).swapaxes(1, 2)
         return apply(self.output, out.reshape(len(x), out.shape[1], -1))
+
+    def _answered(self, query: Floats, key: Floats, value: Floats) -> Floats:
+        """Values `[E, heads, U, width]` by what queries `[E, heads, T, width]` find in keys, some queries at
+        a time: -> `[E, heads, T, width]`."""
+        step = max(1, CACHED_WEIGHTS // (len(query) * self.heads * key.shape[2]))
+        if self.seen is not None:
+            step = query.shape[2]  # whoever asks is told of all at once
+        parts = []
+        for start in range(0, query.shape[2], step):
+            weights = query[:, :, start : start + step] @ key.swapaxes(2, 3)
+            if self.activation == "softmax":
+                softmax(weights, out=weights)
+            else:
+                weights = 0.5 + 0.5 * np.tanh(0.5 * weights)
+            if self.seen is not None:
+                self.seen.append(weights)
+            parts.append(weights @ value)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def _heads(self, x: Floats) -> Floats:
         """`[E, T, width] -> [E, heads, T, width / heads]`, a view."""
