@@ -1,22 +1,29 @@
 """A CNN for one image at a time with NumPy: what can be worked out beforehand is.
 
 `htgen.cnn.executor_numpy` is made for many images; with one, most of its time goes into calling NumPy. Here a
-block is seven calls. Its norm, scale and shift, is part of the layer behind it: the scale of that layer's
-kernel, the shift of what that layer adds. Where a pool follows, the four pixels that it looks at are computed
-apart, so that it takes the maximum of four long rows.
+block is three calls, which write where the last image was. Its norm, scale and shift, is part of the layer
+behind it: the scale of that layer's kernel, the shift of what that layer adds; around that layer's input is
+what the norm makes zeros of. Where a pool follows, the four pixels that it looks at are computed apart, so
+that it takes the maximum of four long rows, and of zero for ReLU.
 
 Logits differ from those of the executor by rounding alone.
 """
 
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from htgen.arrays import Floats
-from htgen.cnn.executor_numpy import activate, convolve, pad
+from htgen.cnn.executor_numpy import activate
 from htgen.cnn.spec import NORM_EPSILON, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
+
+LEAST_SCALE = 1e-12
+"""Of a channel of a norm; what has less is the same for every image, to all digits."""
 
 Doubles = npt.NDArray[np.float64]
 
@@ -38,38 +45,78 @@ class _Block(NamedTuple):
     """What a block needs, `[H, W]` with channels last.
 
     Attributes:
-        padded: shape of its input with zeros around, `[H, W * C]`.
-        inner: where the input itself is in it.
+        around: its input with what is around it, and zeros where the input comes, `[H, W * C]`.
+        inner: where that is.
         windows: shape, and strides in bytes, of a view of patches: `[k, k, 2, 2, H', W']` for one channel,
             otherwise `[2, 2, H', W', k, k * C]`; without a pool, 1 in place of 2.
         is_turned: whether the former.
-        kernel: `[k * k * C, O]`.
-        addend: what the kernel does not give, `[4 or 1 * H' * W', O]`; None for nothing.
+        kernel: `[k * k * C + 1, O]`; the last row is what is added, as if there were ones in every patch.
+        pools: 4 where a pool takes the maximum of four pixels, otherwise 1.
         activation: after the pool.
     """
 
-    padded: tuple[int, int]
+    around: Floats
     inner: tuple[slice, slice]
     windows: tuple[tuple[int, ...], tuple[int, ...]]
     is_turned: bool
     kernel: Floats
-    addend: Floats | None
+    pools: int
     activation: Activation
 
-    def run(self, padded: Floats, pools: int) -> Floats:
-        """The block's output before its activation, `[H' * W' * O]`.
 
-        Args:
-            pools: 4 where a pool takes the maximum of four pixels, otherwise 1.
-        """
-        shape, strides = self.windows
-        view: Floats = np.ndarray(shape, padded.dtype, padded, 0, strides)
-        rows = len(self.kernel)
-        patches = view.reshape(rows, -1).T if self.is_turned else view.reshape(-1, rows)
-        out: Floats = np.dot(patches, self.kernel)
-        if self.addend is not None:
-            out += self.addend
-        return np.maximum.reduce(out.reshape(4, -1), axis=0) if pools == 4 else out.reshape(-1)
+class _Room:
+    """Where a CNN works on one image, with what it writes; the next image takes the same place.
+
+    Attributes:
+        image: where it comes, `[H, W * C]`.
+        features: what is found, `[F]`.
+        steps: the calls that find it.
+    """
+
+    def __init__(self, blocks: list[_Block]) -> None:
+        padded = [block.around.copy() for block in blocks]
+        inside = [part[block.inner] for part, block in zip(padded, blocks, strict=True)]
+        height, width = blocks[-1].windows[0][4 if blocks[-1].is_turned else 2 :][:2]
+        found = np.empty((height, width * blocks[-1].kernel.shape[1]), np.float32)
+        self.image, self.features = inside[0], found.reshape(-1)
+        self.steps: list[Callable[[], object]] = []
+        for block, part, out in zip(blocks, padded, [*inside[1:], found], strict=True):
+            self._add(block, part, out)
+
+    def _add(self, block: _Block, padded: Floats, out: Floats) -> None:
+        """Add the steps of a block, which write `out` `[H', W' * O]`."""
+        shape, strides = block.windows
+        windows: Floats = np.ndarray(shape, padded.dtype, padded, 0, strides)
+        rows, channels = block.kernel.shape
+        places = math.prod(shape) // (rows - 1)
+        if block.is_turned:
+            factors = np.ones((rows, places), padded.dtype)
+            patches = factors[:-1].reshape(shape)
+            factors = factors.T
+        else:
+            factors = np.ones((places, rows), padded.dtype)
+            patches = np.lib.stride_tricks.as_strided(factors, shape, _row_strides(shape, factors.strides))
+        product = np.empty((places, channels), padded.dtype)
+        pooled = product.reshape(block.pools, *out.shape)
+        self.steps += [partial(np.copyto, patches, windows), partial(np.dot, factors, block.kernel, product)]
+        if block.activation == "relu":
+            self.steps.append(partial(np.maximum.reduce, pooled, 0, None, out, False, 0))
+        else:
+            self.steps.append(partial(np.maximum.reduce, pooled, 0, None, out))
+            self.steps.append(partial(_activate, out, block.activation))
+
+
+def _row_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides of `[2, 2, H', W', k, k * C]` in rows `[places, k * k * C + 1]`."""
+    row, number = strides
+    _, across, height, width, _, inner = shape
+    return (across * height * width * row, height * width * row, width * row, row, inner * number, number)
+
+
+def _activate(x: Floats, activation: Activation) -> None:
+    """In place."""
+    if activation != "none":
+        x[...] = activate(x, activation)
 
 
 class OneImage:
@@ -81,8 +128,8 @@ class OneImage:
     """
 
     def __init__(self, spec: CnnSpec, weights: CnnWeights[Floats]) -> None:
-        self._blocks, self._pools = [], [4 if conv.pool else 1 for conv in spec.convs]
-        self._channels = spec.image_channels
+        self._blocks: list[_Block] = []
+        self._spare: list[_Room] = []  # that no thread works in
         scale, shift = np.ones(spec.image_channels), np.zeros(spec.image_channels)
         with np.errstate(over="ignore", invalid="ignore"):  # whoever asks for answers tells
             for conv, block in zip(spec.convs, weights.blocks, strict=True):
@@ -90,29 +137,23 @@ class OneImage:
                 scale, shift = _affine(block, conv.out_channels)
             self._head, self._bias = _head(spec, weights, scale, shift)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_spare": []}  # views would become copies
+
     def __call__(self, image: Floats) -> Floats:
         """An image `[C, H, W]`, -1..1 -> logits `[n]`."""
-        first = self._blocks[0]
-        padded = np.zeros(first.padded, np.float32)
-        padded[first.inner] = image.transpose(1, 2, 0).reshape(image.shape[1], -1)
-        out = first.run(padded, self._pools[0])
-        for before, block, pools in zip(self._blocks, self._blocks[1:], self._pools[1:], strict=False):
-            padded = np.zeros(block.padded, np.float32)
-            inside = padded[block.inner]
-            _activate(out.reshape(inside.shape), before.activation, inside)
-            out = block.run(padded, pools)
-        _activate(out, self._blocks[-1].activation, out)
-        logits: Floats = out @ self._head
+        try:
+            room = self._spare.pop()
+        except IndexError:
+            room = _Room(self._blocks)
+        pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0).reshape(room.image.shape)
+        np.copyto(room.image, pixels)
+        for step in room.steps:
+            step()
+        logits: Floats = room.features @ self._head
+        self._spare.append(room)
         logits += self._bias
         return logits
-
-
-def _activate(x: Floats, activation: Activation, out: Floats) -> None:
-    """`htgen.cnn.executor_numpy.activate`, written to a place."""
-    if activation == "relu":
-        np.maximum(x, 0, out=out)
-    else:
-        out[...] = activate(x, activation)
 
 
 def _affine(block: BlockWeights[Floats], channels: int) -> tuple[Doubles, Doubles]:
@@ -121,6 +162,7 @@ def _affine(block: BlockWeights[Floats], channels: int) -> tuple[Doubles, Double
     if norm is None:
         return np.ones(channels), np.zeros(channels)
     scale = norm.gamma.astype(np.float64) / np.sqrt(norm.variance.astype(np.float64) + NORM_EPSILON)
+    scale = np.where(np.abs(scale) < LEAST_SCALE, LEAST_SCALE, scale)
     return scale, norm.beta - norm.mean * scale
 
 
@@ -135,31 +177,29 @@ def _prepared(
     k, stride, channels = conv.kernel, conv.stride, conv.in_channels
     before, side = conv.padding_before, conv.in_size + conv.padding_before + conv.padding
     kernel: Any = block.kernel.astype(np.float64).transpose(2, 3, 1, 0)  # [k, k, C, O]
-    constant: Any = np.tile(shift, (1, 1, conv.in_size, conv.in_size, 1))
-    added: Any = convolve(pad(constant, before, conv.padding), kernel[None], stride)[0, 0]  # [H', W', O]
+    added = (kernel * shift[:, None]).sum(axis=(0, 1, 2))
     if block.bias is not None:
-        added += block.bias
-    half = conv.conv_size // 2
-    pooled = (2, 2, half, half) if conv.pool else (1, 1, conv.conv_size, conv.conv_size)
+        added = added + block.bias
+    folded = (kernel * scale[:, None]).reshape(-1, conv.out_channels)
+    around = np.empty((side, side, channels), np.float32)
+    around[:] = -shift / scale
+    end = before + conv.in_size
+    around[before:end, before:end] = 0
     row, column = 4 * side * channels * stride, 4 * channels * stride  # bytes
     step = 2 if conv.pool else 1
-    places = (row, column, step * row, step * column)
-    if conv.pool:
-        added = added[: 2 * half, : 2 * half].reshape(half, 2, half, 2, -1).transpose(1, 3, 0, 2, 4)
+    half = conv.conv_size // step
+    pooled, places = (step, step, half, half), (row, column, step * row, step * column)
     if is_turned := channels == 1:
         windows = (k, k, *pooled), (4 * side, 4, *places)
     else:
         windows = (*pooled, k, k * channels), (*places, 4 * side * channels, 4)
-    folded = (kernel * scale[:, None]).reshape(-1, conv.out_channels).astype(np.float32)
-    addend = added.reshape(-1, conv.out_channels).astype(np.float32)
-    inner = slice(before, before + conv.in_size), slice(before * channels, (before + conv.in_size) * channels)
     return _Block(
-        (side, side * channels),
-        inner,
+        around.reshape(side, -1),
+        (slice(before, end), slice(before * channels, end * channels)),
         windows,
         is_turned,
-        folded,
-        addend if addend.any() else None,
+        np.concatenate([folded, added[None]]).astype(np.float32),
+        step**2,
         spec.activation_of(conv),
     )
 

@@ -82,9 +82,9 @@ class Attention:
         step = max(1, CACHED_WEIGHTS // (len(query) * self.heads * key.shape[2]))
         if self.seen is not None:
             step = query.shape[2]  # whoever asks is told of all at once
-        parts = []
+        parts: list[Floats] = []
         for start in range(0, query.shape[2], step):
-            weights = query[:, :, start : start + step] @ key.swapaxes(2, 3)
+            weights: Floats = query[:, :, start : start + step] @ key.swapaxes(2, 3)
             if self.activation == "softmax":
                 softmax(weights, out=weights)
             else:

@@ -1,5 +1,8 @@
 """One image at a time is answered as among others, by every CNN that there is a faster way for."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +64,30 @@ def test_others_take_the_usual_way():
         replace(first, pool=True, pooling="average"),
     ):
         assert not can_run(replace(spec, convs=(changed, *spec.convs[1:])))
+
+
+def test_a_norm_that_multiplies_by_nothing():
+    spec = chain(next(seed for seed in SEEDS if chain(seed).convs[0].norm and len(chain(seed).convs) > 1))
+    weights = any_weights(spec, 0, dtype=np.float32)
+    norm = weights.blocks[0].norm
+    norm.gamma[...] = 0
+    image = np.random.default_rng(0).uniform(-1, 1, (spec.image_channels, *[spec.image_size] * 2))
+    image = image.astype(np.float32)
+    wanted = run(spec, weights.map(lambda tensor: tensor[None]), image[None, None])[0, 0]
+    np.testing.assert_allclose(OneImage(spec, weights)(image), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_threads_and_copies_do_not_disturb_each_other():
+    spec = chain(0)
+    one = OneImage(spec, any_weights(spec, 0, dtype=np.float32))
+    shape = (40, spec.image_channels, spec.image_size, spec.image_size)
+    images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    alone = [one(image) for image in images]
+    others = pickle.loads(pickle.dumps(one)), copy.deepcopy(one)
+    with ThreadPoolExecutor(4) as threads:
+        np.testing.assert_array_equal(list(threads.map(one, images)), alone)
+    for other in others:
+        np.testing.assert_array_equal([other(image) for image in images], alone)
 
 
 def test_a_cnn_answers_one_image_as_among_others():
