@@ -18,6 +18,10 @@ _FAR = 1e20
 _GDAL_NODATA = 42113
 """The tag of a TIFF file that says which value means so."""
 
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+"""The tag of a TIFF file that says what values mean, and its value where the least is white. Pillow
+turns such images over where they have 8 bits or fewer, and leaves others as they are."""
+
 _ROWS = 256
 """So many rows are looked at at once: an image may be large."""
 
@@ -27,7 +31,7 @@ class Scale(NamedTuple):
 
     Attributes:
         black: the value that becomes 0.
-        white: the value that becomes 255.
+        white: the value that becomes 255; below `black` where the least value is white.
         no_data: values that mean there is none; those that are not finite, or are 1e20 and more, never count.
     """
 
@@ -40,7 +44,7 @@ class Scale(NamedTuple):
         values = np.asarray(image).astype(np.float64)
         counts = _counts(values, self.no_data)
         values[~counts] = self.black
-        span = max(self.white - self.black, float(np.finfo(np.float64).tiny))
+        span = self.white - self.black or float(np.finfo(np.float64).tiny)
         grey = Image.fromarray(np.rint((values - self.black) * (255 / span)).clip(0, 255).astype(np.uint8))
         if not self.no_data and counts.all():
             return grey
@@ -58,6 +62,7 @@ def find_scale(image: Image.Image) -> Scale:
 
     Whole numbers are of 8, 10, 12, 14 or 16 bits, by the greatest there is; an image of one value is of 16.
     Floating point within 0-1 has white at 1. Anything else is stretched from its lowest to its highest value.
+    A TIFF file may say that the least value is white.
 
     Raises:
         ValueError: half of the values or more are not finite.
@@ -87,6 +92,8 @@ def find_scale(image: Image.Image) -> Scale:
         black, white = 0.0, float((1 << bits) - 1)
     else:
         black, white = low, high
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        black, white = white, black
     return Scale(black, white, no_data or ((_FAR,) if has_gaps else ()))
 
 

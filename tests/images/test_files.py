@@ -200,6 +200,16 @@ def test_the_value_that_a_tiff_names_is_no_data() -> None:
     assert distance(decoded(content)) < 0.2
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+@pytest.mark.parametrize("side", [60, 1500])
+def test_a_tiff_may_say_that_the_least_value_is_white(kind: type[np.generic], side: int) -> None:
+    """Pillow turns over those of 8 bits alone, and the answer must not hang on how many bits there are."""
+    grey = np.asarray(drawing(side, ink=10))
+    values = (255 - grey.astype(kind)) * kind(257 if kind is np.uint16 else 1 / 255)
+    found = values_of(decoded(saved(Image.fromarray(values), "TIFF", tiffinfo={262: 0})))
+    assert np.abs(found - grey).max() <= 1
+
+
 def test_ordinary_low_values_are_data() -> None:
     for values in ([[0, 5, 10]], [[-9999, 0, 9999]], [[-1000, -498, 0]]):
         image = decoded(saved(Image.fromarray(np.array(values, np.float32)), "TIFF"))
