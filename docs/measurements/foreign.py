@@ -79,7 +79,7 @@ def main() -> None:
     print(f"| ways | shots | unlabelled | all | {' | '.join(map(str, LIMITS))} |")
     print("|---|---|---|---|" + "---|" * len(LIMITS))
     for way, shot in SIZES:
-        for line in measure(generator, Tasks(store, options.split), way, shot, options.tasks):
+        for line in measure(generator, Tasks(generator, store, options.split), way, shot, options.tasks):
             print(line, flush=True)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from htgen.generator.generator import Generator, load_generator
 from htgen.images.inputs import ReadImage, as_input, read_images
@@ -85,6 +85,30 @@ def bars(drawing: Image.Image | None, rng: Rng) -> Image.Image:
     return ImageOps.expand(page(drawing, size, 0.75 * size[0]), tuple(margins), fill=int(rng.integers(0, 50)))
 
 
+def lit(drawing: Image.Image | None, rng: Rng, shade: Image.Image, blur: float, depth: float) -> Image.Image:
+    """A page with noise, of whose light a blurred mask takes a share; gives, where that is below 0."""
+    shape = (shade.height, shade.width)
+    share = np.asarray(shade.filter(ImageFilter.GaussianBlur(blur)), float) / 255
+    side, ink = rng.uniform(0.35, 0.55) * shade.height, int(rng.integers(60, 130))
+    values = np.asarray(page(drawing, shade.size, side, ink), float)
+    values = 0.6 * values * (1 - depth * share) + rng.normal(0, 4, shape)
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def hand(drawing: Image.Image | None, rng: Rng) -> Image.Image:
+    shade = Image.new("L", (480, 360))
+    x, y, a, b = rng.uniform(0, 480), rng.choice([0, 360]), *rng.uniform(90, 200, 2)
+    ImageDraw.Draw(shade).ellipse([x - a, y - b, x + a, y + b], fill=255)
+    return lit(drawing, rng, shade, rng.uniform(8, 25), rng.uniform(0.25, 0.5))
+
+
+def beam(drawing: Image.Image | None, rng: Rng) -> Image.Image:
+    shade = Image.new("L", (400, 400))
+    (x, z), width = rng.uniform(0, 400, 2), rng.uniform(60, 160)
+    ImageDraw.Draw(shade).line([(x, -100), (z, 500)], fill=255, width=round(width))
+    return lit(drawing, rng, shade, rng.uniform(6, 20), -0.45)
+
+
 KINDS: dict[str, Kind] = {
     "alone": lambda drawing, rng: page(drawing, (int(rng.integers(60, 400)),) * 2, 56),
     "dark corners, radius 40 to 80 % of the half side": lambda d, rng: on_ground(d, rng, (0.4, 0.8)),
@@ -93,6 +117,8 @@ KINDS: dict[str, Kind] = {
     "dots of 2 to 6 pixels, 0.5 to 1.5 % of the area": dots,
     "pencil, 3 to 8 grains of dust": dust,
     "a bar at one side": bars,
+    "the shadow of a hand": hand,
+    "a beam of light": beam,
 }
 
 

@@ -29,6 +29,7 @@ CNN_SCRIPTS = (
     "frames",
     "surroundings",
     "strewn",
+    "shadows",
     "doubts",
     "beside",
     "device",

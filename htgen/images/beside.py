@@ -116,6 +116,8 @@ def find_parts(ink: Floats, grey: Pixels, is_bright: bool) -> Parts:
     for more in (dust, strewn):
         if more is not None:
             others = more if others is None else others | more
+    if others is not None and not (is_ink & ~others).any():
+        return Parts(is_ink, is_blank=True)
     warnings = tuple(dict.fromkeys(dots.warnings + warnings + find_doubts(is_ink, parts, is_bright)))
     return Parts(is_ink if others is None else is_ink & ~others, others, limit, False, warnings)
 

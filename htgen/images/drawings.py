@@ -33,6 +33,7 @@ from htgen.images.paper import (
     taken_share,
 )
 from htgen.images.resampling import mean_width, pad, quantile, quantile_of, resize, shrink, sweep
+from htgen.images.shadows import without_shadows
 from htgen.images.specks import without_specks
 from htgen.images.surroundings import without_surroundings
 
@@ -193,7 +194,7 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     pixels = np.asarray(grey)
     if not steps.cleans:
         return _read_ink(pixels, steps, as_wanted)
-    paper = without_surroundings(without_specks(pixels))
+    paper = without_surroundings(without_shadows(without_specks(pixels)))
     pixels = paper.grey
     drawing = _read_ink(pixels, steps, as_wanted)
     coarse = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)

@@ -56,6 +56,25 @@ def half_lit(
     return to_image(values * light + random.normal(0, noise, values.shape))
 
 
+def unevenly_lit(kind: str, clean: Image.Image, depth: float, blur: float, seed: int = 0) -> Image.Image:
+    """A drawing, black on white, on paper in the shadow of a hand or fingers, or in a beam of light."""
+    width, height = clean.size
+    shade = Image.new("L", clean.size)
+    pen = ImageDraw.Draw(shade)
+    if kind == "hand":
+        pen.ellipse((0.5 * width, 0.6 * height, 1.1 * width, 1.5 * height), fill=255)
+    elif kind == "fingers":
+        for x in (0.1, 0.22, 0.34):
+            pen.rectangle((x * width, 0.55 * height, (x + 0.07) * width, height), fill=255)
+        pen.rectangle((0.08 * width, 0.8 * height, 0.43 * width, height), fill=255)
+    else:
+        pen.polygon([(0, 0), (0.3 * width, 0), (width, height), (0.6 * width, height)], fill=255)
+    share = np.asarray(shade.filter(ImageFilter.GaussianBlur(blur)), float) / 255
+    light = 1 + depth * share if kind == "beam" else 1 - depth * share
+    values = (60 + 100 * np.asarray(clean, float) / 255) * light
+    return to_image(values + np.random.default_rng(seed).normal(0, 3, values.shape))
+
+
 def page(x: int, y: int, width: int = 300, height: int = 300, side: int = 75) -> Image.Image:
     """The drawing with its left upper corner at a place of a larger page."""
     image = Image.new("L", (width, height), 255)

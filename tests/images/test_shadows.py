@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from helpers.drawings import FULL, distance, drawing, faint, half_lit, page, sign, to_image
-from PIL import Image, ImageDraw, ImageFilter
+from helpers.drawings import FULL, distance, drawing, faint, half_lit, page, sign, to_image, unevenly_lit
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from htgen.images.preprocessing import Preprocessing
+from htgen.images.shadows import without_shadows
 from htgen.images.surroundings import without_surroundings
 
 
@@ -121,3 +122,41 @@ def test_a_faint_drawing_in_light_that_falls_off_is_not_blank() -> None:
     assert FULL.read(faint(0)).is_blank
     for contrast in (20, 30, 45):
         assert not FULL.read(faint(contrast)).is_blank
+
+
+@pytest.mark.parametrize("kind", ["hand", "fingers", "beam"])
+@pytest.mark.parametrize(("depth", "blur"), [(0.3, 8), (0.5, 8), (0.5, 16)])
+@pytest.mark.parametrize("size", [300, 120])
+def test_the_shadow_of_a_hand_and_a_beam_of_light_are_no_ink(
+    kind: str, depth: float, blur: float, size: int
+) -> None:
+    clean = page(180, 60, 400, 360, 140)
+    lit = unevenly_lit(kind, clean, depth, blur).resize((size, size * 9 // 10), Image.Resampling.BOX)
+    reading = FULL.read(lit)
+    assert (reading.is_blank, reading.warnings) == (False, ())
+    assert distance(lit, clean=clean) < 0.3
+
+
+@pytest.mark.parametrize("kind", ["hand", "beam"])
+def test_chalk_in_such_light_is_read(kind: str) -> None:
+    clean = page(180, 60, 400, 360, 140)
+    board = unevenly_lit(kind, ImageOps.invert(clean), 0.5, 12)
+    assert distance(board, clean=clean) < 0.3
+
+
+def test_light_that_is_even_or_not_plain_is_left_as_it_is() -> None:
+    """A filled shape is blurred as the lines beside it are; and grains of dust are no drawing."""
+    plain = np.asarray(page(60, 60))
+    assert without_shadows(plain) is plain
+    shapes = Image.new("L", (300, 300), 240)
+    ImageDraw.Draw(shapes).rectangle((0, 0, 120, 299), fill=110)
+    ImageDraw.Draw(shapes).line([(190, 60), (260, 240)], fill=60, width=5)
+    for blur in (0, 1, 3):
+        values = np.asarray(shapes.filter(ImageFilter.GaussianBlur(blur)))
+        assert without_shadows(values) is values
+    spot = Image.new("L", (300, 300), 240)
+    ImageDraw.Draw(spot).ellipse((60, 60, 240, 240), fill=90)
+    spot = spot.filter(ImageFilter.GaussianBlur(12))
+    ImageDraw.Draw(spot).ellipse((20, 20, 32, 32), fill=0)
+    values = np.asarray(spot)
+    assert without_shadows(values) is values

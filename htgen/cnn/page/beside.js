@@ -41,6 +41,7 @@ function findParts(ink, grey, isBright) {
     if (more !== null) others = others === null ? more : mapGrid(others, (v, i) => v | more.values[i]);
   }
   const drawing = others === null ? isInk : mapGrid(isInk, (v, i) => v & (1 - others.values[i]));
+  if (!countTrue(drawing.values)) return blank();
   return { drawing, others, limit, isBlank: false, warnings: [...new Set([...told, ...warnings, ...findDoubts(isInk, found, isBright)])] };
 }
 

@@ -143,7 +143,7 @@ function readInk(grey, steps, wanted) {
   const [width, height] = thumbnailSize(grey.width, grey.height, 1024);
   let pixels = resizeGrid(grey, width, height, "box");
   if (!steps.clean) return inkOf(pixels, steps, wanted);
-  const paper = withoutSurroundings(withoutSpecks(pixels));
+  const paper = withoutSurroundings(withoutShadows(withoutSpecks(pixels)));
   pixels = paper.grey;
   const drawing = inkOf(pixels, steps, wanted), ground = Math.fround(drawing.ground);
   let parts = findParts(shrinkGrid(mapGrid(drawing.ink, (v) => v - ground), 128), pixels, drawing.polarity === LIGHT_ON_DARK);

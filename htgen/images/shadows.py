@@ -1,0 +1,96 @@
+"""Shadows and beams of light that no smooth surface follows: their edges are softer than those of ink.
+
+The shadow of a hand may be as dark as pale ink, and a beam of light brighter than all the paper beside it. So
+neither the darkness of a wide spot nor its size says that it is light; its edge does.
+"""
+
+import numpy as np
+from PIL import Image
+
+from htgen.arrays import Floats, Pixels
+from htgen.images.components import find_components
+from htgen.images.paper import find_levels, paper_light
+from htgen.images.resampling import quantile, resize, shrink, sweep
+
+_SIDE = 128
+"""Resolution at which edges are compared."""
+
+_REACHES = 2, 4, 10
+"""Half the widths, at this resolution, of what may be a stroke; most strokes are thin, and so are fingers."""
+
+_LIGHT_SIDE = 32
+"""Resolution at which the light is compared with a smooth surface."""
+
+_UNEVEN = 0.15
+"""Share of the light by which it varies at least."""
+
+_SOFT = 0.6
+"""Share of that which the light's edges take from one place to the next at most."""
+
+_SHARPER = 1.6
+"""So many times as steep are the edges of ink."""
+
+_CLEAR = 0.1
+"""Share of the ink's darkness by which even paper varies."""
+
+_MOST_INK = 0.2
+"""Share of the image that ink covers at most."""
+
+_DRAWN = 0.12
+"""Share of the side that some of it takes at least; grains of dust are smaller."""
+
+_BENT = 0.4
+"""Share of the ink's darkness by which light differs from a smooth surface at least: less does no harm."""
+
+_DARKEST = 16
+"""Values of the light below are taken for this."""
+
+
+def without_shadows(grey: Pixels) -> Pixels:
+    """An image `[H, W]` in even light; the same array where its light is even enough, or not plain."""
+    values = shrink(grey.astype(np.float32), _SIDE)
+    for reach in _REACHES:
+        if min(values.shape) < 2 * reach:
+            break
+        for first, second in ((np.maximum, np.minimum), (np.minimum, np.maximum)):  # dark ink, bright ink
+            light = np.maximum(sweep(sweep(values, reach, first), reach, second), np.float32(_DARKEST))
+            if _is_light(values, light):
+                full = resize(light, grey.shape[::-1], Image.Resampling.BICUBIC)
+                bright = np.float32(quantile(np.sort(light, axis=None), 0.9))
+                even = grey * (bright / np.maximum(full, np.float32(_DARKEST)))
+                return np.clip(np.rint(even), 0, 255).astype(np.uint8)
+    return grey
+
+
+def _is_light(values: Floats, light: Floats) -> bool:
+    """Whether what is wide is light on the paper, and what is left is ink.
+
+    Args:
+        values: `[H, W]`.
+        light: the same without what is narrow.
+    """
+    ordered = np.sort(light, axis=None)
+    low, high = quantile(ordered, 0.02), quantile(ordered, 0.98)
+    steps = np.sort(_steps(light), axis=None)
+    if high - low < _UNEVEN * high or quantile(steps, 0.998) > _SOFT * (high - low):
+        return False
+    taken = np.abs(light - values) / light
+    levels = find_levels(np.sort(taken, axis=None))
+    is_ink = taken > levels.threshold
+    if not is_ink.any() or is_ink.mean() > _MOST_INK:
+        return False
+    if find_components(is_ink).extent.max() < _DRAWN * max(values.shape):
+        return False
+    contrast = float(taken[is_ink].mean()) - levels.paper
+    if levels.spread > _CLEAR * contrast:
+        return False
+    if quantile(np.sort(_steps(values)[is_ink]), 0.5) < _SHARPER * quantile(steps, 0.99):
+        return False
+    small = shrink(light, _LIGHT_SIDE)
+    bent = np.abs(small - paper_light(small)) / small
+    return bool(quantile(np.sort(bent, axis=None), 0.98) > _BENT * contrast)
+
+
+def _steps(values: Floats) -> Floats:
+    """How much values differ from what is next to them."""
+    return sweep(values, 1, np.maximum) - sweep(values, 1, np.minimum)
