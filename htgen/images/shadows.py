@@ -48,12 +48,16 @@ _DARKEST = 16
 
 def without_shadows(grey: Pixels) -> Pixels:
     """An image `[H, W]` in even light; the same array where its light is even enough, or not plain."""
+    if max(grey.shape) <= _SIDE and np.count_nonzero(np.bincount(grey.reshape(-1), minlength=256)) <= 2:
+        return grey  # no edge is soft
     values = shrink(grey.astype(np.float32), _SIDE)
-    for reach in _REACHES:
+    wide = {np.maximum: values, np.minimum: values}
+    for reach, more in zip(_REACHES, np.diff((0, *_REACHES)).tolist(), strict=True):
         if min(values.shape) < 2 * reach:
             break
         for first, second in ((np.maximum, np.minimum), (np.minimum, np.maximum)):  # dark ink, bright ink
-            light = np.maximum(sweep(sweep(values, reach, first), reach, second), np.float32(_DARKEST))
+            wide[first] = sweep(wide[first], more, first)
+            light = np.maximum(sweep(wide[first], reach, second), np.float32(_DARKEST))
             if _is_light(values, light):
                 full = resize(light, grey.shape[::-1], Image.Resampling.BICUBIC)
                 bright = np.float32(quantile(np.sort(light, axis=None), 0.9))
@@ -69,6 +73,8 @@ def _is_light(values: Floats, light: Floats) -> bool:
         values: `[H, W]`.
         light: the same without what is narrow.
     """
+    if light.max() - light.min() < _UNEVEN * light.max():
+        return False  # as all but the least and the greatest of it
     ordered = np.sort(light, axis=None)
     low, high = quantile(ordered, 0.02), quantile(ordered, 0.98)
     steps = np.sort(_steps(light), axis=None)
