@@ -109,6 +109,9 @@ def _counts(values: npt.NDArray[np.float64], no_data: tuple[float, ...]) -> Mask
 
 
 def _told_no_data(image: Image.Image) -> tuple[float, ...]:
+    """The value that a TIFF file names, or a PNG file as transparent."""
+    if isinstance(transparent := image.info.get("transparency"), int):
+        return (float(transparent),)
     told = getattr(image, "tag_v2", {}).get(_GDAL_NODATA)
     try:
         return (float(str(told).strip("\0 ")),) if told is not None else ()

@@ -6,7 +6,10 @@ these chunks are passed over; what is needed is left to Pillow and its limits.
 
 import io
 import zlib
+from collections.abc import Callable
 from typing import BinaryIO
+
+from PIL import Image
 
 _MARK = b"\x89PNG\r\n\x1a\n"
 
@@ -14,6 +17,13 @@ _LONGEST_TEXT = 1 << 16
 """Bytes of a text that may say how the image is turned."""
 
 _PASSED_OVER = {b"tEXt", b"zTXt", b"iCCP"}
+
+_OF_OTHER_BITS: dict[str, Callable[[int], int]] = {
+    "L;2": lambda value: 85 * value,
+    "L;4": lambda value: 17 * value,
+    "RGB;16B": lambda value: value >> 8,
+}
+"""By the name of Pillow for pixels of a file that it brings to 8 bits: what does so with one value."""
 
 
 def open_png(file: BinaryIO) -> BinaryIO:
@@ -25,6 +35,14 @@ def open_png(file: BinaryIO) -> BinaryIO:
     kept = _kept_parts(file) if file.read(8) == _MARK else None
     file.seek(0)
     return file if kept is None else io.BufferedReader(_Parts(file, kept))
+
+
+def scale_transparent_value(image: Image.Image) -> None:
+    """Bring the value or colour that means "transparent" to the 8 bits of the pixels; Pillow does not."""
+    value, tiles = image.info.get("transparency"), getattr(image, "tile", ())
+    scale = _OF_OTHER_BITS.get(str(tiles[0][3])) if image.format == "PNG" and tiles else None
+    if scale is not None and isinstance(value, int | tuple):
+        image.info["transparency"] = scale(value) if isinstance(value, int) else tuple(map(scale, value))
 
 
 def _kept_parts(file: BinaryIO) -> list[tuple[int, int]] | None:

@@ -18,7 +18,7 @@ from htgen.images.depth import find_scale, has_more_bits
 from htgen.images.formats import describe_unread, open_image
 from htgen.images.largest import IN_WORDS, expect_small
 from htgen.images.pages import count_pages, split_page, turn_to
-from htgen.images.png import open_png
+from htgen.images.png import open_png, scale_transparent_value
 
 NOTES = "htgen notes"
 """The key of `Image.info` with what is to be said about how an image was read: sentences, a tuple."""
@@ -117,6 +117,7 @@ def decode_image(
         )
     try:
         with _as_data_errors(f"image {name}"), open_image(open_png(file), head) as opened:
+            scale_transparent_value(opened)
             with _tiff_faults(opened) as faults:
                 note = turn_to(opened, page)
                 image = _upright(opened, enough)
