@@ -9,6 +9,26 @@ from htgen.schema import CountOrRange, Faults, Fraction, NaturalOrRange, Section
 ImageCount = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+class SecondStoreConfig(Section):
+    """Other classes to train on: each episode is drawn from one of the two stores."""
+
+    store: str = "data/fonts"
+    """Folder of a store whose images are prepared as those of data.store."""
+    train: str = "fonts:train"
+    """Its classes to train on, as scheme:part or ranges of class ids."""
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of episodes that are drawn from it; 0 = there is no second store."""
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> "SecondStoreConfig":
+        faults = []
+        for name in ("store", "train"):
+            if not self.share and getattr(self, name) != type(self).model_fields[name].default:
+                faults.append((name, "changes nothing while share is 0"))
+        refuse(faults)
+        return self
+
+
 class DataConfig(Section):
     """Which classes to learn from."""
 
@@ -18,6 +38,7 @@ class DataConfig(Section):
     """Classes to train on, as scheme:part or ranges of class ids."""
     val: str = "lake:val"
     """Classes that choose the best checkpoint."""
+    second: SecondStoreConfig = SecondStoreConfig()
 
 
 class EpisodeConfig(Section):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 DOWNLOADED = ("omniglot",)
 """Data sets that need no raw files: they are downloaded."""
-RAW_FILES = ("miniimagenet", "tieredimagenet", "emnist", "fashion_mnist", "kmnist", "icons")
-"""Data sets that are made from their published files."""
+RAW_FILES = ("miniimagenet", "tieredimagenet", "emnist", "fashion_mnist", "kmnist", "icons", "fonts")
+"""Data sets that are made from files that others published."""
 
 DRAWINGS, ICONS = "-drawings", "-icons"
 """Endings of the names of stores of one form: that of handwriting, and that of icons."""

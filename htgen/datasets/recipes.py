@@ -111,6 +111,19 @@ def _icons(request: Request) -> list[str]:
     )
 
 
+def _fonts(request: Request) -> list[str]:
+    from htgen.datasets.fonts import prepare_fonts
+
+    assert request.source is not None
+    return prepare_fonts(request.source, request.out, request.image_size, request.overwrite, request.progress)
+
+
+def _fonts_from() -> str:
+    from htgen.datasets.fonts import WHERE_FROM
+
+    return WHERE_FROM
+
+
 def _icons_from() -> str:
     from htgen.datasets.icons import WHERE_FROM
 
@@ -186,6 +199,11 @@ RECIPES = {
         options=frozenset({"as_drawings"}),
         image_size=32,
         where_from=_icons_from,
+    ),
+    "fonts": Recipe(
+        "letters and symbols of many fonts, as drawings; a folder of *.ttf, *.otf, *.woff",
+        _fonts,
+        where_from=_fonts_from,
     ),
     "folder": Recipe(
         "any folder with one sub-folder per class",

@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
+from htgen.errors import DataError
 
 IN_MEMORY_LIMIT = 2 << 30
 """Stores up to this many bytes are copied to the device; of larger ones only drawn rows are read."""
@@ -49,6 +50,9 @@ class ClassPool:
         map_device: where episodes are made when `images` is a memory map.
         is_prepared: whether the images are what a generator reads, float32 `[N, H, W, C]`; nothing changes
             them, nor scales them.
+        domains: for each of `class_ids` the number of its domain, ascending from 0; an episode is of one
+            domain. None: all are of one.
+        shares: of episodes that are of each domain; they add up to 1.
     """
 
     images: Images
@@ -58,6 +62,8 @@ class ClassPool:
     class_names: Sequence[str] | None = None
     map_device: torch.device | str = "cpu"
     is_prepared: bool = False
+    domains: Sequence[int] | None = None
+    shares: tuple[float, ...] = (1.0,)
 
     @classmethod
     def of_split(
@@ -78,6 +84,30 @@ class ClassPool:
             images = load_images(store, device)
         return cls(images, store.offsets, class_ids, split, store.class_names, device)
 
+    def joined(self, other: "ClassPool", share: float) -> "ClassPool":
+        """Both pools' classes as two domains, `share` of the episodes from the other one.
+
+        Class ids and rows of the other pool follow those of this one.
+
+        Raises:
+            DataError: the stores are so large that their images are not in memory.
+        """
+        if not (isinstance(self.images, Tensor) and isinstance(other.images, Tensor)):
+            raise DataError(
+                f"two stores to train on can have {IN_MEMORY_LIMIT >> 30} GiB of images each, not more",
+                "one store (data.second.share: 0), or smaller ones",
+            )
+        count, rows = len(self.offsets) - 1, len(self.images)
+        return replace(
+            self,
+            images=torch.cat([self.images, other.images]),
+            offsets=np.concatenate([self.offsets, np.asarray(other.offsets)[1:] + rows]),
+            class_ids=[*self.class_ids, *(count + number for number in other.class_ids)],
+            class_names=[*(self.class_names or ()), *(other.class_names or ())],
+            domains=[0] * len(self.class_ids) + [1] * len(other.class_ids),
+            shares=(1 - share, share),
+        )
+
     @property
     def device(self) -> torch.device:
         """Where episodes are made: where the images are."""
@@ -96,11 +126,12 @@ class ClassPool:
         return f"class {class_id}" if self.class_names is None else f"class '{self.class_names[class_id]}'"
 
     def groups(self) -> list[int]:
-        """The number of each class's group, which is what its name has before the last `/`."""
+        """The number of each class's group, which is its domain and what its name has before the last `/`."""
         names = [self.class_names[index] if self.class_names else "" for index in self.class_ids]
-        names = [name.rpartition("/")[0] for name in names]
-        numbers = {name: index for index, name in enumerate(dict.fromkeys(names))}
-        return [numbers[name] for name in names]
+        domains = self.domains or [0] * len(names)
+        groups = [(domain, name.rpartition("/")[0]) for domain, name in zip(domains, names, strict=True)]
+        numbers = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+        return [numbers[group] for group in groups]
 
 
 def _read_rows(images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

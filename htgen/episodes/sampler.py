@@ -32,6 +32,7 @@ from htgen.images.inputs import scale_pixels
 
 # Purposes of random numbers, so that no two draws of one episode share a key.
 _SHAPE, _CLASSES, _IMAGES, _SHUFFLE, _AUGMENT, _SLOTS, _REMOVE, _OTHERS, _RELATED, _GROUPS = range(10)
+_DOMAIN = 10
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,30 @@ class EpisodeStream:
     seed: int
     name: str = ""
     period: int = 1
+
+
+class _Domains:
+    """The domains of a pool's classes, which lie one after the other: an episode is of one."""
+
+    def __init__(self, pool: ClassPool) -> None:
+        of_class = np.asarray(pool.domains or [0] * len(pool.class_ids), dtype=np.int64)
+        self.of_class = torch.as_tensor(of_class, device=pool.device)  # [classes]
+        self.sizes = torch.bincount(self.of_class, minlength=1)  # [domains]
+        self._starts = self.sizes.cumsum(0) - self.sizes
+        self._limits = torch.tensor(pool.shares[:-1], device=pool.device).cumsum(0)  # [domains - 1]
+
+    def draw(self, keys: Tensor) -> Tensor:
+        """The domain `[E, 1]` that all classes of an episode are of."""
+        coin = randomness.uniform(randomness.fold(keys, _DOMAIN), 1)  # [E, 1]
+        return (coin >= self._limits).sum(dim=1, keepdim=True)
+
+    def partners(self, picked: Tensor, keys: Tensor) -> Tensor:
+        """For each class `[E, n]` of an episode another one of its domain, to make a chimera with."""
+        domain = self.of_class[picked]  # [E, n]
+        start, size = self._starts[domain], self.sizes[domain]
+        # There is at least one other, as a way is at least two.
+        step = 1 + randomness.bits(keys, picked.shape[1]) % (size - 1)  # [E, n]
+        return start + (picked - start + step) % size
 
 
 class EpisodeSampler:
@@ -90,11 +115,15 @@ class EpisodeSampler:
             zlib.crc32(f"{without_blanks(pool.split)}/{stream.name}".encode()),
         )
         self._key_on_cpu = self._key.cpu()
+        self._domains = _Domains(pool)
         self._check()
         self._widest = int(self._sizes.max())
         if shape.related:
             self._groups = torch.as_tensor(pool.groups(), device=self.device)  # [classes]
             self._group_sizes = torch.bincount(self._groups)
+            self._group_domains = torch.zeros_like(self._group_sizes).scatter(
+                0, self._groups, self._domains.of_class
+            )
 
     def _check(self) -> None:
         pool, shape = self.pool, self.shape
@@ -103,10 +132,10 @@ class EpisodeSampler:
         shot = images_per_class(shape.support_size, shape.way, largest(shape.shot))
         query = images_per_class(shape.query_size, shape.way, largest(shape.query))
         unlabeled = largest(shape.unlabeled)
-        if len(self._class_ids) < way:
+        if (fewest := int(self._domains.sizes.min())) < way:
+            what = f"split '{pool.split}'" if pool.domains is None else "one of the stores to train on"
             raise DataError(
-                f"split '{pool.split}' has {len(self._class_ids)} classes; {way}-way episodes need at least "
-                f"{way}",
+                f"{what} has {fewest} classes; {way}-way episodes need at least {way}",
                 "a smaller way (--way, or episodes.way and validation.way), or a split with more classes",
             )
         needed = shot + query + unlabeled if shape.disjoint else max(shot + unlabeled, query)
@@ -156,7 +185,7 @@ class EpisodeSampler:
         rows = [self._draw_rows(picked, image_keys, shot + unlabeled, query, query_round)]
         if self.augmentation.chimeras:
             others = randomness.fold(keys, _OTHERS)
-            partners = self._draw_partners(picked, others)
+            partners = self._domains.partners(picked, others)
             rows.append(self._draw_rows(partners, others, shot + unlabeled, query, query_round))
 
         order = self._arrange(keys, counts, (labeled, way * unlabeled, queries))  # [E, S + Q]
@@ -189,8 +218,10 @@ class EpisodeSampler:
         """Which classes `[E, n]` are in an episode, as positions in the pool."""
         # The classes with the largest random values are drawn, in random order: labels carry no meaning.
         draw = randomness.bits(randomness.fold(keys, _CLASSES), len(self._class_ids))  # [E, classes]
+        domain = self._domains.draw(keys)  # [E, 1]
+        draw = draw.masked_fill(self._domains.of_class != domain, -1)
         if self.shape.related:
-            draw = draw.masked_fill(self._draw_unrelated(keys, way), -1)
+            draw = draw.masked_fill(self._draw_unrelated(keys, way, domain), -1)
         return draw.topk(way, dim=1).indices
 
     def _draw_slots(self, keys: Tensor, way: int) -> Tensor:
@@ -203,12 +234,6 @@ class EpisodeSampler:
         drawn = randomness.bits(keys, count + 1)  # [E, count + 1]
         first = drawn[:, -1:] % self._slot_sets * self._slot_count
         return first + drawn[:, :-1].topk(way, dim=1).indices
-
-    def _draw_partners(self, picked: Tensor, keys: Tensor) -> Tensor:
-        """For each class `[E, n]` of an episode another one of the pool, to make a chimera with."""
-        others = len(self._class_ids) - 1  # at least one, as a way is at least two
-        step = 1 + randomness.bits(keys, picked.shape[1]) % others  # [E, n]
-        return (picked + step) % (others + 1)
 
     def _arrange(self, keys: Tensor, counts: Counts, kept: tuple[int, int, int]) -> Tensor:
         """Which images `[E, S + Q]` are labelled support, unlabelled support and queries, in this order.
@@ -251,13 +276,12 @@ class EpisodeSampler:
         in_query = draw.topk(query, dim=2).indices  # [E, n, query]
         return self._first_rows[picked][..., None] + torch.cat([in_support, in_query], dim=2)
 
-    def _draw_unrelated(self, keys: Tensor, way: int) -> Tensor:
-        """Which classes `[E, classes]` are left out of an episode for being of another group."""
+    def _draw_unrelated(self, keys: Tensor, way: int, domain: Tensor) -> Tensor:
+        """Which classes `[E, classes]` are left out of an episode of a domain for being of another group."""
         (coin,) = randomness.uniform(randomness.fold(keys, _RELATED), 1).unbind(1)
         # Groups in the order of their random values, until there are classes enough.
-        order = randomness.bits(randomness.fold(keys, _GROUPS), len(self._group_sizes)).argsort(
-            descending=True
-        )
+        draw = randomness.bits(randomness.fold(keys, _GROUPS), len(self._group_sizes))
+        order = draw.masked_fill(self._group_domains != domain, -1).argsort(descending=True)
         sizes = self._group_sizes[order]  # [E, groups]
         surplus = sizes.cumsum(dim=1) - sizes >= way
         left_out = torch.empty_like(surplus).scatter(1, order, surplus)

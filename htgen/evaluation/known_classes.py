@@ -75,6 +75,9 @@ class Seen:
 def seen_classes(store: Store, provenance: Provenance) -> Seen:
     """What a generator has seen of a store, which may be another preparation of what it was trained on."""
     data = provenance.data
+    second = provenance.config.data.second
+    if second.share and second.train and second.train.partition(":")[0].strip() == store.name:
+        return Seen(frozenset(resolve_split(store, second.train)), frozenset())
     is_same = data.sha256 == store.checksum
     names = {str(name).removesuffix("-drawings") for name in (data.name, store.name)}
     if not is_same and len(names) > 1:

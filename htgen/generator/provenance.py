@@ -47,17 +47,26 @@ class DataSource(Record):
     sha256: str | None = None
 
 
+class SecondStore(Record):
+    """Section `data.second` of a training's config: a split, and the share of episodes that are of it."""
+
+    train: str | None = None
+    share: Number = 0
+
+
 class TrainingData(Record):
     """Section `data` of a training's config.
 
     Attributes:
         store: path of the store.
         train, val: splits that it was trained on, and validated on.
+        second: other classes that it was trained on.
     """
 
     store: str | None = None
     train: str | None = None
     val: str | None = None
+    second: SecondStore = SecondStore()
 
 
 class TrainingEpisodes(Record):

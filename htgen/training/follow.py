@@ -56,7 +56,7 @@ def checkpoints(run: RunFolder, store: Store, poll: float = 2.0) -> Iterator[Gen
 def _generator(run: RunFolder, store: Store) -> GeneratorFile:
     header, tensors = read_state(run.state_path)
     config, step = state_config(header, run.state_path), int(header["step"])
-    trained_on = store if store.fingerprint == header["data"] else None
+    trained_on = store if header["data"].startswith(store.fingerprint) else None
     weights, changes = shipped_weights(header, tensors), header.get("changes", ())
     file = generator_file(config, weights, store.preprocessing, step, trained_on, changes=changes)
     if not config.model.weights.plda:

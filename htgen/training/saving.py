@@ -1,7 +1,6 @@
 """Which training state is on disk: only such as training can go on from."""
 
 from htgen.config.run import Config
-from htgen.datasets.store import Store
 from htgen.files import read_regular
 from htgen.tensor_files import MOST_BYTES
 from htgen.training.run_folder import RunFolder
@@ -31,16 +30,19 @@ class SavedStates:
         """Keep the state on disk, which training goes on from."""
         self._kept = [(step, read_regular(self.run.state_path, MOST_BYTES))]
 
-    def save(self, config: Config, store: Store, trained: Trained, counters: Counters) -> None:
+    def save(self, config: Config, data: str, trained: Trained, counters: Counters) -> None:
         """Write the state.
+
+        Args:
+            data: fingerprint of what is trained on.
 
         Raises:
             OutputError: it cannot be written; the one before is kept.
             RunError: the run folder is no longer where it was.
         """
-        data = encode_state(config, store, trained, counters)
-        self.run.write(self.run.state_path, data)
-        self._kept = [*self._kept[-1:], (counters.step, data)]
+        state = encode_state(config, data, trained, counters)
+        self.run.write(self.run.state_path, state)
+        self._kept = [*self._kept[-1:], (counters.step, state)]
 
     def put_back(self, last_sound: int) -> int | None:
         """Make the state on disk a good one.

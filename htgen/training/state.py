@@ -14,7 +14,6 @@ from torch import Tensor
 from htgen.config.faults import validate
 from htgen.config.files import flatten
 from htgen.config.run import Config, TrainConfig
-from htgen.datasets.store import Store
 from htgen.errors import ConfigError, ModelError, RunError
 from htgen.files import kind_at, write_bytes
 from htgen.generator.file import check, read_generator
@@ -33,6 +32,7 @@ CHANGEABLE = {
     "name",
     "description",
     "data.store",
+    "data.second.store",
     "train.steps",
     "train.minutes",
     "train.log_every",
@@ -109,7 +109,7 @@ class Trained:
         return next(self.modules.parameters()).device
 
 
-def encode_state(config: Config, store: Store, trained: Trained, counters: Counters) -> bytes:
+def encode_state(config: Config, data: str, trained: Trained, counters: Counters) -> bytes:
     """The file of the training state: weights, average, optimiser, random state, counters."""
     tensors = dict(trained.modules.state_dict())
     tensors |= {f"average.{name}": tensor for name, tensor in trained.average.items()}
@@ -128,12 +128,12 @@ def encode_state(config: Config, store: Store, trained: Trained, counters: Count
         "sums": counters.sums.entries,
         "skipped": int(counters.skips.total),
         "changes": counters.changes,
-        "data": store.fingerprint,
+        "data": data,
     }
     return encode(STATE_FORMAT, header, to_arrays(tensors))
 
 
-def load_state(run: RunFolder, config: Config, store: Store, trained: Trained) -> Counters:
+def load_state(run: RunFolder, config: Config, data: str, trained: Trained) -> Counters:
     """Put the run's training state into what is trained, and torch's random state, and return the counters.
 
     Raises:
@@ -147,9 +147,12 @@ def load_state(run: RunFolder, config: Config, store: Store, trained: Trained) -
             "start it again without --resume, with --overwrite",
         )
     header, arrays = read_state(path)
-    if header["data"] != store.fingerprint:
+    if header["data"] != data:
+        places = config.data.store, config.data.second.store
         raise RunError(
-            f"the run was trained on other data than {store.path} holds now", "the original store as --data"
+            "the run was trained on other data than "
+            f"{' and '.join(places[: 1 + bool(config.data.second.share)])} holds now",
+            "the original store as --data",
         )
     changes = [*header.get("changes", ()), *_changes(run, state_config(header, path), config, header["step"])]
     weights = {name: a for name, a in arrays.items() if name.partition(".")[0] in ("model", "loss")}

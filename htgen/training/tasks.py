@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from htgen.compute.processes import Processes
+from htgen.config.data import SecondStoreConfig
 from htgen.config.model import ModelConfig
 from htgen.config.run import Config
 from htgen.datasets.store import Store
@@ -20,19 +21,27 @@ class Tasks:
     """The data of a run, and the samplers that draw from it.
 
     Attributes:
+        store: trained on, validated on and measured PLDA on.
+        second: trained on too, if there is one.
         training: one period of episodes makes one step.
         validation: its first `train.val_tasks` episodes choose the best checkpoint.
         plda: training classes without augmentation; None when PLDA is not measured.
     """
 
     store: Store
+    second: Store | None
     training: EpisodeSampler
     validation: EpisodeSampler
     plda: EpisodeSampler | None
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what is trained on; that of the store comes first."""
+        return self.store.fingerprint + (f"+{self.second.fingerprint}" if self.second else "")
+
 
 def open_tasks(config: Config, device: torch.device) -> Tasks:
-    """Open the store of a config, and make the samplers.
+    """Open the stores of a config, and make the samplers.
 
     Raises:
         DataError: the store is missing or damaged, or does not fit the config.
@@ -40,8 +49,13 @@ def open_tasks(config: Config, device: torch.device) -> Tasks:
     store = open_store(config.data.store)
     check_store(store, config.model)
     images = load_images(store, device)
+    second = _open_second(config.data.second, store)
+    classes = ClassPool.of_split(store, config.data.train, images, device)
+    if second is not None:
+        others = ClassPool.of_split(second, config.data.second.train, load_images(second, device), device)
+        classes = classes.joined(others, config.data.second.share)
     training = EpisodeSampler(
-        ClassPool.of_split(store, config.data.train, images, device),
+        classes,
         config.episodes,
         EpisodeStream(config.seed, "train", period=config.train.episodes_per_step),
         config.model.max_way,
@@ -57,7 +71,24 @@ def open_tasks(config: Config, device: torch.device) -> Tasks:
         config.model.slot_sets,
     )
     plda = plda_sampler(config, store, images, device) if config.model.weights.plda else None
-    return Tasks(store, training, validation, plda)
+    return Tasks(store, second, training, validation, plda)
+
+
+def _open_second(config: SecondStoreConfig, store: Store) -> Store | None:
+    """The second store, if there is one.
+
+    Raises:
+        DataError: it is missing or damaged, or its images are prepared otherwise.
+    """
+    if not config.share:
+        return None
+    second = open_store(config.store)
+    if second.preprocessing != store.preprocessing:
+        raise DataError(
+            f"the images of store {second.path} are prepared otherwise than those of {store.path}",
+            "prepare the data again, so that size, ink and steps are the same",
+        )
+    return second
 
 
 def check_store(store: Store, model: ModelConfig) -> None:

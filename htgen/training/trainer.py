@@ -265,7 +265,7 @@ class Trainer:
         self._save_is_due = self._counters.skips.settle() > 0 and self.step > 0
         if self.processes.is_main and not self._save_is_due:
             check_weights(self.trained, self.step, self.config, self.run)
-            self.saved.save(self.config, self.tasks.store, self._all_trained(), self._counters)
+            self.saved.save(self.config, self.tasks.fingerprint, self._all_trained(), self._counters)
         return not self._save_is_due
 
     def resume(self) -> None:
@@ -276,7 +276,7 @@ class Trainer:
             ModelError: it is damaged or does not fit the config.
         """
         self.is_resumed = True
-        self._counters = load_state(self.run, self.config, self.tasks.store, self._all_trained())
+        self._counters = load_state(self.run, self.config, self.tasks.fingerprint, self._all_trained())
         if self.processes.is_main:
             self.saved.note_read(self.step)
             self.run.forget_after(self.step)

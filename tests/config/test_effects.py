@@ -1,5 +1,6 @@
 """Every config field changes the result that it should change; no option is dead."""
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -177,6 +178,9 @@ OTHER_EFFECTS = {
     "name": "test_the_name_is_the_generators",
     "description": "test_the_description_is_listed",
     "data.store": "test_another_store_gives_another_run",
+    "data.second.store": "test_a_second_store_is_trained_on_too",
+    "data.second.train": "test_a_second_store_is_trained_on_too",
+    "data.second.share": "test_a_second_store_is_trained_on_too",
     "model.image_size": "test_a_store_of_other_images_needs_another_model",
     "model.image_channels": "test_a_store_of_other_images_needs_another_model",
     "train.minutes": "test_minutes_end_a_run_before_its_steps",
@@ -295,6 +299,23 @@ def test_another_store_gives_another_run(baseline, tmp_path):
     first = baseline({})
     after = run(write_store(tmp_path / "toy", SIZE, 1, seed=1), tmp_path / "after", {})
     assert not same(first[0], after[0])
+
+
+def test_a_second_store_is_trained_on_too(baseline, tmp_path):
+    def second(name: str, share: float, **classes: str) -> dict[str, torch.Tensor]:
+        values = {"store": str(tmp_path / name), "train": "toy:train", "share": share} | classes
+        changes = {f"data.second.{key}": value for key, value in values.items()}
+        return run(first, tmp_path / f"run-{len(found)}", changes)[0]
+
+    first = write_store(tmp_path / "first", SIZE, 1)
+    for seed in (1, 2):
+        write_store(tmp_path / f"seed-{seed}", SIZE, 1, seed)
+    found = [baseline({}, first)[0]]
+    found.append(second("seed-1", 0.5))
+    found.append(second("seed-2", 0.5))
+    found.append(second("seed-1", 0.9))
+    found.append(second("seed-1", 0.5, train="toy:0-6"))
+    assert all(not same(a, b) for a, b in itertools.combinations(found, 2))
 
 
 def test_saving_leaves_the_run_as_it_is(baseline, store_path, tmp_path):

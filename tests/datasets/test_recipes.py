@@ -29,6 +29,7 @@ def request(out: Path, source: Path | None = None, told: list | None = None, **o
         ("data/folder", "folder --source DIR --out data/folder"),
         ("data/marks-icons", "folder --source DIR --ink bright --as-icons --out data/marks-icons"),
         ("data/icons", "icons --source DIR --out data/icons"),
+        ("data/fonts", "fonts --source DIR --out data/fonts"),
         ("data/marks-drawings", "folder --source DIR --ink bright --as-drawings --out data/marks-drawings"),
     ],
 )
@@ -56,6 +57,7 @@ def test_every_recipe_reaches_the_data_set_of_its_name(name, tmp_path):
         "fashion_mnist": "train-images-idx3-ubyte",
         "kmnist": "train-images-idx3-ubyte",
         "icons": "collections.json",
+        "fonts": "no letter",
         "folder": "no sub-folders",
     }
     (tmp_path / "raw").mkdir()

@@ -40,6 +40,17 @@ def test_classes_of_other_data_are_not_known(store):
     assert seen_classes(store, namesake) == Seen(nothing, frozenset(range(16)))
 
 
+def test_classes_of_a_second_store_are_known(store):
+    second = {"train": "toy:0-3", "share": 0.5}
+    provenance = Provenance.from_json(
+        {"config": {"data": {"store": "d", "train": "all", "second": second}}, "data": {"name": "others"}}
+    )
+    assert seen_classes(store, provenance) == Seen(frozenset(range(4)), frozenset())
+    idle = provenance.to_json()
+    idle["config"]["data"]["second"]["share"] = 0
+    assert seen_classes(store, Provenance.from_json(idle)) == Seen(frozenset(), frozenset())
+
+
 def test_classes_trained_on_are_told_before_those_chosen_on(store):
     seen = Seen(frozenset({13}), frozenset({13, 14}))
     assert seen.warnings(store, "toy:test", "toy") == [

@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 from helpers.runs import train
+from helpers.toy import SIZE
 
 from htgen.compute.processes import Processes
-from htgen.errors import ConfigError, DataError
+from htgen.datasets.store import StoreWriter
+from htgen.errors import ConfigError, DataError, RunError
+from htgen.images.preprocessing import Preprocessing
 from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer
 
@@ -19,3 +23,31 @@ def test_episodes_that_cannot_be_shared_out_are_refused(config, tmp_path):
     assert error.value.message == (
         "train.episodes_per_step: 2 episodes cannot be shared out evenly among 3 processes"
     )
+
+
+def with_second(config, path):
+    """The config with another store to train on, too."""
+    second = config.data.second.model_copy(update={"store": str(path), "train": "all", "share": 0.5})
+    return config.model_copy(update={"data": config.data.model_copy(update={"second": second})})
+
+
+def test_a_second_store_of_other_images_is_refused(config, tmp_path):
+    path = tmp_path / "other"
+    with StoreWriter(path, "other", Preprocessing(SIZE + 1, 1, "bright", "pad"), {}) as writer:
+        writer.add_class("k", "noise", np.zeros((1, SIZE + 1, SIZE + 1, 1), dtype=np.uint8))
+    with pytest.raises(DataError, match="are prepared otherwise than those of"):
+        train(with_second(config, path), tmp_path / "run")
+
+
+def test_a_run_does_not_go_on_with_another_second_store(config, store, tmp_path):
+    path = tmp_path / "other"
+    with StoreWriter(path, "other", store.preprocessing, {}) as writer:
+        for number in range(6):
+            writer.add_class(f"k{number}", "toy", store.images[8 * number : 8 * number + 4])
+    changed = with_second(config, path)
+    train(changed, tmp_path / "run")
+    with StoreWriter(path, "other", store.preprocessing, {}, overwrite=True) as writer:
+        for number in range(6):
+            writer.add_class(f"k{number}", "toy", store.images[8 * number + 4 : 8 * number + 8])
+    with pytest.raises(RunError, match=r"other data than .* and .*other"):
+        train(changed, tmp_path / "run", resume=True)
