@@ -30,6 +30,7 @@ CNN_SCRIPTS = (
     "surroundings",
     "strewn",
     "shadows",
+    "ruled",
     "doubts",
     "beside",
     "device",

@@ -33,6 +33,7 @@ from htgen.images.paper import (
     taken_share,
 )
 from htgen.images.resampling import mean_width, pad, quantile, quantile_of, resize, shrink, sweep
+from htgen.images.ruled import RULED, without_rules
 from htgen.images.shadows import without_shadows
 from htgen.images.specks import without_specks
 from htgen.images.surroundings import without_surroundings
@@ -194,14 +195,16 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     pixels = np.asarray(grey)
     if not steps.cleans:
         return _read_ink(pixels, steps, as_wanted)
-    paper = without_surroundings(without_shadows(without_specks(pixels)))
+    unruled = without_rules(pixels)
+    told = () if unruled is pixels else (RULED,)
+    paper = without_surroundings(without_shadows(without_specks(unruled)))
     pixels = paper.grey
     drawing = _read_ink(pixels, steps, as_wanted)
     coarse = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
     parts = find_parts(coarse, pixels, drawing.polarity == "light on dark")
     if paper.is_empty:
         parts = Parts(np.zeros_like(parts.drawing), is_blank=True)
-    parts = parts._replace(warnings=tuple(dict.fromkeys(paper.warnings + parts.warnings)))
+    parts = parts._replace(warnings=tuple(dict.fromkeys(told + paper.warnings + parts.warnings)))
     ink = drawing.ink if parts.limit is None else np.minimum(drawing.ink, drawing.ground + parts.limit)
     if parts.others is not None:
         size = ink.shape[::-1]

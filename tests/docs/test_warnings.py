@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from htgen.generator.from_folder import GeneratedFromFolder
-from htgen.images import doubts, notices, pages, reading, strewn, surroundings, transparency
+from htgen.images import doubts, notices, pages, reading, ruled, strewn, surroundings, transparency
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "your-images.md"
 
@@ -15,6 +15,7 @@ OF_AN_IMAGE = (
     notices.MIDDLE_ALONE,
     notices.SEVERAL,
     reading.DAMAGED_IN_PART,
+    ruled.RULED,
     transparency.NOTHING_OPAQUE,
     strewn.KEPT,
     strewn.LEFT_OUT,

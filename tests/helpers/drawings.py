@@ -75,6 +75,24 @@ def unevenly_lit(kind: str, clean: Image.Image, depth: float, blur: float, seed:
     return to_image(values + np.random.default_rng(seed).normal(0, 3, values.shape))
 
 
+def ruled(
+    clean: Image.Image, spacing: int, turn: float = 0, line: int = 150, is_squared: bool = True
+) -> Image.Image:
+    """A drawing, black on white, on squared or ruled paper that lies at an angle, in degrees."""
+    width, height = clean.size
+    sheet = Image.new("L", (4 * width, 4 * height), 250)
+    pen = ImageDraw.Draw(sheet)
+    for y in range(3, 4 * height, 2 * spacing):
+        pen.line([(0, y), (4 * width, y)], fill=line, width=4)
+    for x in range(5, 4 * width, 2 * spacing if is_squared else 4 * width):
+        pen.line([(x, 0), (x, 4 * height)], fill=line, width=4)
+    lying = sheet.rotate(turn, Image.Resampling.BICUBIC).resize((2 * width, 2 * height), Image.Resampling.BOX)
+    corner = (width // 2, height // 2)
+    rules = np.asarray(lying.crop((*corner, corner[0] + width, corner[1] + height)), float)
+    values = rules * (0.15 + 0.85 * np.asarray(clean, float) / 255)
+    return to_image(values + np.random.default_rng(spacing).normal(0, 1.5, values.shape))
+
+
 def page(x: int, y: int, width: int = 300, height: int = 300, side: int = 75) -> Image.Image:
     """The drawing with its left upper corner at a place of a larger page."""
     image = Image.new("L", (width, height), 255)

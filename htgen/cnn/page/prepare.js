@@ -143,12 +143,13 @@ function readInk(grey, steps, wanted) {
   const [width, height] = thumbnailSize(grey.width, grey.height, 1024);
   let pixels = resizeGrid(grey, width, height, "box");
   if (!steps.clean) return inkOf(pixels, steps, wanted);
-  const paper = withoutSurroundings(withoutShadows(withoutSpecks(pixels)));
+  const unruled = withoutRules(pixels), told = unruled === pixels ? [] : [RULED];
+  const paper = withoutSurroundings(withoutShadows(withoutSpecks(unruled)));
   pixels = paper.grey;
   const drawing = inkOf(pixels, steps, wanted), ground = Math.fround(drawing.ground);
   let parts = findParts(shrinkGrid(mapGrid(drawing.ink, (v) => v - ground), 128), pixels, drawing.polarity === LIGHT_ON_DARK);
   if (paper.isEmpty) parts = blankParts(mapGrid(parts.drawing, () => 0));
-  parts.warnings = [...new Set([...paper.warnings, ...parts.warnings])];
+  parts.warnings = [...new Set([...told, ...paper.warnings, ...parts.warnings])];
   let { ink } = drawing;
   if (parts.limit !== null) ink = mapGrid(ink, (v) => Math.min(v, drawing.ground + parts.limit));
   if (parts.others !== null) {

@@ -1,0 +1,184 @@
+"""Ruled and squared paper: thin straight lines from border to border, at even distances, are no ink."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from htgen.arrays import Doubles, Floats, Mask, Pixels
+from htgen.images.resampling import median, pad, quantile, resize, shrink
+
+RULED = "the lines of ruled or squared paper are left out"
+
+_SMALLEST = 48
+"""Pixels; a smaller image is too coarse for thin lines."""
+
+_COARSE = 32
+"""Resolution at which paper is told from a board."""
+
+_STRIPS = 32
+"""In so many parts across a line is looked for."""
+
+_SLOPES = np.linspace(-0.09, 0.09, 37)
+"""Rows that a line falls in each column."""
+
+_FINER = np.linspace(-0.004, 0.004, 9)
+"""Steps between those."""
+
+_WIDEST = 0.02
+"""Share of the side that a line is wide at most, or three pixels."""
+
+_FAINT, _CLEAR = 0.03, 4
+"""Share of the light that a line takes at least, and so many times the usual differences."""
+
+_MOSTLY = 0.2
+"""Share of the strips in which a line may be hidden."""
+
+_FEWEST = 3
+"""Of fewer lines it is not plain that they rule a page."""
+
+_EVEN = 0.12
+"""Share of their distance by which lines are out of place at most."""
+
+_OF_MOST = 0.4
+"""Share of what the clearest lines take that each takes."""
+
+_EDGE = 0.01
+"""Share of the side; a line so near to the border is the end of what was cut out."""
+
+_DARKER, _CORE = 1.3, 0.85
+"""So many times as dark as lines is ink that crosses them; this quantile near them is how dark they are."""
+
+
+class Lines(NamedTuple):
+    """Parallel lines across an image.
+
+    Attributes:
+        middles: where they cross the middle column, in rows.
+        reach: half their width in rows.
+        slope: rows that they fall in each column.
+    """
+
+    middles: Doubles
+    reach: int
+    slope: float
+
+
+def without_rules(grey: Pixels) -> Pixels:
+    """An image `[H, W]` without the lines of ruled or squared paper; the same array where there are none.
+
+    On paper with lines across there may be a single one down, at the margin, and the reverse.
+    """
+    if min(grey.shape) < _SMALLEST:
+        return grey
+    across = _without_lines(grey, _FEWEST)
+    turned = across.T
+    down = _without_lines(turned, 1 if across is not grey else _FEWEST)
+    if down is turned:
+        return across
+    found = np.ascontiguousarray(down.T)
+    return _without_lines(found, 1) if across is grey else found
+
+
+def _without_lines(grey: Pixels, fewest: int) -> Pixels:
+    """The same for so many lines and more from left to right."""
+    is_dark = median(shrink(grey.astype(np.float32), _COARSE)) > 127
+    values = grey if is_dark else 255 - grey
+    lines = _find_lines(values, fewest)
+    if lines is None:
+        return grey
+    cleaned = _erase(values, lines)
+    return cleaned if is_dark else 255 - cleaned
+
+
+def _find_lines(values: Pixels, fewest: int) -> Lines | None:
+    """Dark lines from left to right, as many or more; None without them.
+
+    Args:
+        values: `[H, W]`.
+    """
+    height, width = values.shape
+    strips = resize(values.astype(np.float32), (min(_STRIPS, width), height), Image.Resampling.BOX)
+    reach = max(3, round(_WIDEST * height))
+    light = np.maximum(_along(_along(strips, reach, np.maximum), reach, np.minimum), np.float32(16))
+    taken = 1 - strips / light  # [H, strips]
+    if np.count_nonzero((taken > _FAINT / 2).sum(axis=0) >= fewest) < (1 - _MOSTLY) * strips.shape[1]:
+        return None  # there is nothing in some strips
+    x = (np.arange(strips.shape[1]) + 0.5) * (width / strips.shape[1]) - width / 2
+    slope = _best_slope(taken, x, _SLOPES)
+    slope = _best_slope(taken, x, slope + _FINER)
+    level = _level(taken, slope * x)
+    ordered = np.sort(level)
+    usual, most = float(ordered[len(ordered) // 4]), float(ordered[-1 - len(ordered) // 50])
+    is_line = np.concatenate([[False], level > max(_FAINT, _CLEAR * usual, _OF_MOST * most), [False]])
+    starts, ends = np.flatnonzero(is_line[1:] & ~is_line[:-1]), np.flatnonzero(~is_line[1:] & is_line[:-1])
+    is_inner = (starts > _EDGE * height) & (ends < (1 - _EDGE) * height)
+    if np.count_nonzero(is_inner) < fewest or (ends - starts).max() > reach:
+        return None
+    wide = int((ends - starts).max())
+    middles = _continued((starts + ends - 1) / 2, is_inner, wide, abs(slope) * width / 2, height)
+    return None if middles is None else Lines(middles, (wide + 1) // 2 + 1, slope)
+
+
+def _continued(middles: Doubles, is_inner: Mask, wide: int, rise: float, height: int) -> Doubles | None:
+    """Lines at even distances, and those that cross the upper or lower border; None where they are not even.
+
+    Args:
+        middles: of the lines that cross the middle column.
+        is_inner: which of them are not along a border.
+        wide: how wide they are at most, in rows.
+        rise: by how many rows they rise or fall on either side of the middle column.
+        height: of the image.
+    """
+    gaps = np.diff(middles[is_inner])
+    if not len(gaps):
+        return middles
+    usual = median(gaps)
+    places = np.maximum(np.rint(gaps / usual), 1)
+    is_even = np.abs(gaps / places - usual) <= max(_EVEN * usual, 1.5)
+    if not is_even.all() or usual < 2 * wide:
+        return None
+    more = np.arange(1, 2 + int(3 * rise / usual)) * usual
+    before, after = middles[0] - more, middles[-1] + more
+    near = 2 * rise
+    return np.concatenate([before[before < near][::-1], middles, after[after > height - 1 - near]])
+
+
+def _best_slope(taken: Floats, x: Doubles, slopes: Doubles) -> float:
+    """Along which of some slopes there is most in all strips."""
+    return max(slopes.tolist(), key=lambda slope: float(_level(taken, slope * x).sum()))
+
+
+def _level(taken: Floats, shifts: Doubles) -> Doubles:
+    """What all strips but a few, and those at both ends, have in a row `[H]`, moved up by so many rows."""
+    height = len(taken)
+    rows = np.arange(height)
+    moved = np.stack([np.interp(rows + shift, rows, taken[:, i]) for i, shift in enumerate(shifts)])
+    ends = np.minimum(moved[:2].max(axis=0), moved[-2:].max(axis=0))
+    return np.minimum(np.quantile(moved, _MOSTLY, axis=0), ends)
+
+
+def _along(values: Floats, reach: int, extreme: np.ufunc) -> Floats:
+    """The least or greatest over so many rows above and below."""
+    found = values
+    padded = np.pad(values, ((reach, reach), (0, 0)), "edge")
+    for step in range(2 * reach + 1):
+        found = extreme(found, padded[step : step + len(values)])
+    return found
+
+
+def _erase(values: Pixels, lines: Lines) -> Pixels:
+    """Dark lines filled from above and below, but for what is darker and crosses them."""
+    height, width = values.shape
+    y, x = np.mgrid[:height, :width]
+    place = y - lines.slope * (x + 0.5 - width / 2)
+    nearest = lines.middles[np.searchsorted((lines.middles[1:] + lines.middles[:-1]) / 2, place)]
+    is_line = np.abs(place - nearest) <= lines.reach
+    if not is_line.any():
+        return values
+    step = 2 * lines.reach
+    padded = pad(values, [(step, step), (0, 0)], 255)
+    beside = np.minimum(padded[:height], padded[2 * step :])
+    taken = 1 - values / np.maximum(beside, np.uint8(1)).astype(np.float32)
+    is_pale = taken <= _DARKER * quantile(np.sort(taken[is_line]), _CORE) + _FAINT
+    return np.where(is_line & is_pale, np.maximum(values, beside), values)

@@ -1,0 +1,72 @@
+"""The lines of ruled and squared paper are no ink; lines that are drawn stay."""
+
+import numpy as np
+import pytest
+from helpers.drawings import FULL, distance, page, ruled
+from PIL import Image, ImageDraw, ImageOps
+
+from htgen.images.ruled import RULED, without_rules
+
+CLEAN = page(70, 60, 300, 260, 150)
+EMPTY = Image.new("L", (300, 260), 255)
+
+
+@pytest.mark.parametrize("turn", [0, 1.5, -4])
+@pytest.mark.parametrize("spacing", [16, 30])
+@pytest.mark.parametrize("is_squared", [True, False])
+def test_a_drawing_on_such_paper_is_read_without_its_lines(
+    spacing: int, turn: float, is_squared: bool
+) -> None:
+    image = ruled(CLEAN, spacing, turn, is_squared=is_squared)
+    assert FULL.read(image).warnings[0] == RULED
+    assert distance(image, clean=CLEAN) < 0.3
+
+
+@pytest.mark.parametrize("turn", [0, 3])
+@pytest.mark.parametrize("line", [90, 200])
+@pytest.mark.parametrize("is_squared", [True, False])
+def test_a_sheet_of_such_paper_is_empty(turn: float, line: int, is_squared: bool) -> None:
+    for image in (
+        ruled(EMPTY, 20, turn, line, is_squared),
+        ruled(EMPTY.rotate(90, expand=True), 20, turn, line),
+    ):
+        reading = FULL.read(image)
+        assert reading.is_blank
+        assert reading.warnings[0] == RULED
+
+
+def test_a_board_with_lines_is_read() -> None:
+    image = ImageOps.invert(ruled(CLEAN, 20, 1))
+    assert distance(image, clean=CLEAN) < 0.3
+
+
+def strokes(side: int, *lines: tuple[int, int, int, int]) -> Image.Image:
+    image = Image.new("L", (side, side), 255)
+    for line in lines:
+        ImageDraw.Draw(image).line(line, fill=0, width=5)
+    return image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        CLEAN,
+        strokes(120, (0, 40, 119, 40), (0, 80, 119, 80)),  # two lines across
+        strokes(120, (40, 0, 40, 119), (80, 0, 80, 119), (0, 40, 119, 40), (0, 80, 119, 80)),  # a hash
+        strokes(120, (2, 0, 2, 119), (0, 2, 119, 2), (0, 60, 119, 60), (0, 117, 119, 117)),  # an E, cut out
+        strokes(120, (0, 20, 119, 20), (0, 40, 119, 40), (0, 95, 119, 95)),  # lines at uneven distances
+        strokes(120, (25, 20, 95, 20), (25, 50, 95, 50), (25, 80, 95, 80)),  # lines with margins
+        Image.effect_noise((120, 120), 60),
+    ],
+)
+def test_what_is_drawn_stays(image: Image.Image) -> None:
+    values = np.asarray(image)
+    assert without_rules(values) is values
+
+
+def test_ink_that_crosses_a_line_stays_whole() -> None:
+    """Where a stroke is darker than the line, not a pixel of it is lost."""
+    image = ruled(strokes(200, (20, 100, 180, 100), (60, 30, 140, 170)), 20, 0, 190)
+    drawn = np.asarray(strokes(200, (20, 100, 180, 100), (60, 30, 140, 170))) == 0
+    assert np.asarray(without_rules(np.asarray(image)))[drawn].max() < 60
+    assert np.median(without_rules(np.asarray(image))[~drawn]) > 240
