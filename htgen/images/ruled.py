@@ -101,7 +101,8 @@ def _find_lines(values: Pixels, fewest: int) -> Lines | None:
     strips = resize(values.astype(np.float32), (min(_STRIPS, width), height), Image.Resampling.BOX)
     reach = max(3, round(_WIDEST * height))
     light = np.maximum(_along(_along(strips, reach, np.maximum), reach, np.minimum), np.float32(16))
-    taken = 1 - strips / light  # [H, strips]
+    taken = strips / light  # [H, strips]
+    np.subtract(1, taken, out=taken)
     if np.count_nonzero((taken > _FAINT / 2).sum(axis=0) >= fewest) < (1 - _MOSTLY) * strips.shape[1]:
         return None  # there is nothing in some strips
     x = (np.arange(strips.shape[1]) + 0.5) * (width / strips.shape[1]) - width / 2
@@ -133,7 +134,7 @@ def _continued(middles: Doubles, is_inner: Mask, wide: int, rise: float, height:
     gaps = np.diff(middles[is_inner])
     if not len(gaps):
         return middles
-    usual = median(gaps)
+    usual = float(np.median(gaps))
     places = np.maximum(np.rint(gaps / usual), 1)
     is_even = np.abs(gaps / places - usual) <= max(_EVEN * usual, 1.5)
     if not is_even.all() or usual < 2 * wide:
@@ -160,11 +161,13 @@ def _level(taken: Floats, shifts: Doubles) -> Doubles:
 
 def _along(values: Floats, reach: int, extreme: np.ufunc) -> Floats:
     """The least or greatest over so many rows above and below."""
-    found = values
-    padded = np.pad(values, ((reach, reach), (0, 0)), "edge")
-    for step in range(2 * reach + 1):
-        found = extreme(found, padded[step : step + len(values)])
-    return found
+    values = np.pad(values, ((reach, reach), (0, 0)), "edge")
+    covered, side = 1, 2 * reach + 1
+    while covered < side:
+        step = min(covered, side - covered)
+        values = extreme(values[step:], values[:-step])
+        covered += step
+    return values
 
 
 def _erase(values: Pixels, lines: Lines) -> Pixels:
