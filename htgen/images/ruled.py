@@ -101,8 +101,7 @@ def _find_lines(values: Pixels, fewest: int) -> Lines | None:
     strips = resize(values.astype(np.float32), (min(_STRIPS, width), height), Image.Resampling.BOX)
     reach = max(3, round(_WIDEST * height))
     light = np.maximum(_along(_along(strips, reach, np.maximum), reach, np.minimum), np.float32(16))
-    taken = strips / light  # [H, strips]
-    np.subtract(1, taken, out=taken)
+    taken = (1 - strips / light).astype(np.float32)  # [H, strips]
     if np.count_nonzero((taken > _FAINT / 2).sum(axis=0) >= fewest) < (1 - _MOSTLY) * strips.shape[1]:
         return None  # there is nothing in some strips
     x = (np.arange(strips.shape[1]) + 0.5) * (width / strips.shape[1]) - width / 2
