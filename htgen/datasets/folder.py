@@ -15,7 +15,7 @@ from htgen.errors import DataError
 from htgen.files import real_path
 from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 from htgen.images.folders import class_folders
-from htgen.images.inputs import read_images
+from htgen.images.inputs import read_pixels
 from htgen.images.preprocessing import Fit, Ink, Preprocessing
 
 
@@ -100,11 +100,11 @@ class _Images:
 
     def read(self, paths: list[Path]) -> Iterator[Pixels]:
         """The pixels of those that can be read, `[size, size, channels]` each."""
-        for path, image in read_images(paths, self.preprocessing, judge=False):
+        for path, image in read_pixels(paths, self.preprocessing):
             if isinstance(image, DataError):
                 self.unreadable.append(Unreadable(path, image.message))
             else:
-                yield image.pixels
+                yield image
             self.done += 1
             if self.progress is not None:
                 self.progress("images", self.done, self.total)

@@ -12,7 +12,7 @@ from htgen.cnn.bundle import Bundle
 from htgen.cnn.labelled_folder import TestResult
 from htgen.cnn.nearest import features, nearest
 from htgen.errors import DataError
-from htgen.images.inputs import ReadImage, as_input, read_images
+from htgen.images.inputs import ReadImage, as_input, read_images, read_pixels
 from htgen.images.labels import find_labeled
 from htgen.report import page as p
 from htgen.report.generated import kernels
@@ -38,11 +38,11 @@ def known_images(cnn: Bundle, folder: Path) -> KnownImages:
     found = find_labeled(folder)
     label_of = {path: name for name, paths in found.classes.items() for path in paths}
     known = KnownImages([], [], [])
-    for path, read in read_images(label_of, cnn.preprocessing, judge=False):
+    for path, read in read_pixels(label_of, cnn.preprocessing):
         if not isinstance(read, DataError):
             known.paths.append(path)
             known.labels.append(label_of[path])
-            known.pixels.append(read.pixels)
+            known.pixels.append(read)
     return known
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from htgen.errors import DataError
-from htgen.images.inputs import ReadImage, as_input, expand_paths, prepare_images, read_images
+from htgen.images.inputs import ReadImage, as_input, expand_paths, prepare_images, read_images, read_pixels
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import load_image
 
@@ -98,9 +98,21 @@ def test_images_are_judged_where_it_means_something():
     judged = [read.looks_drawn for _, read in read_images(things, DRAWINGS)]
     assert judged == [DRAWINGS.read(Image.fromarray(one)).looks_drawn for one in things]
     assert False in judged
-    for preprocessing, judge in ((GREY, True), (DRAWINGS, False)):
-        for _, read in read_images(things, preprocessing, judge):
-            assert (read.polarity, read.looks_drawn) == (None, None)
+    for _, read in read_images(things, GREY):
+        assert (read.polarity, read.looks_drawn) == (None, None)
+
+
+def test_pixels_alone_are_those_of_images_that_are_judged(folder):
+    sources = [stroke(0, 255), thing(0), folder / "a.png", folder / "cut.png"]
+    for preprocessing in (GREY, DRAWINGS, DRAWINGS.without("clean")):
+        both = zip(read_images(sources, preprocessing), read_pixels(sources, preprocessing), strict=True)
+        for (_, read), (source, pixels) in both:
+            if isinstance(read, DataError):
+                assert source == folder / "cut.png"
+                assert isinstance(pixels, DataError)
+                assert str(pixels) == str(read)
+            else:
+                np.testing.assert_array_equal(pixels, read.pixels)
 
 
 def test_ink_in_colour_has_a_polarity_and_no_drawings():
