@@ -86,8 +86,15 @@ class Components:
         Args:
             chosen: `[count]`.
         """
+        return self.masked(chosen[self.part])
+
+    def masked(self, runs: Mask) -> Mask:
+        """Where the chosen of the runs are: `[H, W]`.
+
+        Args:
+            runs: `[R]`.
+        """
         height, width = self.shape
-        runs = chosen[self.part]
         first = self.row[runs] * width
         changes = np.empty(2 * len(first) + 2, np.int64)
         changes[0], changes[-1] = 0, height * width

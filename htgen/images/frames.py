@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from htgen.arrays import Mask, Pixels
+from htgen.arrays import Integers, Mask, Pixels
 from htgen.images.components import Components, fill_holes, find_components, hull_area
 from htgen.images.resampling import sweep
 
@@ -29,6 +29,10 @@ _NEAR_BORDER = 0.04
 
 _CONTENT = 0.25
 """Share of a frame's width or height that what is in it takes at least, to be a drawing beyond doubt."""
+
+
+_SPECKS = 0.0005
+"""Share of the image that may lie beside a frame: single pixels."""
 
 
 class Frame(NamedTuple):
@@ -70,7 +74,29 @@ def _may_have_frame(ink: Mask) -> bool:
     return bool(
         min(along[:rows].max(), along[-rows:].max()) > _COVERED * width
         and min(across[:columns].max(), across[-columns:].max()) > _COVERED * height
+        and _loose_ends(ink, along.nonzero()[0], across.nonzero()[0]) <= _SPECKS * ink.size
     )
+
+
+def _loose_ends(ink: Mask, rows: Integers, columns: Integers) -> int:
+    """How many single pixels lie on one side of the ink's box, at most: no line goes around them. Noise has
+    such, and it takes less to see them than to find all parts.
+
+    Args:
+        rows, columns: in which there is ink.
+    """
+    if min(len(rows), len(columns)) < 3:
+        return 0
+    found = []
+    upper, left = ink[rows[0] :], ink.T[columns[0] :]
+    lower, right = ink[rows[-1] :: -1], ink.T[columns[-1] :: -1]
+    for side, behind in ((part[0], part[1]) for part in (upper, lower, left, right)):
+        near = behind.copy()
+        either = side | behind
+        near[1:] |= either[:-1]
+        near[:-1] |= either[1:]
+        found.append(np.count_nonzero(side & ~near))
+    return max(found)
 
 
 def _frame_of(ink: Mask) -> Frame | None:
@@ -115,7 +141,7 @@ def _encloses(parts: Components, outer: int) -> bool:
         & (parts.right < parts.right[outer])
     )
     within[outer] = True
-    return bool(parts.area[~within].sum() <= 0.0005 * parts.shape[0] * parts.shape[1])
+    return bool(parts.area[~within].sum() <= _SPECKS * parts.shape[0] * parts.shape[1])
 
 
 def _box(mask: Mask) -> tuple[int, int, int, int]:

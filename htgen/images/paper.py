@@ -8,11 +8,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from htgen.arrays import Doubles, Floats, Mask, Pixels
-from htgen.images.resampling import median, medians, quantile, radius, resize, sweep
+from htgen.images.resampling import WINDOW, median, medians, quantile, radius, resize, sweep
 
 Polarity = Literal["dark on light", "light on dark"]
 
-WIDEST_STROKE = 11
+WIDEST_STROKE = WINDOW
 """What is narrower at that resolution, a sixth of the image, may be a stroke; shadows are wider."""
 
 SHADE_SIDE = 64
@@ -150,7 +150,7 @@ def side_of_ink(difference: Floats, paper: float) -> Polarity:
     """
     clearest = _imbalance(difference)
     if abs(clearest) < _WORTH_OF_STROKES:  # otherwise strokes cannot say it more clearly
-        strokes = difference - medians(difference, WIDEST_STROKE)
+        strokes = difference - medians(difference)
         clearest = max(clearest, _WORTH_OF_STROKES * _imbalance(strokes), key=abs)
     if clearest == 0:
         return "dark on light" if paper > 127 else "light on dark"

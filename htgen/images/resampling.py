@@ -15,6 +15,9 @@ _STEPS = 241, 61, 31, 13
 _SAMPLE, _REACH = 600, 40
 """So many are looked at, at least, and so many of them on either side of a place bound it almost always."""
 
+WINDOW = 11
+"""Values of which `medians` are."""
+
 # ------------------------------------------------------------------------------------ statistics, resampling
 
 
@@ -97,14 +100,42 @@ def sweep(values: Floats, reach: int, extreme: np.ufunc) -> Floats:
     return values
 
 
-def medians(values: Floats, window: int) -> Floats:
-    """Medians of `[H, W]` over windows along rows, then of those along columns; borders are continued."""
-    middle = window // 2
+def medians(values: Floats) -> Floats:
+    """Medians of `[H, W]` over windows of `WINDOW` along rows, then along columns; borders are continued."""
     for _ in range(2):
-        continued = np.pad(values, ((0, 0), (middle, middle)), "edge")
-        windows = np.lib.stride_tricks.sliding_window_view(continued, window, 1)
-        values = np.partition(windows, middle, axis=-1)[..., middle].T
+        values = _running_medians(np.ascontiguousarray(values.T))
     return values
+
+
+def _running_medians(values: Floats) -> Floats:
+    """Medians of `[N, M]` over windows of `WINDOW` along the first axis, `[N, M]`.
+
+    Two neighbours are put in order for all windows at once, then four and eight; from these and the other
+    three the sixth of eleven follows. It takes the least or greatest of two arrays 32 times, which takes
+    less time than to sort each window.
+    """
+    low, high = np.minimum, np.maximum
+    middle, count = WINDOW // 2, len(values)
+    x = np.empty((count + 2 * middle, values.shape[1]), values.dtype)
+    x[:middle], x[middle:-middle], x[-middle:] = values[0], values, values[-1]
+    small, large = low(x[:-1], x[1:]), high(x[:-1], x[1:])  # of two
+    (a, b), (c, d) = (small[:-2], large[:-2]), (small[2:], large[2:])
+    inner, outer = high(a, c), low(b, d)
+    four = low(a, c), low(inner, outer), high(inner, outer), high(b, d)
+    a, b, c, d = (part[:-4] for part in four)
+    e, f, g, h = (part[4:] for part in four)
+    # The third to the sixth of eight, by merging what is odd and what is even.
+    lower, upper = high(a, e), low(c, g)
+    second, third, fourth = low(lower, upper), high(lower, upper), high(c, g)
+    lower, upper = high(b, f), low(d, h)
+    first, middle_one, last = low(b, f), low(lower, upper), high(lower, upper)
+    eight = high(second, first), low(third, middle_one), high(third, middle_one), low(fourth, last)
+    a, b, c, d = (part[:count] for part in eight)
+    lesser, greater, one = small[8 : 8 + count], large[8 : 8 + count], x[10 : 10 + count]
+    between = high(lesser, one)
+    e, f, g = low(lesser, one), low(greater, between), high(greater, between)
+    found: Floats = low(low(d, high(c, e)), low(high(b, f), high(a, g)))
+    return found
 
 
 def resize(

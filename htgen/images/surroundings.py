@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from htgen.arrays import Floats, Mask, Pixels
-from htgen.images.components import Components, connect, fills_its_hull, find_components
+from htgen.images.components import Components, fills_its_hull, find_components
 from htgen.images.frames import find_frame
 from htgen.images.paper import Counts, otsu, paper_light
 from htgen.images.resampling import mean_width, median, pad, quantile, resize, shrink, sweep
@@ -182,8 +182,9 @@ def _find_paper(values: Pixels, counts: Counts, first: int) -> tuple[Mask | None
     if high - low < 2 * _EDGE:
         return None, False
     signed, regions = [], []
-    for threshold in (first, *np.linspace(low, high, 8)[1:-1]):
-        for one, limit in ((values, threshold), (255 - values, 254 - threshold)):
+    negative, step = 255 - values, (high - low) / 7
+    for threshold in (first, *(low + place * step for place in range(1, 7))):
+        for one, limit in ((values, int(threshold)), (negative, int(254 - threshold))):
             region = one > limit
             if np.count_nonzero(region) >= 0.1 * region.size:
                 signed.append(one)
@@ -254,14 +255,10 @@ def _outside(parts: Components, runs: Mask, rows: int) -> tuple[Components, Mask
         runs: the runs of `parts` that are chosen.
         rows: of each mask, with the empty one.
     """
-    tall, width = parts.shape
-    first = np.arange(tall).reshape(-1, rows)[:, :-1].reshape(-1) * (width + 2)
-    row = parts.row[runs] * (width + 2)
-    # In each row the runs and what is between them take turns.
-    starts = np.sort(np.concatenate([row + parts.end[runs], first]))
-    ends = np.sort(np.concatenate([row + parts.start[runs], first + width]))
-    is_run = starts < ends
-    beside = connect(parts.shape, starts[is_run], ends[is_run])
+    width = parts.shape[1]
+    is_beside = ~parts.masked(runs).reshape(-1, rows, width)
+    is_beside[:, -1] = False
+    beside = find_components(is_beside.reshape(-1, width))
     height, number = beside.row % rows, beside.part
     length = beside.end - beside.start
     along = (
