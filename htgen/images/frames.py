@@ -95,7 +95,7 @@ def _loose_ends(ink: Mask, rows: Integers, columns: Integers) -> int:
         either = side | behind
         near[1:] |= either[:-1]
         near[:-1] |= either[1:]
-        found.append(np.count_nonzero(side & ~near))
+        found.append(int(np.count_nonzero(side & ~near)))
     return max(found)
 
 
