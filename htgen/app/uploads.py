@@ -17,7 +17,7 @@ from PIL import Image
 from htgen.errors import DataError
 from htgen.files import UNPRINTABLE, as_text
 from htgen.generator.choice import Look, look_at
-from htgen.images.folders import is_of_system
+from htgen.images.folders import is_of_system, is_smaller_copy
 from htgen.images.notices import warning
 from htgen.images.pictures import png_of
 from htgen.images.reading import decode_image
@@ -129,9 +129,11 @@ def read_archive(data: bytes) -> tuple[dict[str, list[Upload]], list[str]]:
         raise DataError("the archive has no folders with images", "a zip with one folder per class")
     beside = [m.shown for m in members if m.is_beside and not (labels and m.path.name == LABELS)]
     hidden = [m.shown for m in members if m.is_hidden]
+    copies = [m.shown for m in members if m.is_copy]
     return classes, [
         *warning("left out, as it lies in no folder of a class:", beside, 3),
         *warning("left out, as its name or folder begins with a dot:", hidden, 3),
+        *warning("left out, as a folder of that name holds thumbnails:", copies, 3),
     ]
 
 
@@ -146,6 +148,7 @@ class _Member:
         self.shown = clean_name(str(self.path), "a file")
         parts = self.path.parts
         is_ours = not is_of_system(parts)
+        self.is_copy = not is_ours and len(parts) > 1 and is_smaller_copy(parts)
         has_dot = any(part.startswith(".") for part in parts)
         self.is_hidden = is_ours and has_dot
         self.is_in_class = is_ours and not has_dot and len(parts) > 1

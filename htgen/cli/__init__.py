@@ -133,7 +133,10 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     except OSError as error:  # of results that cannot be written: a full disk behind stdout
-        unwritten = OutputError(f"cannot write: {error.strerror or error}", "check where the output goes")
+        where = f" {error.filename}" if error.filename else ""
+        unwritten = OutputError(
+            f"cannot write{where}: {error.strerror or error}", "check where the output goes"
+        )
         print_error(unwritten)
         with contextlib.suppress(OSError):  # what is still buffered would fail again when Python ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -33,8 +33,10 @@ def watch(
     from htgen.cli.console import tell
     from htgen.cli.resident import answers_in_folder, tell_all
     from htgen.cnn.bundle import Bundle
+    from htgen.images.folders import find_images
 
     cnn = Bundle.load(model)
+    find_images(folder)  # an error before anything is said
     found = answers_in_folder(cnn, folder, existing)
     tell([f"watching {folder}; Ctrl-C ends"])
     tell_all(found, reject, as_json)

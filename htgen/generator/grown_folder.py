@@ -136,7 +136,7 @@ def grow(
         progress,
         added=new,
         joined=joined,
-        dropped=tuple(drop),
+        dropped=tuple(dict.fromkeys(drop)),
     )
 
 

@@ -18,6 +18,9 @@ TABLES = {".csv", ".tsv"}
 
 _OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
 
+_SMALLER_COPIES = "thumbs", "thumbnails"
+"""Folders with copies of images that systems and programs make; people may have a class of that name."""
+
 _FOLDERS_OF_THE_SYSTEM = {
     *("__macosx", "__pycache__", "@eadir", "@recycle", "#recycle", "lost+found", "$recycle.bin"),
     *(
@@ -28,7 +31,7 @@ _FOLDERS_OF_THE_SYSTEM = {
         "@tmp",
         "@sharebin",
     ),
-    *("thumbs", "thumbnails"),
+    *_SMALLER_COPIES,
 }
 
 _HIDDEN_OF_PROGRAMS = {
@@ -109,6 +112,12 @@ def is_of_system(parts: Sequence[str]) -> bool:
     )
 
 
+def is_smaller_copy(parts: Sequence[str]) -> bool:
+    """Whether a path, by its parts, is left out for a folder whose name is of thumbnails alone."""
+    kept = [part for part in parts[:-1] if part.lower() not in _SMALLER_COPIES]
+    return len(kept) < len(parts) - 1 and not is_of_system((*kept, parts[-1]))
+
+
 def find_hidden_folders(folder: str | Path) -> list[Path]:
     """Folders of images whose names begin with a dot, as a class `.net`; those of programs are left out."""
     try:
@@ -120,6 +129,12 @@ def find_hidden_folders(folder: str | Path) -> list[Path]:
         for path in found
         if kind_at(path) == "folder" and path.name not in _HIDDEN_OF_PROGRAMS and find_images(path)
     )
+
+
+def find_smaller_copies(folder: str | Path) -> list[Path]:
+    """Folders that by their names hold smaller copies of images, and so are no classes, but hold images."""
+    entries = [path for path in _visible_entries(Path(folder)) if kind_at(path) == "folder"]
+    return [path for path in entries if path.name.lower() in _SMALLER_COPIES and find_images(path)]
 
 
 def _is_readable(path: Path) -> bool:

@@ -19,6 +19,7 @@ from htgen.images.folders import (
     find_hidden_folders,
     find_images,
     find_other_files,
+    find_smaller_copies,
 )
 from htgen.images.notices import left_out_of, warning
 from htgen.images.order import natural_order
@@ -102,6 +103,8 @@ def _in_sub_folders(folder: Path, minimum: int) -> LabeledFiles:
     loose = [path.name for path in find_images(folder)]
     hidden = [path.name for path in find_hidden_folders(folder)]
     notices += warning(f"folders whose names begin with a dot are no classes, in {folder}:", hidden, 3)
+    copies = [path.name for path in find_smaller_copies(folder)]
+    notices += warning(f"folders of thumbnails are no classes, in {folder}:", copies, 3)
     notices += warning(f"images beside the folders of classes, in {folder}:", loose, 3)
     tables = [path.name for path in find_other_files(folder) if path.suffix.lower() in TABLES]
     notices += warning(f"tables beside the folders are read with --labels alone, in {folder}:", tables, 3)

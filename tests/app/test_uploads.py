@@ -101,6 +101,7 @@ def test_what_an_archive_holds_beside_images_of_classes_is_told():
     packed = write_archive(
         {
             **{"top.png": b"", "notes.txt": b"", "a/1.png": b"x", "more/b/1.png": b"x", ".net/1.png": b"x"},
+            **{"Thumbs/1.png": b"x", "a/thumbnails/1.png": b"x"},
             **{"a/.2.png": b"x", "__MACOSX/a/._1.png": b"x", "a/.DS_Store": b"x", "a/Thumbs.db": b"x"},
             "labels.csv": b"file,label\na/1.png,other\n",  # of some of the images: another table
         }
@@ -112,4 +113,5 @@ def test_what_an_archive_holds_beside_images_of_classes_is_told():
     assert told == [
         "warning: left out, as it lies in no folder of a class: top.png; notes.txt; labels.csv",
         "warning: left out, as its name or folder begins with a dot: .net/1.png; a/.2.png",
+        "warning: left out, as a folder of that name holds thumbnails: Thumbs/1.png; a/thumbnails/1.png",
     ]

@@ -107,6 +107,11 @@ def test_a_folder_is_watched_until_ctrl_c(symbols, start, tmp_path):
     assert (process.returncode, out, err) == (130, "", "")
 
 
+def test_a_missing_folder_is_an_error_and_is_not_watched(symbols, tmp_path, capsys):
+    assert main(["watch", str(symbols), str(tmp_path / "gone")]) == 4
+    assert "watching" not in capsys.readouterr().err
+
+
 def test_a_half_written_file_of_a_folder_is_answered_once_and_holds_up_none(symbols, tmp_path, monkeypatch):
     monkeypatch.setattr(resident, "PATIENCE", 600.0)
     found = resident.answers_in_folder(Bundle.load(symbols), tmp_path, existing=True)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from htgen.errors import DataError
 from htgen.images.folders import class_folders, find_folders, find_images, find_other_files
+from htgen.images.labels import find_labeled
 from htgen.images.order import natural_order
 
 
@@ -108,6 +109,17 @@ def test_images_of_other_endings_are_found_by_their_content(tmp_path: Path, kind
         "notes.txt",
         "page.pdf",
     ]
+
+
+@pytest.mark.parametrize("name", ["thumbs", "Thumbnails"])
+def test_a_folder_of_thumbnails_is_told(make: Make, name: str) -> None:
+    """People may have a class of that name."""
+    folder = make("owl/1.png", "auk/1.png", f"{name}/notes.txt")
+    assert find_labeled(folder).notices == ()
+    make(f"{name}/x.png")
+    found = find_labeled(folder)
+    assert list(found.classes) == ["auk", "owl"]
+    assert found.notices == (f"warning: folders of thumbnails are no classes, in {folder}: {name}",)
 
 
 @pytest.mark.parametrize(
