@@ -104,10 +104,12 @@ def _find_lines(values: Pixels, fewest: int) -> Lines | None:
     taken = (1 - strips / light).astype(np.float32)  # [H, strips]
     if np.count_nonzero((taken > _FAINT / 2).sum(axis=0) >= fewest) < (1 - _MOSTLY) * strips.shape[1]:
         return None  # there is nothing in some strips
+    if not _may_have_lines(taken, fewest):
+        return None
     x = (np.arange(strips.shape[1]) + 0.5) * (width / strips.shape[1]) - width / 2
     slope = _best_slope(taken, x, _SLOPES)
     slope = _best_slope(taken, x, slope + _FINER)
-    level = _level(taken, slope * x)
+    level = _levels(taken, x, np.array([slope]))[0]
     ordered = np.sort(level)
     usual, most = float(ordered[len(ordered) // 4]), float(ordered[-1 - len(ordered) // 50])
     is_line = np.concatenate([[False], level > max(_FAINT, _CLEAR * usual, _OF_MOST * most), [False]])
@@ -118,6 +120,19 @@ def _find_lines(values: Pixels, fewest: int) -> Lines | None:
     wide = int((ends - starts).max())
     middles = _continued((starts + ends - 1) / 2, is_inner, wide, abs(slope) * width / 2, height)
     return None if middles is None else Lines(middles, (wide + 1) // 2 + 1, slope)
+
+
+def _may_have_lines(taken: Floats, fewest: int) -> bool:
+    """Whether enough strips, with those at both ends, have places dark enough for so many lines, whatever
+    their slope; to try all slopes takes far more time.
+
+    Args:
+        taken: `[H, strips]`.
+    """
+    strips = taken.shape[1]
+    dark = np.count_nonzero(taken > _FAINT, axis=0)
+    needed = strips - 1 - int(_MOSTLY * (strips - 1))  # of which a line has more than this in a quantile
+    return bool(np.count_nonzero(dark) >= needed and min(dark[:2].sum(), dark[-2:].sum()) >= fewest)
 
 
 def _continued(middles: Doubles, is_inner: Mask, wide: int, rise: float, height: int) -> Doubles | None:
@@ -146,16 +161,37 @@ def _continued(middles: Doubles, is_inner: Mask, wide: int, rise: float, height:
 
 def _best_slope(taken: Floats, x: Doubles, slopes: Doubles) -> float:
     """Along which of some slopes there is most in all strips."""
-    return max(slopes.tolist(), key=lambda slope: float(_level(taken, slope * x).sum()))
+    sums = [float(level.sum()) for level in _levels(taken, x, slopes)]
+    return float(slopes[sums.index(max(sums))])
 
 
-def _level(taken: Floats, shifts: Doubles) -> Doubles:
-    """What all strips but a few, and those at both ends, have in a row `[H]`, moved up by so many rows."""
-    height = len(taken)
-    rows = np.arange(height)
-    moved = np.stack([np.interp(rows + shift, rows, taken[:, i]) for i, shift in enumerate(shifts)])
-    ends = np.minimum(moved[:2].max(axis=0), moved[-2:].max(axis=0))
-    return np.minimum(np.quantile(moved, _MOSTLY, axis=0), ends)
+def _levels(taken: Floats, x: Doubles, slopes: Doubles) -> Doubles:
+    """What all strips but a few, and those at both ends, have in a row along each slope, `[slopes, H]`.
+
+    Args:
+        taken: `[H, strips]`.
+        x: how far each strip is from the middle, in columns.
+        slopes: rows that a line falls in each column.
+    """
+    height, strips = taken.shape
+    rows, share = np.arange(height), _MOSTLY * (strips - 1)
+    least: list[Doubles] = []  # the least of the strips so far, in order
+    ends: list[Doubles] = []
+    for index, column in enumerate(taken.T.astype(np.float64)):
+        place = rows + (slopes * x[index])[:, None]  # [slopes, H]
+        above = np.clip(np.floor(place), 0, height - 2).astype(np.intp)
+        moved = np.diff(column)[above] * (place - above) + column[above]
+        moved[place < 0], moved[place >= height - 1] = column[0], column[-1]
+        if index in (0, 1, strips - 2, strips - 1):
+            ends.append(moved)
+        for number, other in enumerate(least):
+            least[number], moved = np.minimum(other, moved), np.maximum(other, moved)
+        if len(least) < int(share) + 2:
+            least.append(moved)
+    low, high = least[-2:]
+    found: Doubles = low + (high - low) * (share - int(share))
+    left, right = np.maximum(ends[0], ends[1]), np.maximum(ends[2], ends[3])
+    return np.minimum(found, np.minimum(left, right))
 
 
 def _along(values: Floats, reach: int, extreme: np.ufunc) -> Floats:
