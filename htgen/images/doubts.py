@@ -1,4 +1,4 @@
-"""What may be no drawing although it is read as one: sheets, lines around nothing, spots, two equal tones."""
+"""What may be no drawing although it is read as one: sheets, folds, lines around nothing, spots, equal tones."""
 
 import numpy as np
 
@@ -23,11 +23,16 @@ _LEAST, _FURTHEST_IN = 0.4, 0.15
 _COVERED, _NEAR = 0.85, 3
 """Share of each side of its box that such a line covers, in one of so many rows or columns."""
 
+_THIN, _ASKEW, _ALL = 0.03, 0.1, 0.9
+"""Shares: of the image that a fold takes at most, of the side that it leans by, and of the ink that it is."""
+
 SPOTS = "only small spots are to be seen, as of dust; they are taken as the drawing"
 
 TONES = "either of its two tones may be the paper, so what is drawn is not plain"
 
 SHEET = "it may be an empty page on something dark; it is taken as a filled shape"
+
+FOLD = "only a line from border to border is to be seen, as of a fold or an edge; it is taken as the drawing"
 
 AROUND = "a straight line runs around all the rest; it is taken as part of the drawing"
 
@@ -51,9 +56,13 @@ def find_doubts(ink: Mask, parts: Components, is_bright: bool) -> tuple[str, ...
     largest = int(np.argmax(parts.area))
     top, bottom = int(parts.top[largest]), int(parts.bottom[largest])
     left, right = int(parts.left[largest]), int(parts.right[largest])
+    height, width = ink.shape
+    is_across = left <= 1 and right >= width - 1 and bottom - top <= _ASKEW * height
+    is_down = top <= 1 and bottom >= height - 1 and right - left <= _ASKEW * width
+    if (is_across or is_down) and _ALL * parts.area.sum() <= parts.area[largest] <= _THIN * ink.size:
+        return (FOLD,)
     if parts.area[largest] >= 0.5 * boxes[largest]:
         return (SHEET,) if is_bright and _is_sheet(parts, largest) else ()
-    height, width = ink.shape
     margin = max(top, height - bottom, left, width - right)
     is_large = bottom - top >= _LEAST * height and right - left >= _LEAST * width
     if is_large and margin <= _FURTHEST_IN * side and _is_framed(ink[top:bottom, left:right]):

@@ -218,6 +218,12 @@ def soft_shadow_and(side: int, seed: int) -> Image.Image:
     return half_lit(page(230, 100, 400, 300, side), np.random.default_rng(seed), 190, 70)
 
 
+def lines_across() -> Image.Image:
+    image = Image.new("L", (200, 160), 240)
+    ImageDraw.Draw(image).line([(90, 0), (96, 159)], fill=200, width=3)
+    return image
+
+
 def lines_to_the_border() -> Image.Image:
     image = Image.new("L", (120, 120), 255)
     pen = ImageDraw.Draw(image)
@@ -286,6 +292,7 @@ UNPLAIN = {
     "in the shadow of a hand": unevenly_lit("hand", page(90, 30, 200, 180, 70), 0.5, 6),
     "on squared paper": ruled(page(40, 20, 160, 150, 100), 20, 2),
     "an empty sheet of ruled paper": ruled(Image.new("L", (160, 150), 255), 24, -1, is_squared=False),
+    "a line from border to border": lines_across(),
     "in a beam of light": unevenly_lit("beam", page(90, 30, 200, 180, 70), 0.5, 6),
 }
 

@@ -23,6 +23,7 @@ OF_AN_IMAGE = (
     surroundings.FRAME_KEPT,
     surroundings.EMPTY,
     doubts.AROUND,
+    doubts.FOLD,
     doubts.SHEET,
     doubts.SPOTS,
     doubts.TONES,

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers.drawings import FULL, drawing, page
+from helpers.drawings import FULL, drawing, page, to_image
 from PIL import Image, ImageDraw, ImageOps
 
-from htgen.images.doubts import AROUND, SHEET, SPOTS, TONES
+from htgen.images.doubts import AROUND, FOLD, SHEET, SPOTS, TONES
 
 
 def sheet(ground: int, angle: float = 0) -> Image.Image:
@@ -88,3 +88,24 @@ def test_two_tones_of_which_either_may_be_paper_are_told(fields: int) -> None:
 def test_a_plain_drawing_has_no_such_line(side: int) -> None:
     for image in (drawing(side, 0.06), ImageOps.invert(drawing(side, 0.06)), drawing(side, 0.2)):
         assert not {SPOTS, TONES, SHEET, AROUND} & {*FULL.read(image).warnings}
+
+
+@pytest.mark.parametrize("turn", [0, 90])
+@pytest.mark.parametrize("lean", [0, 12])
+def test_a_fold_alone_is_told(turn: int, lean: int) -> None:
+    values = np.full((240, 300), 235.0)
+    y, x = np.mgrid[:240, :300]
+    place = x - 140 - lean * (y / 240 - 0.5)
+    values[place < 0] *= 0.92
+    values[np.abs(place) < 1.5] *= 0.8
+    noise = np.random.default_rng(0).normal(0, 2, values.shape)
+    assert FOLD in FULL.read(to_image(values + noise).rotate(turn, expand=True)).warnings
+
+
+@pytest.mark.parametrize("end", [(140, 180), (140, 239)])
+def test_a_line_that_ends_within_the_page_or_has_a_second_one_is_no_fold(end: tuple[int, int]) -> None:
+    image = Image.new("L", (300, 240), 240)
+    ImageDraw.Draw(image).line([(140, 0), end], fill=60, width=4)
+    if end[1] == 239:
+        ImageDraw.Draw(image).line([(80, 120), (200, 120)], fill=60, width=4)
+    assert FULL.read(image).warnings == ()

@@ -7,6 +7,8 @@ const TONES = "either of its two tones may be the paper, so what is drawn is not
 
 const SHEET = "it may be an empty page on something dark; it is taken as a filled shape";
 
+const FOLD = "only a line from border to border is to be seen, as of a fold or an edge; it is taken as the drawing";
+
 const AROUND = "a straight line runs around all the rest; it is taken as part of the drawing";
 
 /** What is to be said of ink that is read as a drawing. */
@@ -17,6 +19,10 @@ function findDoubts(ink, found, isBright) {
   if (found.parts.every((part) => part.extent <= 0.12 * side && part.area >= 0.55 * boxArea(part))) return [SPOTS];
   if (hasEqualTones(ink)) return [TONES];
   const number = largestPart(found), { area, top, bottom, left, right } = found.parts[number];
+  const isAcross = left <= 1 && right >= width - 1 && bottom - top <= 0.1 * height;
+  const isDown = top <= 1 && bottom >= height - 1 && right - left <= 0.1 * width;
+  const all = found.parts.reduce((sum, part) => sum + part.area, 0);
+  if ((isAcross || isDown) && area >= 0.9 * all && area <= 0.03 * height * width) return [FOLD];
   if (area >= 0.5 * boxArea(found.parts[number])) return isBright && isSheet(found, number) ? [SHEET] : [];
   const margin = Math.max(top, height - bottom, left, width - right);
   const isLarge = bottom - top >= 0.4 * height && right - left >= 0.4 * width;
