@@ -99,10 +99,14 @@ def _find_lines(values: Pixels, fewest: int) -> Lines | None:
     """
     height, width = values.shape
     strips = resize(values.astype(np.float32), (min(_STRIPS, width), height), Image.Resampling.BOX)
+    least, most = strips.min(axis=0), np.maximum(strips.max(axis=0), np.float32(16))
+    enough = (1 - _MOSTLY) * strips.shape[1]
+    if np.count_nonzero(least < (1 - 0.99 * _FAINT / 2) * most) < enough:
+        return None  # there cannot be enough in so many strips, whatever the light
     reach = max(3, round(_WIDEST * height))
     light = np.maximum(_along(_along(strips, reach, np.maximum), reach, np.minimum), np.float32(16))
     taken = (1 - strips / light).astype(np.float32)  # [H, strips]
-    if np.count_nonzero((taken > _FAINT / 2).sum(axis=0) >= fewest) < (1 - _MOSTLY) * strips.shape[1]:
+    if np.count_nonzero((taken > _FAINT / 2).sum(axis=0) >= fewest) < enough:
         return None  # there is nothing in some strips
     if not _may_have_lines(taken, fewest):
         return None

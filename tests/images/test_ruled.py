@@ -5,7 +5,7 @@ import pytest
 from helpers.drawings import FULL, distance, page, ruled
 from PIL import Image, ImageDraw, ImageOps
 
-from htgen.images.ruled import RULED, without_rules
+from htgen.images.ruled import RULED, _levels, _may_have_lines, without_rules
 
 CLEAN = page(70, 60, 300, 260, 150)
 EMPTY = Image.new("L", (300, 260), 255)
@@ -70,3 +70,23 @@ def test_ink_that_crosses_a_line_stays_whole() -> None:
     drawn = np.asarray(strokes(200, (20, 100, 180, 100), (60, 30, 140, 170))) == 0
     assert np.asarray(without_rules(np.asarray(image)))[drawn].max() < 60
     assert np.median(without_rules(np.asarray(image))[~drawn]) > 240
+
+
+def test_what_strips_have_in_common_is_found_for_all_slopes_at_once() -> None:
+    """Beside one strip and slope after the other. What rules out lines beforehand rules out none of these."""
+    hand, width, ruled_out = np.random.default_rng(0), 64, 0
+    x, slopes = (np.arange(32) + 0.5) * (width / 32) - width / 2, np.linspace(-0.09, 0.09, 7)
+    for share in (0.1, 0.4, 0.8, 0.9, 1.0):
+        rows = np.arange(50)
+        taken = hand.uniform(0, 0.1, (50, 32)) * (hand.uniform(size=(50, 32)) < share)
+        taken = taken.astype(np.float32)
+        levels = _levels(taken, x, slopes)
+        for slope, found in zip(slopes, levels, strict=True):
+            moved = np.stack([np.interp(rows + slope * x[i], rows, taken[:, i]) for i in range(32)])
+            ends = np.minimum(moved[:2].max(axis=0), moved[-2:].max(axis=0))
+            np.testing.assert_array_equal(found, np.minimum(np.quantile(moved, 0.2, axis=0), ends))
+        for strips in (taken, np.where(np.arange(32) < 2, 0, taken)):
+            has_line = (_levels(strips, x, slopes) > 0.03).any()
+            assert _may_have_lines(strips, 1) or not has_line
+            ruled_out += not _may_have_lines(strips, 1)
+    assert 0 < ruled_out < 10
