@@ -1,4 +1,4 @@
-"""What may be no drawing although it is read as one: sheets, folds, lines around nothing, spots, equal tones."""
+"""What may be no drawing but is read as one: sheets, folds, lines around nothing, spots, equal tones."""
 
 import numpy as np
 

@@ -99,9 +99,9 @@ def _find_lines(values: Pixels, fewest: int) -> Lines | None:
     """
     height, width = values.shape
     strips = resize(values.astype(np.float32), (min(_STRIPS, width), height), Image.Resampling.BOX)
-    least, most = strips.min(axis=0), np.maximum(strips.max(axis=0), np.float32(16))
+    darkest, brightest = strips.min(axis=0), np.maximum(strips.max(axis=0), np.float32(16))
     enough = (1 - _MOSTLY) * strips.shape[1]
-    if np.count_nonzero(least < (1 - 0.99 * _FAINT / 2) * most) < enough:
+    if np.count_nonzero(darkest < (1 - 0.99 * _FAINT / 2) * brightest) < enough:
         return None  # there cannot be enough in so many strips, whatever the light
     reach = max(3, round(_WIDEST * height))
     light = np.maximum(_along(_along(strips, reach, np.maximum), reach, np.minimum), np.float32(16))
