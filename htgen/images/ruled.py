@@ -82,6 +82,9 @@ def without_rules(grey: Pixels) -> Pixels:
 
 def _without_lines(grey: Pixels, fewest: int) -> Pixels:
     """The same for so many lines and more from left to right."""
+    edge = -(-2 * grey.shape[1] // _STRIPS)
+    if not (np.ptp(grey[:, :edge]) and np.ptp(grey[:, -edge:])):
+        return grey  # an empty margin, which no line crosses
     is_dark = median(shrink(grey.astype(np.float32), _COARSE)) > 127
     values = grey if is_dark else 255 - grey
     lines = _find_lines(values, fewest)
