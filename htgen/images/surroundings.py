@@ -34,6 +34,9 @@ _EVEN = 0.27
 _PAPER = 0.8
 """Share of round paper on which nothing is drawn; a ring with something in it has less."""
 
+_SMALL = 0.3
+"""Share of the image; of smaller round paper it is not plain whether it is one, or a ring of thick lines."""
+
 _ALIKE = 0.15
 """Share of a line's contrast by which what is on both sides of it differs."""
 
@@ -285,8 +288,10 @@ def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
         region: what is brighter than a threshold.
         paper: where it is; and the others `[H, W]` too.
     """
-    may_be_round = bool(np.count_nonzero(region & paper) >= _PAPER * np.count_nonzero(paper))
-    if not may_be_round and 2 * np.count_nonzero(paper) < paper.size and _is_ring(values, region, paper):
+    area, bright = np.count_nonzero(paper), np.count_nonzero(region & paper)
+    may_be_round = bright >= _PAPER * area
+    limit = _SMALL if may_be_round else 0.5
+    if area < limit * paper.size and bright < area and _is_ring(values, region, paper):
         return False
     # What takes least time, and refuses most, comes first.
     return (

@@ -12,7 +12,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.cnns import any_bundle, any_spec, any_weights, make_bundle
-from helpers.drawings import FULL, drawing, faint, half_lit, page, ruled, sign, to_image, unevenly_lit
+from helpers.drawings import (
+    FULL,
+    drawing,
+    faint,
+    half_lit,
+    page,
+    ruled,
+    sign,
+    thick_wheel,
+    to_image,
+    unevenly_lit,
+)
 from helpers.javascript import as_picture, find_node, scripts
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
@@ -293,6 +304,7 @@ UNPLAIN = {
     "on squared paper": ruled(page(40, 20, 160, 150, 100), 20, 2),
     "an empty sheet of ruled paper": ruled(Image.new("L", (160, 150), 255), 24, -1, is_squared=False),
     "a line from border to border": lines_across(),
+    "a wheel of thick lines": thick_wheel(),
     "in a beam of light": unevenly_lit("beam", page(90, 30, 200, 180, 70), 0.5, 6),
 }
 

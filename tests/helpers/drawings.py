@@ -93,6 +93,16 @@ def ruled(
     return to_image(values + np.random.default_rng(spacing).normal(0, 1.5, values.shape))
 
 
+def thick_wheel() -> Image.Image:
+    """A disc with four small holes: lines so thick that little is between them."""
+    image = Image.new("L", (105, 105), 255)
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((30, 24, 84, 80), fill=0)
+    for x, y in ((42, 38), (60, 36), (44, 58), (62, 60)):
+        pen.ellipse((x, y, x + 8, y + 8), fill=255)
+    return image
+
+
 def page(x: int, y: int, width: int = 300, height: int = 300, side: int = 75) -> Image.Image:
     """The drawing with its left upper corner at a place of a larger page."""
     image = Image.new("L", (width, height), 255)

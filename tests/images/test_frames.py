@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.drawings import FULL, distance, drawing, to_image
+from helpers.drawings import FULL, distance, drawing, thick_wheel, to_image
 from PIL import Image, ImageDraw, ImageOps
 
 from htgen.images.frames import _frame_of, find_frame
@@ -210,6 +210,16 @@ def test_lines_along_the_very_edge_stay_or_it_is_told(name: str, width: int) -> 
     else:
         expected = {FRAME_LEFT_OUT} if name in ("three bars", "box in a box") else {EMPTY}
         assert expected <= set(FULL.read(image).warnings)
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_thick_lines_with_little_between_them_are_no_paper(is_inverted: bool) -> None:
+    page = thick_wheel()
+    values = np.asarray(ImageOps.invert(page) if is_inverted else page)
+    assert without_surroundings(values).grey is values
+    assert FULL.read(Image.fromarray(values)).polarity == (
+        "light on dark" if is_inverted else "dark on light"
+    )
 
 
 @pytest.mark.parametrize("is_inverted", [False, True])

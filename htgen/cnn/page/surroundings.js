@@ -191,7 +191,8 @@ function paperOf(grid, region) {
   if (!liesWithin(mapGrid(region, (v, i) => v & (1 - paper.values[i])))) return null;
   const [hull, rectangle] = hullArea(paper);
   const empty = countTrue(mapGrid(region, (v, i) => v & paper.values[i]).values);
-  if (empty < 0.8 * area && 2 * area < size && isRing(grid, region, paper)) return null;
+  const most = empty >= 0.8 * area ? 0.3 : 0.5;
+  if (area < most * size && empty < area && isRing(grid, region, paper)) return null;
   if (area < 0.95 * hull || (area < 0.87 * rectangle && !(empty >= 0.8 * area && isRound(paper)))) return null;
   return endsInAnEdge(grid, paper) && isEven(grid, paper) ? paper : null;
 }
