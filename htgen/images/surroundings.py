@@ -289,7 +289,7 @@ def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
         paper: where it is; and the others `[H, W]` too.
     """
     area, bright = np.count_nonzero(paper), np.count_nonzero(region & paper)
-    may_be_round = bright >= _PAPER * area
+    may_be_round = bool(bright >= _PAPER * area)
     limit = _SMALL if may_be_round else 0.5
     if area < limit * paper.size and bright < area and _is_ring(values, region, paper):
         return False
