@@ -192,10 +192,17 @@ def add(x: Floats, bias: Floats) -> Floats:
 
 def moments(x: Floats) -> Moments[Floats]:
     """Per-channel mean and (biased) variance over images and positions: `[E, N, H, W, C] -> [E, C]`."""
-    mean = global_average(x).mean(axis=1)
+    mean = _of_all_images(global_average(x))
     centred = _rows(x) - _spread(mean, x)
     centred *= centred
-    return Moments(mean, global_average(centred.reshape(x.shape)).mean(axis=1))
+    return Moments(mean, _of_all_images(global_average(centred.reshape(x.shape))))
+
+
+def _of_all_images(x: Floats) -> Floats:
+    """The mean over images, `[E, N, C] -> [E, C]`; that of NumPy takes longer to call."""
+    total: Floats = np.add.reduce(x, axis=1)
+    total /= x.shape[1]
+    return total
 
 
 def normalise(x: Floats, stats: Moments[Floats], gamma: Floats, beta: Floats) -> Floats:
