@@ -20,6 +20,7 @@ Fonts are read with `fontTools` (the extra `fonts`) and drawn with Pillow.
 """
 
 import hashlib
+import io
 import logging
 import sys
 import unicodedata
@@ -215,7 +216,7 @@ def _scheme(codes: list[int]) -> Scheme:
 
 
 def read_faces(source: Path, report: Progress, left_out: list[str]) -> Iterator[Face]:
-    """All fonts below a folder, in the order of their paths; of equal names the first that has a code point.
+    """All fonts below a folder, in the order of their paths.
 
     Args:
         left_out: gets a line for each file that cannot be read.
@@ -293,7 +294,9 @@ def _drawn(
     for done, (number, codes) in enumerate(sorted(of_face.items()), 1):
         report("drawings", done, len(of_face))
         try:
-            font = ImageFont.truetype(str(faces[number].path), _EM, layout_engine=ImageFont.Layout.BASIC)
+            with open_regular(faces[number].path) as file:  # of a path Pillow tries the system's fonts too
+                content = io.BytesIO(file.read())
+            font = ImageFont.truetype(content, _EM, layout_engine=ImageFont.Layout.BASIC)
         except OSError as error:  # fonts of bitmaps alone, and formats that FreeType does not draw
             left_out.append(f"{faces[number].path}: {error}")
             continue

@@ -88,7 +88,8 @@ def find_scale(image: Image.Image) -> Scale:
     if image.mode == "F":
         black, white = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     elif low >= 0 and high <= 65535:
-        bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits) if low < high else 16
+        greatest = max((high, *_transparent(image)))
+        bits = next(bits for bits in (8, 10, 12, 14, 16) if greatest < 1 << bits) if low < high else 16
         black, white = 0.0, float((1 << bits) - 1)
     else:
         black, white = low, high
@@ -109,11 +110,17 @@ def _counts(values: npt.NDArray[np.float64], no_data: tuple[float, ...]) -> Mask
 
 
 def _told_no_data(image: Image.Image) -> tuple[float, ...]:
-    """The value that a TIFF file names, or a PNG file as transparent."""
-    if isinstance(transparent := image.info.get("transparency"), int):
-        return (float(transparent),)
+    """The value that a PNG file has as transparent, or that a TIFF file names."""
+    if transparent := _transparent(image):
+        return transparent
     told = getattr(image, "tag_v2", {}).get(_GDAL_NODATA)
     try:
         return (float(str(told).strip("\0 ")),) if told is not None else ()
     except ValueError:
         return ()
+
+
+def _transparent(image: Image.Image) -> tuple[float, ...]:
+    """The value that a PNG file has as transparent, if there is one; it says how many bits there are."""
+    value = image.info.get("transparency")
+    return (float(value),) if isinstance(value, int) else ()

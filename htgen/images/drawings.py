@@ -198,6 +198,9 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     unruled = without_rules(pixels)
     told = () if unruled is pixels else (RULED,)
     paper = without_surroundings(without_shadows(without_specks(unruled)))
+    if not told and paper.grey.shape != pixels.shape:
+        unruled = without_rules(paper.grey)
+        told, paper = () if unruled is paper.grey else (RULED,), paper._replace(grey=unruled)
     pixels = paper.grey
     drawing = _read_ink(pixels, steps, as_wanted)
     coarse = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
@@ -207,8 +210,7 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     parts = parts._replace(warnings=tuple(dict.fromkeys(told + paper.warnings + parts.warnings)))
     ink = drawing.ink if parts.limit is None else np.minimum(drawing.ink, drawing.ground + parts.limit)
     if parts.others is not None:
-        size = ink.shape[::-1]
-        others = np.asarray(Image.fromarray(parts.others).resize(size, Image.Resampling.NEAREST))
+        others = np.asarray(Image.fromarray(parts.others).resize(ink.shape[::-1], Image.Resampling.NEAREST))
         ink = np.where(others, np.float32(drawing.ground), ink)
     page = pixels if drawing.page is not None or parts.others is not None else None
     return drawing._replace(ink=ink, parts=parts, page=page)

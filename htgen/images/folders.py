@@ -134,7 +134,15 @@ def find_hidden_folders(folder: str | Path) -> list[Path]:
 def find_smaller_copies(folder: str | Path) -> list[Path]:
     """Folders that by their names hold smaller copies of images, and so are no classes, but hold images."""
     entries = [path for path in _visible_entries(Path(folder)) if kind_at(path) == "folder"]
-    return [path for path in entries if path.name.lower() in _SMALLER_COPIES and find_images(path)]
+    return [path for path in entries if path.name.lower() in _SMALLER_COPIES and _holds_images(path)]
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether there are images in a folder that can be read."""
+    try:
+        return bool(find_images(folder))
+    except DataError:
+        return False
 
 
 def _is_readable(path: Path) -> bool:

@@ -43,6 +43,9 @@ _EVEN = 0.12
 _OF_MOST = 0.4
 """Share of what the clearest lines take that each takes."""
 
+_OF_ALL = 0.5
+"""Share of what lines take that they take at the border."""
+
 _EDGE = 0.01
 """Share of the side; a line so near to the border is the end of what was cut out."""
 
@@ -82,7 +85,7 @@ def without_rules(grey: Pixels) -> Pixels:
 
 def _without_lines(grey: Pixels, fewest: int) -> Pixels:
     """The same for so many lines and more from left to right."""
-    edge = -(-2 * grey.shape[1] // _STRIPS)
+    edge = _border(grey.shape[1])
     if not (np.ptp(grey[:, :edge]) and np.ptp(grey[:, -edge:])):
         return grey  # an empty margin, which no line crosses
     is_dark = median(shrink(grey.astype(np.float32), _COARSE)) > 127
@@ -125,6 +128,10 @@ def _find_lines(values: Pixels, fewest: int) -> Lines | None:
     if np.count_nonzero(is_inner) < fewest or (ends - starts).max() > reach:
         return None
     wide = int((ends - starts).max())
+    if not _reach_the_border(
+        values, ((starts + ends - 1) / 2)[is_inner], wide, slope, median(level[starts[is_inner]])
+    ):
+        return None
     middles = _continued((starts + ends - 1) / 2, is_inner, wide, abs(slope) * width / 2, height)
     return None if middles is None else Lines(middles, (wide + 1) // 2 + 1, slope)
 
@@ -140,6 +147,34 @@ def _may_have_lines(taken: Floats, fewest: int) -> bool:
     dark = np.count_nonzero(taken > _FAINT, axis=0)
     needed = strips - 1 - int(_MOSTLY * (strips - 1))  # of which a line has more than this in a quantile
     return bool(np.count_nonzero(dark) >= needed and min(dark[:2].sum(), dark[-2:].sum()) >= fewest)
+
+
+def _border(width: int) -> int:
+    """How many columns at each side every line must be dark in."""
+    return max(1, width // 100)
+
+
+def _reach_the_border(values: Pixels, middles: Doubles, wide: int, slope: float, level: float) -> bool:
+    """Whether lines go on to both borders; what is drawn ends before, if by little.
+
+    Args:
+        values: `[H, W]`.
+        middles: where lines cross the middle column, in rows.
+        wide: how wide they are at most, in rows.
+        slope: rows that they fall in each column.
+        level: the share of the light that they take.
+    """
+    height, width = values.shape
+    edge = _border(width)
+    for part, x in ((values[:, :edge], (edge - width) / 2), (values[:, -edge:], (width - edge) / 2)):
+        column = np.pad(part.mean(axis=1, dtype=np.float64), 3 * wide, "edge")
+        rows = np.rint(middles + slope * x).astype(np.int64)
+        rows = rows[(rows >= 0) & (rows < height)][:, None] + 3 * wide  # others end above or below
+        near, around = (column[rows + np.arange(-reach, reach + 1)] for reach in (wide, 3 * wide))
+        is_dark = 1 - near.min(axis=1) / np.maximum(around.max(axis=1), 16) > _OF_ALL * level
+        if np.count_nonzero(is_dark) < (1 - _MOSTLY) * len(is_dark) or not len(is_dark):
+            return False
+    return True
 
 
 def _continued(middles: Doubles, is_inner: Mask, wide: int, rise: float, height: int) -> Doubles | None:

@@ -93,7 +93,6 @@ def test_indices_stay_when_a_class_is_added(cnn, tmp_path, capsys):
     assert "no class 'aardvark'" in capsys.readouterr().err
 
 
-@needs_a_compiler
 def test_a_library_in_place_of_a_file_is_one_error_that_names_it(cnn, tmp_path, capsys):
     file = tmp_path / "lib"
     file.write_text("kept")
@@ -102,6 +101,7 @@ def test_a_library_in_place_of_a_file_is_one_error_that_names_it(cnn, tmp_path, 
     assert file.read_text() == "kept"
 
 
+@needs_a_compiler
 def test_an_arduino_library_is_whole(cnn, tmp_path):
     library = tmp_path / "my symbols"
     assert main(["export", str(cnn), "--arduino", str(library)]) == 0

@@ -303,6 +303,7 @@ UNPLAIN = {
     "in the shadow of a hand": unevenly_lit("hand", page(90, 30, 200, 180, 70), 0.5, 6),
     "on squared paper": ruled(page(40, 20, 160, 150, 100), 20, 2),
     "an empty sheet of ruled paper": ruled(Image.new("L", (160, 150), 255), 24, -1, is_squared=False),
+    "squared paper on a table": ImageOps.expand(ruled(page(40, 20, 160, 150, 100), 20, 0), 24, 70),
     "a line from border to border": lines_across(),
     "a wheel of thick lines": thick_wheel(),
     "in a beam of light": unevenly_lit("beam", page(90, 30, 200, 180, 70), 0.5, 6),

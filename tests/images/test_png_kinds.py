@@ -89,3 +89,13 @@ def test_every_kind_is_read(is_interlaced: bool) -> None:
         assert np.abs(found[..., 3] - opacity).max() <= 1, name
         off = np.abs(found[..., :3] - colour).max(2)
         assert off[opacity > 0].max(initial=0) <= 1, name
+
+
+def test_transparent_paper_says_how_many_bits_dark_ink_has() -> None:
+    grey = np.full((HEIGHT, WIDTH), 65535)
+    grey[2:8, 3:9], grey[4, 4] = 2570, 0
+    content = png(grey, 16, 0, False, [(b"tRNS", struct.pack(">H", 65535))])
+    found = np.asarray(decode_image(io.BytesIO(content), "dark ink").convert("RGBA"), int)
+    assert found[2, 3].tolist() == [10, 10, 10, 255]
+    assert found[4, 4].tolist() == [0, 0, 0, 255]
+    assert found[0, 0, 3] == 0

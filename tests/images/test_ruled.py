@@ -35,6 +35,13 @@ def test_a_sheet_of_such_paper_is_empty(turn: float, line: int, is_squared: bool
         assert reading.warnings[0] == RULED
 
 
+def test_ruled_paper_on_a_table_is_told() -> None:
+    sheet = ruled(CLEAN, 22, 0, 120)
+    table = Image.new("L", (sheet.width + 60, sheet.height + 60), 70)
+    table.paste(sheet, (30, 30))
+    assert RULED in FULL.read(table).warnings
+
+
 def test_a_board_with_lines_is_read() -> None:
     image = ImageOps.invert(ruled(CLEAN, 20, 1))
     assert distance(image, clean=CLEAN) < 0.3
@@ -62,6 +69,22 @@ def strokes(side: int, *lines: tuple[int, int, int, int]) -> Image.Image:
 def test_what_is_drawn_stays(image: Image.Image) -> None:
     values = np.asarray(image)
     assert without_rules(values) is values
+
+
+@pytest.mark.parametrize("margin", [0, 1, 2, 4, 8])
+@pytest.mark.parametrize("side", [60, 100, 250])
+@pytest.mark.parametrize("noise", [0, 6])
+def test_bars_of_letters_with_a_small_margin_are_drawn(side: int, margin: int, noise: float) -> None:
+    """An E and three bars, cut to their ink or nearly so: their lines end before the border, or along it."""
+    first, last = margin, side - 1 - margin
+    bars = [(first, y, last, y) for y in (first, side // 2, last)]
+    for lines in (bars, [*bars, (first, first, first, last)]):
+        image = Image.new("L", (side, side), 255)
+        for line in lines:
+            ImageDraw.Draw(image).line(line, fill=0, width=max(1, side // 50))
+        values = np.asarray(image) - np.abs(np.random.default_rng(0).normal(0, noise, (side, side)))
+        values = np.clip(values, 0, 255).astype(np.uint8)
+        assert without_rules(values) is values
 
 
 def test_ink_that_crosses_a_line_stays_whole() -> None:

@@ -145,6 +145,11 @@ function readInk(grey, steps, wanted) {
   if (!steps.clean) return inkOf(pixels, steps, wanted);
   const unruled = withoutRules(pixels), told = unruled === pixels ? [] : [RULED];
   const paper = withoutSurroundings(withoutShadows(withoutSpecks(unruled)));
+  if (!told.length && (paper.grey.height !== pixels.height || paper.grey.width !== pixels.width)) {
+    const page = withoutRules(paper.grey);
+    if (page !== paper.grey) told.push(RULED);
+    paper.grey = page;
+  }
   pixels = paper.grey;
   const drawing = inkOf(pixels, steps, wanted), ground = Math.fround(drawing.ground);
   let parts = findParts(shrinkGrid(mapGrid(drawing.ink, (v) => v - ground), 128), pixels, drawing.polarity === LIGHT_ON_DARK);

@@ -19,11 +19,21 @@ function transposeGrid({ height, width, values }) {
 
 /** The same for so many lines and more from left to right. */
 function withoutLines(grey, fewest) {
+  const edge = Math.max(1, Math.floor(grey.width / 100));
+  if ([0, grey.width - edge].some((first) => isOneValue(grey, first, edge))) return grey;
   const isDark = median(shrinkGrid(mapGrid(grey, (v) => v, Float32Array), 32).values) > 127;
   const values = isDark ? grey : mapGrid(grey, (v) => 255 - v), lines = findLines(values, fewest);
   if (lines === null) return grey;
   const cleaned = eraseLines(values, lines);
   return isDark ? cleaned : mapGrid(cleaned, (v) => 255 - v);
+}
+
+/** Whether some columns have one value, so that no line crosses them. */
+function isOneValue({ height, width, values }, first, count) {
+  for (let y = 0; y < height; y++) {
+    for (let x = first; x < first + count; x++) if (values[y * width + x] !== values[first]) return false;
+  }
+  return true;
 }
 
 /** Dark lines from left to right, as many or more: {middles, reach, slope}; null without them. */
@@ -54,8 +64,22 @@ function findLines(values, fewest) {
   const isInner = ([start, end]) => start > 0.01 * height && end < (1 - 0.01) * height, wide = Math.max(...runs.map(([start, end]) => end - start));
   if (runs.filter(isInner).length < fewest || wide > reach) return null;
   const middle = ([start, end]) => (start + end - 1) / 2;
+  const inner = runs.filter(isInner), usualLevel = median(inner.map(([start]) => level[start]));
+  if (!reachTheBorder(values, inner.map(middle), wide, slope, usualLevel)) return null;
   const middles = continuedLines(runs.map(middle), runs.filter(isInner).map(middle), wide, (Math.abs(slope) * width) / 2, height);
   return middles === null ? null : { middles, reach: Math.floor((wide + 1) / 2) + 1, slope };
+}
+
+/** Whether lines go on to both borders; what is drawn ends before, if by little. */
+function reachTheBorder({ height, width, values }, middles, wide, slope, level) {
+  const edge = Math.max(1, Math.floor(width / 100));
+  return [[0, (edge - width) / 2], [width - edge, (width - edge) / 2]].every(([first, x]) => {
+    const column = Array.from({ length: height }, (_, y) => values.slice(y * width + first, y * width + first + edge).reduce((sum, v) => sum + v, 0) / edge);
+    const near = (row, reach) => Array.from({ length: 2 * reach + 1 }, (_, i) => column[clip(row - reach + i, 0, height - 1)]);
+    const rows = middles.map((middle) => rint(middle + slope * x)).filter((row) => row >= 0 && row < height);
+    const dark = rows.filter((row) => 1 - Math.min(...near(row, wide)) / Math.max(...near(row, 3 * wide), 16) > 0.5 * level);
+    return rows.length > 0 && dark.length >= (1 - 0.2) * rows.length;
+  });
 }
 
 /** Numbers from a first to a last one, at even distances. */
