@@ -143,8 +143,9 @@ class EpisodeSampler:
         if smallest < needed:
             name = pool.name_of(int(self._class_ids[int(self._sizes.argmin())]))
             parts = f"{shot} support + {query} query" + (f" + {unlabeled} unlabelled" if unlabeled else "")
+            of_split = f" of split '{pool.split}'" if pool.domains is None else ""
             raise DataError(
-                f"{name} of split '{pool.split}' has {smallest} images; an episode needs {needed} ({parts})",
+                f"{name}{of_split} has {smallest} images; an episode needs {needed} ({parts})",
                 "fewer shots or queries (--shot, --query; in a config episodes, validation), or more images",
             )
 

@@ -74,14 +74,11 @@ class Seen:
 
 def seen_classes(store: Store, provenance: Provenance) -> Seen:
     """What a generator has seen of a store, which may be another preparation of what it was trained on."""
-    data = provenance.data
-    second = provenance.config.data.second
-    if second.share and second.train and second.train.partition(":")[0].strip() == store.name:
-        return Seen(frozenset(resolve_split(store, second.train)), frozenset())
+    data, also = provenance.data, _seen_as_second(store, provenance)
     is_same = data.sha256 == store.checksum
     names = {str(name).removesuffix("-drawings") for name in (data.name, store.name)}
     if not is_same and len(names) > 1:
-        return Seen(frozenset(), frozenset())
+        return Seen(also, frozenset())
 
     def classes(split: str) -> frozenset[int]:
         # A store's own name, where it is no scheme, means its classes as they are.
@@ -92,7 +89,16 @@ def seen_classes(store: Store, provenance: Provenance) -> Seen:
         return frozenset()  # only the name of the data is the same
 
     splits = provenance.config.data
-    return Seen(classes(splits.train or "default:train"), classes(splits.val or "default:val"))
+    return Seen(also | classes(splits.train or "default:train"), classes(splits.val or "default:val"))
+
+
+def _seen_as_second(store: Store, provenance: Provenance) -> frozenset[int]:
+    """The classes of a store that were those of a second one, as far as the name of its split tells."""
+    second = provenance.config.data.second
+    if second.share and second.train and second.train.partition(":")[0].strip() == store.name:
+        with contextlib.suppress(DataError):
+            return frozenset(resolve_split(store, second.train))
+    return frozenset()
 
 
 def splits_to_measure(

@@ -152,7 +152,7 @@ def load_state(run: RunFolder, config: Config, data: str, trained: Trained) -> C
         raise RunError(
             "the run was trained on other data than "
             f"{' and '.join(places[: 1 + bool(config.data.second.share)])} holds now",
-            "the original store as --data",
+            "the original store as --data" + ", or --set data.second.store=" * bool(config.data.second.share),
         )
     changes = [*header.get("changes", ()), *_changes(run, state_config(header, path), config, header["step"])]
     weights = {name: a for name, a in arrays.items() if name.partition(".")[0] in ("model", "loss")}
