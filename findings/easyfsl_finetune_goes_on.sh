@@ -22,7 +22,7 @@ python3 -m venv "$folder/venv"
 cat >"$folder/show.py" <<'PY'
 import warnings
 
-warnings.simplefilter("ignore")
+warnings.filterwarnings("ignore", message="Failed to load image Python extension")  # torchvision is older than torch
 import torch
 from easyfsl.methods import Finetune
 

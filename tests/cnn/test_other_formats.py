@@ -115,7 +115,8 @@ def test_cnns_of_the_generators_that_ship_in_plain_pytorch(name, tmp_path):
 
 @pytest.mark.parametrize("name", USABLE)
 def test_cnns_of_the_generators_that_ship_in_onnxruntime(name):
-    runtime = pytest.importorskip("onnxruntime")
+    import onnxruntime as runtime
+
     bundle = shipped_bundle(name)
     session = runtime.InferenceSession(onnx_bytes(bundle), providers=["CPUExecutionProvider"])
     logits, _ = session.run(None, {"pixels": some_pixels(bundle)})
