@@ -11,9 +11,20 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Literal, TextIO
 
-from htgen.errors import OutputError
+from htgen.errors import DataError, OutputError
 
 Kind = Literal["file", "folder", "other"]
+
+_REMEDIES = {
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.ENOMEM: "a machine with more memory, or a higher limit of it (ulimit -v)",
+    errno.EMFILE: "a higher limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.EINVAL: "name a regular file",
+    errno.EFBIG: "check what it is",
+}
+"""What helps where the system does not read something, by its reason."""
 
 
 def kind_at(path: str | Path) -> Kind | None:
@@ -117,6 +128,16 @@ def read_regular(path: str | Path, most: int) -> bytes:
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
     return data
+
+
+def unreadable(what: str | Path, error: OSError) -> DataError:
+    """The error for what the system does not read, with its reason and what helps against that.
+
+    Args:
+        what: its path, and what it is where that is not plain.
+    """
+    remedy = _REMEDIES.get(error.errno or 0, "check the disk and the permissions")
+    return DataError(f"cannot read {what}: {error.strerror or error}", remedy)
 
 
 # ---------------------------------------------------------------------------------------------------- writing

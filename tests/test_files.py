@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from htgen.errors import OutputError
-from htgen.files import kind_at, write_bytes, write_text
+from htgen.files import kind_at, unreadable, write_bytes, write_text
 
 
 def test_a_file_is_replaced_whole_with_ordinary_permissions(tmp_path):
@@ -72,3 +73,21 @@ def test_reading_takes_memory_for_what_is_there(tmp_path):
         [sys.executable, "-c", script, tmp_path / "small"], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("b'abc'\n", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "helps"),
+    [
+        (errno.EACCES, "permissions"),
+        (errno.ENOMEM, "more memory"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EIO, "disk"),
+        (None, "disk"),
+    ],
+)
+def test_what_helps_follows_from_why_something_is_not_read(code: int | None, helps: str) -> None:
+    reason = OSError("odd") if code is None else OSError(code, os.strerror(code))
+    error = unreadable("a.png", reason)
+    assert error.message == f"cannot read a.png: {'odd' if code is None else os.strerror(code)}"
+    assert helps in error.hint
+    assert ("permissions" in error.hint) == (code not in (errno.ENOMEM, errno.EMFILE))

@@ -17,6 +17,7 @@ from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 from htgen.images.folders import class_folders
 from htgen.images.inputs import read_pixels
 from htgen.images.preprocessing import Fit, Ink, Preprocessing
+from htgen.images.reading import NoMemory
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Unreadable:
 
     path: Path
     reason: str
+    lacks_memory: bool = False
 
 
 def prepare_folder(
@@ -79,10 +81,12 @@ def prepare_folder(
             pixels = images.read(paths)
             first = next(pixels, None)
             if first is None:
-                reason = images.unreadable[skipped].reason
+                fault, place = images.unreadable[skipped], source / class_name
                 raise DataError(
-                    f"class {class_name!r} has no readable image; the first fault: {reason}",
-                    f"replace the images in {source / class_name}, or remove the folder",
+                    f"class {class_name!r} has no readable image; the first fault: {fault.reason}",
+                    f"a smaller --image-size, a machine with more memory, or scale the images in {place} down"
+                    if fault.lacks_memory
+                    else f"replace the images in {place}, or remove the folder",
                 )
             writer.add_class(class_name, class_name, itertools.chain([first], pixels))
     return images.unreadable
@@ -102,7 +106,7 @@ class _Images:
         """The pixels of those that can be read, `[size, size, channels]` each."""
         for path, image in read_pixels(paths, self.preprocessing):
             if isinstance(image, DataError):
-                self.unreadable.append(Unreadable(path, image.message))
+                self.unreadable.append(Unreadable(path, image.message, isinstance(image, NoMemory)))
             else:
                 yield image
             self.done += 1

@@ -22,7 +22,7 @@ from htgen.datasets.splits import default_schemes
 from htgen.datasets.store import Progress, StoreWriter, check_target
 from htgen.datasets.store_format import Scheme
 from htgen.errors import DataError
-from htgen.files import open_regular
+from htgen.files import open_regular, unreadable
 from htgen.images.preprocessing import Ink, Preprocessing
 
 SIZE = 28
@@ -142,7 +142,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> Pixels:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is truncated or damaged: {error}", _AGAIN) from error
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}", "check its permissions") from error
+        raise unreadable(path, error) from error
     if got != len(view):
         raise DataError(f"{path} is truncated: it has {got} of {len(view)} values", _AGAIN)
     if is_longer:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from htgen.errors import DataError
-from htgen.files import open_regular, read_regular
+from htgen.files import open_regular, read_regular, unreadable
 
 MOST_BYTES = 1 << 24
 """Of the file of one raw image; the largest of the data sets that are read so has 500 kB."""
@@ -62,9 +62,7 @@ def folder_reader(folder: Path, members: Sequence[str]) -> ReadImages:
             try:
                 content = read_regular(folder / member, MOST_BYTES)
             except OSError as error:
-                raise DataError(
-                    f"cannot read {folder / member}: {error.strerror}", "check its permissions"
-                ) from error
+                raise unreadable(folder / member, error) from error
             yield str(folder / member), content
 
     return read

@@ -21,7 +21,7 @@ from typing import Any
 
 from htgen.datasets.pickled_values import NAMES, Name, Refused, Unbuilt, build, call, set_items
 from htgen.errors import DataError
-from htgen.files import open_regular
+from htgen.files import open_regular, unreadable
 
 _LONG = 1 << 16
 """Byte strings of this length and more are not copied out of the file: they become memory views."""
@@ -50,7 +50,7 @@ def load_pickle(path: str | Path) -> Any:
     except FileNotFoundError:
         raise DataError(f"there is no file {path}", "check the path") from None
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}", "check its permissions") from error
+        raise unreadable(path, error) from error
     try:
         return _Machine(content).run()
     except Refused as error:

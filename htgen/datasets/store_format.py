@@ -23,7 +23,7 @@ from htgen.arrays import Pixels
 from htgen.datasets.hints import MAKE_AGAIN, MAKE_OF_FOLDER, how_to_make
 from htgen.datasets.replacing import restore, retired
 from htgen.errors import DataError
-from htgen.files import kind_at, open_regular, read_regular
+from htgen.files import kind_at, open_regular, read_regular, unreadable
 
 FORMAT = "htgen-store"
 FORMAT_VERSION = 2
@@ -130,9 +130,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         record = json.loads(read_regular(path / MANIFEST, MOST_MANIFEST_BYTES).decode("utf-8"))
     except OSError as error:
-        raise DataError(
-            f"cannot read {path / MANIFEST}: {error.strerror}", "check its permissions"
-        ) from error
+        raise unreadable(path / MANIFEST, error) from error
     except (ValueError, RecursionError):
         raise DataError(f"store {path} is damaged: {MANIFEST} is not JSON", MAKE_AGAIN) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
@@ -200,7 +198,7 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Pixels:
             found = os.fstat(opened.fileno()).st_size
         images = np.lib.format.open_memmap(file, mode="r")
     except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror or error}", "check its permissions") from error
+        raise unreadable(file, error) from error
     # NumPy parses the header as Python text: a damaged one may raise anything that text can.
     except Exception as error:
         raise DataError(f"store {path} is incomplete or damaged: {IMAGES}: {error}", MAKE_AGAIN) from error
@@ -233,4 +231,4 @@ def sha256_of(path: Path) -> str:
         with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}", "check the disk and permissions") from error
+        raise unreadable(path, error) from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from htgen.errors import DataError
-from htgen.files import kind_at, open_regular
+from htgen.files import kind_at, open_regular, unreadable
 from htgen.images import heic
 from htgen.images.formats import is_image, is_known_ending
 from htgen.images.order import natural_order
@@ -308,5 +308,5 @@ def _visible_entries(folder: Path) -> list[Path]:
     except NotADirectoryError:
         raise DataError(f"{folder} is not a folder", "name the folder that it is in") from None
     except OSError as error:
-        raise DataError(f"cannot read folder {folder}: {error.strerror}", "check its permissions") from error
+        raise unreadable(f"folder {folder}", error) from error
     return sorted(entries, key=lambda path: natural_order(path.name))

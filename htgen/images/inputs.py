@@ -22,7 +22,7 @@ from htgen.images.gaps import Gaps
 from htgen.images.notices import MIDDLE_ALONE, NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
 from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing
-from htgen.images.reading import list_pages, load_image, load_pillow_image
+from htgen.images.reading import NoMemory, list_pages, load_image, load_pillow_image, no_memory
 from htgen.workers import work_in_processes, worth_starting
 
 if TYPE_CHECKING:
@@ -220,6 +220,9 @@ def _each(
     for source in sources:
         try:
             found = read(source)
+        except NoMemory as error:
+            is_path = isinstance(source, str | Path)
+            yield source, no_memory(f"image {source}") if is_path else NoMemory(error.message, error.hint)
         except DataError as error:
             yield source, DataError(error.message, error.hint)
         else:

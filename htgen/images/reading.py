@@ -12,7 +12,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from htgen.errors import DataError
-from htgen.files import kind_at, open_regular
+from htgen.files import kind_at, open_regular, unreadable
 from htgen.images import heic
 from htgen.images.depth import find_scale, has_more_bits
 from htgen.images.formats import describe_unread, open_image
@@ -73,9 +73,7 @@ def load_image(path: str | Path, enough: int | None = None) -> Image.Image:
     except IsADirectoryError:
         raise DataError(f"{path} is a folder, not an image", "name a file in it") from None
     except OSError as error:
-        raise DataError(
-            f"cannot read image {path}: {error.strerror or error}", "check its permissions"
-        ) from error
+        raise unreadable(f"image {path}", error) from error
     except ValueError as error:  # a path that holds a NUL
         raise DataError(f"there is no image {str(path)!r}: {error}", "check the path") from error
 
@@ -200,13 +198,28 @@ def list_pages(path: str | Path) -> list[Path]:
     return [path.with_name(f"{path.name}#{number + 1}") for number in range(count)] if count > 1 else [path]
 
 
+class NoMemory(DataError):
+    """There is not enough memory to read an image."""
+
+
+def no_memory(what: str) -> NoMemory:
+    """The error for an image (`what`) that there is too little memory for."""
+    return NoMemory(
+        f"cannot read {what}: there is not enough memory", "scale it down, or a machine with more memory"
+    )
+
+
 @contextmanager
 def enough_memory(what: str = "an image") -> Iterator[None]:
-    """Memory that runs out, as an error of the image that is read."""
+    """Memory that runs out, as an error of the image that is read.
+
+    Raises:
+        NoMemory: it does.
+    """
     try:
         yield
     except MemoryError:
-        raise DataError(f"cannot read {what}: there is not enough memory", "scale it down") from None
+        raise no_memory(what) from None
 
 
 @contextmanager

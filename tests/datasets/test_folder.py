@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,3 +97,34 @@ def test_progress_counts_every_file(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     prepare_folder(source, tmp_path / "s", progress=lambda *call: calls.append(call))
     assert calls == [("images", done, 5) for done in range(1, 6)]
+
+
+def test_memory_that_runs_out_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_folder(tmp_path / "raw", ["a", "b", "c"])
+
+    def read_nothing(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Preprocessing, "_fit", read_nothing)
+    with pytest.raises(DataError, match="'a' has no readable image.*a/0.png: there is not enough mem") as caught:
+        prepare_folder(source, tmp_path / "s", image_size=4096)
+    assert "--image-size" in str(caught.value.hint)
+    assert "permissions" not in str(caught.value.hint)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is of this system")
+def test_a_store_larger_than_the_memory_that_may_be_taken(tmp_path: Path) -> None:
+    prepare_folder(make_folder(tmp_path / "raw", ["a", "b", "c"], 8), tmp_path / "s", image_size=1024)
+    script = (
+        "import resource, sys; from htgen.datasets.store import Store; from htgen.errors import DataError\n"
+        "taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (10 << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (taken, taken))\n"
+        "try: Store.open(sys.argv[1])\n"
+        "except DataError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "s")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Cannot allocate memory" in told
+    assert "more memory" in told
+    assert "permissions" not in told
