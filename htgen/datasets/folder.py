@@ -16,6 +16,7 @@ from htgen.files import real_path
 from htgen.images.drawings import DRAWING_STEPS, ICON_STEPS
 from htgen.images.folders import class_folders
 from htgen.images.inputs import read_pixels
+from htgen.images.labels import beside_classes
 from htgen.images.preprocessing import Fit, Ink, Preprocessing
 from htgen.images.reading import NoMemory
 
@@ -53,7 +54,7 @@ def prepare_folder(
         ink: for drawings, the values that ink shall have (see `htgen.images.preprocessing.Preprocessing`).
         fit: how images that are not square become so.
         overwrite: replace a store at `out`.
-        progress: see `htgen.datasets.store.Progress`.
+        progress: see `htgen.datasets.store.Progress`; it is also told what else is in the folder.
         as_drawings: bring every drawing to one form (`htgen.images.drawings.DRAWING_STEPS`), as `htgen
             generate` does; for grey images whose `ink` is bright or dark.
         as_icons: bring it to the form of icons instead (`ICON_STEPS`); likewise.
@@ -73,7 +74,7 @@ def prepare_folder(
     preprocessing = Preprocessing(image_size, 3 if color else 1, ink, fit)
     if as_drawings or as_icons:
         preprocessing = replace(preprocessing, steps=DRAWING_STEPS if as_drawings else ICON_STEPS)
-    images = _Images(preprocessing, sum(map(len, classes.values())), progress)
+    images = _Images(preprocessing, sum(map(len, classes.values())), progress or (lambda *_: None))
     name = store_name(real_path(source).name)
     with StoreWriter(out, name, preprocessing, default_schemes(len(classes)), overwrite) as writer:
         for class_name, paths in classes.items():
@@ -81,15 +82,21 @@ def prepare_folder(
             pixels = images.read(paths)
             first = next(pixels, None)
             if first is None:
-                fault, place = images.unreadable[skipped], source / class_name
-                raise DataError(
-                    f"class {class_name!r} has no readable image; the first fault: {fault.reason}",
-                    f"a smaller --image-size, a machine with more memory, or scale the images in {place} down"
-                    if fault.lacks_memory
-                    else f"replace the images in {place}, or remove the folder",
-                )
+                raise _none_readable(source / class_name, images.unreadable[skipped])
             writer.add_class(class_name, class_name, itertools.chain([first], pixels))
+    for line in beside_classes(source, classes):
+        images.report(line, 0, 0)
     return images.unreadable
+
+
+def _none_readable(folder: Path, fault: Unreadable) -> DataError:
+    """The error for a class without an image that can be read, and the fault of the first one."""
+    return DataError(
+        f"class {folder.name!r} has no readable image; the first fault: {fault.reason}",
+        f"a smaller --image-size, a machine with more memory, or scale the images in {folder} down"
+        if fault.lacks_memory
+        else f"replace the images in {folder}, or remove the folder",
+    )
 
 
 @dataclass
@@ -98,7 +105,7 @@ class _Images:
 
     preprocessing: Preprocessing
     total: int
-    progress: Progress | None
+    report: Progress
     done: int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
 
@@ -110,5 +117,4 @@ class _Images:
             else:
                 yield image
             self.done += 1
-            if self.progress is not None:
-                self.progress("images", self.done, self.total)
+            self.report("images", self.done, self.total)

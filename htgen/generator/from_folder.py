@@ -153,17 +153,18 @@ class GeneratedFromFolder:
     @property
     def missed(self) -> list[str]:
         """The images that `check` finds to be of another class, as `NAME looks like CLASS`; a name is a path
-        in the folder.
+        in the folder. Copies that are found to be of the same one are named once.
         """
         if self.check is None:
             return []
-        wrong = (self.check.labels != self.check.predictions).nonzero()[0]
-        return [self._looks_like(place) for place in wrong.tolist()]
+        return self._look_like((self.check.labels != self.check.predictions).nonzero()[0].tolist())
 
     @property
     def doubts(self) -> list[str]:
-        """Lines on copies, on images that disagree with their class, and on classes that look alike."""
+        """Lines on copies, on images that look like another class, and on classes that look alike."""
         strangers = [] if self.check is None else self.check.strangers()
+        label_of = dict(zip(self.images.labeled, self.images.labels, strict=True))
+        split = [paths for paths in self.copies if len({*map(label_of.get, paths)} - {None}) > 1]
         return [
             *warning(
                 "these images are copies of each other, and count as one in the estimate:",
@@ -171,7 +172,13 @@ class GeneratedFromFolder:
                 5,
             ),
             *warning(
-                "images disagree with their class; is one mislabelled?", [*map(self._looks_like, strangers)]
+                "copies of one image are in several classes, and only one of these can be right:",
+                [", ".join(map(self.images.name_of, group)) for group in split],
+                5,
+            ),
+            *warning(
+                "images look like another class than their own; is one mislabelled?",
+                self._look_like(strangers),
             ),
             *warning(
                 "classes look alike to the generator; more images of them help, or one class for both"
@@ -190,10 +197,22 @@ class GeneratedFromFolder:
     def _cuts_to_ink(self) -> bool:
         return self.bundle.preprocessing.steps.crop > 0
 
-    def _looks_like(self, place: int) -> str:
-        assert self.check is not None
-        path = list(self.images.labeled)[self.check.positions[place]]
-        return f"{self.images.name_of(path)} looks like {self.check.classes[self.check.predictions[place]]}"
+    def _look_like(self, places: list[int]) -> list[str]:
+        """A line for each of some tested images, and one for those that are copies of each other."""
+        if self.check is None:
+            return []
+        paths, groups = list(self.images.labeled), self.check.copies
+        told: dict[tuple[int, ...], list[int]] = {}
+        for place in places:
+            group = -1 - place if groups is None else int(groups[place])
+            classes = int(self.check.labels[place]), int(self.check.predictions[place])
+            told.setdefault((group, *classes), []).append(place)
+        lines = []
+        for (_, _, seen), same in told.items():
+            name = self.images.name_of(paths[self.check.positions[same[0]]])
+            more = f", of which there are {len(same)} copies," if len(same) > 1 else ""
+            lines.append(f"{name}{more} looks like {self.check.classes[seen]}")
+        return lines
 
 
 def generate_from_folder(

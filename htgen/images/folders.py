@@ -189,8 +189,9 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
     remedy = f"make one sub-folder per class in {folder}, with the images of the class in it"
     if not found:
         loose = len(find_images(folder))
+        left_out, helps = _left_out(folder)
         what = f"{loose} images but no sub-folders" if loose else "no sub-folders"
-        raise DataError(f"{folder} has {what}: no classes", remedy)
+        raise DataError(f"{folder} has {what}: no classes{left_out}", helps or remedy)
     _refuse_parts_of_data(folder, found)
     classes: dict[str, list[Path]] = {}
     for path in found:
@@ -200,7 +201,10 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
         _refuse_too_deep(folder, found)
         names = ", ".join(map(repr, classes))
         count = "one class" if len(classes) == 1 else f"{len(classes)} classes"
-        raise DataError(f"{folder} has only {count} ({names}); at least {minimum} are needed", remedy)
+        left_out, helps = _left_out(folder)
+        raise DataError(
+            f"{folder} has only {count} ({names}){left_out}; at least {minimum} are needed", helps or remedy
+        )
     result = {name: _images_of_all(paths) for name, paths in classes.items()}
     empty = [name for name, images in result.items() if not images]
     if empty:
@@ -266,6 +270,17 @@ def _refuse_too_deep(folder: Path, found: list[Path]) -> None:
             f"{folder} holds {what}",
             f"--support '{found[0]}' --labels '{tables[0]}', if it says which image is of which class",
         )
+
+
+def _left_out(folder: Path) -> tuple[str, str | None]:
+    """Folders of images that are no classes for their names: a part of an error, and what helps."""
+    found = [*find_smaller_copies(folder), *find_hidden_folders(folder)]
+    if not found:
+        return "", None
+    are = "is none, for its name" if len(found) == 1 else "are none, for their names"
+    return f"; {_list(found)} {are}", "another name for it, if it is one" if len(found) == 1 else (
+        "other names for them, if they are classes"
+    )
 
 
 def _refuse_look_alikes(folder: Path, names: list[str]) -> None:

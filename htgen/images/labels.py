@@ -98,6 +98,13 @@ def _in_sub_folders(folder: Path, minimum: int) -> LabeledFiles:
         if kind_at(folder) == "folder" and (remedy := hint_for_loose_images(folder)) is not None:
             raise DataError(error.message, remedy) from None
         raise
+    tables = [path.name for path in find_other_files(folder) if path.suffix.lower() in TABLES]
+    told = warning(f"tables beside the folders are read with --labels alone, in {folder}:", tables, 3)
+    return LabeledFiles(classes, (*beside_classes(folder, classes), *told))
+
+
+def beside_classes(folder: Path, classes: Iterable[str]) -> list[str]:
+    """Lines on what is in a folder beside its classes, or beside the images in these, and is left out."""
     direct = [folder / name for name in classes if find_images(folder / name)]
     notices = [line for place in direct for line in left_out_of(place)]
     loose = [path.name for path in find_images(folder)]
@@ -105,10 +112,7 @@ def _in_sub_folders(folder: Path, minimum: int) -> LabeledFiles:
     notices += warning(f"folders whose names begin with a dot are no classes, in {folder}:", hidden, 3)
     copies = [path.name for path in find_smaller_copies(folder)]
     notices += warning(f"folders of thumbnails are no classes, in {folder}:", copies, 3)
-    notices += warning(f"images beside the folders of classes, in {folder}:", loose, 3)
-    tables = [path.name for path in find_other_files(folder) if path.suffix.lower() in TABLES]
-    notices += warning(f"tables beside the folders are read with --labels alone, in {folder}:", tables, 3)
-    return LabeledFiles(classes, tuple(notices))
+    return notices + warning(f"images beside the folders of classes, in {folder}:", loose, 3)
 
 
 def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:

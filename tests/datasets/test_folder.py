@@ -99,6 +99,17 @@ def test_progress_counts_every_file(tmp_path: Path) -> None:
     assert calls == [("images", done, 5) for done in range(1, 6)]
 
 
+def test_what_else_is_in_the_folder_is_told(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "raw", ["a", "b", "thumbs", ".net"])
+    (source / "a" / "notes.txt").write_text("x")
+    (source / "loose.png").write_bytes((source / "a" / "0.png").read_bytes())
+    told: list[str] = []
+    prepare_folder(source, tmp_path / "s", progress=lambda what, done, total: told.append(what))
+    assert Store.open(tmp_path / "s").class_names == ("a", "b")
+    lines = [line.partition(":")[2] for line in told if line != "images"]
+    assert [line.rpartition(" ")[2] for line in lines] == ["notes.txt", ".net", "thumbs", "loose.png"]
+
+
 def test_memory_that_runs_out_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_folder(tmp_path / "raw", ["a", "b", "c"])
 
@@ -106,7 +117,9 @@ def test_memory_that_runs_out_is_told_as_such(tmp_path: Path, monkeypatch: pytes
         raise MemoryError
 
     monkeypatch.setattr(Preprocessing, "_fit", read_nothing)
-    with pytest.raises(DataError, match="'a' has no readable image.*a/0.png: there is not enough mem") as caught:
+    with pytest.raises(
+        DataError, match="'a' has no readable image.*a/0.png: there is not enough mem"
+    ) as caught:
         prepare_folder(source, tmp_path / "s", image_size=4096)
     assert "--image-size" in str(caught.value.hint)
     assert "permissions" not in str(caught.value.hint)

@@ -176,6 +176,17 @@ def test_copies_are_named_and_say_nothing_of_new_images(folder):
     one = generator.leave_one_out(made.support, np.arange(12))
     assert one.accuracy == 1
     assert made.check.accuracy < 0.6
+    wrong = int((made.check.labels != made.check.predictions).sum())
+    named = [int(line.partition("of which there are ")[2].partition(" ")[0] or 1) for line in made.missed]
+    assert sum(named) == wrong > len(named)  # copies that look like the same class are named once
+    assert not any("several classes" in line for line in made.doubts)
+
+
+def test_an_image_that_is_in_two_classes_is_told(folder):
+    (folder / "wren" / "9.png").write_bytes((folder / "auk" / "0.png").read_bytes())
+    made = generate_from_folder(folder, load_generator("glyph-8"))
+    assert [line.endswith(": auk/0.png, wren/9.png") for line in made.doubts[:2]] == [True, True]
+    assert "in several classes" in made.doubts[1]
 
 
 def scribble(noise: np.random.Generator) -> np.ndarray:

@@ -122,6 +122,21 @@ def test_a_folder_of_thumbnails_is_told(make: Make, name: str) -> None:
     assert found.notices == (f"warning: folders of thumbnails are no classes, in {folder}: {name}",)
 
 
+@pytest.mark.parametrize("name", ["thumbs", "Thumbnails", ".net"])
+@pytest.mark.parametrize("others", [["owl/1.png"], ["1.png"]])
+def test_a_class_that_is_missing_for_its_name_is_in_the_error(
+    make: Make, name: str, others: list[str]
+) -> None:
+    folder = make(*others, f"{name}/x.png")
+    with pytest.raises(DataError, match=rf"; '{name}' is none, for its name") as error:
+        class_folders(folder)
+    assert error.value.hint == "another name for it, if it is one"
+    (folder / name / "x.png").unlink()  # a folder without images is of a program
+    with pytest.raises(DataError, match="(one class|no classes)") as error:
+        class_folders(folder)
+    assert name not in error.value.message
+
+
 @pytest.mark.parametrize(
     "name",
     [
