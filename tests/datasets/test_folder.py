@@ -118,7 +118,7 @@ def test_memory_that_runs_out_is_told_as_such(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Preprocessing, "_fit", read_nothing)
     with pytest.raises(
-        DataError, match="'a' has no readable image.*a/0.png: there is not enough mem"
+        DataError, match=r"'a' has no readable image.*a/0.png: there is not enough mem"
     ) as caught:
         prepare_folder(source, tmp_path / "s", image_size=4096)
     assert "--image-size" in str(caught.value.hint)

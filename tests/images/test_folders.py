@@ -132,7 +132,7 @@ def test_a_class_that_is_missing_for_its_name_is_in_the_error(
         class_folders(folder)
     assert error.value.hint == "another name for it, if it is one"
     (folder / name / "x.png").unlink()  # a folder without images is of a program
-    with pytest.raises(DataError, match="(one class|no classes)") as error:
+    with pytest.raises(DataError, match=r"(one class|no classes)") as error:
         class_folders(folder)
     assert name not in error.value.message
 
