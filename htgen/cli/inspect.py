@@ -238,8 +238,12 @@ def _about_generator(header: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("CNN", f"{cnn['shape']}, {layers}"))
     rows += _trunk(header)
     rows += _images(header["preprocessing"])
-    if (source := data.get("name")) is not None:
-        rows.append(("data", f"{source} {(data.get('sha256') or '')[:12]}"))
+    sources = [data, provenance.get("second", {})]
+    named = [
+        f"{source['name']} {(source.get('sha256') or '')[:12]}" for source in sources if source.get("name")
+    ]
+    if named:
+        rows.append(("data", " and ".join(named)))
     if step := provenance.get("step"):
         episodes = "?" if provenance.get("episodes") is None else provenance["episodes"]
         rows.append(("trained", f"{step} steps, {episodes} episodes"))

@@ -123,6 +123,9 @@ def _mentions(schema: type[BaseModel], keys: tuple[Any, ...]) -> Iterator[re.Pat
         for text in (".".join(keys), field.default):
             if text and isinstance(text, str):
                 yield re.compile(rf"(?<![\w.-]){re.escape(text)}(?![\w-])")
+        beside = re.escape("".join(f"{key}." for key in keys[:-1]))
+        which = f"{re.escape(keys[-1])} is|all probabilities are|everything else is"
+        yield re.compile(rf"^{beside}\w+: changes nothing while ({which}) 0$")
 
 
 def shown(value: Any) -> str:

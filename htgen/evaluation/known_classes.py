@@ -15,7 +15,7 @@ from htgen.episodes.pool import open_store
 from htgen.errors import DataError, SettingError
 from htgen.files import kind_at
 from htgen.generator.file import GeneratorFile
-from htgen.generator.provenance import Provenance
+from htgen.generator.provenance import DataSource, Provenance
 
 
 def open_store_of(provenance: Provenance, data: str | Path | None = None) -> Store:
@@ -74,31 +74,30 @@ class Seen:
 
 def seen_classes(store: Store, provenance: Provenance) -> Seen:
     """What a generator has seen of a store, which may be another preparation of what it was trained on."""
-    data, also = provenance.data, _seen_as_second(store, provenance)
-    is_same = data.sha256 == store.checksum
-    names = {str(name).removesuffix("-drawings") for name in (data.name, store.name)}
-    if not is_same and len(names) > 1:
-        return Seen(also, frozenset())
-
-    def classes(split: str) -> frozenset[int]:
-        # A store's own name, where it is no scheme, means its classes as they are.
-        own = split.strip().removeprefix(str(data.name))
-        for spelling in (split, store.name + own):
-            with contextlib.suppress(DataError):
-                return frozenset(resolve_split(store, spelling))
-        return frozenset()  # only the name of the data is the same
-
     splits = provenance.config.data
-    return Seen(also | classes(splits.train or "default:train"), classes(splits.val or "default:val"))
+    trained = _classes_of(store, provenance.data, splits.train or "default:train")
+    if splits.second.share and splits.second.train:
+        second = provenance.second
+        if second.name is None:  # of a file that does not say: its split may have the name of the store
+            second = DataSource(name=splits.second.train.partition(":")[0].strip())
+        trained |= _classes_of(store, second, splits.second.train)
+    return Seen(trained, _classes_of(store, provenance.data, splits.val or "default:val"))
 
 
-def _seen_as_second(store: Store, provenance: Provenance) -> frozenset[int]:
-    """The classes of a store that were those of a second one, as far as the name of its split tells."""
-    second = provenance.config.data.second
-    if second.share and second.train and second.train.partition(":")[0].strip() == store.name:
+def _classes_of(store: Store, source: DataSource, split: str) -> frozenset[int]:
+    """The classes of a store that are those of a split of what a generator was trained on; none, if it is
+    another one.
+    """
+    is_same = source.sha256 == store.checksum
+    names = {str(name).removesuffix("-drawings") for name in (source.name, store.name)}
+    if not is_same and len(names) > 1:
+        return frozenset()
+    # A store's own name, where it is no scheme, means its classes as they are.
+    own = split.strip().removeprefix(str(source.name))
+    for spelling in (split, store.name + own):
         with contextlib.suppress(DataError):
-            return frozenset(resolve_split(store, second.train))
-    return frozenset()
+            return frozenset(resolve_split(store, spelling))
+    return frozenset()  # only the name of the data is the same
 
 
 def splits_to_measure(

@@ -176,6 +176,7 @@ class Provenance(Record):
         config: how it was trained.
         step, episodes: how long it was trained.
         data: the store that it was trained on.
+        second: the store whose other classes it was trained on; not known of a file from before it was noted.
         htgen: the version that trained it.
         kernels: what the kernels that trained its CNNs were compiled by (`htgen.cnn.fused`); None for plain
             operations, which round otherwise.
@@ -188,6 +189,7 @@ class Provenance(Record):
     step: Natural = 0
     episodes: Natural | None = None
     data: DataSource = DataSource()
+    second: DataSource = DataSource()
     htgen: str | None = None
     kernels: str | None = None
     changes: Annotated[tuple[SettingChange, ...], Field(strict=False)] = ()

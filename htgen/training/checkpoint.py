@@ -18,7 +18,7 @@ def generator_file(
     tensors: Arrays,
     preprocessing: Preprocessing,
     step: int,
-    store: Store | None,
+    stores: tuple[Store | None, Store | None],
     validation: Evaluation | None = None,
     changes: Sequence[Mapping[str, Any]] = (),
     kernels: str | None = None,
@@ -30,7 +30,8 @@ def generator_file(
         tensors: the model's, averaged where the run averages.
         preprocessing: how images become its input.
         step: steps done.
-        store: what it was trained on; None = it is not at hand, so that its checksum is not known.
+        stores: what it was trained on, and the second one, if there is one; None = it is not at hand, so that
+            its checksum is not known.
         validation: how good it was, if that was measured.
         changes: of settings on the way; see `htgen.generator.provenance.SettingChange`.
         kernels: what the kernels of the CNNs were compiled by; None for plain operations.
@@ -46,6 +47,7 @@ def generator_file(
         provenance["changes"] = [dict(change) for change in changes]
     if kernels is not None:
         provenance["kernels"] = kernels
-    if store is not None:
-        provenance["data"] = {"name": store.name, "sha256": store.checksum}
+    for key, source in zip(("data", "second"), stores, strict=True):
+        if source is not None:
+            provenance[key] = {"name": source.name, "sha256": source.checksum}
     return GeneratorFile(config.name, config.model, tensors, preprocessing, Provenance.from_json(provenance))

@@ -1,5 +1,6 @@
 """Following a training run from another process: each new checkpoint as a generator, until training ends."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from htgen.config.run import Config
 from htgen.datasets.store import Store
 from htgen.episodes.pool import load_images
 from htgen.errors import DataError, RunError
@@ -57,13 +59,25 @@ def _generator(run: RunFolder, store: Store) -> GeneratorFile:
     header, tensors = read_state(run.state_path)
     config, step = state_config(header, run.state_path), int(header["step"])
     trained_on = store if header["data"].startswith(store.fingerprint) else None
+    second = _second_store(config)
+    if second is not None and not header["data"].endswith(f"+{second.fingerprint}"):
+        second = None
     weights, changes = shipped_weights(header, tensors), header.get("changes", ())
-    file = generator_file(config, weights, store.preprocessing, step, trained_on, changes=changes)
+    images = store.preprocessing
+    file = generator_file(config, weights, images, step, (trained_on, second), changes=changes)
     if not config.model.weights.plda:
         return file
     model = build(file)
     measure_plda(model, plda_sampler(config, store, load_images(store)))
     return replace(file, tensors=to_arrays(model.state_dict()))
+
+
+def _second_store(config: Config) -> Store | None:
+    """The store whose other classes a run is trained on, if it is there."""
+    if config.data.second.share:
+        with contextlib.suppress(DataError):
+            return Store.open(config.data.second.store)
+    return None
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,9 @@ class Watched:
         if data is None or trained_on is not store:
             source = DataSource(name=trained_on.name, sha256=trained_on.checksum)
             provenance = provenance.with_values(data=source)
+        if (second := _second_store(config)) is not None:
+            source = DataSource(name=second.name, sha256=second.checksum)
+            provenance = provenance.with_values(second=source)
         chosen, warnings = splits_to_measure(store, provenance, splits)
         return cls(run, store, trained_on, tuple(chosen), protocol, tuple(warnings))
 

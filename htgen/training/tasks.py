@@ -9,7 +9,7 @@ from htgen.config.data import SecondStoreConfig
 from htgen.config.model import ModelConfig
 from htgen.config.run import Config
 from htgen.datasets.store import Store
-from htgen.episodes.pool import ClassPool, load_images, open_store
+from htgen.episodes.pool import ClassPool, Images, load_images, open_store
 from htgen.episodes.sampler import EpisodeSampler, EpisodeStream
 from htgen.errors import ConfigError, DataError
 from htgen.evaluation.accuracy import TASKS_PER_BATCH
@@ -50,9 +50,10 @@ def open_tasks(config: Config, device: torch.device) -> Tasks:
     check_store(store, config.model)
     images = load_images(store, device)
     second = _open_second(config.data.second, store)
-    classes = ClassPool.of_split(store, config.data.train, images, device)
+    classes = _pool("data.train", store, config.data.train, images, device)
     if second is not None:
-        others = ClassPool.of_split(second, config.data.second.train, load_images(second, device), device)
+        other = load_images(second, device)
+        others = _pool("data.second.train", second, config.data.second.train, other, device)
         classes = classes.joined(others, config.data.second.share)
     training = EpisodeSampler(
         classes,
@@ -63,7 +64,7 @@ def open_tasks(config: Config, device: torch.device) -> Tasks:
         config.model.slot_sets,
     )
     validation = EpisodeSampler(
-        ClassPool.of_split(store, config.data.val, images, device),
+        _pool("data.val", store, config.data.val, images, device),
         config.validation,
         EpisodeStream(config.seed, "validation", period=TASKS_PER_BATCH),
         config.model.max_way,
@@ -72,6 +73,22 @@ def open_tasks(config: Config, device: torch.device) -> Tasks:
     )
     plda = plda_sampler(config, store, images, device) if config.model.weights.plda else None
     return Tasks(store, second, training, validation, plda)
+
+
+def _pool(key: str, store: Store, split: str, images: Images, device: torch.device) -> ClassPool:
+    """The classes of a split of a store, with what `load_images` gave for it.
+
+    Args:
+        key: of the config, which the split is the value of.
+
+    Raises:
+        DataError: there is no such split.
+    """
+    try:
+        return ClassPool.of_split(store, split, images, device)
+    except DataError as error:
+        message = f"{key}, of store {store.path}: {error.message}"
+        raise DataError(message, f"--set {key}=SPLIT: {error.hint}") from None
 
 
 def _open_second(config: SecondStoreConfig, store: Store) -> Store | None:

@@ -244,10 +244,10 @@ class Trainer:
 
     def generator_file(self, validation: Evaluation | None = None) -> GeneratorFile:
         """The generator as it is now, with where it comes from."""
-        store, tensors, changes = self.tasks.store, to_arrays(self.model.state_dict()), self._counters.changes
-        images = store.preprocessing
+        tasks, tensors, changes = self.tasks, to_arrays(self.model.state_dict()), self._counters.changes
+        images, stores = tasks.store.preprocessing, (tasks.store, tasks.second)
         kernels = self.gradients.kernels
-        return generator_file(self.config, tensors, images, self.step, store, validation, changes, kernels)
+        return generator_file(self.config, tensors, images, self.step, stores, validation, changes, kernels)
 
     # -------------------------------------------------------------------------------- saving and resuming
 

@@ -321,11 +321,13 @@ def test_faults_of_values_do_not_hide_faults_of_combinations(tmp_path):
         write(tmp_path, ""),
         *("optimizer.lr=-1", "episodes.way=50", "train.variation_penalty=1", "model.weights.base=false"),
         *("foo=1", "model.weights.learned_layers=9", "validation.shot=[3, 1]", "validation.support_size=1"),
+        *("episodes.unlabeled=-1", "validation.remove_unlabeled=0.5"),
     )
-    assert "has 7 faults:" in message
+    assert "has 9 faults:" in message
     for path in ("optimizer.lr", "episodes.way", "train.variation_penalty", "foo"):
         assert message.count(f"override: {path}: ") == 1
-    for path in ("model.weights.learned_layers", "validation.shot", "validation.support_size"):
+    paths = "model.weights.learned_layers", "validation.shot", "validation.support_size"
+    for path in (*paths, "validation.remove_unlabeled"):
         assert message.count(f"override: {path}: ") == 1
 
 
@@ -338,6 +340,11 @@ def test_faults_of_values_do_not_hide_faults_of_combinations(tmp_path):
         ("episodes=x", "model.max_way=5", "validation.way=5"),
         ("model.transformer.topology=other", "episodes.remove_labeled=0.5"),
         ("model.image_size=8", "model.shared.padding=valid", "model.shared.layers=2"),
+        ("data.second.share=1", "data.second.train=x:0-3", "data.second.store=y"),
+        ("data.second.share=.nan", "data.second.train=x:0-3"),
+        ("episodes.unlabeled=-1", "episodes.remove_unlabeled=0.5"),
+        ("augment.alike.rotate=2", "augment.alike.angle=30", "augment.alike.per_class=true"),
+        ("augment.photo.contrast=x", "augment.photo.per_image=true"),
     ],
 )
 def test_what_only_a_default_in_place_of_a_wrong_value_makes_wrong_is_not_told(tmp_path, overrides):

@@ -51,6 +51,20 @@ def test_classes_of_a_second_store_are_known(store):
     assert seen_classes(store, Provenance.from_json(idle)) == Seen(frozenset(), frozenset())
 
 
+def test_a_second_store_is_known_by_its_checksum_and_name(store):
+    """Splits such as `default:train` do not name their store."""
+
+    def seen(train: str, **second: str) -> frozenset[int]:
+        config = {"data": {"train": "all", "second": {"train": train, "share": 0.5}}}
+        record = {"config": config, "data": {"name": "others"}, "second": second}
+        return seen_classes(store, Provenance.from_json(record)).trained
+
+    assert seen("all:0-3", name="renamed", sha256=store.checksum) == set(range(4))
+    assert seen("all:0-3", name="toy-drawings", sha256="0") == set(range(4))
+    assert seen("toy:0-3", name="others", sha256="0") == set()
+    assert seen("all:0-3", name="others") == set()
+
+
 def test_classes_trained_on_are_told_before_those_chosen_on(store):
     seen = Seen(frozenset({13}), frozenset({13, 14}))
     assert seen.warnings(store, "toy:test", "toy") == [

@@ -31,6 +31,19 @@ def with_second(config, path):
     return config.model_copy(update={"data": config.data.model_copy(update={"second": second})})
 
 
+@pytest.mark.parametrize("key", ["data.train", "data.val", "data.second.train"])
+def test_a_wrong_split_is_told_with_its_key_and_store(key, config, store_path, tmp_path):
+    values = with_second(config, store_path).model_dump()
+    *sections, name = key.split(".")
+    section = values
+    for part in sections:
+        section = section[part]
+    section[name] = "toy:gone"
+    with pytest.raises(DataError, match=f"^{key}, of store {store_path}: split 'toy:gone'") as error:
+        train(type(config).model_validate(values), tmp_path / "run")
+    assert error.value.hint.startswith(f"--set {key}=SPLIT: ")
+
+
 def test_a_second_store_of_other_images_is_refused(config, tmp_path):
     path = tmp_path / "other"
     with StoreWriter(path, "other", Preprocessing(SIZE + 1, 1, "bright", "pad"), {}) as writer:
