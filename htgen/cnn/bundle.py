@@ -252,7 +252,7 @@ class Bundle:
     @cached_property
     def _one_image(self) -> OneImage | None:
         """The same CNN for one image, which is faster; None where there is none."""
-        return OneImage(self.spec, self.weights) if can_run(self.spec) else None
+        return OneImage(self.spec, self.weights) if can_run(self.spec, self.weights) else None
 
     @cached_property
     def _as_episode(self) -> CnnWeights[Floats]:

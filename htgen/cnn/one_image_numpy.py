@@ -23,13 +23,18 @@ from htgen.cnn.spec import NORM_EPSILON, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
 
 LEAST_SCALE = 1e-12
-"""Of a channel of a norm; what has less is the same for every image, to all digits."""
+"""Of a channel of a norm. What is around a layer's input is divided by it, so less would be no longer exact."""
 
 Doubles = npt.NDArray[np.float64]
 
 
-def can_run(spec: CnnSpec) -> bool:
-    """Whether a CNN is of the kind that this is for: a chain of convolutions whose norms come last."""
+def can_run(spec: CnnSpec, weights: CnnWeights[Floats]) -> bool:
+    """Whether a CNN is of the kind that this is for: a chain of convolutions whose norms come last, and
+    leave something of every channel.
+
+    Args:
+        weights: of one CNN, without an axis in front.
+    """
     return (
         spec.norm_first is False
         and spec.norm == "support"
@@ -37,6 +42,10 @@ def can_run(spec: CnnSpec) -> bool:
         and all(
             conv.groups == 1 and not conv.add and (conv.pooling == "max" or not conv.pool)
             for conv in spec.convs
+        )
+        and all(
+            bool((np.abs(_affine(block, conv.out_channels)[0]) >= LEAST_SCALE).all())
+            for conv, block in zip(spec.convs, weights.blocks, strict=True)
         )
     )
 
@@ -123,8 +132,7 @@ class OneImage:
     """A CNN for one image at a time; it may be used by several threads.
 
     Args:
-        spec: of which `can_run` is true.
-        weights: of one CNN, without an axis in front.
+        spec, weights: of which `can_run` is true.
     """
 
     def __init__(self, spec: CnnSpec, weights: CnnWeights[Floats]) -> None:
@@ -162,7 +170,6 @@ def _affine(block: BlockWeights[Floats], channels: int) -> tuple[Doubles, Double
     if norm is None:
         return np.ones(channels), np.zeros(channels)
     scale = norm.gamma.astype(np.float64) / np.sqrt(norm.variance.astype(np.float64) + NORM_EPSILON)
-    scale = np.where(np.abs(scale) < LEAST_SCALE, LEAST_SCALE, scale)
     return scale, norm.beta - norm.mean * scale
 
 

@@ -10,8 +10,9 @@ import pytest
 from helpers.cnns import any_spec, any_weights, make_bundle
 
 from htgen.cnn.executor_numpy import run
-from htgen.cnn.one_image_numpy import OneImage, can_run
-from htgen.cnn.spec import CnnSpec
+from htgen.cnn.one_image_numpy import LEAST_SCALE, OneImage, can_run
+from htgen.cnn.spec import NORM_EPSILON, CnnSpec
+from htgen.cnn.weights import tensor_names
 from htgen.errors import ModelError
 
 SEEDS = range(60)
@@ -31,8 +32,8 @@ def chain(seed: int) -> CnnSpec:
 def test_logits_are_those_of_the_executor(seed):
     spec = chain(seed)
     assert [*spec.faults()] == []
-    assert can_run(spec)
     weights = any_weights(spec, seed, dtype=np.float32)
+    assert can_run(spec, weights)
     shape = (5, spec.image_channels, spec.image_size, spec.image_size)
     images = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
     exact = weights.map(lambda tensor: tensor[None].astype(np.float64))
@@ -53,28 +54,37 @@ def test_the_seeds_have_all_that_there_may_be():
 
 
 def test_others_take_the_usual_way():
-    spec = chain(0)
-    assert not can_run(replace(spec, norm="batch"))
-    assert not can_run(replace(spec, norm_first=True))
-    assert not can_run(replace(spec, unit_features=True))
+    spec, weights = chain(0), any_weights(chain(0), 0, dtype=np.float32)
+    assert can_run(spec, weights)
+    assert not can_run(replace(spec, norm="batch"), weights)
+    assert not can_run(replace(spec, norm_first=True), weights)
+    assert not can_run(replace(spec, unit_features=True), weights)
     first = spec.convs[0]
     for changed in (
         replace(first, groups=2),
         replace(first, add="x"),
         replace(first, pool=True, pooling="average"),
     ):
-        assert not can_run(replace(spec, convs=(changed, *spec.convs[1:])))
+        assert not can_run(replace(spec, convs=(changed, *spec.convs[1:])), weights)
 
 
-def test_a_norm_that_multiplies_by_nothing():
-    spec = chain(next(seed for seed in SEEDS if chain(seed).convs[0].norm and len(chain(seed).convs) > 1))
-    weights = any_weights(spec, 0, dtype=np.float32)
-    norm = weights.blocks[0].norm
-    norm.gamma[...] = 0
-    image = np.random.default_rng(0).uniform(-1, 1, (spec.image_channels, *[spec.image_size] * 2))
-    image = image.astype(np.float32)
-    wanted = run(spec, weights.map(lambda tensor: tensor[None]), image[None, None])[0, 0]
-    np.testing.assert_allclose(OneImage(spec, weights)(image), wanted, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("gamma", [0.0, 1e-8, 1.0])
+@pytest.mark.parametrize("variance", [0.0, 1.0, 1e12])
+@pytest.mark.parametrize("mean", [0.0, 1e6, 1e12])
+def test_one_image_is_answered_as_among_others_whatever_a_norm_has(gamma, variance, mean):
+    bundle = make_bundle()
+    names = tensor_names(bundle.spec).blocks[0].norm
+    tensors = {name: tensor.copy() for name, tensor in bundle.tensors.items()}
+    for name, value in ((names.gamma, gamma), (names.variance, variance), (names.mean, mean)):
+        tensors[name][0] = value
+    odd = replace(bundle, tensors=tensors)
+    shape = (3, odd.spec.image_channels, odd.spec.image_size, odd.spec.image_size)
+    images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    together = odd.logits(images)
+    alone = np.concatenate([odd.logits(image[None]) for image in images])
+    np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-4 * np.abs(together).max())
+    scale = gamma / np.sqrt(variance + NORM_EPSILON)
+    assert can_run(odd.spec, odd.weights) == (scale >= LEAST_SCALE)
 
 
 def test_threads_and_copies_do_not_disturb_each_other():
