@@ -23,7 +23,7 @@ from htgen.cnn.spec import NORM_EPSILON, Activation, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights, CnnWeights
 
 LEAST_SCALE = 1e-12
-"""Of a channel of a norm. What is around a layer's input is divided by it, so less would be no longer exact."""
+"""Of a channel of a norm. What is around a layer's input is divided by it, so less would not be exact."""
 
 Doubles = npt.NDArray[np.float64]
 

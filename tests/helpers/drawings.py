@@ -134,3 +134,35 @@ def faint(contrast: int) -> Image.Image:
     ImageDraw.Draw(image).line([(127, 127), (172, 127), (127, 172), (172, 172)], fill=255, width=4)
     values = np.linspace(20, 200, 300) + np.asarray(image) / 255 * contrast
     return to_image(values + np.random.default_rng(1).normal(0, 1.5, values.shape))
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Values of any grey, `[height, width]`."""
+    return np.random.default_rng(seed).uniform(0, 255, (height, width)).astype(np.float32)
+
+
+def sloping_light() -> np.ndarray:
+    """Light that falls off to 40 % from one corner to the other, `[120, 120]`."""
+    y, x = np.mgrid[0:1:120j, 0:1:120j]
+    return 1 - 0.6 * (0.7 * x + 0.3 * y)
+
+
+def edge_of_a_shadow() -> np.ndarray:
+    """A shadow that takes 40 % of the light, from one column to the next few."""
+    return np.broadcast_to(1 - 0.4 / (1 + np.exp(-(np.arange(120) - 66) / 3)), (120, 120))
+
+
+_NOISE = np.random.default_rng(0).normal(0, 18, (120, 120))
+
+DAMAGES: dict[str, tuple[Image.Image, str]] = {
+    "gradient": (to_image(np.asarray(drawing(), float) * sloping_light()), "flatten"),
+    "gradient on a blackboard": (to_image(255 - np.asarray(drawing(), float) * sloping_light()), "flatten"),
+    "shadow with an edge": (to_image(np.asarray(drawing(ink=40), float) * edge_of_a_shadow()), "flatten"),
+    "pale": (drawing(ink=150, paper=190), "contrast"),
+    "noise": (to_image(np.asarray(drawing(ink=60, paper=220), float) + _NOISE), "contrast"),
+    "small in a corner": (page(10, 215), "crop"),
+    "beside on a wide page": (page(320, 10, 400, 100, 80), "crop"),
+    "thick": (drawing().filter(ImageFilter.MinFilter(7)), "stroke"),
+    "thin": (drawing(480, 0.008), "stroke"),
+}
+"""Drawings by what is wrong with them, and the step that mends it."""
