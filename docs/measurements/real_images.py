@@ -1,6 +1,7 @@
 """Accuracy on damaged drawings, before and after each step of the preprocessing (docs/lab/real-images.md).
 
     python docs/measurements/real_images.py FOLDER
+    python docs/measurements/real_images.py FOLDER --light      # how often light is divided away
 
 FOLDER holds images_background.zip of Omniglot. Two sets of drawings are put through damage of our own making:
 characters of the validation alphabets (`lake:val`, 20-way), which nothing was trained on, and the symbols of
@@ -26,6 +27,9 @@ from htgen.generator.network import build
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.images.inputs import scale_pixels
 from htgen.images.preprocessing import Preprocessing, Step
+from htgen.images.ruled import without_rules
+from htgen.images.shadows import without_shadows
+from htgen.images.specks import without_specks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from draw_symbols import SYMBOLS, draw
@@ -202,15 +206,34 @@ def report(generator: Generator, title: str, classes: list[list[Image.Image]], w
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
+def report_light(*sets: list[list[Image.Image]]) -> None:
+    """How many of the images whose light is uneven are read in light that is divided away."""
+    images = [
+        damage(drawing, np.random.default_rng([kind, index]))
+        for damage in (shadow, photograph)
+        for classes in sets
+        for kind, drawings in enumerate(classes)
+        for index, drawing in enumerate(drawings)
+    ]
+    clean = [without_specks(without_rules(np.asarray(image.convert("L")))) for image in images]
+    divided = sum(without_shadows(pixels) is not pixels for pixels in clean)
+    print(f"{divided} of {len(images)} photographs and pages with gradient and shadow")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, help="the folder of images_background.zip")
     parser.add_argument("--generator", default="glyph-8")
+    parser.add_argument("--light", action="store_true", help="count images whose light is divided away")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    drawn, written = symbols(SHOT + QUERY + 3), characters(arguments.folder, SHOT + QUERY, 4)
+    if arguments.light:
+        report_light(drawn, written)
+        return
     generator = load_generator(arguments.generator)
-    report(generator, "Symbols", symbols(SHOT + QUERY + 3), 6)
-    report(generator, "Characters", characters(arguments.folder, SHOT + QUERY, 4), 20)
+    report(generator, "Symbols", drawn, 6)
+    report(generator, "Characters", written, 20)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,18 @@ def test_a_sheet_of_such_paper_is_empty(turn: float, line: int, is_squared: bool
         assert reading.warnings[0] == RULED
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_the_line_of_a_margin_is_one_of_the_papers_lines(is_turned: bool) -> None:
+    """Across it there are many, so that a single one is enough."""
+    values = np.asarray(ruled(EMPTY, 24, 0, is_squared=False)).copy()
+    values[:, 30:32] = np.minimum(values[:, 30:32], 120)
+    found = without_rules(np.ascontiguousarray(values.T) if is_turned else values)
+    assert found.min() > 200
+    alone = np.asarray(EMPTY).copy()
+    alone[:, 30:32] = 120
+    assert without_rules(alone) is alone
+
+
 def test_ruled_paper_on_a_table_is_told() -> None:
     sheet = ruled(CLEAN, 22, 0, 120)
     table = Image.new("L", (sheet.width + 60, sheet.height + 60), 70)

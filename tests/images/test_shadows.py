@@ -160,3 +160,11 @@ def test_light_that_is_even_or_not_plain_is_left_as_it_is() -> None:
     ImageDraw.Draw(spot).ellipse((20, 20, 32, 32), fill=0)
     values = np.asarray(spot)
     assert without_shadows(values) is values
+
+
+@pytest.mark.parametrize(("noise", "is_left"), [(0, False), (30, True)])
+def test_light_on_paper_that_is_as_uneven_as_ink_is_left_as_it_is(noise: float, is_left: bool) -> None:
+    """What is narrow is then the grain of the paper, and its edges say nothing of the light."""
+    lit = np.asarray(unevenly_lit("fingers", page(180, 60, 400, 360, 140), 0.5, 12), float)
+    values = np.asarray(to_image(lit + np.random.default_rng(1).normal(0, noise, lit.shape)))
+    assert (without_shadows(values) is values) == is_left
