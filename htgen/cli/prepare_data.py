@@ -1,6 +1,7 @@
 """`htgen prepare-data`: raw files -> store."""
 
 import difflib
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +73,10 @@ InkOption = Annotated[
 ]
 FitOption = Annotated[
     FitChoice | None,
-    typer.Option(help="folder: how images become square. Default: crop.", show_default=False),
+    typer.Option(
+        help="folder: how images become square. Default: crop; with --as-drawings or --as-icons pad.",
+        show_default=False,
+    ),
 ]
 DrawingsOption = Annotated[
     bool,
@@ -208,6 +212,9 @@ def _print_summary(out: Path) -> None:
         parts = [f"{part} {len(resolve_split(store, f'{name}:{part}'))}" for part in scheme.parts]
         lines.append(f"splits   {name}: {', '.join(parts)} classes")
     splits = _settings_for(store)
-    lines.append(f"next     htgen train --config NAME --data {out}{splits}   (htgen configs lists the names)")
+    data = shlex.quote(str(out))
+    lines.append(
+        f"next     htgen train --config NAME --data {data}{splits}   (htgen configs lists the names)"
+    )
     for line in lines:
         write(line)

@@ -1,5 +1,6 @@
 """`htgen train`: learn to generate CNNs."""
 
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -152,17 +153,17 @@ def _print_stop(trainer: "Trainer") -> None:
     alone = trainer.processes.count == 1
     command = "htgen train --run" if alone else "torchrun ... -m htgen train --run-folder"
     step = trainer.saved.step  # steps that are skipped, as their loss is no number, put saving off
-    stderr().print(f"stopped at step {step}; go on with: {command} {trainer.run.path} --resume", markup=False)
+    run = shlex.quote(str(trainer.run.path))
+    stderr().print(f"stopped at step {step}; go on with: {command} {run} --resume", markup=False)
 
 
 def _print_end(trainer: "Trainer") -> None:
     """What there is now, and the next command."""
-    from htgen.datasets.splits import unseen_part
-
     config, run = trainer.config, trainer.run
     if config.train.pretrain_shared:
         typer.echo(f"shared features {run.state_path}")
-        typer.echo(f"next: htgen train --config NAME --set train.restore_shared={run.path}")
+        restore = shlex.quote(f"train.restore_shared={run.path}")
+        typer.echo(f"next: htgen train --config NAME --set {restore}")
         return
     assert trainer.best is not None
     validation = config.validation
@@ -173,8 +174,26 @@ def _print_end(trainer: "Trainer") -> None:
             f"note: time ended in step {trainer.step}, while the learning rate still rose, which takes "
             f"{config.optimizer.warmup}: --set optimizer.warmup={max(1, trainer.step // 10)}, or more minutes"
         )
-    has_test = unseen_part(trainer.tasks.store, config.data.train) is not None
-    typer.echo(f"next: htgen evaluate {run.path}{'' if has_test else ' --split CLASSES'}")
+    typer.echo(f"next: htgen evaluate {shlex.quote(str(run.path))}{_tasks_of(trainer)}")
+
+
+_WAY, _QUERY = 20, 15
+"""Of `htgen evaluate`, unless it is told otherwise."""
+
+
+def _tasks_of(trainer: "Trainer") -> str:
+    """Options of `htgen evaluate` that its classes need, and the shipped generator of the same recipe."""
+    from htgen.datasets.splits import resolve_split, unseen_part
+    from htgen.generator.shipped import shipped_generators
+
+    config, store = trainer.config, trainer.tasks.store
+    split = unseen_part(store, config.data.train)
+    if split is None:
+        return " --split CLASSES"
+    classes = resolve_split(store, split)
+    way, query = len(classes), int(store.class_sizes[classes].min()) - 1
+    options = f" --way {way}" * (2 <= way < _WAY) + f" --query {query}" * (1 <= query < _QUERY)
+    return options + f" --against {config.name}" * (config.name in shipped_generators())
 
 
 def _range(count: int | tuple[int, int]) -> str:

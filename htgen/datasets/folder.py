@@ -36,7 +36,7 @@ def prepare_folder(
     image_size: int = 28,
     color: bool = False,
     ink: Ink = "none",
-    fit: Fit = "crop",
+    fit: Fit | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     as_drawings: bool = False,
@@ -52,7 +52,8 @@ def prepare_folder(
         image_size: side of the images, 1 to 4096.
         color: RGB instead of grey.
         ink: for drawings, the values that ink shall have (see `htgen.images.preprocessing.Preprocessing`).
-        fit: how images that are not square become so.
+        fit: how images that are not square become so; None: `pad` with `as_drawings` or `as_icons`, as the
+            generators that ship have it, otherwise `crop`.
         overwrite: replace a store at `out`.
         progress: see `htgen.datasets.store.Progress`; it is also told what else is in the folder.
         as_drawings: bring every drawing to one form (`htgen.images.drawings.DRAWING_STEPS`), as `htgen
@@ -71,8 +72,9 @@ def prepare_folder(
     classes = class_folders(source, minimum=1)
     if real_path(out).is_relative_to(real_path(source)):
         raise DataError(f"{out} lies inside the source {source}", "name a folder elsewhere with --out")
-    preprocessing = Preprocessing(image_size, 3 if color else 1, ink, fit)
-    if as_drawings or as_icons:
+    has_form = as_drawings or as_icons
+    preprocessing = Preprocessing(image_size, 3 if color else 1, ink, fit or ("pad" if has_form else "crop"))
+    if has_form:
         preprocessing = replace(preprocessing, steps=DRAWING_STEPS if as_drawings else ICON_STEPS)
     images = _Images(preprocessing, sum(map(len, classes.values())), progress or (lambda *_: None))
     name = store_name(real_path(source).name)

@@ -119,7 +119,7 @@ def test_drawings_go_to_a_store_of_their_own(birds: Path) -> None:
     arguments = ["prepare-data", "folder", "--source", str(birds), "--ink", "bright", "--as-drawings"]
     assert main(arguments) == 0
     store = Store.open("data/birds-drawings")
-    assert store.preprocessing == Preprocessing(28, 1, "bright", "crop", DRAWING_STEPS)
+    assert store.preprocessing == Preprocessing(28, 1, "bright", "pad", DRAWING_STEPS)
 
 
 @pytest.mark.parametrize("options", [[], ["--ink", "none"], ["--ink", "dark", "--color"]])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -171,6 +172,23 @@ def test_tensorboard_gets_every_scalar_or_the_command_to_install_it(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert main([*command, "--run", str(tmp_path / "other")]) == 6
     assert "pip install 'htgen[tensorboard]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["run", "my run"])
+def test_the_command_that_is_printed_at_the_end_works(name, config_path, tmp_path, capsys):
+    """Its tasks have no more classes and images than there are: the test part has 3 classes of 8 images."""
+    command = ["train", "--config", str(config_path), "--run", str(tmp_path / name), "--set", "train.steps=2"]
+    assert main(command) == 0
+    program, *following = shlex.split(capsys.readouterr().out.split("next: ")[1])
+    assert program == "htgen"
+    assert main([*following, "--tasks", "2"]) == 0
+    assert "3-way 1-shot" in capsys.readouterr().out
+
+
+def test_a_recipe_that_ships_is_measured_against_what_ships(config_path, tmp_path, capsys):
+    command = ["train", "--config", str(config_path), "--run", str(tmp_path / "r"), "--set", "train.steps=2"]
+    assert main([*command, "--set", "name=glyph-8"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(" --against glyph-8")
 
 
 def test_pretraining_ends_with_how_to_go_on(config_path, tmp_path, capsys):

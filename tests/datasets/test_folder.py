@@ -99,6 +99,16 @@ def test_progress_counts_every_file(tmp_path: Path) -> None:
     assert calls == [("images", done, 5) for done in range(1, 6)]
 
 
+def test_drawings_become_square_as_those_of_a_user_do(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "raw", ["a", "b"])
+    for number, form in enumerate(("as_drawings", "as_icons", None)):
+        given = {} if form is None else {form: True, "ink": "bright"}
+        prepare_folder(source, tmp_path / f"{number}", **given)
+        assert Store.open(tmp_path / f"{number}").preprocessing.fit == ("crop" if form is None else "pad")
+    prepare_folder(source, tmp_path / "3", fit="stretch", **given | {"as_icons": True, "ink": "bright"})
+    assert Store.open(tmp_path / "3").preprocessing.fit == "stretch"
+
+
 def test_what_else_is_in_the_folder_is_told(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "raw", ["a", "b", "thumbs", ".net"])
     (source / "a" / "notes.txt").write_text("x")
