@@ -192,16 +192,36 @@ def prepare_fonts(
         code: _distinct(drawn[code, face] for face in order if (code, face) in drawn)
         for code, order in chosen.items()
     }
-    enough = {code: images for code, images in distinct.items() if len(images) >= FEWEST_IMAGES}
+    enough = {code: images for code, images in distinct.items() if len(images) >= _fewest(code)}
     classes = {code: enough[code] for code in _unlike(enough) if chr(code) not in UNSEEN_SYMBOLS}
     if not classes:
-        raise DataError(f"no letter in {source} has {FEWEST_IMAGES} different images", WHERE_FROM)
+        raise DataError(_why_none(Path(source), faces, left_out), WHERE_FROM)
     ordered = sorted(classes, key=lambda code: (str(script_of(chr(code))), code))
     with StoreWriter(out, "fonts", preprocessing, {"fonts": _scheme(ordered)}, overwrite) as writer:
         for code in ordered:
             about = unicodedata.name(chr(code), "SMuFL")
             writer.add_class(f"{script_of(chr(code))}/{name_of(code)}", about, classes[code])
     return left_out
+
+
+def _fewest(code: int) -> int:
+    """Images of a code point, at least; one of an unseen symbol is enough, as it tells what looks like it."""
+    return 1 if chr(code) in UNSEEN_SYMBOLS else FEWEST_IMAGES
+
+
+def _why_none(source: Path, faces: list[Face], left_out: list[str]) -> str:
+    """Why there are no classes."""
+    if not faces and not left_out:
+        return (
+            f"there are no fonts below {source}: no files {', '.join(f'*{end}' for end in sorted(SUFFIXES))}"
+        )
+    if not faces:
+        return f"none of the {len(left_out)} fonts below {source} can be read; the first fault: {left_out[0]}"
+    families = len({face.family for face in faces})
+    return (
+        f"no letter in {source} has {FEWEST_IMAGES} different images; fonts read: {len(faces)}, of "
+        f"{families} {'family' if families == 1 else 'families'}"
+    )
 
 
 def _scheme(codes: list[int]) -> Scheme:
@@ -233,13 +253,17 @@ def read_faces(source: Path, report: Progress, left_out: list[str]) -> Iterator[
     logging.getLogger("fontTools").setLevel(
         logging.ERROR
     )  # it tells small faults of fonts, hundreds of lines
-    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = [path for path in paths if not path.is_dir()]  # also links that lead nowhere, which are told
     for number, path in enumerate(paths, 1):
         report("fonts", number, len(paths))
         try:
             with open_regular(path) as file, TTFont(file, lazy=True) as font:
                 names, cmap = font["name"], font.getBestCmap() or {}
                 family, style = names.getBestFamilyName(), names.getBestSubFamilyName()
+        except OSError as error:
+            left_out.append(f"{path}: {error.strerror or error}")
+            continue
         # Damaged fonts make fontTools raise TTLibError, struct.error, AssertionError, KeyError, ...
         except Exception as error:
             left_out.append(f"{path}: {error}")
@@ -250,21 +274,24 @@ def read_faces(source: Path, report: Progress, left_out: list[str]) -> Iterator[
 def _chosen(faces: list[Face]) -> dict[int, list[int]]:
     """The faces, by number, of every code point, in the order in which they are taken.
 
-    One of every family comes first, then a second one of those that have two, and so on.
+    One of every family comes first, then a second one of those that have two, and so on. Of those that have
+    the family and the style in common, the first counts: a font may lie there in two formats.
     """
-    found: dict[int, dict[str, list[int]]] = {}
+    found: dict[int, dict[str, dict[str, int]]] = {}
     for number, face in enumerate(faces):
         for code in face.codes:
             if script_of(chr(code)) and (code not in MUSIC or face.is_of_music):
-                found.setdefault(code, {}).setdefault(face.family, []).append(number)
+                found.setdefault(code, {}).setdefault(face.family, {}).setdefault(face.style, number)
     chosen = {}
     for code, families in sorted(found.items()):
         turns = [
             (turn, faces[number].order(code), number)
             for numbers in families.values()
-            for turn, number in enumerate(sorted(numbers, key=lambda number: faces[number].order(code)))
+            for turn, number in enumerate(
+                sorted(numbers.values(), key=lambda number: faces[number].order(code))
+            )
         ]
-        if len(turns) >= FEWEST_IMAGES:
+        if len(turns) >= _fewest(code):
             chosen[code] = [number for _, _, number in sorted(turns)][:MOST_FACES]
     return chosen
 

@@ -178,6 +178,31 @@ def test_unseen_symbols_and_what_looks_like_them_are_left_out(tmp_path: Path) ->
     assert names(tmp_path / "s") == points("A")
 
 
+def test_what_looks_like_an_unseen_symbol_of_few_fonts_is_left_out(tmp_path: Path) -> None:
+    """Fonts of other scripts often have no digits."""
+    source = families(tmp_path / "fonts", "AB", B="7")
+    for number in range(FEWEST_IMAGES // 2):
+        write_font(source / f"digits{number}.ttf", "7", f"Digits {number}", seed=number)
+    prepare_fonts(source, tmp_path / "s")
+    assert names(tmp_path / "s") == points("A")
+
+
+def test_a_font_in_several_files_counts_once(tmp_path: Path) -> None:
+    """As in packages that have it as TrueType and for the web, or by scripts."""
+    source = families(tmp_path / "fonts", "A")
+    prepare_fonts(source, tmp_path / "s")
+    for number in range(MOST_FACES):
+        (source / f"fonts{number}.otf").write_bytes((source / "f0.ttf").read_bytes())
+        write_font(source / f"g{number}.otf", "A", "Family 1", seed=100 + number)
+    for number in range(ENOUGH):
+        write_font(source / f"h{number}.ttf", "B", f"Family {number}", seed=number)
+    prepare_fonts(source, tmp_path / "more")
+    once, more = Store.open(tmp_path / "s"), Store.open(tmp_path / "more")
+    assert names(tmp_path / "more") == points("AB")
+    assert more.class_sizes[0] == len(once.images)
+    np.testing.assert_array_equal(more.images[: len(once.images)], once.images)
+
+
 def test_symbols_of_music_are_known_in_fonts_of_music_only(tmp_path: Path) -> None:
     source = families(tmp_path / "fonts", "A\ue050")
     prepare_fonts(source, tmp_path / "s")
@@ -211,11 +236,14 @@ def test_files_that_are_no_fonts_are_told_and_left_out(tmp_path: Path, content: 
     (source / "bad.ttf").write_bytes(content)
     (source / "cut.otf").write_bytes((source / "f0.ttf").read_bytes()[:300])
     (source / "read.me").write_bytes(content)
+    (source / "gone.ttf").symlink_to(source / "nowhere.ttf")
     left_out = prepare_fonts(source, tmp_path / "s")
     assert sorted(line.partition(": ")[0] for line in left_out) == [
         str(source / "bad.ttf"),
         str(source / "cut.otf"),
+        str(source / "gone.ttf"),
     ]
+    assert f"{source / 'gone.ttf'}: No such file or directory" in left_out
     assert names(tmp_path / "s") == points("A")
 
 
@@ -225,8 +253,17 @@ def test_no_fonts(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is not a folder"):
         prepare_fonts(tmp_path / "file", tmp_path / "s")
-    with pytest.raises(DataError, match="no letter in"):
-        prepare_fonts(families(tmp_path / "fonts", "A", FEWEST_IMAGES - 1), tmp_path / "s")
+    count = FEWEST_IMAGES - 1
+    with pytest.raises(DataError, match=f"no letter in .* fonts read: {count}, of {count} families"):
+        prepare_fonts(families(tmp_path / "fonts", "A", count), tmp_path / "s")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        DataError, match=r"there are no fonts below .*empty: no files \*.otf, \*.ttf, \*.woff"
+    ):
+        prepare_fonts(tmp_path / "empty", tmp_path / "s")
+    (tmp_path / "empty" / "bad.ttf").write_bytes(b"no font")
+    with pytest.raises(DataError, match=r"none of the 1 fonts below .*bad.ttf"):
+        prepare_fonts(tmp_path / "empty", tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
 
