@@ -315,11 +315,7 @@ def read_files(
             found, faults = read.next(len(paths))
             notices += _lines_of(faults)
             if not found:
-                place = files.folder / name if kind_at(files.folder / name) == "folder" else files.folder
-                raise DataError(
-                    f"class '{name}' has no image that can be read (of {len(paths)} in {place})",
-                    "replace them, or remove the folder",
-                )
+                raise _none_readable(files.folder, name, len(paths))
             labeled |= found
             labels += [name] * len(found)
             left_out |= faults
@@ -336,6 +332,15 @@ def read_files(
         notices.append(_do_not_count("empty", [*ignored], len(further)))
     used = {path: image for path, image in further.items() if path not in ignored}
     return FolderImages(labeled, labels, used, left_out | faults, ignored, tuple(notices), files.folder)
+
+
+def _none_readable(folder: Path, name: str, count: int) -> DataError:
+    """The error for a class of so many images of which none can be read."""
+    own = folder / name
+    place, helps = (own, "remove the folder") if kind_at(own) == "folder" else (folder, "leave the class out")
+    return DataError(
+        f"class '{name}' has no image that can be read (of {count} in {place})", f"replace them, or {helps}"
+    )
 
 
 def _without_foreign(images: FolderImages, is_foreign: list[bool]) -> FolderImages:

@@ -3,15 +3,13 @@
 The classes are in natural order (`htgen.images.order.natural_order`), as those of folders are.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from htgen.errors import DataError
-from htgen.files import kind_at, read_regular
+from htgen.files import kind_at
 from htgen.images.folders import (
     TABLES,
     class_folders,
@@ -23,31 +21,9 @@ from htgen.images.folders import (
 )
 from htgen.images.notices import left_out_of, warning
 from htgen.images.order import natural_order
-
-_IMAGE_COLUMNS = (
-    "image",
-    "images",
-    "file",
-    "files",
-    "filename",
-    "path",
-    "filepath",
-    "imagepath",
-    "name",
-    "id",
-)
-_LABEL_COLUMNS = ("label", "labels", "class", "classes", "classname", "category", "target", "y")
-
-_MOST_BYTES = 1 << 26
-"""Of a table."""
-
-_SEPARATORS = ",;\t|"
-
-_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+from htgen.images.tables import read_table
 
 _NUMBER_AT_END = re.compile(r"[ _.\-(\[#]*[0-9]+[)\]]?$")
-
-_REMEDY = "one line an image: its file, a comma, its label"
 
 
 @dataclass(frozen=True)
@@ -78,9 +54,11 @@ def find_labeled(
         DataError: there are no such images, or fewer classes.
     """
     folder = Path(folder)
-    if labels is None and not labels_in_names:
-        return _in_sub_folders(folder, minimum)
-    found = labels_from_names(folder) if labels is None else labels_from_csv(labels, folder)
+    if labels is not None:
+        found = labels_from_csv(labels, folder)
+    else:
+        found = labels_from_names(folder) if labels_in_names else _in_sub_folders(folder, minimum)
+    found = replace(found, notices=(*found.notices, *_alike_but_for_case(found.classes)))
     if len(found.classes) < minimum:
         where = f"the names of the files in {folder}" if labels is None else labels
         names = ", ".join(map(repr, found.classes))
@@ -89,6 +67,15 @@ def find_labeled(
             "images of a second class",
         )
     return found
+
+
+def _alike_but_for_case(classes: Iterable[str]) -> list[str]:
+    """A line on classes that may be one: they differ by capital letters alone."""
+    same: dict[str, list[str]] = {}
+    for name in classes:
+        same.setdefault(name.casefold(), []).append(name)
+    pairs = [" and ".join(map(repr, names)) for names in same.values() if len(names) > 1]
+    return warning("classes differ by capital letters alone, and are taken for several:", pairs, 3)
 
 
 def _in_sub_folders(folder: Path, minimum: int) -> LabeledFiles:
@@ -120,7 +107,9 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
 
     The table has an image and a label in each line, with or without a header. The separator is a comma, a
     semicolon, a tab or a vertical bar. With a header the columns are found by their names, such as `file` and
-    `class`; further columns are passed over. Without one they are the first two; images may come second.
+    `class`; further columns are passed over. Without one they are the first two; images may come second. In
+    place of the labels there may be a column for each class, with a one where an image is of it and zeros
+    elsewhere.
 
     Args:
         table: text in UTF-8, or UTF-16 with a mark.
@@ -135,13 +124,11 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
     if kind_at(folder) != "folder":
         raise DataError(f"there is no folder {folder}", "the folder of the images")
     places = _Places(folder, table.parent)
-    rows = _rows(table)
-    start, image_column, label_column = _columns(table, rows, places)
+    lines, passed_over = read_table(table, lambda name: places.find(name) is not None)
     found: dict[Path, str] = {}
     missing: list[str] = []
     nameless = 0
-    for row in rows[start:]:
-        image, label = (row[column].strip() for column in (image_column, label_column))
+    for image, label in lines:
         if not image or not label:
             nameless += 1
             continue
@@ -159,6 +146,7 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
         )
     unnamed = [path.name for path in _images_in(folder) if path not in found]
     notices = [
+        *passed_over,
         *([f"warning: lines without an image or a label in {table}: {nameless}"] if nameless else []),
         *warning(f"images in {folder} that {table} does not name:", unnamed, 3),
     ]
@@ -251,47 +239,6 @@ class _Places:
 def _images_in(folder: Path) -> list[Path]:
     """Images in a folder and directly in its sub-folders."""
     return [path for place in (folder, *find_folders(folder)) for path in find_images(place)]
-
-
-def _rows(table: Path) -> list[list[str]]:
-    """The lines of a table that are not empty, by the separator that most of them have."""
-    try:
-        data = read_regular(table, _MOST_BYTES)
-    except OSError as error:
-        raise DataError(f"cannot read {table}: {error.strerror}", "a CSV file") from None
-    try:
-        text = data.decode(_MARKS.get(data[:2], "utf-8-sig"))
-    except UnicodeDecodeError:
-        raise DataError(f"{table} is no text in UTF-8", "save it as UTF-8") from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    separator = max(_SEPARATORS, key=lambda mark: sum(mark in line for line in lines))
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-        rows = [row for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise DataError(f"{table} is no CSV file: {error}", _REMEDY) from None
-    if not rows:
-        raise DataError(f"{table} is empty", _REMEDY)
-    for number, row in enumerate(rows, 1):
-        if len(row) < 2:
-            raise DataError(f"line {number} of {table} has one column: {row[0][:60]!r}", _REMEDY)
-    return rows
-
-
-def _columns(table: Path, rows: list[list[str]], places: _Places) -> tuple[int, int, int]:
-    """The first line of images, and the columns of images and labels."""
-    names = [re.sub(r"[^a-z]", "", name.lower()) for name in rows[0]]
-    image = next((names.index(name) for name in _IMAGE_COLUMNS if name in names), None)
-    label = next((names.index(name) for name in _LABEL_COLUMNS if name in names), None)
-    if image is not None and label is not None and image != label:
-        if any(len(row) <= max(image, label) for row in rows):
-            raise DataError(f"lines of {table} are shorter than its header", _REMEDY)
-        return 1, image, label
-    hits = [sum(places.find(row[column].strip()) is not None for row in rows) for column in (0, 1)]
-    column = int(hits[1] > hits[0])
-    # A first line that names no image, while others do, is a header of other words.
-    is_header = hits[column] > 0 and places.find(rows[0][column].strip()) is None and len(rows) > 1
-    return int(is_header and places.find(rows[1][column].strip()) is not None), column, 1 - column
 
 
 def _by_class(labels: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:

@@ -44,6 +44,8 @@ WANTED = {"2": ["2.png"], "10": ["1.png", "deep/3.png"]}
         '"1.png" ,"10"\n"2.png", 2 \n\n"deep\\3.png",10\n',
         "label|x|image_path\n10|,,,|images/1.png\n2||images/2.png\n10||images/deep/3.png\n",
         "\ufefffile,label\n1.png,10\n2.png,2\ndeep/3.png,10\n",
+        "filename, 2, 10\n1.png, 0, 1\n2.png, 1, 0\ndeep/3.png, 0, 1\n",
+        "2,10,file\n0,1,1.png\n1,0,2.png\n0,1,deep/3.png\n",
     ],
 )
 def test_tables_as_people_write_them(text, images, tmp_path):
@@ -71,12 +73,44 @@ def test_what_a_table_lacks_is_told(images, tmp_path):
     )
 
 
+def test_what_a_table_says_besides_is_told(images, tmp_path):
+    """Parts of a data set are all learned from, and of several columns of labels one is taken."""
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,Split,class\n1.png,a,train,x\n2.png,b,test,y\ndeep/3.png,b,test,y\n")
+    assert labels_from_csv(table, images).notices == (
+        f"warning: all lines of {table} are taken, whatever 'Split' says: test (2), train (1)",
+        f"warning: the labels are those of the column 'label' of {table}, not of 'class'",
+    )
+    table.write_text("file,label,split,class\n1.png,a,train,a\n2.png,b,train,b\ndeep/3.png,b,train,b\n")
+    assert labels_from_csv(table, images).notices == ()
+
+
+def test_a_class_for_each_column_may_leave_images_without_one(images, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("file,a,b\n1.png,1,0\n2.png,0,1\ndeep/3.png,0,0\n")
+    found = labels_from_csv(table, images)
+    assert found.classes == {"a": [images / "1.png"], "b": [images / "2.png"]}
+    assert found.notices[0] == f"warning: lines without an image or a label in {table}: 1"
+
+
+def test_classes_that_differ_by_capital_letters_alone_are_told(images, tmp_path):
+    told = "warning: classes differ by capital letters alone, and are taken for several: 'Cup' and 'cup'"
+    (tmp_path / "l.csv").write_text("1.png,Cup\n2.png,cup\ndeep/3.png,fish\n")
+    assert find_labeled(images, tmp_path / "l.csv").notices[-1] == told
+    assert find_labeled(put(tmp_path / "c", "cup/1.png", "Cup/1.png", "fish/1.png")).notices == (told,)
+    assert find_labeled(put(tmp_path / "n", "cup1.png", "Cup2.png"), labels_in_names=True).notices == (told,)
+    assert find_labeled(put(tmp_path / "o", "cup/1.png", "cups/1.png")).notices == ()
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
         (b"", "is empty"),
         (b"\n \n", "is empty"),
         (b"1.png\n2.png\n", "line 1 of"),
+        (b"file,label\n", "has a header and no images"),
+        (b"file,a,b\n1.png,0,1\n2.png,1,1\n", "gives 2.png 2 labels: 'a', 'b'"),
+        (b"what,set,which\n1.png,train,a\n2.png,test,b\n", "none of the 3 columns"),
         (b"1.png,a\n2.png\n", "line 2 of"),
         (b"x.png,a\ny.png,b\n", "none of the 2 images"),
         (b"1.png,a\n1.png,b\n", "two labels, 'a' and 'b'"),
