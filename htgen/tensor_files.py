@@ -180,7 +180,7 @@ def _parse(data: bytes) -> tuple[dict[str, Any], Arrays]:
         raise ValueError("it is too short")
     (length,) = struct.unpack("<Q", data[:8])
     if length > min(MOST_HEADER_BYTES, len(data) - 8):
-        raise ValueError(f"its header has {length} bytes")
+        raise ValueError("it does not begin as such files do")
     try:
         tensors = load(data)  # checks names, types, shapes and places, which the file says as JSON
     except BaseException as error:

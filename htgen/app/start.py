@@ -10,7 +10,7 @@ from htgen.app.session import Session
 from htgen.app.uploads import Upload, clean_name
 from htgen.errors import OutputError
 from htgen.files import as_text, read_regular
-from htgen.generator.from_folder import find_support
+from htgen.generator.support_files import find_support
 
 
 def begin(generator: str | None, folder: Path | None) -> tuple[Session, list[str]]:

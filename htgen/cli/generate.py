@@ -15,8 +15,9 @@ from htgen.cli.numbers import number
 from htgen.cli.report_file import check_report
 
 if TYPE_CHECKING:
-    from htgen.generator.from_folder import GeneratedFromFolder, SupportFiles
+    from htgen.generator.from_folder import GeneratedFromFolder
     from htgen.generator.generator import Generator
+    from htgen.generator.support_files import SupportFiles
     from htgen.images.preprocessing import Step
 
 FolderArgument = Annotated[
@@ -155,6 +156,7 @@ def generate(
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
     prepare_for_use()
+    _expect_name_of_cnn(output)
     expect_one_source(labels, labels_in_names)
     left_out = (
         *(no_transparency, no_clean, no_polarity, no_flatten, no_crop),
@@ -190,8 +192,9 @@ def _write(
     """Make a CNN of what `find_support` finds with the first arguments; None: without an estimate."""
     from htgen.cli.console import progress, tell
     from htgen.generator.choice import check_kind, choose
-    from htgen.generator.from_folder import find_support, generate_from_files
+    from htgen.generator.from_folder import generate_from_files
     from htgen.generator.generator import load_generator
+    from htgen.generator.support_files import find_support
 
     files = find_support(*places)
     _spare_images(output, files)
@@ -251,6 +254,22 @@ def _refuse_beside_growth(
     for option, value in given.items():
         if value is not None:
             raise typer.BadParameter("it cannot be given with --add or --drop", param_hint=option)
+
+
+def _expect_name_of_cnn(output: Path) -> None:
+    """Refuse names of files that are no CNN files: what `htgen export` makes of one, and images."""
+    from htgen.cli.export import ENDINGS
+    from htgen.images.formats import is_known_ending
+
+    ending = output.suffix.lower()
+    if output.name == "-":
+        raise typer.BadParameter("name a file, such as cnn.safetensors", param_hint="--output")
+    if ending in ENDINGS:
+        fault = f"'{ending}' is what htgen export makes of a CNN file, such as {output.stem}.safetensors"
+        raise typer.BadParameter(fault, param_hint="--output")
+    if is_known_ending(ending):
+        fault = f"'{output.name}' is the name of an image; a CNN file is called {output.stem}.safetensors"
+        raise typer.BadParameter(fault, param_hint="--output")
 
 
 def _one_of(folder: Path | None, support: Path | None) -> Path:

@@ -42,8 +42,8 @@ def grow_file(wanted: Growth, output: Path) -> None:
 
     from htgen.cli.console import progress, tell
     from htgen.cnn.bundle import Bundle
-    from htgen.generator.from_folder import find_support
     from htgen.generator.grown_folder import grow
+    from htgen.generator.support_files import find_support
 
     if wanted.cnn is None:
         raise typer.BadParameter(

@@ -158,11 +158,24 @@ def _store(path: Path, check: bool) -> tuple[dict[str, Any], list[tuple[str, str
 
 
 def _find(name: str) -> Path:
-    """The file behind a path, a run folder or a name."""
+    """The file behind a path, a run folder or a name.
+
+    Raises:
+        ModelError: there is none.
+    """
+    from htgen.errors import ModelError
     from htgen.files import kind_at
     from htgen.generator.shipped import generator_path
 
-    return Path(name) if kind_at(name) == "file" else generator_path(name)
+    if kind_at(name) == "file":
+        return Path(name)
+    try:
+        return generator_path(name)
+    except ModelError as error:
+        if kind_at(name) is None:
+            raise ModelError(f"there is no '{name}'", error.hint) from None
+        remedy = "a CNN, a generator file, a run folder in which training has validated once, or a store"
+        raise ModelError(error.message, remedy) from None
 
 
 def _about_cnn(header: dict[str, Any]) -> list[tuple[str, str]]:

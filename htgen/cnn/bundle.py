@@ -262,7 +262,7 @@ class Bundle:
 
 def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
     """As `Bundle.load`, and whether the file has a checksum; the caller says so where it has none."""
-    remedy = "a file that `htgen generate` wrote"
+    remedy = "a file that `htgen generate` wrote, of a generator and of your images"
     file = decode(path, FORMAT, "a htgen CNN", remedy)
     header = file.header
     try:

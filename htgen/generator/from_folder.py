@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,31 +17,14 @@ from htgen.generator.file import unlabeled_are_new_to
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut, LookAlike
 from htgen.generator.support import Support
+from htgen.generator.support_files import SupportFiles, find_support
 from htgen.hypertransformer.many_classes import check_way
-from htgen.images import inputs
 from htgen.images.gaps import Gaps, widest
-from htgen.images.inputs import ReadImage, as_input, images_in, read_in_processes
-from htgen.images.labels import find_labeled
+from htgen.images.inputs import ReadImage, as_input, read_in_processes
 from htgen.images.notices import NOTHING_SEEN, WarningCounts, told_with_errors, warning
 
 Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)` while something long runs."""
-
-
-class SupportFiles(NamedTuple):
-    """The image files that a CNN is to be made of; nothing of them is read yet.
-
-    Attributes:
-        folder: of the classes.
-        classes: class name -> its files.
-        unlabeled: further files, without labels.
-        notices: lines on what else is in the folders.
-    """
-
-    folder: Path
-    classes: dict[str, list[Path]]
-    unlabeled: list[Path]
-    notices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -235,36 +217,6 @@ def generate_from_folder(
         ModelError: there are more classes than the generator knows, and it has no class means.
     """
     return generate_from_files(find_support(folder, unlabeled, labels), generator)
-
-
-def find_support(
-    folder: str | Path,
-    unlabeled: str | Path | None = None,
-    labels: str | Path | None = None,
-    labels_in_names: bool = False,
-    all_pages: bool = False,
-    minimum: int = 2,
-) -> SupportFiles:
-    """The files of `generate_from_folder`, before there is a generator.
-
-    Args:
-        folder, unlabeled, labels: as for `generate_from_folder`.
-        labels_in_names: labels are in the names of the files (`htgen.images.labels.labels_from_names`).
-        all_pages: every page or frame of a file is an image.
-        minimum: of classes.
-
-    Raises:
-        DataError: fewer classes, a class without image files, or none in `unlabeled`.
-    """
-    folder = Path(folder)
-    found = find_labeled(folder, labels, labels_in_names, minimum=minimum)
-    with told_with_errors(found.notices):
-        further, lines = ([], []) if unlabeled is None else images_in(Path(unlabeled))
-    classes = found.classes
-    if all_pages:
-        further = inputs.all_pages(further)
-        classes = {name: inputs.all_pages(paths) for name, paths in classes.items()}
-    return SupportFiles(folder, classes, further, (*found.notices, *lines))
 
 
 def generate_from_files(

@@ -16,13 +16,12 @@ from htgen.generator.from_folder import (
     FolderImages,
     GeneratedFromFolder,
     Progress,
-    SupportFiles,
-    find_support,
     read_files,
 )
 from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut, LookAlike, look_alikes
 from htgen.generator.support import Support
+from htgen.generator.support_files import SupportFiles, find_support
 from htgen.images.gaps import Gaps, widest
 from htgen.images.inputs import as_input
 from htgen.images.notices import told_with_errors

@@ -200,3 +200,10 @@ def test_a_cnn_for_a_device_is_prepared_as_the_c_does(tmp_path, capsys):
     generate = ["generate", "--support", str(support), "-o", str(out), "--device"]
     assert main([*generate, "--no-crop"]) == 2
     assert main([*generate, "--generator", "photo-40"]) == 2
+
+
+def test_a_cnn_that_is_missing_is_told_also_where_a_file_is_replaced(tmp_path, capsys):
+    (tmp_path / "cnn.h").write_text("mine")
+    assert main(["export", str(tmp_path / "nowhere"), "-o", str(tmp_path / "cnn.h")]) == 5
+    assert "there is no file" in capsys.readouterr().err
+    assert (tmp_path / "cnn.h").read_text() == "mine"

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -256,65 +255,10 @@ def test_one_image_per_class_gives_no_estimate(run_path, support, tmp_path, caps
     assert "at least two images of a class" in capsys.readouterr().out
 
 
-def break_support(support: Path, how: str) -> None:
-    if how == "missing":
-        support.rename(support.with_name("gone"))
-    elif how == "file":
-        support.rename(support.with_name("gone"))
-        support.write_text("x")
-    elif how in ("empty", "one class"):
-        for folder in sorted(support.iterdir())[how == "one class" :]:
-            for file in folder.iterdir():
-                file.unlink()
-            folder.rmdir()
-    elif how == "empty class":
-        for file in (support / "kind1").iterdir():
-            file.unlink()
-    elif how == "nothing readable":
-        for file in (support / "kind1").iterdir():
-            file.write_bytes(file.read_bytes()[:60])
-
-
-@pytest.mark.parametrize(
-    ("how", "code", "says"),
-    [
-        ("missing", 4, "there is no folder"),
-        ("file", 4, "is not a folder"),
-        ("empty", 4, "no classes"),
-        ("one class", 4, "only one class ('kind0')"),
-        ("empty class", 4, "class 'kind1' has no images"),
-        ("nothing readable", 4, "class 'kind1' has no image that can be read"),
-    ],
-)
-def test_a_support_folder_that_cannot_be_used_is_one_clear_error(
-    how, code, says, run_path, support, tmp_path, capsys
-):
-    break_support(support, how)
-    output = tmp_path / "out" / "cnn.safetensors"
-    capsys.readouterr()
-    assert (
-        main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == code
-    )
-    captured = capsys.readouterr()
-    error = captured.err[captured.err.index("error: ") :]
-    assert says in error
-    assert "\n  try: " in error
-    assert "Traceback" not in captured.err
-    assert captured.out == ""
-    assert not output.exists()
-
-
 def test_a_shipped_name_is_never_a_folder_of_that_name(support, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "glyph-8").mkdir()
     assert main(["generate", "--support", str(support), "-o", "x.safetensors"]) == 0
-
-
-def test_output_that_cannot_be_written_is_one_clear_error(run_path, support, tmp_path, capsys):
-    (tmp_path / "file").write_text("x")
-    output = tmp_path / "file" / "cnn.safetensors"
-    assert main(["generate", "--support", str(support), "-o", str(output), "--generator", str(run_path)]) == 7
-    assert f"cannot write {output}" in capsys.readouterr().err
 
 
 def test_the_estimate_is_kept_in_the_file_and_inspect_tells_it(run_path, support, tmp_path, capsys):
@@ -353,14 +297,6 @@ def test_ctrl_c_in_the_estimate_leaves_the_cnn(run_path, support, tmp_path, monk
     assert f"the CNN is written, without an estimate: {output}" in capsys.readouterr().err
     assert Bundle.load(output).estimate is None
     assert main(["predict", str(output), str(support / "kind0")]) == 0
-
-
-def test_the_folder_is_named_once(support, tmp_path, capsys):
-    output = ["-o", str(tmp_path / "x")]
-    for words in ([], [str(support), "--support", str(support)]):
-        assert main(["generate", *words, *output]) == 2
-        assert "--support" in capsys.readouterr().err
-    assert not (tmp_path / "x").exists()
 
 
 def test_labels_in_a_table_or_in_names_make_the_same_cnn(run_path, support, tmp_path, capsys):
@@ -424,26 +360,3 @@ def test_an_estimate_can_be_left_out(run_path, support, tmp_path, capsys):
     assert Bundle.load(tmp_path / "x.safetensors").estimate is None
     assert main(made) == 0
     assert Bundle.load(tmp_path / "x.safetensors").estimate is not None
-
-
-def test_an_image_is_not_replaced_by_its_cnn(tmp_path, capsys):
-    symbols = Path(__file__).parents[2] / "examples" / "symbols"
-    for name in ("key", "flag"):
-        shutil.copytree(symbols / "support" / name, tmp_path / "support" / name)
-    image = min((tmp_path / "support" / "key").iterdir())
-    before = image.read_bytes()
-    assert main(["generate", str(tmp_path / "support"), "-o", str(image)]) == 2
-    assert "is one of the images" in capsys.readouterr().err
-    assert image.read_bytes() == before
-
-
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-def test_what_is_no_finite_number_is_none(value, tmp_path):
-    model, folder = str(tmp_path / "cnn"), str(tmp_path)
-    for command in (
-        ["generate", folder, "-o", model, "--estimate-seconds", value],
-        ["predict", model, folder, "--reject", value],
-        ["test", model, folder, "--reject", value],
-        ["watch", folder, model, "--reject", value],
-    ):
-        assert main(command) == 2

@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 
 from htgen.errors import DataError, ModelError
 from htgen.generator import from_folder
-from htgen.generator.from_folder import find_support, generate_from_folder
+from htgen.generator.from_folder import generate_from_folder
 from htgen.generator.generator import Generator, load_generator
+from htgen.generator.support_files import find_support
 
 
 @pytest.fixture(scope="module")
