@@ -120,7 +120,7 @@ def test_cnn(
         ModelError: the CNN's file is missing or damaged.
     """
     bundle = cnn if isinstance(cnn, Bundle) else Bundle.load(cnn)
-    found = find_labeled(folder, labels, labels_in_names)
+    found = find_labeled(folder, labels, labels_in_names, part="test")
     with told_with_errors(found.notices):
         _check_classes(bundle, found, folder)
         label_of = {path: name for name, paths in found.classes.items() for path in paths}

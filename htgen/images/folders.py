@@ -1,5 +1,6 @@
 """Image files in folders, and folders with one sub-folder of images per class."""
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -54,6 +55,9 @@ _PARTS_OF_DATA = r"(?i:(train|valid|val|test|dev|eval)(ing|ation|uation)?([-_ ]?
 
 _MOST_DEPTH = 4
 """Sub-folders of a class are looked into so deep."""
+
+_MOST_FOLDERS = 200
+"""So many folders are looked into at each depth, to tell where images are."""
 
 
 # ---------------------------------------------------------------------------------------------------- folders
@@ -137,6 +141,20 @@ def find_smaller_copies(folder: str | Path) -> list[Path]:
     return [path for path in entries if path.name.lower() in _SMALLER_COPIES and _holds_images(path)]
 
 
+def depth_of_images(folder: Path) -> int:
+    """How many folders deep in a folder the first images lie; 0 where none are found."""
+    level = [folder]
+    for depth in range(1, _MOST_DEPTH + 1):
+        deeper: list[Path] = []
+        for place in level:
+            with contextlib.suppress(DataError):  # one that cannot be read
+                deeper += find_folders(place)[:_MOST_FOLDERS]
+        level = deeper[:_MOST_FOLDERS]
+        if any(_holds_images(place) for place in level):
+            return depth
+    return 0
+
+
 def _holds_images(folder: Path) -> bool:
     """Whether there are images in a folder that can be read."""
     try:
@@ -167,7 +185,7 @@ def _visible_files(folder: str | Path) -> list[Path]:
     ]
 
 
-def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]:
+def class_folders(folder: str | Path, minimum: int = 2, part: str = "train") -> dict[str, list[Path]]:
     """The images of a folder that has one sub-folder per class: class name -> image files.
 
     The classes are in natural order (`natural_order`), and this is the order of a CNN's outputs: 2 is before
@@ -179,6 +197,7 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
         folder: hidden sub-folders, those of systems (`find_folders`), and files beside the sub-folders are
             left out.
         minimum: how many classes there must be.
+        part: of the parts of a data set, the one whose classes are meant, for errors.
 
     Raises:
         DataError: no such folder, fewer classes than `minimum`, a class without image files, names that look
@@ -192,7 +211,7 @@ def class_folders(folder: str | Path, minimum: int = 2) -> dict[str, list[Path]]
         left_out, helps = _left_out(folder)
         what = f"{loose} images but no sub-folders" if loose else "no sub-folders"
         raise DataError(f"{folder} has {what}: no classes{left_out}", helps or remedy)
-    _refuse_parts_of_data(folder, found)
+    _refuse_parts_of_data(folder, found, part)
     classes: dict[str, list[Path]] = {}
     for path in found:
         classes.setdefault(_class_name(path, found), []).append(path)
@@ -238,19 +257,20 @@ def _images_of(folder: Path, depth: int = 0) -> list[Path]:
     return [image for path in inner for image in _images_of(path, depth + 1)]
 
 
-def _refuse_parts_of_data(folder: Path, found: list[Path]) -> None:
+def _refuse_parts_of_data(folder: Path, found: list[Path], part: str) -> None:
     if len(found) < 2 or not all(re.fullmatch(_PARTS_OF_DATA, path.name) for path in found):
         return
     parts = f"{_list(found)}, which are parts of a data set and no classes"
     inner = [path for path in found if find_folders(path)]
     if inner:
-        train = next((path for path in inner if path.name.lower().startswith("train")), inner[0])
-        raise DataError(f"{folder} holds {parts}; the classes are folders in them", f"{train}")
+        meant = next((path for path in inner if path.name.lower().startswith(part)), inner[0])
+        raise DataError(f"{folder} holds {parts}; the classes are folders in them", f"{meant}")
     images = find_images(found[0])
     what = f"; are the names of the files labels, as {images[0].name!r}?" if images else ""
     raise DataError(
         f"{folder} holds {parts}; there is no folder per class{what}",
-        f"make one sub-folder per class in {folder}, with the images of the class in it",
+        ("--labels-in-names with one of them, if so; or " if images else "")
+        + f"make one sub-folder per class in {folder}, with the images of the class in it",
     )
 
 

@@ -4,6 +4,7 @@ Commands, data sets of folders and the Python API all come through `read_images`
 decoded may be large; it is dropped before the next image is read.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from PIL import Image
 from htgen.arrays import Floats, Pixels
 from htgen.errors import DataError
 from htgen.files import kind_at
-from htgen.images.folders import find_folders, find_images
+from htgen.images.folders import depth_of_images, find_images
 from htgen.images.gaps import Gaps
 from htgen.images.notices import MIDDLE_ALONE, NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
 from htgen.images.paper import Polarity
@@ -136,11 +137,12 @@ def images_in(folder: Path) -> tuple[list[Path], list[str]]:
     notices = left_out_of(folder)
     with told_with_errors(notices):
         if not found:
-            deeper = any(find_images(inner) for inner in find_folders(folder))
+            depth = depth_of_images(folder)
+            inner = shlex.quote(f"{folder}{'/*' * depth}")
             raise DataError(
-                f"{folder} holds no image files" + (", only folders of such" if deeper else ""),
-                f"'{folder}/*'; where the folders are classes: htgen test"
-                if deeper
+                f"{folder} holds no image files" + (", only folders of such" if depth else ""),
+                f"{inner}; where the folders are classes: htgen test"
+                if depth
                 else "a folder with images directly in it",
             )
     return found, notices

@@ -40,7 +40,11 @@ class LabeledFiles:
 
 
 def find_labeled(
-    folder: str | Path, labels: str | Path | None = None, labels_in_names: bool = False, minimum: int = 1
+    folder: str | Path,
+    labels: str | Path | None = None,
+    labels_in_names: bool = False,
+    minimum: int = 1,
+    part: str = "train",
 ) -> LabeledFiles:
     """The labelled images of a folder: by sub-folders, unless labels are told otherwise.
 
@@ -49,6 +53,7 @@ def find_labeled(
         labels: a CSV file (`labels_from_csv`).
         labels_in_names: labels are in the names of the files (`labels_from_names`).
         minimum: how many classes there must be.
+        part: as for `class_folders`.
 
     Raises:
         DataError: there are no such images, or fewer classes.
@@ -57,7 +62,7 @@ def find_labeled(
     if labels is not None:
         found = labels_from_csv(labels, folder)
     else:
-        found = labels_from_names(folder) if labels_in_names else _in_sub_folders(folder, minimum)
+        found = labels_from_names(folder) if labels_in_names else _in_sub_folders(folder, minimum, part)
     found = replace(found, notices=(*found.notices, *_alike_but_for_case(found.classes)))
     if len(found.classes) < minimum:
         where = f"the names of the files in {folder}" if labels is None else labels
@@ -78,9 +83,9 @@ def _alike_but_for_case(classes: Iterable[str]) -> list[str]:
     return warning("classes differ by capital letters alone, and are taken for several:", pairs, 3)
 
 
-def _in_sub_folders(folder: Path, minimum: int) -> LabeledFiles:
+def _in_sub_folders(folder: Path, minimum: int, part: str) -> LabeledFiles:
     try:
-        classes = class_folders(folder, minimum)
+        classes = class_folders(folder, minimum, part)
     except DataError as error:
         if kind_at(folder) == "folder" and (remedy := hint_for_loose_images(folder)) is not None:
             raise DataError(error.message, remedy) from None

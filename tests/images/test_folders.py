@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from htgen.errors import DataError
-from htgen.images.folders import class_folders, find_folders, find_images, find_other_files
+from htgen.images.folders import (
+    class_folders,
+    depth_of_images,
+    find_folders,
+    find_images,
+    find_other_files,
+)
 from htgen.images.labels import find_labeled
 from htgen.images.order import natural_order
 
@@ -230,7 +236,7 @@ def test_the_images_of_a_class_may_lie_in_sub_folders(make: Make) -> None:
         (
             ["training/owl.1.png", "testing/owl.2.png"],
             "labels, as 'owl.2.png'",
-            "one sub-folder per class in {}",
+            "--labels-in-names with one of them, if so; or make one sub-folder per class in {}",
         ),
         (
             ["data/owl/1.png", "data/auk/1.png"],
@@ -254,6 +260,21 @@ def test_other_layouts_are_told_and_so_is_the_way_out(
         class_folders(folder)
     assert message in caught.value.message
     assert hint.format(folder) in str(caught.value.hint)
+
+
+def test_where_images_are_measured_the_part_for_that_is_meant(make: Make) -> None:
+    """On the images that it was made of any CNN looks good."""
+    folder = make("train/owl/1.png", "valid/owl/1.png", "Testing/owl/1.png")
+    for part, meant in (("train", "train"), ("test", "Testing")):
+        with pytest.raises(DataError) as caught:
+            find_labeled(folder, part=part)
+        assert caught.value.hint == str(folder / meant)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 4, 5])
+def test_how_deep_images_lie(make: Make, depth: int) -> None:
+    folder = make(f"x/{'d/' * (depth - 1)}1.png" if depth else "notes.txt", "empty/deep/notes.txt")
+    assert depth_of_images(folder) == (depth if depth < 5 else 0)
 
 
 def test_a_class_may_be_called_train(make: Make) -> None:

@@ -1,4 +1,5 @@
 import gc
+import shlex
 import weakref
 from pathlib import Path
 
@@ -173,3 +174,15 @@ def test_errors_carry_what_was_noticed_before_them(folder):
     ]
     with pytest.raises(DataError, match="no file matches"):
         expand_paths([folder / "x*"])
+
+
+@pytest.mark.parametrize("inner", ["a", "a/b", "a/b/c"])
+def test_a_pattern_is_told_that_finds_the_images_of_deeper_folders(inner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "new ones" / inner
+    place.mkdir(parents=True)
+    Image.new("L", (9, 9)).save(place / "1.png")
+    with pytest.raises(DataError, match="only folders of such") as caught:
+        expand_paths(["new ones"])
+    (pattern,) = shlex.split(caught.value.hint.partition(";")[0])
+    assert expand_paths([pattern])[0] == [(place / "1.png").relative_to(tmp_path)]
