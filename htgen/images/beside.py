@@ -7,8 +7,9 @@ import numpy as np
 from htgen.arrays import Floats, Integers, Mask, Pixels
 from htgen.images.components import Components, find_components
 from htgen.images.doubts import find_doubts
+from htgen.images.ordered import Ordered
 from htgen.images.paper import Levels, find_levels
-from htgen.images.resampling import mean_width, median, shrink, sweep
+from htgen.images.resampling import border_of, mean_width, median, shrink, steps_of, sweep
 from htgen.images.strewn import KEPT, find_strewn
 
 FAINT = 0.04
@@ -86,7 +87,7 @@ def find_parts(ink: Floats, grey: Pixels, is_bright: bool) -> Parts:
         grey: what they were found in, of the same shape or larger.
         is_bright: whether ink is brighter there than paper.
     """
-    levels = find_levels(np.sort(ink, axis=None))
+    levels = find_levels(Ordered(ink))
     is_ink = ink > levels.threshold
     if not is_ink.any():
         return Parts(is_ink, is_blank=True)
@@ -126,7 +127,7 @@ def _may_be_light(ink: Floats, contrast: float) -> bool:
     """Whether what seems ink may be uneven light: there is little of it, or the rest of the image is even."""
     if contrast < _FAINT_LIGHT:
         return True
-    rest = find_levels(np.sort(shrink(ink, _SMOOTH), axis=None))  # without the noise
+    rest = find_levels(Ordered(shrink(ink, _SMOOTH)))  # without the noise
     return rest.spread < _EVEN * contrast
 
 
@@ -137,7 +138,7 @@ def _is_drawn(is_ink: Mask, grey: Pixels, contrast: float) -> bool:
     parts = find_components(is_ink)
     side = max(is_ink.shape)
     values = shrink(grey.astype(np.float32), side)
-    steps = sweep(values, 1, np.maximum) - sweep(values, 1, np.minimum)
+    steps = steps_of(values)
     usual = median(steps)
     edge = is_ink & (sweep(is_ink.astype(np.float32), 1, np.minimum) == 0)
     length = np.maximum(parts.counts(edge), 1).astype(np.float32)
@@ -160,11 +161,11 @@ def _is_shadow(is_ink: Mask, parts: Components, grey: Pixels) -> bool:
     inner = sweep(is_ink.astype(np.float32), round(_WIDE * side), np.minimum) > 0
     if not (parts.counts(inner)[large] > 0).all():
         return False
-    border = np.concatenate([is_ink[0], is_ink[-1], is_ink[1:-1, 0], is_ink[1:-1, -1]])
+    border = border_of(is_ink)
     if border.mean() < _ALONG:
         return False
     values = shrink(grey.astype(np.float32), side)
-    steps = sweep(values, 1, np.maximum) - sweep(values, 1, np.minimum)
+    steps = steps_of(values)
     within = sweep(is_ink.astype(np.float32), _SOFT, np.minimum) > 0
     paper = sweep(is_ink.astype(np.float32), _SOFT, np.maximum) == 0
     if not within.any() or not paper.any():
@@ -177,7 +178,7 @@ def _beside_dust(ink: Floats, dust: Mask, levels: Levels) -> Mask:
     """Where there is ink apart from dark grains, which hide pale ink from the histogram: `[H, W]`."""
     near = sweep(dust.astype(np.float32), 2, np.maximum) > 0
     rest = np.where(near, np.float32(levels.paper), ink)
-    pale = find_levels(np.sort(rest, axis=None))
+    pale = find_levels(Ordered(rest))
     is_ink = rest > max(pale.threshold, pale.paper + FAINT)
     is_large = find_components(is_ink).extent.max(initial=0) > 0.2 * max(ink.shape)
     return is_ink if is_large else np.zeros_like(is_ink)

@@ -11,6 +11,10 @@ _ROUND = 0.7, 0.93
 """Share of each quarter of its box that round paper fills: a quarter of a disc has 0.785."""
 
 
+_MOST = (1 << 63) - 1
+"""The greatest whole number."""
+
+
 @dataclass(frozen=True)
 class Components:
     """The connected parts of a mask, numbered from 0, and their boxes.
@@ -72,7 +76,7 @@ class Components:
         stride = self.shape[1] + 1
         first = np.empty(other.count, np.int64)
         first[other.part[::-1]] = (other.row * stride + other.start)[::-1]  # the first run of each part stays
-        return self.part[np.searchsorted(self.row * stride + self.start, first, "right") - 1]
+        return self.part[(self.row * stride + self.start).searchsorted(first, "right") - 1]
 
     @cached_property
     def touches_border(self) -> Mask:
@@ -113,7 +117,8 @@ class Components:
         return np.bincount(self.part, runs, self.count).astype(np.int64)
 
     def _least(self, values: Integers) -> Integers:
-        least = np.full(self.count, np.iinfo(np.int64).max)
+        least = np.empty(self.count, np.int64)
+        least.fill(_MOST)
         np.minimum.at(least, self.part, values)
         return least
 
@@ -139,12 +144,13 @@ def connect(shape: tuple[int, int], starts: Integers, ends: Integers) -> Compone
     """
     stride = shape[1] + 2
     # Runs of the next row that touch a run follow each other.
-    first = np.searchsorted(ends, starts + stride)
-    counts = np.searchsorted(starts, ends + stride, "right") - first
-    upper = np.arange(len(starts)).repeat(counts)
-    lower = np.arange(len(upper)) + (first - (np.cumsum(counts) - counts)).repeat(counts)
+    first = ends.searchsorted(starts + stride)
+    counts = starts.searchsorted(ends + stride, "right") - first
+    every = np.arange(len(starts))
+    upper = every.repeat(counts)
+    lower = np.arange(len(upper)) + (first - (counts.cumsum() - counts)).repeat(counts)
     root = _joined(len(starts), upper, lower)
-    names = np.cumsum(root == np.arange(len(root))) - 1
+    names = (root == every).cumsum() - 1
     row = starts // stride
     count = int(names[-1]) + 1 if len(names) else 0
     return Components(shape, row, starts - row * stride, ends - row * stride, names[root], count)
@@ -159,9 +165,9 @@ def _joined(count: int, first: Integers, second: Integers) -> Integers:
     root = np.arange(count)
     root[second[::-1]] = first[::-1]  # the first of those that each is joined with stays
     while True:
-        while (root != (shorter := root[root])).any():
-            root = shorter
-        a, b = root[first], root[second]
+        while np.count_nonzero(root != (shorter := root.take(root))):
+            root = shorter.take(shorter)
+        a, b = root.take(first), root.take(second)
         differ = a != b
         if not differ.any():
             return root
@@ -210,21 +216,28 @@ def hull_area(mask: Mask) -> tuple[float, float]:
 def _hull(mask: Mask) -> Floats:
     """The corners of the convex hull of a mask that is not empty, (x, y) each, in order: `[N, 2]`."""
     rows = np.flatnonzero(mask.any(axis=1))
-    first = mask[rows].argmax(axis=1)
-    last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-    corners = []
-    for columns, sign in ((first, 1), (last, -1)):
-        chain: list[tuple[int, int]] = []
-        for point in zip(
-            np.repeat(columns, 2).tolist(), np.stack([rows, rows + 1], 1).reshape(-1).tolist(), strict=True
-        ):
-            while len(chain) > 1 and sign * _turn(chain[-2], chain[-1], point) >= 0:
+    used = mask[rows]
+    first = used.argmax(axis=1)
+    last = mask.shape[1] - used[:, ::-1].argmax(axis=1)
+    numbers = rows.tolist()
+    left = _chain(first.tolist(), numbers)
+    right = _chain((-last).tolist(), numbers)
+    return np.array(left + [(-x, y) for x, y in reversed(right)], dtype=np.float64)
+
+
+def _chain(columns: list[int], rows: list[int]) -> list[tuple[int, int]]:
+    """The left side of a hull, from above: corners of pixels, of which each row has an upper and a lower one.
+
+    Args:
+        columns: of the first pixel in each row.
+    """
+    chain: list[tuple[int, int]] = []
+    for x, row in zip(columns, rows, strict=True):
+        for y in (row, row + 1):
+            while len(chain) > 1:
+                (ax, ay), (bx, by) = chain[-2:]
+                if (bx - ax) * (y - ay) < (by - ay) * (x - ax):  # the way turns outwards at b
+                    break
                 chain.pop()
-            chain.append(point)
-        corners += chain[::sign]
-    return np.array(corners, dtype=np.float64)
-
-
-def _turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
-    """Twice the area of a triangle, with its sign."""
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+            chain.append((x, y))
+    return chain

@@ -4,6 +4,7 @@ import numpy as np
 
 from htgen.arrays import Mask
 from htgen.images.components import Components, hull_area
+from htgen.images.resampling import border_of
 
 _FINE = 32
 """Pixels; a smaller image says too little."""
@@ -74,7 +75,7 @@ def _has_equal_tones(ink: Mask) -> bool:
     """Whether neither the area nor the border says which tone is the paper."""
     if not _EQUAL[0] <= np.count_nonzero(ink) / ink.size <= _EQUAL[1]:
         return False
-    border = np.concatenate([ink[0], ink[-1], ink[1:-1, 0], ink[1:-1, -1]])
+    border = border_of(ink)
     return bool(_ALONG[0] < border.mean() < _ALONG[1])
 
 

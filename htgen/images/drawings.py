@@ -19,6 +19,7 @@ from PIL import Image
 from htgen.arrays import Floats, Pixels
 from htgen.images.beside import FAINT, Parts, find_parts
 from htgen.images.ground import find_ground
+from htgen.images.ordered import Ordered
 from htgen.images.paper import (
     SHADE_SIDE,
     Polarity,
@@ -32,10 +33,18 @@ from htgen.images.paper import (
     side_of_ink,
     taken_share,
 )
-from htgen.images.resampling import mean_width, pad, quantile, quantile_of, resize, shrink, sweep
+from htgen.images.resampling import (
+    COARSE_SIDE,
+    pad,
+    quantile_of,
+    resize,
+    shrink,
+    shrink_to,
+)
 from htgen.images.ruled import RULED, without_rules
 from htgen.images.shadows import without_shadows
 from htgen.images.specks import without_specks
+from htgen.images.strokes import even_strokes, outlines, stretch_contrast
 from htgen.images.surroundings import without_surroundings
 
 WORKING_SIDE = 1024
@@ -53,9 +62,6 @@ _STRAY = 0.005
 _FULL_INK = 0.999
 """Quantile of an image's amounts of ink that is taken for the ink itself, where shadows are told from it."""
 
-_TYPICAL_INK = 0.6
-"""Quantile of the amounts above the threshold that becomes full ink."""
-
 _SMALLEST_WINDOW = 4.0
 """Of an image at least so many pixels are shown on each side."""
 
@@ -68,8 +74,8 @@ _NOTHING, _SURE = 0.002, 0.5
 _UNEVEN = 0.1
 """Paper that varies more, compared with the ink's distance from it, is none."""
 
-_MOST_STROKE_STEPS = 3
-"""Strokes become wider or narrower by at most twice as many pixels, on a canvas four times the result."""
+_CLEAN, _DARK = 0.0039, 0.8
+"""Amounts of ink: on clean paper, less than a level of grey, and in plain strokes."""
 
 
 @dataclass(frozen=True)
@@ -192,19 +198,22 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     if max(grey.size) > WORKING_SIDE:
         grey = grey.copy()
         grey.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(grey)
+    pixels = np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width)
     if not steps.cleans:
         return _read_ink(pixels, steps, as_wanted)
     unruled = without_rules(pixels)
     told = () if unruled is pixels else (RULED,)
-    paper = without_surroundings(without_shadows(without_specks(unruled)))
+    clean = without_specks(unruled)
+    (coarse,) = shrink_to(clean, COARSE_SIDE)
+    lit = without_shadows(clean, coarse)
+    paper = without_surroundings(lit, coarse if lit is clean else None)
     if not told and paper.grey.shape != pixels.shape:
         unruled = without_rules(paper.grey)
         told, paper = () if unruled is paper.grey else (RULED,), paper._replace(grey=unruled)
     pixels = paper.grey
     drawing = _read_ink(pixels, steps, as_wanted)
-    coarse = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
-    parts = find_parts(coarse, pixels, drawing.polarity == "light on dark")
+    ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
+    parts = find_parts(ink, pixels, drawing.polarity == "light on dark")
     if paper.is_empty:
         parts = Parts(np.zeros_like(parts.drawing), is_blank=True)
     parts = parts._replace(warnings=tuple(dict.fromkeys(told + paper.warnings + parts.warnings)))
@@ -218,8 +227,7 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
 
 def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     """The same for an image `[H, W]` that is cleaned, or shall not be."""
-    values = pixels.astype(np.float32)
-    coarse = shrink(values, SHADE_SIDE)
+    coarse, small = shrink_to(pixels, SHADE_SIDE, _LIGHT_SIDE)
     ground = find_ground(np.rint(coarse).astype(np.uint8)) if steps.cleans else None
     told = ground.polarity if ground is not None else None
     if not steps.flatten:
@@ -228,7 +236,6 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
         return Drawing(
             (bright / np.float32(255)).astype(np.float32), background_value(bright) / 255, polarity
         )
-    small = shrink(values, _LIGHT_SIDE)
     light = paper_light(small)
     difference = coarse - (known := resize(light, coarse.shape[::-1], Image.Resampling.BICUBIC))
     if ground is not None and is_explained(difference, coarse, _SMOOTH):
@@ -236,6 +243,7 @@ def _read_ink(pixels: Pixels, steps: InkSteps, as_wanted: Polarity) -> Drawing:
     polarity = (told or side_of_ink(difference, float(light.mean()))) if steps.polarity else as_wanted
     if ground is not None:
         light = ground.light(pixels, small, polarity)
+    values = pixels.astype(np.float32)
     if polarity == "light on dark":
         values, coarse, light = 255 - values, 255 - coarse, 255 - light
     ink = taken_share(values, light, steps.cleans)
@@ -265,11 +273,26 @@ def looks_drawn(drawing: Drawing) -> bool:
     if drawing.page is not None:
         drawing = _read_ink(drawing.page, replace(DRAWING_STEPS, clean=False), drawing.polarity)
     ink = shrink(drawing.ink, SHADE_SIDE)
-    levels = find_levels(np.sort(ink, axis=None))
+    if _is_plainly_drawn(ink):
+        return True
+    levels = find_levels(Ordered(ink))
     is_ink = ink > levels.threshold
     if not is_ink.any() or is_ink.all():
         return True
     return bool(levels.spread < _UNEVEN * (ink[is_ink].mean() - ink[~is_ink].mean()))
+
+
+def _is_plainly_drawn(ink: Floats) -> bool:
+    """Whether `looks_drawn` would find no more than even paper, as far as counting tells: most of it is
+    `_CLEAN`, so the middle of the paper is, and half of the paper is no farther from that than twice as much;
+    a few values are `_DARK`, a third of which the threshold is at least, and so is the mean of the ink above.
+    """
+    spread, threshold = 1.4826 * 2 * _CLEAN, (_DARK - 2 * _CLEAN) / 3
+    return bool(
+        2 * np.count_nonzero(np.abs(ink) <= _CLEAN) > ink.size + 1
+        and np.count_nonzero(ink >= _DARK) >= 0.002 * ink.size + 2  # so that the darkest of all levels is
+        and 1.001 * spread < _UNEVEN * (threshold - float(ink.mean()))
+    )
 
 
 def normalise(drawing: Drawing, steps: InkSteps, fit: str, size: int) -> Floats:
@@ -287,11 +310,11 @@ def normalise(drawing: Drawing, steps: InkSteps, fit: str, size: int) -> Floats:
         return np.zeros((size, size), np.float32)
     canvas = _cut(drawing, *_window(drawing, steps.crop, fit), 4 * size)
     if steps.contrast:
-        canvas = _stretch_contrast(canvas)
+        canvas = stretch_contrast(canvas)
     canvas = np.clip(canvas, 0, 1)
     if steps.outline:
-        canvas = _outlines(canvas, steps.outline, size)
-    return _even_strokes(canvas, steps.stroke, size) if steps.stroke else canvas
+        canvas = outlines(canvas, steps.outline, size)
+    return even_strokes(canvas, steps.stroke, size) if steps.stroke else canvas
 
 
 Span = tuple[float, float]
@@ -319,7 +342,7 @@ def _ink_box(drawing: Drawing) -> tuple[Span, Span] | None:
         is_ink = drawing.parts.drawing
     else:
         ink = shrink(drawing.ink - np.float32(drawing.ground), _BOX_SIDE)
-        levels = find_levels(np.sort(ink, axis=None))
+        levels = find_levels(Ordered(ink))
         is_ink = ink > levels.threshold
         if not is_ink.any() or ink[is_ink].mean() < levels.paper + FAINT:
             return None
@@ -352,49 +375,3 @@ def _cut(drawing: Drawing, x: Span, y: Span, limit: int) -> Floats:
     )
     side = max(1, min(round(max(x[1], y[1])), limit))
     return resize(ink, (side, side), box=box)
-
-
-def _stretch_contrast(ink: Floats) -> Floats:
-    """Map the paper, with three times its spread, to 0 and the ink's middle to 1."""
-    ordered = np.sort(ink, axis=None)
-    levels = find_levels(ordered)
-    values = ordered[np.searchsorted(ordered, np.float32(levels.threshold), "right") :]
-    if not values.size or (full := quantile(values, _TYPICAL_INK)) < levels.paper + FAINT:
-        return ink
-    empty = min(levels.paper + 3 * levels.spread, (levels.paper + full) / 2)
-    return (ink - np.float32(empty)) / np.float32(full - empty)
-
-
-def _fine(ink: Floats, size: int) -> Floats:
-    """Enlarged to four times the result where it is smaller: too coarse for steps of two pixels."""
-    if len(ink) >= 4 * size:
-        return ink
-    return np.clip(resize(ink, (4 * size, 4 * size), Image.Resampling.BICUBIC), 0, 1)
-
-
-def _outlines(ink: Floats, outline: float, size: int) -> Floats:
-    """Take away what is farther from paper than the width of the outline, in rows, columns or diagonals.
-
-    Strokes of up to twice that width have no such inside, and stay as they are.
-    """
-    ink = _fine(ink, size)
-    reach = max(1, round(outline * len(ink)))
-    return np.clip(ink - sweep(ink, reach, np.minimum), 0, 1)
-
-
-def _even_strokes(ink: Floats, stroke: float, size: int) -> Floats:
-    """Thin or thicken all strokes alike, pixel by pixel from both sides, towards the wanted width.
-
-    The width is twice the ink's area by its outline: a mean, of which thin parts of a thick drawing have
-    less, so only so much is taken away.
-    """
-    ink = _fine(ink, size)
-    width = mean_width(ink > 0.5)
-    excess = width - stroke * len(ink)
-    steps = min(int(abs(excess) / 2), _MOST_STROKE_STEPS) if width else 0
-    for _ in range(steps):
-        changed = sweep(ink, 1, np.minimum if excess > 0 else np.maximum)
-        if changed.max() < 0.5:
-            break
-        ink = changed
-    return ink

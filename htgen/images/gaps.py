@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from htgen.arrays import Mask
+from htgen.arrays import Integers, Mask
 
 _SIMILAR = 0.4
 """Share of the larger part's longer side that the smaller part must have, to be a drawing of its own."""
@@ -76,17 +76,27 @@ def widest(gaps: Iterable[Gaps]) -> Gaps:
 
 def _widest(ink: Mask) -> float:
     columns = np.flatnonzero(ink.any(axis=0))
-    found = 0.0
     if not len(columns) or columns[-1] - columns[0] == len(columns) - 1:
-        return found
+        return 0.0
+    used = ink[:, columns]
+    amounts, top, bottom = used.sum(axis=0), used.argmax(axis=0), len(used) - used[::-1].argmax(axis=0)
+    before = _sides(columns, top, bottom, amounts)[:, :-1]
+    after = _sides(-columns[::-1], top[::-1], bottom[::-1], amounts[::-1])[:, -2::-1]
+    less, more = np.minimum(before, after), np.maximum(before, after)
+    are_parts = (less[0] >= _SIMILAR * more[0]) & (less[1] >= _AS_MUCH_INK * more[1])
     widths = columns[1:] - columns[:-1] - 1
-    for place in np.flatnonzero(widths > 0):
-        before, after = ink[:, : columns[place] + 1], ink[:, columns[place + 1] :]
-        sizes = longer_side(before), longer_side(after)
-        amounts = int(np.count_nonzero(before)), int(np.count_nonzero(after))
-        if min(sizes) >= _SIMILAR * max(sizes) and min(amounts) >= _AS_MUCH_INK * max(amounts):
-            found = max(found, float(widths[place]) / min(sizes))
-    return found
+    return float((widths / less[0])[are_parts].max(initial=0))
+
+
+def _sides(columns: Integers, top: Integers, bottom: Integers, amounts: Integers) -> Integers:
+    """The longer side of the box around all up to each column, and how much ink is in it: `[2, columns]`.
+
+    Args:
+        columns: where there is ink, in order; and for each the first row with ink, the one after the last,
+            and how much there is, `[columns]`.
+    """
+    high = np.maximum.accumulate(bottom) - np.minimum.accumulate(top)
+    return np.stack((np.maximum(high, columns - columns[0] + 1), amounts.cumsum()))
 
 
 def longer_side(ink: Mask) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from htgen.arrays import Floats, Mask, Pixels
 from htgen.images.components import find_components
 from htgen.images.paper import WIDEST_STROKE, Polarity, otsu, paper_light
-from htgen.images.resampling import median, pad, sweep
+from htgen.images.resampling import border_of, median, pad, steps_of, sweep
 from htgen.images.surroundings import sure_places
 
 _TWO_VALUES = 0.8
@@ -31,8 +31,8 @@ _ENOUGH = 0.05
 _LINE = 0.12
 """Share of the side; what is wider is no line."""
 
-_LITTLE = 0.06
-"""Share of the border that ink may touch and harm nothing."""
+_LITTLE, _MORE = 0.06, 0.3
+"""Share of the border that ink may touch and harm nothing, and by which the image has more of it."""
 
 
 class Ground(NamedTuple):
@@ -70,15 +70,17 @@ def find_ground(values: Pixels) -> Ground | None:
     Args:
         values: `[H, W]`.
     """
+    if _is_plain(values):
+        return None
     counts = np.bincount(values.reshape(-1), minlength=256)
     threshold = otsu(counts)
     dark = values <= threshold
-    share = float(dark.mean())
+    share = np.count_nonzero(dark) / dark.size
     if not 0 < share < 1:
         return None
-    border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
-    edge = float(border.mean())
-    if min(edge, 1 - edge) < _LITTLE and abs(share - edge) < 0.3:
+    border = border_of(dark)
+    edge = np.count_nonzero(border) / border.size
+    if min(edge, 1 - edge) < _LITTLE and abs(share - edge) < _MORE:
         return None  # a clean border and little ink: nothing to decide
     grey = np.arange(256)
     mean = counts @ grey / values.size
@@ -100,6 +102,16 @@ def find_ground(values: Pixels) -> Ground | None:
     return Ground(polarity, dark)
 
 
+def _is_plain(values: Pixels) -> bool:
+    """Whether the border has one value, the least or the greatest there is, and so has most of the image:
+    then it has less ink than `find_ground` asks for, wherever the threshold is."""
+    border = border_of(values)
+    value = border[0]
+    if np.count_nonzero(values == value) <= (1.001 - _MORE) * values.size or (border != value).any():
+        return False
+    return bool(value == values.max() or value == values.min())
+
+
 def _has_third(values: Pixels, dark: Mask) -> bool:
     """Whether there is ink that is darker than the dark value, or brighter than the bright one, `[H, W]`."""
     low, high = median(values[dark].astype(np.float32)), median(values[~dark].astype(np.float32))
@@ -116,7 +128,7 @@ def _is_half_lit(values: Pixels, dark: Mask) -> bool:
     wide = sweep(sweep(dark.astype(np.float32), reach, np.minimum), reach, np.maximum)
     edge = (wide > 0) & (sweep(dark.astype(np.float32), 1, np.minimum) == 0)
     grey = values.astype(np.float32)
-    steps = sweep(grey, 1, np.maximum) - sweep(grey, 1, np.minimum)
+    steps = steps_of(grey)
     limit = _SOFT * (median(grey[~dark]) - median(grey[dark]))
     is_sharp = np.count_nonzero(dark & (wide == 0) & (steps > limit)) > _THIRD * dark.size
     is_large = np.count_nonzero(wide) > 0.5 * np.count_nonzero(dark)

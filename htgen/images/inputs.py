@@ -22,8 +22,8 @@ from htgen.images.folders import depth_of_images, find_images
 from htgen.images.gaps import Gaps
 from htgen.images.notices import MIDDLE_ALONE, NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
 from htgen.images.paper import Polarity
-from htgen.images.preprocessing import Preprocessing
-from htgen.images.reading import NoMemory, list_pages, load_image, load_pillow_image, no_memory
+from htgen.images.preprocessing import Preprocessing, Reading
+from htgen.images.reading import NOTES, NoMemory, list_pages, load_image, load_pillow_image, no_memory
 from htgen.workers import work_in_processes, worth_starting
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def read_pixels(
     sources: Iterable[Source], preprocessing: Preprocessing
 ) -> Iterator[tuple[Source, Pixels | DataError]]:
     """The same of the pixels alone, which takes less time."""
-    return _each(sources, lambda source: preprocessing.apply(_open(source, preprocessing.enough)))
+    return _each(sources, lambda source: _reading(source, preprocessing).pixels)
 
 
 def _each(
@@ -231,8 +231,13 @@ def _each(
             yield source, found
 
 
+def _reading(source: ImageLike, preprocessing: Preprocessing) -> Reading:
+    image = _open(source, preprocessing.enough)
+    return preprocessing.read_simple(image, tuple(image.info.get(NOTES, ())))
+
+
 def _read(source: ImageLike, preprocessing: Preprocessing) -> ReadImage:
-    image = preprocessing.read(_open(source, preprocessing.enough))
+    image = _reading(source, preprocessing)
     is_blank = image.is_blank
     looks_drawn = (is_blank or image.looks_drawn) if preprocessing.is_for_drawings else None
     told = (

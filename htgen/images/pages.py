@@ -10,6 +10,7 @@ from htgen.arrays import Mask
 from htgen.images.components import find_components
 from htgen.images.depth import has_more_bits
 from htgen.images.largest import expect_small
+from htgen.images.ordered import Ordered
 from htgen.images.paper import find_levels
 
 _PAGED = {"TIFF", "DCX"}
@@ -111,7 +112,7 @@ def _ink(image: Image.Image) -> Mask | None:
         return None
     ink = (float(np.median(grey)) - grey) / (high - low)
     ink = np.abs(ink)
-    return ink > find_levels(np.sort(ink, axis=None)).threshold
+    return ink > find_levels(Ordered(ink)).threshold
 
 
 def _is_text(ink: Mask) -> bool:

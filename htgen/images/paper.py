@@ -8,7 +8,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from htgen.arrays import Doubles, Floats, Mask, Pixels
-from htgen.images.resampling import WINDOW, median, medians, quantile, radius, resize, sweep
+from htgen.images.ordered import Ordered
+from htgen.images.resampling import WINDOW, border_of, median, medians, resize, sweep
 
 Polarity = Literal["dark on light", "light on dark"]
 
@@ -48,9 +49,6 @@ _DEEPEST_SHADE = 0.9
 _DARKEST = 0.998
 """Quantile of the amounts of ink that is taken for the darkest: few pixels are darker by chance."""
 
-_BIN_EDGES = np.linspace(0, 1, 257, dtype=np.float32)
-"""Of the histogram in which ink is told from paper."""
-
 _BINS = np.arange(256)
 
 Counts = npt.NDArray[np.int64]
@@ -70,7 +68,7 @@ def background_value(grey: Pixels) -> int:
     Args:
         grey: `[H, W]`.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    border = border_of(grey)
     weight = np.bincount(border, minlength=256) * (_BORDER_WEIGHT / border.size)
     weight += np.bincount(grey.reshape(-1), minlength=256) * (_AREA_WEIGHT / grey.size)
     return int(np.searchsorted(np.cumsum(weight), weight.sum() / 2))
@@ -230,23 +228,20 @@ class Levels(NamedTuple):
     threshold: float
 
 
-def find_levels(ordered: Floats) -> Levels:
+def find_levels(ordered: Ordered) -> Levels:
     """Otsu's threshold between two levels, raised above the paper's noise and, where there is so little ink
     that it does not show in a histogram, to a third of the darkest.
 
     Args:
-        ordered: all amounts of ink in one image, sorted, `[N]`.
+        ordered: all amounts of ink in one image.
     """
-    edges = ordered.searchsorted(_BIN_EDGES)
-    edges[-1] = ordered.searchsorted(_BIN_EDGES[-1], "right")  # the last bin has its upper edge
-    threshold = (middle_split(edges[1:] - edges[:-1]) + 1) / 256
-    paper = ordered[: ordered.searchsorted(np.float32(threshold))]
+    threshold = (middle_split(ordered.in_bins()) + 1) / 256
+    paper = ordered.below(threshold)
     if not paper.size:
         return Levels(0.0, 0.0, threshold)
-    middle = quantile(paper, 0.5)
-    half = len(paper) // 2
-    spread = 1.4826 * (radius(paper, middle, len(paper) - half) + radius(paper, middle, half + 1)) / 2
-    darkest = quantile(ordered, _DARKEST)
+    middle = paper.quantile(0.5)
+    spread = 1.4826 * paper.usual_distance(middle)
+    darkest = ordered.quantile(_DARKEST)
     return Levels(middle, spread, max(threshold, middle + 4 * spread, middle + (darkest - middle) / 3))
 
 
@@ -257,11 +252,14 @@ def middle_split(counts: Counts) -> float:
     Args:
         counts: how often each value occurs, `[256]`.
     """
+    used = counts.nonzero()[0]
+    if len(used) == 2:  # between which all are as good
+        return (int(used[0]) + int(used[1]) - 1) / 2
     below, moment = counts.cumsum(), (counts * _BINS).cumsum()
     total = max(int(below[-1]), 1)
     between = (moment[-1] * (below / total) - moment) ** 2 / np.maximum(below * (total - below), 1)
     best = (between >= between.max() * (1 - 1e-9)).nonzero()[0]
-    return int(best.sum()) / len(best)
+    return float(best[0]) if len(best) == 1 else int(best.sum()) / len(best)
 
 
 def otsu(counts: Counts) -> int:

@@ -7,6 +7,7 @@ these chunks are passed over; what is needed is left to Pillow and its limits.
 import io
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO
 
 from PIL import Image
@@ -17,6 +18,23 @@ _LONGEST_TEXT = 1 << 16
 """Bytes of a text that may say how the image is turned."""
 
 _PASSED_OVER = {b"tEXt", b"zTXt", b"iCCP"}
+
+_SAYS_NOTHING = {(b"tIME", 7), (b"pHYs", 9), (b"gAMA", 4), (b"cHRM", 32), (b"sRGB", 1)}
+"""Names and lengths of chunks that change no pixel, damaged or not."""
+
+_FEW = 1 << 20
+"""Pixels, and bytes, of an image that is small."""
+
+_PLAIN = {
+    (1, 0): ("1", "1"),
+    (2, 0): ("L", "L;2"),
+    (4, 0): ("L", "L;4"),
+    (8, 0): ("L", "L"),
+    (8, 2): ("RGB", "RGB"),
+    (8, 4): ("LA", "LA"),
+    (8, 6): ("RGBA", "RGBA"),
+}
+"""By bits and kind of colour, the mode of an image and the name of Pillow for pixels of the file."""
 
 _OF_OTHER_BITS: dict[str, Callable[[int], int]] = {
     "L;2": lambda value: 85 * value,
@@ -35,6 +53,51 @@ def open_png(file: BinaryIO) -> BinaryIO:
     kept = _kept_parts(file) if file.read(8) == _MARK else None
     file.seek(0)
     return file if kept is None else io.BufferedReader(_Parts(file, kept))
+
+
+def read_plain(file: BinaryIO, head: bytes) -> Image.Image | None:
+    """A small image of a PNG file that holds nothing but pixels; None for all others, and damaged ones.
+
+    Its pixels are decoded as Pillow decodes them; what is left out takes most of the time there.
+
+    Args:
+        file: that can seek, at its start, where it is left.
+        head: its first 32 bytes.
+    """
+    if not head.startswith(_MARK + b"\0\0\0\rIHDR") or head[26:29] != bytes(3):  # interlaced, or unknown
+        return None
+    width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+    kind = _PLAIN.get((head[24], head[25]))
+    if kind is None or not 0 < width * height <= _FEW:
+        return None
+    length = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if length > _FEW:
+        return None
+    with suppress(ValueError, MemoryError):  # of which Pillow tells more
+        pixels = _compressed_pixels(file.read())
+        file.seek(0)
+        return None if pixels is None else Image.frombytes(kind[0], (width, height), pixels, "zip", kind[1])
+    file.seek(0)
+    return None
+
+
+def _compressed_pixels(data: bytes) -> bytes | None:
+    """The chunks of pixels of a PNG file, joined; None where others count too, or one is cut off."""
+    parts, begin = [], 33
+    if zlib.crc32(data[12:29]) != int.from_bytes(data[29:33]):
+        return None
+    while (name := data[begin + 4 : begin + 8]) != b"IEND":
+        length = int.from_bytes(data[begin : begin + 4])
+        end = begin + 12 + length
+        if name == b"IDAT":
+            parts.append(data[begin + 8 : end - 4])
+        elif name not in _PASSED_OVER and (name, length) not in _SAYS_NOTHING:
+            return None
+        if end > len(data):
+            return None
+        begin = end
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def scale_transparent_value(image: Image.Image) -> None:

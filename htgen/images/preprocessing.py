@@ -202,10 +202,18 @@ class Preprocessing:
         Raises:
             DataError: it has values that are not finite, or there is not enough memory, here or later.
         """
-        notes = tuple(image.info.get(NOTES, ()))
-        image = simplify(image)
+        return self.read_simple(simplify(image), tuple(image.info.get(NOTES, ())))
+
+    @enough_memory()
+    def read_simple(self, image: Image.Image, notes: tuple[str, ...] = ()) -> "Reading":
+        """The same of an image that was simplified, and stays as it is from then on.
+
+        Args:
+            image: of mode `L`, `LA`, `RGB` or `RGBA`.
+            notes: what is to be said about how it was read.
+        """
         if self.transparency == "fill" and is_hidden(image):
-            notes += (NOTHING_OPAQUE,)
+            notes = (*notes, NOTHING_OPAQUE)
         return Reading(without_transparency(image, self.transparency, self.steps.cleans), self, notes)
 
     def apply(self, image: Image.Image) -> Pixels:
@@ -247,10 +255,14 @@ class Reading:
     def __init__(self, image: Image.Image, preprocessing: Preprocessing, notes: tuple[str, ...] = ()) -> None:
         self._image, self._preprocessing, self._notes = image, preprocessing, notes
 
+    @property
+    def _grey(self) -> Image.Image:
+        return self._image if self._image.mode == "L" else self._image.convert("L")
+
     @cached_property
     @enough_memory()
     def _drawing(self) -> Drawing:
-        return read_ink(self._image.convert("L"), self._preprocessing.steps, self._preprocessing._wanted)
+        return read_ink(self._grey, self._preprocessing.steps, self._preprocessing._wanted)
 
     @property
     def polarity(self) -> Polarity:
@@ -269,7 +281,7 @@ class Reading:
         steps = self._preprocessing.steps
         if steps.flatten and steps.polarity and steps.clean:
             return self._drawing
-        return read_ink(self._image.convert("L"), DRAWING_STEPS, "light on dark")
+        return read_ink(self._grey, DRAWING_STEPS, "light on dark")
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -312,7 +324,7 @@ class Reading:
     def pixels(self) -> Pixels:
         """What a CNN sees: uint8 `[size, size, channels]`."""
         wish = self._preprocessing
-        image = self._image.convert("L" if wish.channels == 1 else "RGB")
+        image = self._grey if wish.channels == 1 else self._image.convert("RGB")
         if wish.device:
             from htgen.images.on_device import prepare_on_device  # which few CNNs need
 
@@ -320,9 +332,10 @@ class Reading:
             return (255 - ink if wish.ink == "dark" else ink)[..., None]
         if wish.steps.change_pixels:
             ink = np.rint(normalise(self._drawing, wish.steps, wish.fit, wish.size) * 255).astype(np.uint8)
-            image = Image.fromarray(255 - ink if wish.ink == "dark" else ink)
+            image = Image.frombytes("L", ink.shape[::-1], (255 - ink if wish.ink == "dark" else ink).data)
         elif (
             wish.ink != "none" and wish.steps.polarity and detect_polarity(np.asarray(image)) != wish._wanted
         ):
             image = ImageChops.invert(image)
-        return np.asarray(wish._fit(image)).reshape(wish.size, wish.size, wish.channels)
+        pixels = np.frombuffer(wish._fit(image).tobytes(), np.uint8)
+        return pixels.reshape(wish.size, wish.size, wish.channels)

@@ -18,7 +18,7 @@ from htgen.images.depth import find_scale, has_more_bits
 from htgen.images.formats import describe_unread, open_image
 from htgen.images.largest import IN_WORDS, expect_small
 from htgen.images.pages import count_pages, split_page, turn_to
-from htgen.images.png import open_png, scale_transparent_value
+from htgen.images.png import open_png, read_plain, scale_transparent_value
 
 NOTES = "htgen notes"
 """The key of `Image.info` with what is to be said about how an image was read: sentences, a tuple."""
@@ -62,8 +62,8 @@ def load_image(path: str | Path, enough: int | None = None) -> Image.Image:
     Raises:
         DataError: the file is missing, empty, truncated, damaged, too large or no image, or has no such page.
     """
-    named, page = Path(path), None
-    if kind_at(named) is None:
+    named, page = path if isinstance(path, Path) else Path(path), None
+    if "#" in named.name and kind_at(named) is None:
         named, page = split_page(path)
     try:
         with open_regular(named) as file:
@@ -108,6 +108,8 @@ def decode_image(
     head = _peek(file)
     if not head:
         raise DataError(f"cannot read image {name}: it is empty", "replace it, or remove it")
+    if page is None and (plain := read_plain(file, head)) is not None:
+        return plain.convert("L") if plain.mode == "1" else plain
     if heic.is_heic(head) and not heic.teach_pillow():
         raise DataError(
             f"cannot read image {name}: it is HEIC, which needs a package that is not installed",

@@ -1,19 +1,27 @@
 """Statistics and resampling of arrays `[H, W]`, for drawings."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from htgen.arrays import Floats
+from htgen.arrays import Floats, Pixels
+
+Value = TypeVar("Value", bound=np.generic)
 
 _STEPS = 241, 61, 31, 13
 """Of many values every so-manieth is looked at first: prime numbers, so that they are of all columns."""
 
 _SAMPLE, _REACH = 600, 40
 """So many are looked at, at least, and so many of them on either side of a place bound it almost always."""
+
+MANY = _SAMPLE * _STEPS[-1]
+"""So many values and more take longer to sort than to look through for some of them."""
+
+COARSE_SIDE = 128
+"""Resolution at which shadows, and what lies around the paper, are looked for."""
 
 WINDOW = 11
 """Values of which `medians` are."""
@@ -43,15 +51,15 @@ def neighbours_at(values: Floats, place: int) -> tuple[np.float32, np.float32]:
     Of many values only those are sorted that are near it, as some of the values tell.
     """
     size, before = len(values), 0
-    step = next((step for step in _STEPS if size >= _SAMPLE * step), 1)
-    if step > 1:
-        sample = np.sort(values[::step])
-        first, last = (place * len(sample) // size + reach for reach in (-_REACH, _REACH))
-        is_less = values < sample[first] if first >= 0 else np.zeros(size, bool)
-        is_more = values > sample[last] if last < len(sample) else np.zeros(size, bool)
-        before, after = int(np.count_nonzero(is_less)), int(np.count_nonzero(is_more))
-        if before <= place and place + 1 < size - after:
-            values = values[~(is_less | is_more)]
+    if size >= MANY:
+        sample = np.sort(values[:: next(step for step in _STEPS if size >= _SAMPLE * step)])
+        middle = place * len(sample) // size
+        low = sample[middle - _REACH] if middle >= _REACH else -np.inf
+        high = sample[middle + _REACH] if middle + _REACH < len(sample) else np.inf
+        near = values.compress((values >= low) & (values <= high))
+        before = int(np.count_nonzero(values < low))
+        if before <= place and place + 1 < before + len(near):
+            values = near
         else:
             before = 0
     ordered = np.sort(values)
@@ -74,18 +82,22 @@ def pad(values: npt.NDArray[Any], margins: Sequence[tuple[int, int]], fill: floa
     """`np.pad` of `[H, W]` with one value; it takes a tenth of the time on a small image."""
     (above, below), (before, after) = margins
     height, width = values.shape
-    padded = np.full((above + height + below, before + width + after), fill, values.dtype)
+    padded = np.empty((above + height + below, before + width + after), values.dtype)
+    padded.fill(fill)
     padded[above : above + height, before : before + width] = values
     return padded
 
 
+def border_of(values: npt.NDArray[Value]) -> npt.NDArray[Value]:
+    """The outermost rows and columns of `[H, W]`, `[N]`: each place once, but for images of one row."""
+    return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+
+
 def mean_width(mask: npt.NDArray[np.bool_]) -> float:
     """How wide strokes `[H, W]` are on average: twice their area by their outline; 0 without any."""
-    outline = 0
-    for lines in (mask, mask.T):
-        at_border = np.count_nonzero(lines[0]) + np.count_nonzero(lines[-1])
-        outline += int(np.count_nonzero(lines[1:] != lines[:-1]) + at_border)
-    return 2 * int(np.count_nonzero(mask)) / outline if outline else 0.0
+    outline = sum(np.count_nonzero(line) for line in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+    outline += np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    return 2 * int(np.count_nonzero(mask)) / int(outline) if outline else 0.0
 
 
 def sweep(values: Floats, reach: int, extreme: np.ufunc) -> Floats:
@@ -98,6 +110,30 @@ def sweep(values: Floats, reach: int, extreme: np.ufunc) -> Floats:
         values = extreme(values[:, step:], values[:, :-step])
         covered += step
     return values
+
+
+def sweep_both(high: Floats, low: Floats, reach: int) -> tuple[Floats, Floats]:
+    """The greatest of one `[H, W]` and the least of another one, as `sweep` finds them: both at once take
+    less time than one after the other on a small image."""
+    height, width = high.shape
+    both = np.empty((2, height + 2 * reach, width + 2 * reach), high.dtype)
+    both.fill(-np.inf)
+    inner = both[:, reach : reach + height, reach : reach + width]
+    inner[0] = high
+    np.negative(low, out=inner[1])
+    covered, side = 1, 2 * reach + 1
+    while covered < side:
+        step = min(covered, side - covered)
+        both = np.maximum(both[:, step:], both[:, :-step])
+        both = np.maximum(both[:, :, step:], both[:, :, :-step])
+        covered += step
+    return both[0], np.negative(both[1], out=both[1])
+
+
+def steps_of(values: Floats) -> Floats:
+    """How much values `[H, W]` differ from what is next to them."""
+    greatest, least = sweep_both(values, values, 1)
+    return np.subtract(greatest, least, out=greatest)
 
 
 def medians(values: Floats) -> Floats:
@@ -149,14 +185,47 @@ def resize(
         if values.shape == (size[1], size[0]):
             return values
         box = None
-    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    return np.asarray(image.resize(size, resampling, box=box))
+    return resize_image(image_of(values), size, resampling, box)
+
+
+def image_of(values: Floats | Pixels) -> Image.Image:
+    """`[H, W]` as an image of mode `F`, from which `resize_image` makes several others."""
+    # `Image.fromarray` does more, which takes longer than to resample a small image.
+    if values.dtype == np.uint8:
+        return Image.frombytes("L", values.shape[::-1], np.ascontiguousarray(values).data).convert("F")
+    return Image.frombytes("F", values.shape[::-1], np.ascontiguousarray(values, dtype=np.float32).data)
+
+
+def resize_image(
+    image: Image.Image,
+    size: tuple[int, int],
+    resampling: Image.Resampling = Image.Resampling.LANCZOS,
+    box: tuple[float, float, float, float] | None = None,
+) -> Floats:
+    """Resample an image of mode `F` to `(width, height)`: `[height, width]`."""
+    resized = image.resize(size, resampling, box=box)
+    return np.frombuffer(resized.tobytes(), np.float32).reshape(size[1], size[0])
 
 
 def shrink(values: Floats, limit: int) -> Floats:
     """Scale `[H, W]` down, by averaging, to a longer side of `limit` pixels, if it is larger."""
+    return shrink_to(values, limit)[0]
+
+
+def shrink_to(values: Floats | Pixels, *limits: int) -> list[Floats]:
+    """The same to several limits."""
     longest = max(values.shape)
-    if longest <= limit:
-        return values
-    height, width = (max(1, round(length * limit / longest)) for length in values.shape)
-    return resize(values, (width, height), Image.Resampling.BOX)
+    image = image_of(values) if longest > min(limits) else None
+    return [
+        values.astype(np.float32, copy=False)
+        if image is None or longest <= limit
+        else shrink_image(image, limit)
+        for limit in limits
+    ]
+
+
+def shrink_image(image: Image.Image, limit: int) -> Floats:
+    """The same of an image of mode `F` that is larger."""
+    longest = max(image.size)
+    width, height = (max(1, round(length * limit / longest)) for length in image.size)
+    return resize_image(image, (width, height), Image.Resampling.BOX)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from htgen.arrays import Doubles, Floats, Mask, Pixels
-from htgen.images.resampling import median, pad, quantile, resize, shrink
+from htgen.images.resampling import image_of, median, pad, quantile, resize_image, shrink_image
 
 RULED = "the lines of ruled or squared paper are left out"
 
@@ -86,25 +86,32 @@ def without_rules(grey: Pixels) -> Pixels:
 def _without_lines(grey: Pixels, fewest: int) -> Pixels:
     """The same for so many lines and more from left to right."""
     edge = _border(grey.shape[1])
-    if not (np.ptp(grey[:, :edge]) and np.ptp(grey[:, -edge:])):
+    if _has_one_value(grey[:, :edge]) or _has_one_value(grey[:, -edge:]):
         return grey  # an empty margin, which no line crosses
-    is_dark = median(shrink(grey.astype(np.float32), _COARSE)) > 127
+    image = image_of(grey)
+    is_dark = median(shrink_image(image, _COARSE)) > 127
     values = grey if is_dark else 255 - grey
-    lines = _find_lines(values, fewest)
+    lines = _find_lines(values, image if is_dark else image_of(values), fewest)
     if lines is None:
         return grey
     cleaned = _erase(values, lines)
     return cleaned if is_dark else 255 - cleaned
 
 
-def _find_lines(values: Pixels, fewest: int) -> Lines | None:
+def _has_one_value(grey: Pixels) -> bool:
+    values = grey.tobytes()
+    return values == values[:1] * len(values)
+
+
+def _find_lines(values: Pixels, image: Image.Image, fewest: int) -> Lines | None:
     """Dark lines from left to right, as many or more; None without them.
 
     Args:
         values: `[H, W]`.
+        image: the same, of mode `F`.
     """
     height, width = values.shape
-    strips = resize(values.astype(np.float32), (min(_STRIPS, width), height), Image.Resampling.BOX)
+    strips = resize_image(image, (min(_STRIPS, width), height), Image.Resampling.BOX)
     darkest, brightest = strips.min(axis=0), np.maximum(strips.max(axis=0), np.float32(16))
     enough = (1 - _MOSTLY) * strips.shape[1]
     if np.count_nonzero(darkest < (1 - 0.99 * _FAINT / 2) * brightest) < enough:
@@ -238,7 +245,7 @@ def _levels(taken: Floats, x: Doubles, slopes: Doubles) -> Doubles:
 
 def _along(values: Floats, reach: int, extreme: np.ufunc) -> Floats:
     """The least or greatest over so many rows above and below."""
-    values = np.pad(values, ((reach, reach), (0, 0)), "edge")
+    values = np.concatenate([values[:1].repeat(reach, axis=0), values, values[-1:].repeat(reach, axis=0)])
     covered, side = 1, 2 * reach + 1
     while covered < side:
         step = min(covered, side - covered)

@@ -9,11 +9,18 @@ from PIL import Image
 
 from htgen.arrays import Floats, Pixels
 from htgen.images.components import find_components
+from htgen.images.ordered import Ordered
 from htgen.images.paper import find_levels, paper_light
-from htgen.images.resampling import quantile, quantile_of, resize, shrink, sweep
-
-_SIDE = 128
-"""Resolution at which edges are compared."""
+from htgen.images.resampling import (
+    COARSE_SIDE,
+    quantile,
+    quantile_of,
+    resize,
+    shrink,
+    shrink_to,
+    steps_of,
+    sweep_both,
+)
 
 _REACHES = 2, 4, 10
 """Half the widths, at this resolution, of what may be a stroke; most strokes are thin, and so are fingers."""
@@ -49,18 +56,22 @@ _DARKEST = 16
 """Values of the light below are taken for this."""
 
 
-def without_shadows(grey: Pixels) -> Pixels:
-    """An image `[H, W]` in even light; the same array where its light is even enough, or not plain."""
-    if max(grey.shape) <= _SIDE and np.count_nonzero(np.bincount(grey.reshape(-1), minlength=256)) <= 2:
-        return grey  # no edge is soft
-    values = shrink(grey.astype(np.float32), _SIDE)
-    wide = {np.maximum: values, np.minimum: values}
+def without_shadows(grey: Pixels, coarse: Floats | None = None) -> Pixels:
+    """An image `[H, W]` in even light; the same array where its light is even enough, or not plain.
+
+    Args:
+        coarse: the same at `COARSE_SIDE`, where it was made before.
+    """
+    if max(grey.shape) <= COARSE_SIDE and not ((grey > grey.min()) & (grey < grey.max())).any():
+        return grey  # of two values, whose edges are not soft
+    values = shrink_to(grey, COARSE_SIDE)[0] if coarse is None else coarse
+    low = high = values
     for reach, more in zip(_REACHES, np.diff((0, *_REACHES)).tolist(), strict=True):
         if min(values.shape) < 2 * reach:
             break
-        for first, second in ((np.maximum, np.minimum), (np.minimum, np.maximum)):  # dark ink, bright ink
-            wide[first] = sweep(wide[first], more, first)
-            light = np.maximum(sweep(wide[first], reach, second), np.float32(_DARKEST))
+        high, low = sweep_both(high, low, more)
+        for wide in reversed(sweep_both(low, high, reach)):  # dark ink, bright ink
+            light = np.maximum(wide, np.float32(_DARKEST))
             if _is_light(values, light):
                 full = resize(light, grey.shape[::-1], Image.Resampling.BICUBIC)
                 bright = np.float32(quantile_of(light, 0.9))
@@ -80,14 +91,14 @@ def _is_light(values: Floats, light: Floats) -> bool:
     most = greatest - float(light.min())  # as much as all but the least and the greatest, or more
     if most < _UNEVEN * greatest:
         return False
-    steps = _steps(light)
+    steps = steps_of(light)
     if np.count_nonzero(steps > _SOFT * most) >= steps.size - int(_MOST_STEPS * (steps.size - 1)):
         return False  # of most light, so many are larger that no quantile need be found
     low, high = quantile_of(light, 0.02), quantile_of(light, 0.98)
     if high - low < _UNEVEN * high or quantile_of(steps, _MOST_STEPS) > _SOFT * (high - low):
         return False
     taken = np.abs(light - values) / light
-    levels = find_levels(np.sort(taken, axis=None))
+    levels = find_levels(Ordered(taken))
     is_ink = taken > levels.threshold
     if not is_ink.any() or is_ink.mean() > _MOST_INK:
         return False
@@ -96,13 +107,8 @@ def _is_light(values: Floats, light: Floats) -> bool:
     contrast = float(taken[is_ink].mean()) - levels.paper
     if levels.spread > _CLEAR * contrast:
         return False
-    if quantile(np.sort(_steps(values)[is_ink]), 0.5) < _SHARPER * quantile_of(steps, 0.99):
+    if quantile(np.sort(steps_of(values)[is_ink]), 0.5) < _SHARPER * quantile_of(steps, 0.99):
         return False
     small = shrink(light, _LIGHT_SIDE)
     bent = np.abs(small - paper_light(small)) / small
     return bool(quantile_of(bent, 0.98) > _BENT * contrast)
-
-
-def _steps(values: Floats) -> Floats:
-    """How much values differ from what is next to them."""
-    return sweep(values, 1, np.maximum) - sweep(values, 1, np.minimum)

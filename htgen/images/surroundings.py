@@ -4,20 +4,29 @@ Paper is a region with straight sides, of one brightness, that ends in an edge w
 border of the image, and on which there is something. All else is left out.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from htgen.arrays import Floats, Mask, Pixels
-from htgen.images.components import Components, fills_its_hull, find_components
+from htgen.images.components import fills_its_hull, find_components
 from htgen.images.frames import find_frame
 from htgen.images.paper import Counts, otsu, paper_light
-from htgen.images.resampling import mean_width, median, pad, quantile, resize, shrink, sweep
-
-_SIDE = 128
-"""Resolution at which the paper is searched."""
+from htgen.images.papers import papers_of, regions_of
+from htgen.images.resampling import (
+    COARSE_SIDE,
+    border_of,
+    mean_width,
+    median,
+    pad,
+    quantile,
+    resize,
+    shrink,
+    shrink_to,
+    steps_of,
+    sweep,
+)
 
 _LIGHT_SIDE = 32
 """Resolution at which its light is estimated."""
@@ -82,12 +91,18 @@ class Page(NamedTuple):
     is_empty: bool = False
 
 
-def without_surroundings(grey: Pixels) -> Page:
-    """Find the paper in an image `[H, W]`."""
+def without_surroundings(grey: Pixels, coarse: Floats | None = None) -> Page:
+    """Find the paper in an image `[H, W]`.
+
+    Args:
+        coarse: the same at `COARSE_SIDE`, where it was made before.
+    """
     warnings: list[str] = []
     for _ in range(3):  # a frame on a page on a table
-        is_coarse = max(grey.shape) <= _SIDE
-        values = grey if is_coarse else np.rint(shrink(grey.astype(np.float32), _SIDE)).astype(np.uint8)
+        is_coarse = max(grey.shape) <= COARSE_SIDE
+        if coarse is None and not is_coarse:
+            (coarse,) = shrink_to(grey, COARSE_SIDE)
+        values = grey if is_coarse or coarse is None else np.rint(coarse).astype(np.uint8)
         if min(values.shape) < 16:
             break
         counts = np.bincount(values.reshape(-1), minlength=256)
@@ -104,7 +119,7 @@ def without_surroundings(grey: Pixels) -> Page:
             paper = frame.within
         elif _is_thin(values, paper):
             warnings += [FRAME_LEFT_OUT]
-        grey = cut_to(grey, without_edge(paper))
+        grey, coarse = cut_to(grey, without_edge(paper)), None
     return Page(grey, tuple(dict.fromkeys(warnings)))
 
 
@@ -170,12 +185,12 @@ def _find_paper(values: Pixels, counts: Counts, first: int) -> tuple[Mask | None
     """Where the paper is, `[H, W]`; None where it is everywhere, or nothing tells. And whether it is empty.
 
     Args:
-        values: at `_SIDE`.
+        values: at `COARSE_SIDE`.
         counts: how often each value occurs, `[256]`.
         first: the best value between two classes of them.
     """
     dark = values <= first
-    border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
+    border = border_of(dark)
     edge, area = np.count_nonzero(border), int(counts[: first + 1].sum())
     if edge in (0, len(border)):
         ink = area if edge == 0 else dark.size - area
@@ -184,17 +199,11 @@ def _find_paper(values: Pixels, counts: Counts, first: int) -> tuple[Mask | None
     low, high = _range(counts)
     if high - low < 2 * _EDGE:
         return None, False
-    signed, regions = [], []
-    negative, step = 255 - values, (high - low) / 7
-    for threshold in (first, *(low + place * step for place in range(1, 7))):
-        for one, limit in ((values, int(threshold)), (negative, int(254 - threshold))):
-            region = one > limit
-            if np.count_nonzero(region) >= 0.1 * region.size:
-                signed.append(one)
-                regions.append(region)
+    step = (high - low) / 7
+    signed, regions = regions_of(values, counts, (first, *(low + place * step for place in range(1, 7))))
     if not regions:
         return None, False
-    papers = _papers_of(np.stack(regions))
+    papers = papers_of(np.stack(regions))
     is_empty = False
     for index, mask in papers:
         if _is_paper(signed[index], regions[index], mask):
@@ -216,68 +225,6 @@ def _has_frame(ink: Mask) -> bool:
         if np.count_nonzero(lines) > 0.8 * lines.shape[1]
         for line in lines
     )
-
-
-def _papers_of(regions: Mask) -> Iterator[tuple[int, Mask]]:
-    """What may be the paper in each region: its largest part, without holes.
-
-    The ink that reaches the border is of the paper too: what is around runs along a side, or fills a corner.
-
-    Args:
-        regions: `[N, H, W]`.
-
-    Yields:
-        The number of a region, and the paper `[H, W]`; nothing of a region that cannot be one.
-    """
-    count, height, width = regions.shape
-    tall = np.zeros((count, height + 1, width), bool)  # an empty row after each
-    tall[:, :height] = regions
-    parts = find_components(tall.reshape(-1, width))
-    first = np.searchsorted(parts.top, np.arange(count) * (height + 1))
-    greatest = np.maximum.reduceat(parts.area, first)  # [N]
-    layer = parts.top // (height + 1)
-    is_greatest = parts.area == greatest[layer]
-    largest = np.full(count, parts.count)
-    np.minimum.at(largest, layer[is_greatest], np.flatnonzero(is_greatest))  # the first of equal ones
-    runs = parts.part == largest[layer[parts.part]]
-    beside, is_outside = _outside(parts, runs, height + 1)
-    out = np.bincount(beside.top // (height + 1), np.where(is_outside, beside.area, 0), count)
-    size = height * width
-    area = size - out.astype(np.int64)
-    is_likely = (0.12 * size <= area) & (area < size) & (greatest >= 0.6 * area)
-    if is_likely.any():
-        outside = beside.mask(is_outside).reshape(tall.shape)[:, :height]
-        yield from ((index, ~outside[index]) for index in np.flatnonzero(is_likely).tolist())
-
-
-def _outside(parts: Components, runs: Mask, rows: int) -> tuple[Components, Mask]:
-    """The parts of what is beside some runs, and whether each lies outside the paper: `[count]`.
-
-    Args:
-        parts: of several masks below each other, each with an empty row after it.
-        runs: the runs of `parts` that are chosen.
-        rows: of each mask, with the empty one.
-    """
-    width = parts.shape[1]
-    is_beside = ~parts.masked(runs).reshape(-1, rows, width)
-    is_beside[:, -1] = False
-    beside = find_components(is_beside.reshape(-1, width))
-    height, number = beside.row % rows, beside.part
-    length = beside.end - beside.start
-    along = (
-        np.bincount(number, np.where(height == 0, length, 0), beside.count) / width,
-        np.bincount(number, np.where(height == rows - 2, length, 0), beside.count) / width,
-        np.bincount(number, beside.start == 0, beside.count) / (rows - 1),
-        np.bincount(number, beside.end == width, beside.count) / (rows - 1),
-    )  # shares of the sides
-    high = 0.7 * ((beside.bottom - beside.top) / (rows - 1))
-    wide = 0.7 * ((beside.right - beside.left) / width)
-    top, bottom, left, right = (
-        share > part for share, part in zip(along, (wide, wide, high, high), strict=True)
-    )
-    in_corner = (top | bottom) & (left | right)
-    is_large = beside.area > 0.001 * (rows - 1) * width
-    return beside, is_large & (in_corner | (np.maximum.reduce(along) > 0.9))
 
 
 def _is_paper(values: Pixels, region: Mask, paper: Mask) -> bool:
@@ -386,5 +333,5 @@ def has_content(values: Pixels, paper: Mask) -> bool:
     if not inner.any():
         return False
     grey = values.astype(np.float32)
-    steps = sweep(grey, 1, np.maximum) - sweep(grey, 1, np.minimum)
+    steps = steps_of(grey)
     return bool((steps > _EDGE)[inner].mean() > 0.003)

@@ -66,17 +66,17 @@ def test_faults_hold_nothing_of_what_was_decoded(folder):
 def test_what_was_decoded_is_dropped_before_the_next_image(folder, monkeypatch):
     readings: list[weakref.ref] = []
     most = 0
-    read = Preprocessing.read
+    read = Preprocessing.read_simple
 
-    def watched(self, image):
+    def watched(self, image, notes=()):
         nonlocal most
         gc.collect()
         most = max(most, sum(reading() is not None for reading in readings))
-        reading = read(self, image)  # holds the image at full size
+        reading = read(self, image, notes)  # holds the image at full size
         readings.append(weakref.ref(reading))
         return reading
 
-    monkeypatch.setattr(Preprocessing, "read", watched)
+    monkeypatch.setattr(Preprocessing, "read_simple", watched)
     kept = list(read_images([folder / "a.png"] * 5, DRAWINGS))
     assert len(kept) == len(readings) == 5
     assert most == 0
