@@ -145,6 +145,8 @@ def _check_usage(
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
     if bool(images) == from_stdin:
         raise typer.BadParameter("name images, or give --stdin", param_hint="IMAGES")
+    if images and "-" in images and not Path("-").exists():
+        raise typer.BadParameter("'-' is no image; paths come from stdin with --stdin", param_hint="IMAGES")
     if from_stdin and (as_csv or report):
         raise typer.BadParameter("it answers in lines, or with --json", param_hint="--stdin")
     if support is not None and report is None:

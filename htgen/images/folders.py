@@ -17,6 +17,8 @@ _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
 TABLES = {".csv", ".tsv"}
 """Endings of files that may say which image is of which class."""
 
+_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
+
 _OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
 
 _SMALLER_COPIES = "thumbs", "thumbnails"
@@ -341,7 +343,9 @@ def _visible_entries(folder: Path) -> list[Path]:
     except FileNotFoundError:
         raise DataError(f"there is no folder {folder}", "check the path") from None
     except NotADirectoryError:
-        raise DataError(f"{folder} is not a folder", "name the folder that it is in") from None
+        is_archive = folder.suffix.lower() in _ARCHIVES
+        remedy = "unpack it, and name the folder" if is_archive else "name the folder that it is in"
+        raise DataError(f"{folder} is not a folder", remedy) from None
     except OSError as error:
         raise unreadable(f"folder {folder}", error) from error
     return sorted(entries, key=lambda path: natural_order(path.name))

@@ -21,8 +21,15 @@ _READ = (
 
 _DRAWN = {b"%!PS": "PostScript", b"\xc5\xd0\xd3\xc6": "PostScript", b"\xd7\xcd\xc6\x9a": "a Windows metafile"}
 
-_OTHERS = {b"%PDF": "a PDF document", b"<svg": "an SVG drawing", b"<?xm": "XML, as SVG drawings are"}
-
+_OTHERS = {
+    b"%PDF": "a PDF document",
+    b"<svg": "an SVG drawing",
+    b"<?xm": "XML, as SVG drawings are",
+    b"PK\x03\x04": "a ZIP archive, or a document that is one",
+    b"\x1f\x8b": "an archive or a file compressed with gzip",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+}
 
 _USUAL = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "GIF": b"GIF8"}
 """Formats that Pillow reads without loading what reads all the others, and how their files begin."""
@@ -89,6 +96,12 @@ def describe_unread(head: bytes) -> str | None:
             return what
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "a TIFF of a kind that is not read, such as floating point of 16 or 64 bits or in colour"
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page, such as a download that failed leaves"
+    if head[4:8] == b"ftyp":
+        return "a film, or an image of a kind that is not read"
+    if head[8:10] == b'{"':
+        return "a file of safetensors, as CNN files are"
     return None
 
 

@@ -136,6 +136,7 @@ def told(answer: Answer | NoAnswer) -> tuple[str, str | None]:
     ("arguments", "says"),
     [
         (["predict", "{cnn}"], "name images, or give --stdin"),
+        (["predict", "{cnn}", "-"], "paths come from stdin with --stdin"),
         (["predict", "{cnn}", "x.png", "--stdin"], "name images, or give --stdin"),
         (["predict", "{cnn}", "--stdin", "--csv"], "answers in lines"),
         (["predict", "{cnn}", "x.png", "--support", "."], "it is for --report"),

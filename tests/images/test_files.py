@@ -307,6 +307,11 @@ def test_postscript_starts_no_other_program(tmp_path: Path, monkeypatch: pytest.
     ("content", "what"),
     [
         (b"%PDF-1.4 ...", "a PDF document"),
+        (b"PK\x03\x04\x14\0\0\0", "a ZIP archive"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html>404", "a web page"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2", "a film"),
+        (b"\x10\1\0\0\0\0\0\0" + b'{"__metadata__":{}}', "as CNN files are"),
         (b"<svg xmlns=...", "an SVG drawing"),
         (b"\xd7\xcd\xc6\x9a\0\0\0\0\0\0", "a Windows metafile"),
         (b"II*\0" + b"\0" * 60, "a TIFF of a kind that is not read"),

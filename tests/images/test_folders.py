@@ -87,8 +87,11 @@ def test_missing_folder_and_file(make: Make) -> None:
     folder = make("a.png")
     with pytest.raises(DataError, match="there is no folder"):
         class_folders(folder / "nowhere")
-    with pytest.raises(DataError, match="is not a folder"):
-        class_folders(folder / "a.png")
+    for name, helps in (("a.png", "the folder that it is in"), ("images.zip", "unpack it")):
+        (folder / name).touch()
+        with pytest.raises(DataError, match="is not a folder") as caught:
+            class_folders(folder / name)
+        assert helps in str(caught.value.hint)
 
 
 # ------------------------------------------------------------------------------------- by content, by system
