@@ -1,6 +1,7 @@
 """What all C of generated CNNs has in common: names, arrays, and what is refused."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -81,7 +82,7 @@ def class_constants(bundle: Bundle, name: str) -> Iterator[str]:
         )
     taken: dict[str, str] = {}
     for index, label in enumerate(bundle.classes):
-        constant = f"{name}_CLASS_{re.sub(r'[^0-9A-Za-z]', '_', label)}".upper()
+        constant = f"{name}_CLASS_{''.join(map(_in_c, label))}".upper()
         if constant in taken:
             raise ModelError(
                 f"classes '{taken[constant]}' and '{label}' have the same name in C, {constant}",
@@ -89,6 +90,17 @@ def class_constants(bundle: Bundle, name: str) -> Iterator[str]:
             )
         taken[constant] = label
         yield f"    {constant} = {index},"
+
+
+def _in_c(character: str) -> str:
+    """A character of a class's name as a C name takes it: a letter without its accents, `_` for a mark or a
+    blank, and the code point, `U732B`, for those of other scripts, which would else be all the same.
+    """
+    parts = unicodedata.normalize("NFKD", character)
+    plain = "".join(part for part in parts if not unicodedata.combining(part))
+    if plain.isascii():
+        return re.sub(r"[^0-9A-Za-z]", "_", plain)
+    return "_" if character.isspace() else f"U{ord(character):04X}"
 
 
 def expect_support_norm(spec: CnnSpec) -> None:

@@ -184,12 +184,21 @@ def test_names_of_classes_are_constants(tmp_path):
     (tmp_path / "net.h").write_text(whole_code(bundle, "net").text)
     (tmp_path / "main.c").write_text(
         '#include <stdio.h>\n#include "net.h"\nint main(void)\n{\n'
-        '    printf("%d%d%d %s", NET_CLASS_A_B, NET_CLASS_NA_VE__, NET_CLASS_2, net_class_names[1]);\n'
+        '    printf("%d%d%d %s", NET_CLASS_A_B, NET_CLASS_NAIVE_U2603, NET_CLASS_2, net_class_names[1]);\n'
         "    return 0;\n}\n"
     )
     subprocess.run(["cc", "-std=c99", "-Wall", "-Werror", "main.c", "-o", "main"], cwd=tmp_path, check=True)
     said = subprocess.run([tmp_path / "main"], capture_output=True, check=True).stdout.decode()
     assert said == "012 naïve ☃"
+
+
+@pytest.mark.parametrize("names", [("猫", "狗"), ("дом", "кот"), ("か", "が"), ("→", "←"), ("🐟", "🐈")])
+def test_classes_named_in_any_script_have_names_in_c(names):
+    code = whole_code(replace(make_bundle(), classes=(*names, "Été")), "net").text
+    first, second, third = re.findall(r"NET_CLASS_(\w+) = ", code)
+    assert third == "ETE"
+    for name, constant in zip(names, (first, second), strict=True):
+        assert constant == "".join(f"U{ord(character):04X}" for character in name)
 
 
 @pytest.mark.parametrize("seed", [None, 2, 3, 9, 19, 38])
