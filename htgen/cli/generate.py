@@ -156,7 +156,6 @@ def generate(
     Exits with 1 when the CNN was written but some images could not be read; they are listed on stderr.
     """
     prepare_for_use()
-    _expect_name_of_cnn(output)
     expect_one_source(labels, labels_in_names)
     left_out = (
         *(no_transparency, no_clean, no_polarity, no_flatten, no_crop),
@@ -164,6 +163,7 @@ def generate(
     )
     steps = [step for step, is_out in zip(_STEPS, left_out, strict=True) if is_out]
     check_report(report, output, labels)
+    _expect_name_of_cnn(output)
     how = labels, labels_in_names, all_pages
     if add is not None or drop:
         _refuse_beside_growth(support, unlabeled, steps, device, report)

@@ -20,7 +20,14 @@ from htgen.errors import DataError
 from htgen.files import kind_at
 from htgen.images.folders import depth_of_images, find_images
 from htgen.images.gaps import Gaps
-from htgen.images.notices import MIDDLE_ALONE, NOTHING_SEEN, PHOTOGRAPH, left_out_of, told_with_errors
+from htgen.images.notices import (
+    MIDDLE_ALONE,
+    NOTHING_SEEN,
+    PHOTOGRAPH,
+    TINY,
+    left_out_of,
+    told_with_errors,
+)
 from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing, Reading
 from htgen.images.reading import NOTES, NoMemory, list_pages, load_image, load_pillow_image, no_memory
@@ -244,6 +251,7 @@ def _read(source: ImageLike, preprocessing: Preprocessing) -> ReadImage:
         (NOTHING_SEEN, is_blank),
         (PHOTOGRAPH, looks_drawn is False),
         (MIDDLE_ALONE, image.is_cut and not is_blank),
+        (TINY, image.is_tiny and not is_blank),
     )
     return ReadImage(
         image.pixels,

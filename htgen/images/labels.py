@@ -78,7 +78,7 @@ def _alike_but_for_case(classes: Iterable[str]) -> list[str]:
     """A line on classes that may be one: they differ by capital letters alone."""
     same: dict[str, list[str]] = {}
     for name in classes:
-        same.setdefault(name.casefold(), []).append(name)
+        same.setdefault(name.lower(), []).append(name)
     pairs = [" and ".join(map(repr, names)) for names in same.values() if len(names) > 1]
     return warning("classes differ by capital letters alone, and are taken for several:", pairs, 3)
 

@@ -69,7 +69,9 @@ def test_classes_have_their_names_again_whatever_these_are(tmp_path):
         archive.extractall(tmp_path)
     found = find_labeled(tmp_path, tmp_path / "labels.csv")
     assert sorted(found.classes) == sorted(NAMES)
-    assert found.notices == ()
+    (told,) = found.notices
+    assert "capital letters alone" in told
+    assert told.endswith("'A' and 'a'")
     (told,) = find_labeled(tmp_path).notices  # its classes have the names of folders
     assert told.endswith(f"are read with --labels alone, in {tmp_path}: labels.csv")
 

@@ -81,9 +81,9 @@ def said_of(name: str, folder: Path, store: Path, read) -> list[str]:
     support = str(Path(__file__).parents[2] / "examples" / "symbols" / "support")
     commands = {
         5: [
-            ["generate", cnn, "--drop", "x", "-o", out],
+            ["generate", cnn, "--drop", "x", "-o", str(folder / "out")],
             ["export", cnn, "--like", str(folder / "other"), "-o", out],
-            ["generate", support, "--generator", generator, "-o", out],
+            ["generate", support, "--generator", generator, "-o", str(folder / "out")],
         ],
         0: [["evaluate", str(folder / "trained"), *few], *(["inspect", file] for file in (cnn, generator))],
     }

@@ -14,6 +14,7 @@ OF_AN_IMAGE = (
     notices.PHOTOGRAPH,
     notices.MIDDLE_ALONE,
     notices.SEVERAL,
+    notices.TINY,
     reading.DAMAGED_IN_PART,
     ruled.RULED,
     transparency.NOTHING_OPAQUE,
