@@ -2,6 +2,7 @@
 
     python docs/measurements/real_images.py FOLDER
     python docs/measurements/real_images.py FOLDER --light      # how often light is divided away
+    python docs/measurements/real_images.py FOLDER --small      # by how few pixels there are
 
 FOLDER holds images_background.zip of Omniglot. Two sets of drawings are put through damage of our own making:
 characters of the validation alphabets (`lake:val`, 20-way), which nothing was trained on, and the symbols of
@@ -220,11 +221,30 @@ def report_light(*sets: list[list[Image.Image]]) -> None:
     print(f"{divided} of {len(images)} photographs and pages with gradient and shadow")
 
 
+def report_small(
+    generator: Generator, drawn: list[list[Image.Image]], written: list[list[Image.Image]]
+) -> None:
+    """Accuracy by the side of images, all steps done."""
+    print("| pixels | symbols, 6-way | characters, 20-way |\n|---|---|---|")
+    model = build(generator.file)
+    for side in (8, 12, 14, 16, 20, 24, 32):
+
+        def shrunk(drawing: Image.Image, rng: Rng, side: int = side) -> Image.Image:
+            return drawing.resize((side, side), Image.Resampling.BOX)
+
+        cells = [
+            f"{accuracy(model, prepare(classes, shrunk, [generator.preprocessing])[0], way):.1f}"
+            for classes, way in ((drawn, 6), (written, 20))
+        ]
+        print(f"| {side} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, help="the folder of images_background.zip")
     parser.add_argument("--generator", default="glyph-8")
     parser.add_argument("--light", action="store_true", help="count images whose light is divided away")
+    parser.add_argument("--small", action="store_true", help="accuracy on images of few pixels")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     drawn, written = symbols(SHOT + QUERY + 3), characters(arguments.folder, SHOT + QUERY, 4)
@@ -232,6 +252,9 @@ def main() -> None:
         report_light(drawn, written)
         return
     generator = load_generator(arguments.generator)
+    if arguments.small:
+        report_small(generator, drawn, written)
+        return
     report(generator, "Symbols", drawn, 6)
     report(generator, "Characters", written, 20)
 

@@ -20,7 +20,7 @@ PHOTOGRAPH = "it looks like a photograph of a thing, not like a drawing"
 MIDDLE_ALONE = "it is far from square, and half of it or more is not looked at: only its middle is"
 """The warning about a photograph that is twice as long as wide, or longer."""
 
-TINY = "it has so few pixels that drawings can hardly be told apart"
+TINY = "it has so few pixels that much of a drawing is lost"
 """The warning about an image of less than 16 pixels."""
 
 SEVERAL = "several drawings seem to be in it, apart from each other; they are answered as one"

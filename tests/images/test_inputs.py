@@ -9,6 +9,7 @@ from PIL import Image
 
 from htgen.errors import DataError
 from htgen.images.inputs import ReadImage, as_input, expand_paths, prepare_images, read_images, read_pixels
+from htgen.images.notices import NOTHING_SEEN, TINY
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.reading import load_image
 
@@ -186,3 +187,15 @@ def test_a_pattern_is_told_that_finds_the_images_of_deeper_folders(inner, tmp_pa
         expand_paths(["new ones"])
     (pattern,) = shlex.split(caught.value.hint.partition(";")[0])
     assert expand_paths([pattern])[0] == [(place / "1.png").relative_to(tmp_path)]
+
+
+@pytest.mark.parametrize(("size", "is_told"), [((15, 15), True), ((16, 4), False), ((4, 16), False)])
+def test_images_of_few_pixels_are_told(size, is_told):
+    image = Image.new("L", size, 255)
+    image.paste(0, (1, 1, 3, 3))
+    drawings = Preprocessing(28, 1, "bright", "pad").for_real_images()
+    for how, told in ((drawings, is_told), (Preprocessing(28, 3, "none", "crop"), False)):
+        ((_, read),) = read_images([image], how)
+        assert (TINY in read.warnings) == told
+    ((_, blank),) = read_images([Image.new("L", (8, 8), 255)], drawings)
+    assert blank.warnings == (NOTHING_SEEN,)
