@@ -9,7 +9,7 @@ import typer
 
 from htgen.cli.device import prepare_for_use
 from htgen.cli.grow import Growth, grow_file
-from htgen.cli.labels import LABELLED_FOLDER, LabelsInNames, LabelsOption, expect_one_source
+from htgen.cli.labels import LABELLED_FOLDER, AllPages, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.made import print_report, say
 from htgen.cli.numbers import number
 from htgen.cli.report_file import check_report
@@ -86,12 +86,6 @@ NoStroke = Annotated[
 ]
 NoAspect = Annotated[
     bool, typer.Option("--no-aspect", help="Stretch what is not square, instead of margins or a cut.")
-]
-AllPages = Annotated[
-    bool,
-    typer.Option(
-        "--all-pages", help="Every page or frame of a file is an image; without it, one of each is read."
-    ),
 ]
 Device = Annotated[
     bool,

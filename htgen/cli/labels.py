@@ -1,4 +1,4 @@
-"""How `generate` and `test` are told the labels of images."""
+"""How `generate` and `test` are told what the images are, and their labels."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,13 @@ LabelsOption = Annotated[
 LabelsInNames = Annotated[
     bool,
     typer.Option("--labels-in-names", help="The files' names begin with labels: cat_1.png, cat.1.png."),
+]
+
+AllPages = Annotated[
+    bool,
+    typer.Option(
+        "--all-pages", help="Every page or frame of a file is an image; without it, one of each is read."
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from htgen.cli.device import prepare_for_use
-from htgen.cli.labels import LABELLED_FOLDER, LabelsInNames, LabelsOption, expect_one_source
+from htgen.cli.labels import LABELLED_FOLDER, AllPages, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.numbers import RejectOption
 from htgen.cli.report_file import check_report
 
@@ -40,6 +40,7 @@ def test(
     labels: LabelsOption = None,
     labels_in_names: LabelsInNames = False,
     reject: RejectOption = 0.0,
+    all_pages: AllPages = False,
     worst: WorstOption = 10,
     as_json: JsonOption = False,
     report: ReportOption = None,
@@ -61,7 +62,7 @@ def test(
 
     cnn = Bundle.load(model)
     with progress(lines=False) as tell_progress:
-        result = test_cnn(cnn, folder, labels, labels_in_names, reject, tell_progress, processes=None)
+        result = test_cnn(cnn, folder, labels, labels_in_names, reject, tell_progress, None, all_pages)
     counts = WarningCounts()
     for image in result.images:
         counts.add(image.path, image.warnings)

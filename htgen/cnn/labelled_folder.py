@@ -12,6 +12,7 @@ from htgen.cnn.answers import Answer, NoAnswer, answers
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.score import Score
 from htgen.errors import DataError
+from htgen.images.inputs import all_pages as pages_of
 from htgen.images.labels import LabeledFiles, find_labeled
 from htgen.images.notices import told_with_errors
 from htgen.workers import worth_starting
@@ -102,6 +103,7 @@ def test_cnn(
     reject: float = 0.0,
     progress: Callable[[str, int, int], None] | None = None,
     processes: int | None = 1,
+    all_pages: bool = False,
 ) -> TestResult:
     """Classify a folder of labelled images and compare.
 
@@ -114,6 +116,7 @@ def test_cnn(
         reject: below this probability the answer is none of the classes, which is not right.
         progress: called as `progress(what, done, total)`.
         processes: that read and classify; None: as many as pay (`htgen.workers`).
+        all_pages: every page or frame of a file is an image.
 
     Raises:
         DataError: there are no such images, or a class that the CNN does not know; or none can be read.
@@ -123,7 +126,8 @@ def test_cnn(
     found = find_labeled(folder, labels, labels_in_names, part="test")
     with told_with_errors(found.notices):
         _check_classes(bundle, found, folder)
-        label_of = {path: name for name, paths in found.classes.items() for path in paths}
+        of_class = {name: pages_of(p) if all_pages else p for name, p in found.classes.items()}
+        label_of = {path: name for name, paths in of_class.items() for path in paths}
         images: list[TestedImage] = []
         unread: dict[Path, str] = {}
         for done, answer in enumerate(

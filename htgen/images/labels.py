@@ -21,6 +21,7 @@ from htgen.images.folders import (
 )
 from htgen.images.notices import left_out_of, warning
 from htgen.images.order import natural_order
+from htgen.images.pages import split_page
 from htgen.images.tables import read_table
 
 _NUMBER_AT_END = re.compile(r"[ _.\-(\[#]*[0-9]+[)\]]?$")
@@ -231,7 +232,7 @@ class _Places:
         """The file; None if there is none, or several that the name fits without its ending."""
         for folder in self._folders:
             path = folder / name.replace("\\", "/")
-            if kind_at(path) == "file":
+            if kind_at(path) == "file" or kind_at(split_page(path)[0]) == "file":
                 return path
         if self._by_stem is None:
             self._by_stem = {}

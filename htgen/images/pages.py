@@ -66,7 +66,8 @@ def turn_to(image: Image.Image, page: int | None) -> str | None:
         return None
     chosen = _choose_page(image, count) if image.format in _PAGED else _choose_frame(image, count)
     image.seek(chosen)
-    return f"{kind} {chosen + 1} of {count} was read; for another one name it as FILE#1"
+    other = 2 if chosen == 0 else 1
+    return f"{kind} {chosen + 1} of {count} was read; for another one name it as FILE#{other}"
 
 
 def _choose_page(image: Image.Image, count: int) -> int:

@@ -59,3 +59,22 @@ def test_predict_and_generate_take_all_pages(scan, tmp_path, capsys):
     (row,) = json.loads(capsys.readouterr().out)["predictions"]
     assert "of 3 was read" in row["warnings"][0]
     assert np.isclose(sum(row["probabilities"].values()), 1, atol=1e-5)
+
+
+def test_labels_of_single_pages_and_a_test_of_all_of_them(scan, tmp_path, capsys):
+    """A table may call pages as `predict` does; without pages one of each file is read, and another named."""
+    (tmp_path / "l.csv").write_text("scan.tif#1,ring\nscan.tif#2,cross\nscan.tif#3,ring\n")
+    cnn, folder = str(tmp_path / "cnn"), tmp_path / "labelled"
+    assert main(["generate", str(tmp_path), "--labels", str(tmp_path / "l.csv"), "-o", cnn]) == 0
+    assert "classes    2: cross (1), ring (2)" in capsys.readouterr().out
+    for kind in ("ring", "cross"):
+        (folder / kind).mkdir(parents=True)
+        pages = [picture(kind, turn) for turn in (0, 5, -5)]
+        pages[0].save(folder / kind / "x.tif", save_all=True, append_images=pages[1:])
+    for options, images in ([], 2), (["--all-pages"], 6):
+        assert main(["test", cnn, str(folder), "--json", *options]) == 0
+        said = capsys.readouterr()
+        document = json.loads(said.out)
+        assert (document["right"], document["images"]) == (images, images)
+        told = "page 1 of 3 was read; for another one name it as FILE#2"
+        assert (told in said.err) == (not options)
