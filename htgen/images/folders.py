@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from htgen.errors import DataError
-from htgen.files import kind_at, open_regular, unreadable
+from htgen.files import kind_at, open_regular, real_path, unreadable
 from htgen.images import heic
 from htgen.images.formats import is_image, is_known_ending
 from htgen.images.order import natural_order
@@ -16,6 +16,9 @@ _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
 
 TABLES = {".csv", ".tsv"}
 """Endings of files that may say which image is of which class."""
+
+_TEXTS = TABLES | {".json", ".xml", ".txt", ".yaml", ".yml", ".md"}
+"""Endings of files that say something of images, and are none."""
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 
@@ -245,11 +248,14 @@ def _images_of_all(folders: list[Path]) -> list[Path]:
 
 
 def _images_of(folder: Path, depth: int = 0) -> list[Path]:
-    """The images in a class's folder; in its sub-folders, if there are none beside these."""
+    """The images in a class's folder; in its sub-folders, if there are none beside these.
+
+    Links that lead back to a folder around them, whose images are of other classes, are passed over.
+    """
     images = find_images(folder)
     if images or depth == _MOST_DEPTH:
         return images
-    inner = find_folders(folder)
+    inner = [path for path in find_folders(folder) if not real_path(folder).is_relative_to(real_path(path))]
     parts = [path for path in inner if re.fullmatch(_PARTS_OF_DATA, path.name)]
     if parts and any(_images_of(path, depth + 1) for path in parts):
         raise DataError(
@@ -323,12 +329,12 @@ def _no_images(folder: Path, further: int) -> DataError:
     unknown = [path.name for path in find_other_files(folder)]
     found = f"no image files, only files such as {unknown[0]!r}" if unknown else "no image files"
     endings = f"{', '.join(_COMMON_ENDINGS)}, ..."
-    return DataError(
-        f"class {folder.name!r} has no images: {folder} holds {found}{others}",
-        f"convert them to PNG or JPEG ({endings}); for HEIC: {heic.INSTALL}"
-        if unknown
-        else f"put images in it ({endings})",
-    )
+    remedy = f"put images in it ({endings})"
+    if unknown and all(Path(name).suffix.lower() in _TEXTS for name in unknown):
+        remedy = f"move {folder} elsewhere, if it is no class; labels are read from a CSV file, with --labels"
+    elif unknown:
+        remedy = f"convert them to PNG or JPEG ({endings}); for HEIC: {heic.INSTALL}"
+    return DataError(f"class {folder.name!r} has no images: {folder} holds {found}{others}", remedy)
 
 
 def _list(paths: list[Path]) -> str:

@@ -227,6 +227,21 @@ def test_the_images_of_a_class_may_lie_in_sub_folders(make: Make) -> None:
     }
 
 
+@pytest.mark.parametrize("target", ["..", ".", "../..", "../auk"])
+def test_a_link_that_leads_back_gives_a_class_no_images_of_others(make: Make, target: str) -> None:
+    folder = make("owl/day/1.png", "auk/1.png", "auk/2.png")
+    (folder / "owl" / "link").symlink_to(target)
+    further = 2 if target == "../auk" else 0  # another folder, which the link stands for
+    assert len(class_folders(folder)["owl"]) == 1 + further
+
+
+def test_a_folder_of_annotations_is_no_class(make: Make) -> None:
+    with pytest.raises(DataError, match="class 'annotations' has no images") as caught:
+        class_folders(make("images/1.png", "annotations/all.json", "annotations/1.xml"))
+    assert "annotations elsewhere, if it is no class" in caught.value.hint
+    assert "convert" not in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("names", "message", "hint"),
     [
