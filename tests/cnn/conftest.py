@@ -7,7 +7,8 @@ from htgen.cnn.html_page import CNN_SCRIPTS
 
 FUNCTIONS = """
 prepare: (picture, how) => {
-  const found = preparePicture(picture, how);
+  const data = Uint8Array.from(Buffer.from(picture.data, "base64"));
+  const found = preparePicture({ ...picture, data }, how);
   return { ...found, pixels: Array.from(found.pixels) };
 },
 probabilities: (file, images) => images.map((pixels) => classify(readCnn(file), pixels)),

@@ -1,5 +1,6 @@
 """The scripts of exported pages, run by Node: the one of the system, or the one that Playwright brings."""
 
+import base64
 import importlib.util
 import json
 import shutil
@@ -80,6 +81,6 @@ def scripts(names: list[str], functions: str, folder: Path) -> Iterator[Scripts]
 
 
 def as_picture(image: Image.Image) -> dict[str, Any]:
-    """An image as a canvas of a browser holds it."""
+    """An image as a canvas of a browser holds it, but for its bytes, which are in base 64."""
     rgba = image.convert("RGBA")
-    return {"width": rgba.width, "height": rgba.height, "data": list(rgba.tobytes())}
+    return {"width": rgba.width, "height": rgba.height, "data": base64.b64encode(rgba.tobytes()).decode()}

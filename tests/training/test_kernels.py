@@ -16,7 +16,7 @@ def trained(store_path, path) -> tuple[list[float], Trainer]:
     values = toy_values(store_path)
     values["model"]["shared"]["dropout"] = 0.0
     values["optimizer"] = {"name": "adamw", "lr": 3e-3, "warmup": 5}
-    values["train"] |= {"episodes_per_step": 4, "steps": 60, "log_every": 5, "val_every": 60}
+    values["train"] |= {"episodes_per_step": 4, "steps": 30, "log_every": 5, "val_every": 30}
     config = Config.model_validate(values)
     with RunFolder(path) as run:
         run.start(dump_config(config), overwrite=False)

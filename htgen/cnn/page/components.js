@@ -45,7 +45,8 @@ function findComponents(mask) {
 /** Where the chosen of the parts are. */
 function maskOf(found, isChosen) {
   const chosen = found.parts.map(isChosen);
-  const values = Uint8Array.from(found.label, (part) => (part >= 0 && chosen[part] ? 1 : 0));
+  const values = new Uint8Array(found.label.length); // `from` takes twenty times as long as a loop
+  for (let i = 0; i < values.length; i++) if (found.label[i] >= 0 && chosen[found.label[i]]) values[i] = 1;
   return makeGrid(found.height, found.width, values);
 }
 

@@ -175,26 +175,20 @@ function cropGrid(grid, { top, bottom, left, right }) {
 
 /** The least or the greatest over squares that reach so many places to every side. */
 function sweepGrid(grid, reach, extreme) {
-  const { height, width } = grid, isMin = extreme === "min";
-  const across = new Float32Array(grid.values.length), result = new Float32Array(grid.values.length);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0, row = y * width; x < width; x++) {
-      const last = row + Math.min(width - 1, x + reach);
-      let i = row + Math.max(0, x - reach), best = grid.values[i];
-      for (i++; i <= last; i++) if (isMin ? grid.values[i] < best : grid.values[i] > best) best = grid.values[i];
-      across[row + x] = best;
+  const { height, width } = grid, side = 2 * reach + 1, wide = width + 2 * reach, sign = extreme === "min" ? -1 : 1;
+  const values = new Float32Array(wide * (height + 2 * reach)).fill(-Infinity), result = new Float32Array(height * width);
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0, to = (y + reach) * wide + reach; x < width; x++) values[to++] = sign * grid.values[i++];
+  }
+  for (let covered = 1, step; covered < side; covered += step) {
+    step = Math.min(covered, side - covered);
+    for (const off of [step, step * wide]) {
+      // Beyond a row's end is the next row, which no place of the result reaches.
+      for (let i = 0, j = off; j < values.length; i++, j++) if (values[j] > values[i]) values[i] = values[j];
     }
   }
-  for (let y = 0; y < height; y++) {
-    const low = Math.max(0, y - reach), high = Math.min(height - 1, y + reach);
-    for (let x = 0; x < width; x++) {
-      let best = across[low * width + x];
-      for (let i = low + 1; i <= high; i++) {
-        const value = across[i * width + x];
-        if (isMin ? value < best : value > best) best = value;
-      }
-      result[y * width + x] = best;
-    }
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0, from = y * wide; x < width; x++) result[i++] = sign * values[from++];
   }
   return makeGrid(height, width, result);
 }
