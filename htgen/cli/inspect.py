@@ -148,10 +148,6 @@ def _store(path: Path, check: bool) -> tuple[dict[str, Any], list[tuple[str, str
         ("classes", str(store.class_count)),
         ("images", f"{len(store.images)} of {store.size} x {store.size} x {store.channels}, ink {store.ink}"),
         ("splits", ", ".join(f"{name}:{part}" for name, s in store.schemes.items() for part in s.parts)),
-        (
-            "manifest",
-            "checksum right" if manifest.checksum else "no checksum; the store is of an older htgen",
-        ),
         ("manifest", own),
         ("checksum", "right" if check else "not compared; --check does"),
     ]
