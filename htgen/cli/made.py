@@ -38,9 +38,8 @@ def print_warnings(made: "GeneratedFromFolder") -> None:
     from htgen.cli.console import tell
 
     images = made.images
-    say_all(
-        "warnings", [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
-    )
+    lines = [f"{images.name_of(path)}: {'; '.join(texts)}" for path, texts in images.warnings.items()]
+    say_all("warnings", _first(lines, 20))
     tell(made.doubts)
 
 
@@ -70,8 +69,12 @@ def print_estimate(
             say("", f"of {check.planned} images, as time ran out: --estimate-seconds")
         if check.untested:
             say("", f"without {', '.join(check.untested)}: only one image each that is no copy")
-        missed = made.missed
-        say_all("", [*missed[:10], *([f"... and {len(missed) - 10} more"] if len(missed) > 10 else [])])
+        say_all("", _first(made.missed, 10))
+
+
+def _first(lines: list[str], most: int) -> list[str]:
+    """So many lines, and how many more there are."""
+    return lines if len(lines) <= most else [*lines[:most], f"... and {len(lines) - most} more"]
 
 
 def say_all(key: str, lines: list[str]) -> None:

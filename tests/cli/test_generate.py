@@ -360,3 +360,14 @@ def test_an_estimate_can_be_left_out(run_path, support, tmp_path, capsys):
     assert Bundle.load(tmp_path / "x.safetensors").estimate is None
     assert main(made) == 0
     assert Bundle.load(tmp_path / "x.safetensors").estimate is not None
+
+
+def test_of_many_images_with_a_warning_some_are_named(support, run_path, tmp_path, capsys):
+    for number in range(30):
+        Image.new("L", (30, 30), 255).save(support / "kind1" / f"blank{number}.png")
+    command = ["generate", str(support), "-o", str(tmp_path / "x"), "--generator", str(run_path)]
+    assert main([*command, "--no-estimate"]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("nothing is to be seen") == 20
+    assert "... and 10 more" in said.out
+    assert "nothing is to be seen: 30 of 39 images" in said.err
