@@ -65,7 +65,8 @@ def without_classes(cnn: Bundle, generator: Generator, names: Sequence[str]) -> 
             raise DataError(f"the CNN has no class '{name}'; its classes are {', '.join(cnn.classes)}")
     kept = [place for place, name in enumerate(cnn.classes) if name not in names]
     if len(kept) < 2:
-        raise DataError(f"{len(kept)} classes would be left; a classifier needs at least 2", "dropping fewer")
+        left = "one class" if kept else "no class"
+        raise DataError(f"{left} would be left; a classifier needs at least 2", "dropping fewer")
     assert cnn.means is not None
     classes = tuple(cnn.classes[place] for place in kept)
     support = {name: cnn.support[name] for name in classes if name in cnn.support}

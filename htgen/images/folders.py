@@ -214,7 +214,7 @@ def class_folders(folder: str | Path, minimum: int = 2, part: str = "train") -> 
     if not found:
         loose = len(find_images(folder))
         left_out, helps = _left_out(folder)
-        what = f"{loose} images but no sub-folders" if loose else "no sub-folders"
+        what = f"{loose} image{'s' * (loose > 1)} but no sub-folders" if loose else "no sub-folders"
         raise DataError(f"{folder} has {what}: no classes{left_out}", helps or remedy)
     _refuse_parts_of_data(folder, found, part)
     classes: dict[str, list[Path]] = {}

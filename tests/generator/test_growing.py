@@ -152,7 +152,7 @@ def test_what_cannot_grow_is_refused(tmp_path):
         growing.generator_of(cnn, "glyph-8")
     with pytest.raises(DataError, match="no class 'x'; its classes are a, b"):
         growing.without_classes(cnn, generator, ["x"])
-    with pytest.raises(DataError, match="1 classes would be left"):
+    with pytest.raises(DataError, match="one class would be left"):
         growing.without_classes(cnn, generator, ["a"])
     with pytest.raises(ModelError, match="class means must"):
         replace(cnn, means=cnn.means.of([0]))

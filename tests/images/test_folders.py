@@ -62,6 +62,7 @@ def test_class_folders(make: Make) -> None:
     [
         (["notes.txt"], "has no sub-folders"),
         (["1.png", "2.png"], "2 images but no sub-folders"),
+        (["1.png"], "1 image but no sub-folders"),
         (["owl/1.png"], "only one class ('owl'); at least 2"),
         (["owl/1.png", "auk/notes.txt"], "class 'auk' has no images"),
         (["owl/1.png", "auk/", "wren/"], "holds no image files; 1 of the other classes also"),
