@@ -66,10 +66,10 @@ def find_labeled(
         found = labels_from_names(folder) if labels_in_names else _in_sub_folders(folder, minimum, part)
     found = replace(found, notices=(*found.notices, *_alike_but_for_case(found.classes)))
     if len(found.classes) < minimum:
-        where = f"the names of the files in {folder}" if labels is None else labels
+        source = f"the names of the files in {folder} give" if labels is None else f"{labels} gives"
         names = ", ".join(map(repr, found.classes))
         raise DataError(
-            f"{where} gives only {len(found.classes)} class ({names}); at least {minimum} are needed",
+            f"{source} only {len(found.classes)} class ({names}); at least {minimum} are needed",
             "images of a second class",
         )
     return found
