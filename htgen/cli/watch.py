@@ -34,9 +34,12 @@ def watch(
     from htgen.cli.resident import answers_in_folder, tell_all
     from htgen.cnn.bundle import Bundle
     from htgen.images.folders import find_images
+    from htgen.images.notices import left_out_of
 
     cnn = Bundle.load(model)
-    find_images(folder)  # an error before anything is said
+    there = len(find_images(folder))  # an error before anything is said
+    left_out = left_out_of(folder)
     found = answers_in_folder(cnn, folder, existing)
-    tell([f"watching {folder}; Ctrl-C ends"])
+    passed_over = f"; images that are there already, passed over without --existing: {there}"
+    tell([*left_out, f"watching {folder}; Ctrl-C ends{passed_over if there and not existing else ''}"])
     tell_all(found, reject, as_json)

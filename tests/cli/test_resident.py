@@ -93,8 +93,12 @@ def test_what_is_no_image_is_told_in_the_end(symbols, start, tmp_path):
 
 def test_a_folder_is_watched_until_ctrl_c(symbols, start, tmp_path):
     (tmp_path / "before.png").write_bytes((SYMBOLS / "new" / "02.png").read_bytes())
+    (tmp_path / "sub").mkdir()
     process = start("watch", symbols, tmp_path, "--json")
-    assert "watching" in process.stderr.readline()
+    assert process.stderr.readline() == f"warning: sub-folders are not looked into, in {tmp_path}: sub\n"
+    said = process.stderr.readline()
+    assert said.startswith("watching")
+    assert said.endswith("passed over without --existing: 1\n")
     time.sleep(0.5)
     for name, kind in (("01.png", "flag"), ("03.png", "key")):
         (tmp_path / name).write_bytes((SYMBOLS / "new" / name).read_bytes())
