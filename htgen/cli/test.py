@@ -104,6 +104,7 @@ def _document(model: Path, result: "TestResult") -> dict[str, Any]:
             for image in result.images
         ],
         "unread": [{"image": str(path), "error": reason} for path, reason in result.unread.items()],
+        "notices": [*result.notices],
     }
 
 

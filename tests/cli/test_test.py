@@ -55,3 +55,14 @@ def test_labels_are_told_in_one_way(cnn, support, tmp_path):
     words = ["test", str(cnn), str(support), "--labels", str(tmp_path / "l.csv")]
     assert main(words) == 0
     assert main([*words, "--labels-in-names"]) == 2
+
+
+def test_what_is_left_out_of_the_folder_stands_in_the_document(cnn, support, capsys):
+    (support / "kind0" / "notes.txt").write_text("x")
+    (support / ".net").mkdir()
+    (support / ".net" / "1.png").write_bytes((support / "kind0" / "0.png").read_bytes())
+    assert main(["test", str(cnn), str(support), "--json"]) == 0
+    said = capsys.readouterr()
+    notices = json.loads(said.out)["notices"]
+    assert [notice.rpartition(" ")[2] for notice in notices] == ["notes.txt", ".net"]
+    assert all(notice in said.err for notice in notices)
