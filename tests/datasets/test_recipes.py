@@ -57,7 +57,7 @@ def test_every_recipe_reaches_the_data_set_of_its_name(name, tmp_path):
         "fashion_mnist": "train-images-idx3-ubyte",
         "kmnist": "train-images-idx3-ubyte",
         "icons": "collections.json",
-        "fonts": "no letter",
+        "fonts": "there are no fonts",
         "folder": "no sub-folders",
     }
     (tmp_path / "raw").mkdir()
