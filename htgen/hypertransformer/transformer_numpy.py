@@ -7,6 +7,7 @@ order.
 Axis legend: E episodes, T tokens, U sources, D token width.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -25,6 +26,10 @@ from htgen.hypertransformer.transformer_plan import (
 
 CACHED_WEIGHTS = 250_000
 """Of attention, that are found at a time: few enough to stay in the processor's cache."""
+
+
+FEW_QUERIES = 32
+"""So few at a time take longer than one episode and head after the other."""
 
 
 def linear(parameters: Parameters, *names: str) -> tuple[Floats, Floats]:
@@ -79,11 +84,18 @@ class Attention:
     def _answered(self, query: Floats, key: Floats, value: Floats) -> Floats:
         """Values `[E, heads, U, width]` by what queries `[E, heads, T, width]` find in keys, some queries at
         a time: -> `[E, heads, T, width]`."""
-        step = max(1, CACHED_WEIGHTS // (len(query) * self.heads * key.shape[2]))
+        episodes, heads, queries, _ = query.shape
+        step = max(1, CACHED_WEIGHTS // (episodes * heads * key.shape[2]))
         if self.seen is not None:
-            step = query.shape[2]  # whoever asks is told of all at once
+            step = queries  # whoever asks is told of all at once
+        elif step < min(FEW_QUERIES, queries) and episodes * heads > 1:
+            found = np.empty((episodes, heads, queries, value.shape[3]), query.dtype)
+            for one in itertools.product(range(episodes), range(heads)):
+                alone = tuple(slice(number, number + 1) for number in one)
+                found[alone] = self._answered(query[alone], key[alone], value[alone])
+            return found
         parts: list[Floats] = []
-        for start in range(0, query.shape[2], step):
+        for start in range(0, queries, step):
             weights: Floats = query[:, :, start : start + step] @ key.swapaxes(2, 3)
             if self.activation == "softmax":
                 softmax(weights, out=weights)

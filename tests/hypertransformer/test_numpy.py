@@ -17,6 +17,7 @@ from helpers.model_settings import (
 
 from htgen.cnn.executor_numpy import run
 from htgen.generator.network import to_arrays
+from htgen.hypertransformer import transformer_numpy
 from htgen.hypertransformer.hypertransformer import HyperTransformer
 from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer as NumpyHyperTransformer
 
@@ -58,6 +59,20 @@ def test_numpy_and_torch_write_the_same_cnns(index):
 def test_float32(index):
     found, expected = both_logits(seen(CASES[index]), index, torch.float32)
     assert difference(found, expected) < 2e-5
+
+
+@pytest.mark.parametrize(("cached", "few"), [(1, 1), (1, 32), (60, 1), (60, 32)])
+@pytest.mark.parametrize(
+    "index", [i for i, case in enumerate(CASES) if case.get("transformer.heads", 1) > 1][:4]
+)
+def test_few_queries_at_a_time_find_what_all_do(index, cached, few, monkeypatch):
+    """All episodes and heads at once, or (`few` of 32) one after the other."""
+    settings = seen(CASES[index])
+    whole, _ = both_logits(settings, index, torch.float64)
+    monkeypatch.setattr(transformer_numpy, "CACHED_WEIGHTS", cached)
+    monkeypatch.setattr(transformer_numpy, "FEW_QUERIES", few)
+    found, _ = both_logits(settings, index, torch.float64)
+    assert difference(found, whole) < 1e-10
 
 
 class Recorded(dict):
