@@ -65,17 +65,18 @@ def test_a_cnn_gives_the_same_logits(name):
 
 
 def test_files_without_a_checksum_are_told(tmp_path, capsys):
-    cnn, generator, out = FILES / "cnn.safetensors", FILES / "generator.safetensors", str(tmp_path / "x.h")
+    cnn, generator = FILES / "cnn.safetensors", FILES / "generator.safetensors"
+    header, written = str(tmp_path / "x.h"), str(tmp_path / "x.safetensors")
     drawing_of = str(EXAMPLE / "key" / "1.png")
     for path, command in (
         (cnn, ["predict", str(cnn), drawing_of, "--json"]),
         (cnn, ["predict", str(cnn), drawing_of, "--jobs", "1"]),  # each time, not once a process
-        (cnn, ["export", str(cnn), "-o", out]),
+        (cnn, ["export", str(cnn), "-o", header]),
         (cnn, ["test", str(cnn), str(tmp_path / "test")]),
-        (generator, ["generate", str(tmp_path / "test"), "-o", out, "--generator", str(generator)]),
+        (generator, ["generate", str(tmp_path / "test"), "-o", written, "--generator", str(generator)]),
         (
             FILES / "run/best.safetensors",
-            ["generate", str(EXAMPLE), "-o", out, "--generator", str(FILES / "run")],
+            ["generate", str(EXAMPLE), "-o", written, "--generator", str(FILES / "run")],
         ),
     ):
         for name in ("ant", "bee"):

@@ -1,242 +1,220 @@
-"""Teach a small trunk what a large network finds in photographs (see `photo_teacher.py`).
+"""Teach a small trunk what a large network finds in photographs.
 
-    python docs/measurements/photo_student.py --start photo --steps 6000 --small-for 0.7 \\
-        --work work -o photo.pt
+    python docs/measurements/photo_student.py --apart 3000 --together 6000 \\
+        --images miniimagenet/train miniimagenet/val caltech101 -o photo.pt
 
-The trunk of an earlier generator learns on. What it learns from: the 1 280 features of the teacher's last
-layer, and the 320 before it over the quarters of an image, less their means, by their cosine; and the
-teacher's probabilities of ImageNet's 1 000 classes (G. Hinton and others, "Distilling the knowledge in a
-neural network", 2015). There are no norms: kernels are a direction and a length for each output channel
-(T. Salimans, D. Kingma, "Weight normalization", 2016). So few images at once are enough, and those stay in
-the processor's cache.
+The student is cut where its stages have the shape of the teacher's. At first each part is taught apart: it
+reads what the teacher finds before it, and is held to what the teacher finds after it. So all of them learn
+from the first step on (C. Li and others, "Blockwisely supervised neural architecture search with knowledge
+distillation", CVPR 2020). Then they are taught together, each reading what the one before it gives; the
+teacher's last features, by their cosine, and its probabilities of ImageNet's 1 000 classes (G. Hinton and
+others, "Distilling the knowledge in a neural network", 2015) count most. Teacher and student see the very
+same part of an image, mirrored, lighter or darker (L. Beyer and others, "Knowledge distillation: a good
+teacher is patient and consistent", CVPR 2022).
+
+There are no norms: kernels are a direction and a length for each output channel (T. Salimans, D. Kingma,
+"Weight normalization", 2016).
 """
 
 import argparse
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from photo_teacher import FEATURES, GRID, VIEWS, WIDE_FEATURES, boxes, shown
+from photo_stages import LAST, WIDE, Teacher, Trunk, cut
+from photo_teacher import FEATURES, WIDE_FEATURES, Uint8, read_folder, shown
 from torch import Tensor, nn
 
 from htgen.cnn.shapes import SHAPES, CnnConfig
 from htgen.cnn.spec import CnnSpec
-from htgen.eight_bits import rounded
 from htgen.generator.file import read_generator
-from htgen.generator.weight_package import EFFICIENTNET_LITE0
 from htgen.images.inputs import scale_pixels
 
-SIDE, FIRST_SIDE = 96, 64
-"""Of the student's images; and of those at first, when it sees whole images only."""
+SHAPE = "inverted"
 
-PART, PARTS = 16, 4
-"""Images at once, and how many times before weights change."""
+SIDE = 96
+"""Of what both see."""
 
-RATE, WARMUP, HEADS_FIRST = 0.012, 300, 300
-"""Largest step relative to a kernel's size; steps until it is reached; steps in which the trunk stays."""
+PART, PARTS = 32, 2
+"""Images at once, and how many times before weights change; once while they are taught apart."""
 
-LARGEST_GRADIENT = 1.0
-SHIFT = 0.04
+RATE, RATE_TOGETHER, WARMUP = 0.012, 0.008, 100
+"""Largest steps relative to a kernel's size, and steps until they are reached."""
+
+LARGEST_GRADIENT = {"apart": 5.0, "together": 1.0}
+LEAST_SHARE = 0.35
+"""Of an image that is seen."""
+
 TEMPERATURE = 2.0
+STORED = {"caltech101": 128}
+"""Sides at which images are kept; others are those of miniImageNet, 84."""
 
 
 def trunk_spec(shape: str, side: int) -> CnnSpec:
     return SHAPES[shape](CnnConfig(shape=shape), side, 3)
 
 
-class Trunk(nn.Module):
-    """A trunk as it is trained."""
-
-    def __init__(self, spec: CnnSpec, tensors: dict[str, npt.NDArray[np.float32]]) -> None:
-        super().__init__()
-        self.spec = spec
-        kernels = [torch.tensor(tensors[f"convs.{i}.base_kernel"]).float() for i in range(len(spec.convs))]
-        sizes = [_size(kernel).clamp_min(1e-5) for kernel in kernels]
-        self.directions = nn.ParameterList(k / size for k, size in zip(kernels, sizes, strict=True))
-        self.lengths = nn.ParameterList(size.log() for size in sizes)
-        self.biases = nn.ParameterList(
-            torch.tensor(tensors[f"convs.{i}.base_bias"]).float() for i in range(len(spec.convs))
-        )
-
-    def kernels(self) -> list[Tensor]:
-        return [
-            (direction * (length.exp() / _size(direction).clamp_min(1e-5))).contiguous(
-                memory_format=torch.channels_last
-            )
-            for direction, length in zip(self.directions, self.lengths, strict=True)
-        ]
-
-    def features(self, x: Tensor, kernels: list[Tensor]) -> Tensor:
-        """Averages over the cells of a grid, `[N, F, GRID, GRID]`."""
-        outputs: dict[str, Tensor] = {}
-        for conv, kernel, bias in zip(self.spec.convs, kernels, self.biases, strict=True):
-            x = F.conv2d(x, kernel, bias, conv.stride, conv.padding, groups=conv.groups)
-            x = F.relu_(x + outputs[conv.add] if conv.add else x)
-            if conv.name in self.spec.added:
-                outputs[conv.name] = x
-        return F.avg_pool2d(x, x.shape[2] // GRID)
-
-    @torch.no_grad()
-    def tensors(self) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-        """As the parameters of a generator."""
-        for index, (kernel, bias) in enumerate(zip(self.kernels(), self.biases, strict=True)):
-            yield f"convs.{index}.base_kernel", rounded(kernel.contiguous().numpy())
-            yield f"convs.{index}.base_bias", bias.numpy().copy()
-
-
-def _size(kernel: Tensor) -> Tensor:
-    """Of an entry, by output channel, `[O, 1, 1, 1]`."""
-    return kernel.square().mean((1, 2, 3), keepdim=True).sqrt()
-
-
 class Lessons:
-    """What the student learns from: some views of images with the teacher's features."""
+    """Photographs, of which each batch is a part."""
 
-    def __init__(self, work: Path, view_count: int) -> None:
-        self.view_count = view_count
-        self.images, self.parts, self.narrow, self.wide = [], [], [], []
-        for folder in sorted(work.iterdir()):
-            images, names = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "names.npy")
-            rows = np.arange(len(names))
-            if folder.name.startswith("caltech101"):
-                classes = sorted(set(names))
+    def __init__(self, folders: list[Path]) -> None:
+        self.images: list[Uint8] = []
+        for folder in folders:
+            images, names = read_folder(folder, STORED.get(folder.name, 84))
+            kept = set(names)
+            if folder.name == "caltech101":  # the others are to choose and to report
+                classes = sorted(kept)
                 order = list(range(len(classes)))
                 random.Random(0).shuffle(order)
-                rows = np.flatnonzero(np.isin(names, [classes[place] for place in order[:60]]))
-            self.images += [(images, int(row)) for row in rows]
-            for view in range(view_count):
-                self.parts.append(boxes(len(names), images.shape[1], view)[rows])
-                self.narrow.append(np.load(folder / f"narrow{view}.npy")[rows])
-                self.wide.append(np.load(folder / f"wide{view}.npy")[rows])
-        for name in ("parts", "narrow", "wide"):
-            by_folder = getattr(self, name)
-            views = [np.concatenate(by_folder[view::view_count]) for view in range(view_count)]
-            setattr(self, name, np.stack(views))
-        narrow = self.narrow[0].mean(0, np.float64).reshape(FEATURES, -1).mean(1)
-        self.means = [torch.from_numpy(x).float() for x in (narrow, self.wide[0].mean(0, np.float64))]
+                kept = {classes[place] for place in order[:60]}
+            self.images += [image for image, name in zip(images, names, strict=True) if name in kept]
+        self.order = np.zeros(0, np.int64)
 
-    def part(
-        self, chance: np.random.RandomState, rows: npt.NDArray[np.int64], side: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels `[B, 3, side, side]`; the features of the teacher `[B, 320, GRID, GRID]`, `[B, 1280]`."""
-        views, flips = chance.choice(self.view_count, len(rows)), chance.rand(len(rows)) < 0.5
+    def batch(self, chance: np.random.RandomState, count: int) -> Tensor:
+        """Parts of images `[N, 3, SIDE, SIDE]`."""
+        if len(self.order) < count:
+            self.order = chance.permutation(len(self.images))
+        rows, self.order = self.order[:count], self.order[count:]
         pixels = []
-        for row, view, is_flipped in zip(rows, views, flips, strict=True):
-            images, place = self.images[row]
-            image = shown(images[place], _moved(self.parts[view, row], images.shape[1], chance), side)
-            pixels.append(image[:, ::-1] if is_flipped else image)
+        for row in rows:
+            side = self.images[row].shape[0]
+            area, stretch = chance.uniform(LEAST_SHARE, 1) * side**2, np.exp(chance.uniform(-0.22, 0.22))
+            width, height = (min(side, np.sqrt(area * factor)) for factor in (stretch, 1 / stretch))
+            left, top = chance.uniform(0, side - width), chance.uniform(0, side - height)
+            image = shown(self.images[row], np.array([left, top, left + width, top + height]), SIDE)
+            pixels.append(image[:, ::-1] if chance.rand() < 0.5 else image)
         x = scale_pixels(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float())
-        # Light and colour change a little; what the teacher saw does not.
         mean = x.mean((2, 3), keepdim=True)
-        contrast = chance.uniform(0.75, 1.25, (len(rows), 1, 1, 1))
-        tint = chance.uniform(-0.07, 0.07, (len(rows), 3, 1, 1))
-        x = (x - mean) * torch.from_numpy(contrast).float() + mean + torch.from_numpy(tint).float()
-        narrow = self.narrow[views, rows].reshape(len(rows), FEATURES, GRID, GRID).astype(np.float32)
-        narrow[flips] = narrow[flips][..., ::-1]
-        wide = torch.from_numpy(self.wide[views, rows]).float()
-        return x.contiguous(memory_format=torch.channels_last), torch.from_numpy(narrow), wide
+        contrast = torch.from_numpy(chance.uniform(0.75, 1.25, (count, 1, 1, 1))).float()
+        tint = torch.from_numpy(chance.uniform(-0.07, 0.07, (count, 3, 1, 1))).float()
+        x = ((x - mean) * contrast + mean + tint).clamp(-1, 1)
+        return x.contiguous(memory_format=torch.channels_last)
 
 
-def _moved(box: npt.NDArray[np.float64], side: int, chance: np.random.RandomState) -> npt.NDArray[np.float64]:
-    """A part of an image a little beside another."""
-    near = box + chance.uniform(-SHIFT, SHIFT, 4) * (box[[2, 3, 2, 3]] - box[[0, 1, 0, 1]])
-    return near.clip(0, side)
+class Course(nn.Module):
+    """A student, the teacher, and how far the one is from the other.
 
+    Args:
+        samples: images by which the teacher's features are measured.
+    """
 
-class Heads(nn.Module):
-    """From the student's features to what the teacher found."""
-
-    def __init__(self, width: int, means: list[Tensor]) -> None:
+    def __init__(self, trunk: Trunk, teacher: Teacher, samples: list[Tensor]) -> None:
         super().__init__()
-        self.narrow, self.wide = nn.Linear(width, FEATURES), nn.Linear(width, WIDE_FEATURES)
-        self.classes, self.means = nn.Linear(width, 1000), means
-        package = EFFICIENTNET_LITE0.read()
-        self.classify = [torch.from_numpy(package[f"_fc.{part}"]) for part in ("weight", "bias")]
+        self.trunk, self.teacher = trunk, teacher
+        width = trunk.spec.feature_count
+        self.narrow, self.wide = nn.Conv2d(width, FEATURES, 1), nn.Linear(width, WIDE_FEATURES)
+        self.classes = nn.Linear(width, 1000)
+        self.parts = cut(trunk.spec, teacher.spec)
+        seen = [teacher.stages(x) for x in samples]
+        found = {name: torch.cat([stages[name] for stages in seen]) for name, _ in self.parts}
+        self.means = {name: x.mean((0, 2, 3)) for name, x in found.items()}
+        variances = {name: x.var((0, 2, 3)) for name, x in found.items()}
+        self.variances = {name: x + 0.1 * x.mean() for name, x in variances.items()}
+        self.mean_wide = torch.cat([stages[WIDE] for stages in seen]).mean(0)
 
-    def loss(self, cells: Tensor, narrow: Tensor, wide: Tensor) -> Tensor:
-        """How far the student's features `[B, F, GRID, GRID]` are from the teacher's."""
-        features = cells.mean((2, 3))
-        narrow = narrow.flatten(2).transpose(1, 2) - self.means[0]  # [B, cells, 320]
-        found = self.narrow(cells.flatten(2).transpose(1, 2))
-        of_cells = 1 - F.cosine_similarity(found, narrow, dim=2).mean()
-        of_narrow = 1 - F.cosine_similarity(found.mean(1), narrow.mean(1)).mean()
-        of_wide = 1 - F.cosine_similarity(self.wide(features), wide - self.means[1]).mean()
-        wanted = F.log_softmax(F.linear(wide, *self.classify) / TEMPERATURE, dim=1)
-        answers = F.log_softmax(self.classes(features) / TEMPERATURE, dim=1)
-        of_classes = F.kl_div(answers, wanted, log_target=True, reduction="batchmean")
-        loss: Tensor = 3 * of_wide + of_narrow + of_cells + 0.5 * of_classes
+    def distance(self, name: str, found: Tensor, wanted: Tensor) -> Tensor:
+        """Of a stage: squared, by the variance of each channel."""
+        return ((found - wanted).square().mean((0, 2, 3)) / self.variances[name]).mean()
+
+    def apart(self, x: Tensor, kernels: list[Tensor], done: float) -> Tensor:
+        """Loss of parts that read what the teacher finds."""
+        stages, loss = self.teacher.stages(x), torch.zeros(())
+        for name, which in self.parts:
+            x = self.trunk.part(x, which, kernels)
+            loss = loss + self.distance(name, self.narrow(x) if name == LAST else x, stages[name])
+            x = stages[name]
         return loss
 
+    def together(self, x: Tensor, kernels: list[Tensor], done: float) -> Tensor:
+        """Loss of parts that read what the ones before them give; stages count less and less."""
+        stages, loss = self.teacher.stages(x), torch.zeros(())
+        for name, which in self.parts[:-1]:
+            x = self.trunk.part(x, which, kernels)
+            loss = loss + 0.5 * (1 - done) * self.distance(name, x, stages[name])
+        cells = self.trunk.part(x, self.parts[-1][1], kernels)
+        found, wanted = self.narrow(cells), stages[LAST]
+        mean, features = self.means[LAST], cells.mean((2, 3))
+        of_narrow = 1 - F.cosine_similarity(found.mean((2, 3)) - mean, wanted.mean((2, 3)) - mean).mean()
+        of_wide = 1 - F.cosine_similarity(self.wide(features), stages[WIDE] - self.mean_wide).mean()
+        expected = F.log_softmax(F.linear(stages[WIDE], *self.teacher.classify) / TEMPERATURE, dim=1)
+        answers = F.log_softmax(self.classes(features) / TEMPERATURE, dim=1)
+        of_classes = F.kl_div(answers, expected, log_target=True, reduction="batchmean")
+        return (
+            loss + 0.5 * self.distance(LAST, found, wanted) + 2 * of_narrow + 3 * of_wide + 0.5 * of_classes
+        )
 
-def train_step(trunk: Trunk, heads: Heads, parts: Iterator[tuple[Tensor, ...]], learns: bool) -> float:
-    """Gradients of a step; the mean loss."""
-    kernels = trunk.kernels()
-    leaves = [kernel.detach().requires_grad_(learns) for kernel in kernels]
-    total = 0.0
-    for x, narrow, wide in parts:
-        with torch.set_grad_enabled(learns):
-            cells = trunk.features(x, leaves)
-        loss = heads.loss(cells, narrow, wide) / PARTS
-        loss.backward()
-        total += loss.item()
-    if learns:
+    @torch.no_grad()
+    def settle(self, x: Tensor) -> None:
+        """Make the outputs of parts that chance made as large as the teacher's."""
+        stages, kernels = self.teacher.stages(x), self.trunk.kernels()
+        for name, which in self.parts[:-1]:
+            convs, last = self.trunk.spec.convs, which.stop - 1
+            found = self.trunk.part(x, which, kernels)
+            factor = (self.variances[name].sqrt() / found.std((0, 2, 3))).clamp(0.05, 20)
+            for place in range(which.start, which.stop):
+                if place == last or convs[last].add == convs[place].name:
+                    self.trunk.lengths[place] += factor.log()[:, None, None, None]
+            self.trunk.biases[last] += self.means[name] - found.mean((0, 2, 3)) * factor
+            x = stages[name]
+        self.narrow.bias.copy_(self.means[LAST])
+
+
+def teach(
+    course: Course, lessons: Lessons, chance: np.random.RandomState, kind: str, steps: int, output: Path
+) -> None:
+    """Steps of one kind; the rate falls to nothing."""
+    trunk, loss_of = course.trunk, getattr(course, kind)
+    most, parts = (RATE, 1) if kind == "apart" else (RATE_TOGETHER, PARTS)
+    directions = {id(part) for part in trunk.directions}
+    others = [part for part in course.parameters() if id(part) not in directions]
+    sizes = [{"params": list(trunk.directions), "share": 1.0}, {"params": others, "share": 0.2}]
+    optimizer = torch.optim.Adam(sizes, lr=most, betas=(0.9, 0.99))
+    smooth = 0.0
+    for step in range(steps):
+        done = step / steps
+        rate = most * min(1, (step + 1) / WARMUP) * (0.5 * (1 + np.cos(np.pi * done)) + 1e-3)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        optimizer.zero_grad(set_to_none=True)
+        kernels = trunk.kernels()
+        leaves = [kernel.detach().requires_grad_() for kernel in kernels]
+        total = 0.0
+        for _ in range(parts):
+            loss = loss_of(lessons.batch(chance, PART), leaves, done) / parts
+            loss.backward()
+            total += loss.item()
         torch.autograd.backward(kernels, [leaf.grad for leaf in leaves])
-        nn.utils.clip_grad_norm_(trunk.parameters(), LARGEST_GRADIENT)
-    return total
+        nn.utils.clip_grad_norm_(course.parameters(), LARGEST_GRADIENT[kind])
+        optimizer.step()
+        smooth += (total - smooth) * (0.02 if step else 1)
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            print(f"{kind} {step + 1}, {time.process_time():.0f} s of processor, {smooth:.3f}", flush=True)
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            found = {name: torch.from_numpy(tensor) for name, tensor in trunk.tensors()}
+            torch.save({"shape": trunk.shape, "tensors": found}, output)
 
 
 def main() -> None:
-    """Train a trunk for some steps; the rate falls to nothing."""
+    """Train a trunk for some steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--start", required=True, help="a generator")
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument(
-        "--small-for",
-        type=float,
-        default=0.0,
-        help="share of the steps with smaller images of one view",
-    )
-    parser.add_argument("--rate", type=float, default=RATE)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--start", help="a generator of such a trunk to go on from")
+    parser.add_argument("--apart", type=int, default=0, help="steps")
+    parser.add_argument("--together", type=int, default=0, help="steps")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="folders of JPEG files")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     torch.manual_seed(0)
-    chance, lessons = np.random.RandomState(0), Lessons(options.work, 1)
-    file = read_generator(options.start).file
-    shape = file.model.cnn.shape
-    trunk = Trunk(trunk_spec(shape, SIDE), file.tensors)
-    heads = Heads(trunk.spec.feature_count, lessons.means)
-    sizes = [{"params": list(trunk.directions), "share": 1.0}]
-    sizes += [{"params": [*trunk.lengths, *trunk.biases, *heads.parameters()], "share": 0.2}]
-    optimizer = torch.optim.Adam(sizes, lr=options.rate, betas=(0.9, 0.99))
-    order, smooth = np.zeros(0, np.int64), 0.0
-    for step in range(options.steps):
-        done = step / options.steps
-        for group in optimizer.param_groups:
-            warm = min(1, max(1, step - HEADS_FIRST) / WARMUP) if group["share"] == 1 else 1
-            group["lr"] = options.rate * group["share"] * warm * (0.5 * (1 + np.cos(np.pi * done)) + 1e-3)
-        if len(order) < PART * PARTS:
-            order = chance.permutation(len(lessons.images))
-        rows, order = order[: PART * PARTS], order[PART * PARTS :]
-        side = FIRST_SIDE if done < options.small_for else SIDE
-        if side == SIDE and lessons.view_count < VIEWS:
-            lessons = Lessons(options.work, VIEWS)
-        parts = (lessons.part(chance, part, side) for part in np.split(rows, PARTS))
-        optimizer.zero_grad(set_to_none=True)
-        loss = train_step(trunk, heads, parts, step >= HEADS_FIRST)
-        optimizer.step()
-        smooth += (loss - smooth) * (0.02 if step else 1)
-        if (step + 1) % 100 == 0 or step + 1 == options.steps:
-            seconds = time.process_time()
-            print(f"step {step + 1}, {seconds:.0f} s of processor, loss {smooth:.3f}", flush=True)
-        if (step + 1) % 500 == 0 or step + 1 == options.steps:
-            tensors = {name: torch.from_numpy(tensor) for name, tensor in trunk.tensors()}
-            torch.save({"shape": shape, "tensors": tensors}, options.output)
+    chance, lessons = np.random.RandomState(0), Lessons(options.images)
+    tensors = read_generator(options.start).file.tensors if options.start else {}
+    trunk = Trunk(SHAPE, trunk_spec(SHAPE, SIDE), tensors)
+    course = Course(trunk, Teacher(SIDE), [lessons.batch(chance, 64) for _ in range(4)])
+    if not tensors:
+        course.settle(lessons.batch(chance, 64))
+    for kind, steps in (("apart", options.apart), ("together", options.together)):
+        teach(course, lessons, chance, kind, steps, options.output)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from htgen.cnn.spec import Activation, CnnSpec, ConvSpec
 Separable = tuple[int, int, int]
 """Output channels, number of blocks, and stride of the first one."""
 
+Inverted = tuple[int, int, int, int]
+"""Of a block: channels of its depthwise convolution, kernel, stride, and output channels."""
+
 EFFICIENTNET_LITE0 = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -68,6 +71,21 @@ class _Chain:
         self.convs.append(conv.at_size(self.size))
         self.size, self.channels = self.convs[-1].out_size, outputs
 
+    def add_inverted(self, number: int, block: Inverted) -> None:
+        """An inverted residual (M. Sandler and others, "MobileNetV2", CVPR 2018): a pointwise convolution to
+        many channels, unless there are so many, a depthwise one, and a pointwise one without an activation;
+        the block before, if there is one, is added where it has the same shape.
+
+        Args:
+            number: of the block, from 0.
+        """
+        wide, kernel, stride, outputs = block
+        before = self.convs[-1].name if number and stride == 1 and self.channels == outputs else ""
+        if wide != self.channels:
+            self.add(f"expand{number}", wide)
+        self.add(f"depth{number}", wide, kernel, stride, groups=wide, as_tensorflow=True)
+        self.add(f"project{number}", outputs, activation="none", add=before)
+
     def spec(self, image_size: int, image_channels: int, activation: Activation) -> CnnSpec:
         """The whole CNN, with global average pooling."""
         return CnnSpec(image_size, image_channels, tuple(self.convs), activation, "support", "average")
@@ -104,6 +122,29 @@ def separable(
     return replace(chain.spec(image_size, image_channels, "relu"), unit_features=unit_features)
 
 
+def inverted(
+    image_size: int,
+    image_channels: int,
+    stem: int,
+    blocks: Iterable[Inverted],
+    features: int,
+    unit_features: bool = False,
+) -> CnnSpec:
+    """A strided 3x3 convolution, inverted residuals, and a pointwise convolution to the features, with ReLU.
+
+    Args:
+        stem: output channels of the first convolution.
+        features: output channels of the last one.
+        unit_features: whether features are scaled to length 1, for which there is no C.
+    """
+    chain = _Chain(image_size, image_channels)
+    chain.add("stem", stem, 3, 2, as_tensorflow=True)
+    for number, block in enumerate(blocks):
+        chain.add_inverted(number, block)
+    chain.add("head", features)
+    return replace(chain.spec(image_size, image_channels, "relu"), unit_features=unit_features)
+
+
 def efficientnet_lite0(image_size: int, image_channels: int, last: int | Literal["head"] = "head") -> CnnSpec:
     """EfficientNet-Lite0, to be read with the weights that its authors published.
 
@@ -116,17 +157,10 @@ def efficientnet_lite0(image_size: int, image_channels: int, last: int | Literal
     chain = _Chain(image_size, image_channels)
     chain.add("shift", image_channels, groups=image_channels, activation="none")
     chain.add("stem", _STEM, 3, 2, as_tensorflow=True)
-    number, before = 0, ""
+    number = 0
     for blocks, kernel, first_stride, expansion, outputs in EFFICIENTNET_LITE0:
-        for index in range(blocks):
-            stride, inputs = (first_stride, chain.channels) if index == 0 else (1, chain.channels)
-            wide = inputs * expansion
-            if expansion > 1:
-                chain.add(f"expand{number}", wide)
-            chain.add(f"depth{number}", wide, kernel, stride, groups=wide, as_tensorflow=True)
-            added = before if index else ""
-            chain.add(f"project{number}", outputs, activation="none", add=added)
-            before = f"project{number}"
+        for stride in (first_stride, *[1] * (blocks - 1)):
+            chain.add_inverted(number, (chain.channels * expansion, kernel, stride, outputs))
             if number == last:
                 return chain.spec(image_size, image_channels, "relu6")
             number += 1

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from htgen.cnn.mobile_shapes import efficientnet_lite0, separable
+from htgen.cnn.mobile_shapes import efficientnet_lite0, inverted, separable
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.schema import Faults, Section, Width, ascending
 
@@ -29,7 +29,8 @@ class CnnConfig(Section):
 
     shape: Annotated[str, AfterValidator(_known_shape)] = "maxpool-4-layer"
     """`maxpool-4-layer` is the paper's; the others are strided and end in global average pooling. Those with
-    depthwise convolutions (separable, efficientnet) are fixed trunks: all their layers are learned."""
+    depthwise convolutions (separable, inverted, efficientnet) are fixed trunks: all their layers are
+    learned."""
     channels: Width = 8
     """Output channels of every convolution."""
     pools: Annotated[
@@ -147,6 +148,20 @@ SHAPES: dict[str, Shape] = {
             separable,
             stem=(24, 64),
             groups=((96, 2, 1), (192, 4, 2), (480, 4, 2)),
+            unit_features=True,
+        ),
+    ),
+    "inverted": partial(
+        _trunk,
+        describe=partial(
+            inverted,
+            stem=32,
+            blocks=(
+                *((32, 3, 1, 16), (64, 3, 2, 24), (96, 3, 1, 24), (96, 5, 2, 40), (160, 5, 1, 40)),
+                *((160, 3, 2, 80), (320, 3, 1, 80), (320, 3, 1, 80)),
+                *((320, 5, 1, 112), (448, 5, 1, 112), (448, 5, 1, 112), (448, 5, 2, 192), (768, 5, 1, 192)),
+            ),
+            features=480,
             unit_features=True,
         ),
     ),

@@ -236,7 +236,7 @@ def test_the_generator_is_the_one_that_suits_the_images_unless_one_is_chosen():
             names = {f"{i}.png": png(scene(10 * seed + i)) for i in range(2)}
             state = page.json(f"api/images/{number}", as_files(**names))
         assert (state["generator"], state["looks"], state["notices"]) == ("photo", "photographs", [])
-        assert state["cnn"]["sees"].startswith("96 x 96 pixels, colour")
+        assert state["cnn"]["sees"].startswith("128 x 128 pixels, colour")
         assert page.ask("api/try", png(scene(3)))[0] == 200
         state = page.json("api/change", {"do": "choose", "generator": "glyph-8", "device": False})
         assert (state["generator"], state["isChosen"]) == ("glyph-8", True)

@@ -11,9 +11,10 @@ from torch import nn
 
 from htgen.cnn import executor, executor_numpy
 from htgen.cnn.layout import SIDE_BY_SIDE
-from htgen.cnn.mobile_shapes import EFFICIENTNET_LITE0, efficientnet_lite0
+from htgen.cnn.mobile_shapes import EFFICIENTNET_LITE0, efficientnet_lite0, inverted
 from htgen.cnn.shapes import SHAPES, CnnConfig
 from htgen.cnn.spec import CnnSpec
+from htgen.cnn.weights import BlockWeights
 from htgen.config.model import ModelConfig
 from htgen.generator.weight_package import EFFICIENTNET_LITE0 as PACKAGE
 from htgen.generator.weight_package import efficientnet_blocks
@@ -145,8 +146,45 @@ def test_the_weights_of_the_package_make_its_network():
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize("side", [32, 37])
+def test_inverted_residuals_widen_filter_and_narrow_and_are_added_to_what_they_read(side):
+    """As in section 3 of the paper, with padding as TensorFlow counts it; the first block adds nothing."""
+    blocks, features = ((4, 3, 1, 4), (12, 5, 2, 6), (12, 3, 1, 6), (9, 3, 1, 8)), 7
+    spec = inverted(side, 3, 4, blocks, features)
+    torch.manual_seed(0)
+    parts = [(torch.randn(conv.kernel_shape), torch.randn(conv.out_channels)) for conv in spec.convs]
+    images = torch.rand(2, 3, side, side) * 2 - 1
+    left = iter(parts)
+
+    def conv(x: torch.Tensor, kernel: int, stride: int = 1, is_depthwise: bool = False) -> torch.Tensor:
+        weight, bias = next(left)
+        assert weight.shape[2] == kernel
+        wanted = max((-(-x.shape[-1] // stride) - 1) * stride + kernel - x.shape[-1], 0)
+        x = F.pad(x, [wanted // 2, wanted - wanted // 2] * 2)
+        return F.conv2d(x, weight, bias, stride, groups=x.shape[1] if is_depthwise else 1)
+
+    x = F.relu(conv(images, 3, 2))
+    for number, (wide, kernel, stride, outputs) in enumerate(blocks):
+        kept, x = x, F.relu(conv(x, 1)) if wide != x.shape[1] else x
+        x = conv(F.relu(conv(x, kernel, stride, True)), 1)
+        assert x.shape[1] == outputs
+        x = x + kept if number and x.shape == kept.shape else x
+    wanted = F.relu(conv(x, 1)).mean((2, 3)).numpy()
+
+    whole = [BlockWeights(kernel[None], bias[None], None) for kernel, bias in parts]
+    arrays = [block.map(lambda part: part.numpy()) for block in whole]
+    for found in (
+        executor.head_features(
+            executor.last_activations(spec, whole, SIDE_BY_SIDE.channels_last(images[None])), spec
+        )[0].numpy(),
+        executor_numpy.last_features(spec, arrays, images.numpy()[None])[0],
+    ):
+        np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize(
-    "shape", ["separable", "separable-small", "efficientnet-lite0", "efficientnet-lite0-11"]
+    "shape",
+    ["separable", "separable-small", "inverted", "efficientnet-lite0", "efficientnet-lite0-11"],
 )
 def test_a_trunk_is_learned_as_a_whole_and_follows_no_settings(shape):
     spec = SHAPES[shape](CnnConfig(shape=shape), 64, 3)

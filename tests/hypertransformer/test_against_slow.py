@@ -198,7 +198,14 @@ def test_every_choice_is_made_and_every_topology_and_allocation_meets_every_feat
     configs = [model_config(settings) for settings in CASES]
     made = choices()
     # Trunks are learned, and nothing reads the support set but class means: tests/generator/test_trunk.py.
-    trunks = {"separable", "separable-small", "efficientnet-lite0", "efficientnet-lite0-11", "alone"}
+    trunks = {
+        "separable",
+        "separable-small",
+        "inverted",
+        "efficientnet-lite0",
+        "efficientnet-lite0-11",
+        "alone",
+    }
     for path, values in made.items():
         assert {value_at(config, path) for config in configs} == set(values) - trunks, path
     features = [path for path in made if path.startswith(("shared.", "local."))]
