@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 _MARK = b"\x89PNG\r\n\x1a\n"
 
@@ -56,7 +56,7 @@ def open_png(file: BinaryIO) -> BinaryIO:
 
 
 def read_plain(file: BinaryIO, head: bytes) -> Image.Image | None:
-    """A small image of a PNG file that holds nothing but pixels; None for all others, and damaged ones.
+    """A small image of a PNG file that holds nothing but pixels, in one piece; None for others, and damaged ones.
 
     Its pixels are decoded as Pillow decodes them; what is left out takes most of the time there.
 
@@ -83,21 +83,26 @@ def read_plain(file: BinaryIO, head: bytes) -> Image.Image | None:
 
 
 def _compressed_pixels(data: bytes) -> bytes | None:
-    """The chunks of pixels of a PNG file, joined; None where others count too, or one is cut off."""
-    parts, begin = [], 33
+    """The one chunk of pixels of a PNG file; None where others count too, or one is cut off.
+
+    Pixels in several pieces are left to Pillow as well: it tells which of them it lacks.
+    """
+    pixels, begin = None, 33
     if zlib.crc32(data[12:29]) != int.from_bytes(data[29:33]):
         return None
     while (name := data[begin + 4 : begin + 8]) != b"IEND":
         length = int.from_bytes(data[begin : begin + 4])
         end = begin + 12 + length
         if name == b"IDAT":
-            parts.append(data[begin + 8 : end - 4])
+            if pixels is not None or length > ImageFile.MAXBLOCK:
+                return None
+            pixels = data[begin + 8 : end - 4]
         elif name not in _PASSED_OVER and (name, length) not in _SAYS_NOTHING:
             return None
         if end > len(data):
             return None
         begin = end
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return pixels
 
 
 def scale_transparent_value(image: Image.Image) -> None:

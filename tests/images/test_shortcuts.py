@@ -3,6 +3,7 @@
 import io
 import itertools
 import random
+import zlib
 
 import numpy as np
 import pytest
@@ -65,6 +66,45 @@ def test_a_plain_png_is_read_as_pillow_reads_it_whole_or_damaged(
         patched.setattr(reading, "read_plain", lambda file, head: None)
         assert found == [decoded(data) for data in files]
     assert sum(len(one) == 1 for one in found) > 20  # damaged ones are told
+
+
+def in_chunks(data: bytes, *cuts: int, lost: int = 0, between: bytes = b"") -> bytes:
+    """A file whose pixels are in several chunks, with or without the last rows of 41 bytes.
+
+    Args:
+        cuts: where chunks begin in the compressed pixels; negative: from their end.
+        between: a side chunk, with its name, after each of these.
+    """
+    length = int.from_bytes(data[33:37])
+    rows = zlib.decompress(data[41 : 41 + length])
+    pixels = zlib.compress(rows[: len(rows) - 41 * lost])
+    places = sorted({0, len(pixels), *(cut % len(pixels) for cut in cuts)})
+    pieces = [b"IDAT" + pixels[begin:end] for begin, end in itertools.pairwise(places)]
+    chunks = [chunk for piece in pieces for chunk in (piece, between) if chunk]
+    return data[:33] + b"".join(map(as_chunk, chunks)) + data[45 + length :]
+
+
+def as_chunk(named: bytes) -> bytes:
+    return (len(named) - 4).to_bytes(4) + named + zlib.crc32(named).to_bytes(4)
+
+
+def test_a_png_whose_pixels_come_in_pieces_is_read_as_pillow_reads_it(
+    hand: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow refuses one that ends too early in its last piece, and one with something between two."""
+    whole, noise = file_of(drawing(40)), Image.fromarray(hand.integers(0, 256, (300, 300), dtype=np.uint8))
+    ends = [in_chunks(whole, -cut, lost=lost) for lost in (0, 1, 9) for cut in range(1, 8)]
+    inner = [in_chunks(whole, 20, between=between) for between in (b"", b"tIME1234567", b"tEXtby\0hand")]
+    long = file_of(noise)
+    too_few = zlib.compress((b"\0" + hand.bytes(300)) * 280, 0)
+    short = long[:33] + as_chunk(b"IDAT" + too_few) + long[-12:]
+    files = [*ends, *inner, long, short]
+    found = [decoded(data) for data in files]
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "read_plain", lambda file, head: None)
+        assert found == [decoded(data) for data in files]
+    assert [one for one in found[:7] if one != decoded(whole)] == []
+    assert sum(len(one) == 1 for one in found) >= 9
 
 
 def test_a_png_with_more_than_pixels_is_left_to_pillow() -> None:
