@@ -12,7 +12,7 @@ from htgen.arrays import Mask
 _NO_DATA = (-9999.0, -99999.0, -999999.0, -32767.0, -32768.0, -2147483648.0)
 """Values that mean "no data" by custom, where they lie far from all others."""
 
-_FAR = 1e20
+FAR = 1e20
 """Beyond, values are no brightness."""
 
 _GDAL_NODATA = 42113
@@ -95,7 +95,7 @@ def find_scale(image: Image.Image) -> Scale:
         black, white = low, high
     if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         black, white = white, black
-    return Scale(black, white, no_data or ((_FAR,) if has_gaps else ()))
+    return Scale(black, white, no_data or ((FAR,) if has_gaps else ()))
 
 
 def _strips(image: Image.Image) -> Iterator[npt.NDArray[np.float64]]:
@@ -106,7 +106,7 @@ def _strips(image: Image.Image) -> Iterator[npt.NDArray[np.float64]]:
 
 def _counts(values: npt.NDArray[np.float64], no_data: tuple[float, ...]) -> Mask:
     """Where values say something."""
-    return np.isfinite(values) & (np.abs(values) < _FAR) & ~np.isin(values, no_data)
+    return np.isfinite(values) & (np.abs(values) < FAR) & ~np.isin(values, no_data)
 
 
 def _told_no_data(image: Image.Image) -> tuple[float, ...]:

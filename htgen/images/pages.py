@@ -8,7 +8,7 @@ from PIL import Image
 
 from htgen.arrays import Mask
 from htgen.images.components import find_components
-from htgen.images.depth import has_more_bits
+from htgen.images.depth import FAR, has_more_bits
 from htgen.images.largest import expect_small
 from htgen.images.ordered import Ordered
 from htgen.images.paper import find_levels
@@ -108,6 +108,11 @@ def _ink(image: Image.Image) -> Mask | None:
         white = Image.new("RGBA", small.size, (255, 255, 255, 255))
         small = Image.alpha_composite(white, small.convert("RGBA"))
     grey = np.asarray(small if has_more_bits(small) else small.convert("L")).astype(np.float32)
+    counts = np.abs(grey) < FAR
+    if 2 * np.count_nonzero(counts) <= counts.size:
+        return None
+    if not counts.all():
+        grey[~counts] = np.median(grey[counts])
     low, high = float(grey.min()), float(grey.max())
     if not high - low >= (_VISIBLE if not has_more_bits(small) else 1e-6):
         return None

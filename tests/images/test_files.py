@@ -193,6 +193,21 @@ def test_places_without_data_are_no_ink(no_data: float, scale: float) -> None:
     assert distance(image) < 0.2
 
 
+@pytest.mark.parametrize("no_data", [np.inf, -np.inf, np.nan, 1e30, -3.4e38])
+@pytest.mark.parametrize("side", [30, 200])
+def test_places_without_data_choose_no_page(no_data: float, side: int) -> None:
+    blank, drawn = (np.full((side, side), 0.9, np.float32), np.asarray(drawing(side), np.float32) / 255)
+    for values in (blank, drawn):
+        values[3, 4] = no_data
+    pages = [Image.fromarray(values) for values in (blank, drawn, blank)]
+    image = decoded(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    assert "page 2 of 3" in image.info[NOTES][0]
+    assert distance(image, clean=drawing(side)) < 0.2
+    without = Image.fromarray(np.where(np.arange(side) > side // 3, np.float32(no_data), drawn))
+    image = decoded(saved(without, "TIFF", save_all=True, append_images=pages[1:]))
+    assert "page 2 of 3" in image.info[NOTES][0]
+
+
 def test_the_value_that_a_tiff_names_is_no_data() -> None:
     values = np.asarray(drawing(120, ink=20), np.float32)
     values[:18] = 300
