@@ -56,7 +56,7 @@ def open_png(file: BinaryIO) -> BinaryIO:
 
 
 def read_plain(file: BinaryIO, head: bytes) -> Image.Image | None:
-    """A small image of a PNG file that holds nothing but pixels, in one piece; None for others, and damaged ones.
+    """A small image of a PNG file of nothing but pixels, in one piece; None for others, and damaged ones.
 
     Its pixels are decoded as Pillow decodes them; what is left out takes most of the time there.
 
