@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -80,9 +81,11 @@ def class_constants(bundle: Bundle, name: str) -> Iterator[str]:
         raise ModelError(
             f"{len(bundle.classes)} classes; the C has room for {MOST_CLASSES}", "a CNN of fewer classes"
         )
+    plain = [_in_c(label) for label in bundle.classes]
+    often = {constant for constant, count in Counter(plain).items() if count > 1}
     taken: dict[str, str] = {}
     for index, label in enumerate(bundle.classes):
-        constant = f"{name}_CLASS_{''.join(map(_in_c, label))}".upper()
+        constant = f"{name.upper()}_CLASS_{_in_c(label, plain[index] in often)}"
         if constant in taken:
             raise ModelError(
                 f"classes '{taken[constant]}' and '{label}' have the same name in C, {constant}",
@@ -92,12 +95,21 @@ def class_constants(bundle: Bundle, name: str) -> Iterator[str]:
         yield f"    {constant} = {index},"
 
 
-def _in_c(character: str) -> str:
-    """A character of a class's name as a C name takes it: a letter without its accents, `_` for a mark or a
-    blank, and the code point, `U732B`, for those of other scripts, which would else be all the same.
+def _in_c(label: str, is_exact: bool = False) -> str:
+    """A class's name as a C name takes it, in capitals.
+
+    Letters lose their accents, a blank or another mark of ASCII becomes `_`, and what is of other scripts its
+    code point, `U732B`.
+
+    Args:
+        is_exact: letters with accents become code points too, as another class has the same name without.
     """
-    parts = unicodedata.normalize("NFKD", character)
-    plain = "".join(part for part in parts if not unicodedata.combining(part))
+    return "".join(_character_in_c(character, is_exact) for character in label).upper()
+
+
+def _character_in_c(character: str, is_exact: bool) -> str:
+    parts = character if is_exact else unicodedata.normalize("NFKD", character)
+    plain = "".join(part for part in parts if is_exact or not unicodedata.combining(part))
     if plain.isascii():
         return re.sub(r"[^0-9A-Za-z]", "_", plain)
     return "_" if character.isspace() else f"U{ord(character):04X}"

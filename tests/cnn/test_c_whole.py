@@ -201,6 +201,27 @@ def test_classes_named_in_any_script_have_names_in_c(names):
         assert constant == "".join(f"U{ord(character):04X}" for character in name)
 
 
+@pytest.mark.parametrize(
+    ("names", "constants"),
+    [
+        (("e", "é", "è"), ["E", "U00E9", "U00E8"]),
+        (("cafe", "café", "thé"), ["CAFE", "CAFU00E9", "THE"]),
+        (("2", "²", "③"), ["2", "U00B2", "3"]),
+        (("a b", "à—b", "à b"), ["A_B", "AU2014B", "U00E0_B"]),
+        (("ก", "ก้", "a"), ["U0E01", "U0E01U0E49", "A"]),
+    ],
+)
+def test_classes_that_differ_by_accents_alone_have_names_in_c(names, constants):
+    code = whole_code(replace(make_bundle(), classes=names), "net").text
+    assert re.findall(r"NET_CLASS_(\w+) = ", code) == constants
+
+
+@pytest.mark.parametrize("names", [("a b", "a_b", "c"), ("A", "a", "b"), ("é", "e", "U00e9")])
+def test_classes_of_one_name_in_c_are_refused(names):
+    with pytest.raises(ModelError, match="have the same name in C"):
+        whole_code(replace(make_bundle(), classes=names), "net")
+
+
 @pytest.mark.parametrize("seed", [None, 2, 3, 9, 19, 38])
 def test_what_it_needs_is_what_is_written(seed):
     bundle = make_bundle() if seed is None else random_bundle(seed)
