@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from htgen.errors import DataError, ModelError
+
 if TYPE_CHECKING:
     from htgen.compute.processes import Processes
     from htgen.config.run import Config, TrainConfig
+    from htgen.datasets.store import Store
     from htgen.training.events import Event
     from htgen.training.trainer import Trainer
 
@@ -184,16 +187,35 @@ _WAY, _QUERY = 20, 15
 def _tasks_of(trainer: "Trainer") -> str:
     """Options of `htgen evaluate` that its classes need, and the shipped generator of the same recipe."""
     from htgen.datasets.splits import resolve_split, unseen_part
-    from htgen.generator.shipped import shipped_generators
+    from htgen.hypertransformer.many_classes import most_classes
 
     config, store = trainer.config, trainer.tasks.store
     split = unseen_part(store, config.data.train)
     if split is None:
         return " --split CLASSES"
     classes = resolve_split(store, split)
-    way, query = len(classes), int(store.class_sizes[classes].min()) - 1
+    way = min(len(classes), most_classes(config.model) or _WAY, _WAY)
+    query = int(store.class_sizes[classes].min()) - 1
     options = f" --way {way}" * (2 <= way < _WAY) + f" --query {query}" * (1 <= query < _QUERY)
-    return options + f" --against {config.name}" * (config.name in shipped_generators())
+    return options + _against(config.name, store, way)
+
+
+def _against(name: str, store: "Store", way: int) -> str:
+    """The option that measures against a generator that ships, if it takes such tasks and there is one."""
+    from htgen.evaluation.known_classes import check_store
+    from htgen.evaluation.measurement import stored
+    from htgen.generator.shipped import shipped_generators
+    from htgen.hypertransformer.many_classes import check_way
+
+    if name not in shipped_generators():
+        return ""
+    try:
+        file = stored(name).file
+        check_store(store, file)
+        check_way(file.model, way)
+    except (DataError, ModelError):  # also a package of weights that is not installed
+        return ""
+    return f" --against {name}"
 
 
 def _range(count: int | tuple[int, int]) -> str:

@@ -13,10 +13,14 @@ import types
 import pytest
 import torch
 import yaml
+from helpers.toy import drawing
 
 from htgen.cli import main
 from htgen.config.files import dump_config, load_config
+from htgen.datasets.store import StoreWriter
+from htgen.datasets.store_format import Scheme
 from htgen.generator.generator import load_generator
+from htgen.images.preprocessing import Preprocessing
 from htgen.training.events import Validated
 from htgen.training.run_folder import RunFolder
 from htgen.training.state import read_state, write_state
@@ -185,10 +189,25 @@ def test_the_command_that_is_printed_at_the_end_works(name, config_path, tmp_pat
     assert "3-way 1-shot" in capsys.readouterr().out
 
 
-def test_a_recipe_that_ships_is_measured_against_what_ships(config_path, tmp_path, capsys):
-    command = ["train", "--config", str(config_path), "--run", str(tmp_path / "r"), "--set", "train.steps=2"]
-    assert main([*command, "--set", "name=glyph-8"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith(" --against glyph-8")
+@pytest.mark.parametrize(("size", "is_against"), [(28, True), (16, False)])
+def test_a_recipe_that_ships_is_measured_against_what_ships_where_it_can_be(
+    size, is_against, config_path, tmp_path, capsys
+):
+    """The store has nine classes for tests, and the model a table for six."""
+    schemes = {"toy": Scheme(parts={"train": "0-3", "val": "4-6", "test": "7-15"})}
+    with StoreWriter(tmp_path / "toy", "toy", Preprocessing(size, 1, "bright", "pad"), schemes) as writer:
+        for kind in range(16):
+            writer.add_class(f"toy/{kind}", "drawn", [drawing(kind, i, 90, size) for i in range(3)])
+    command = ["train", "--config", str(config_path), "--run", str(tmp_path / "r"), "--data"]
+    settings = ["name=glyph-8", "train.steps=2", f"model.image_size={size}", "model.weights.prototypes=false"]
+    settings += ["episodes.query=1", "validation.query=1"]
+    assert main([*command, str(tmp_path / "toy"), *(word for s in settings for word in ("--set", s))]) == 0
+    following = shlex.split(capsys.readouterr().out.split("next: htgen ")[1])
+    assert following[-2:] == (["--against", "glyph-8"] if is_against else ["--query", "2"])
+    assert main([*following, "--tasks", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "6-way 1-shot" in said
+    assert ("ahead" in said) == is_against
 
 
 def test_pretraining_ends_with_how_to_go_on(config_path, tmp_path, capsys):
