@@ -115,7 +115,7 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
     semicolon, a tab or a vertical bar. With a header the columns are found by their names, such as `file` and
     `class`; further columns are passed over. Without one they are the first two; images may come second. In
     place of the labels there may be a column for each class, with a one where an image is of it and zeros
-    elsewhere.
+    elsewhere. Otherwise the column beside the images is taken, if its values repeat. The last two are told.
 
     Args:
         table: text in UTF-8, or UTF-16 with a mark.
@@ -123,8 +123,8 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
             The ending may be missing.
 
     Raises:
-        DataError: the table cannot be read or has no such columns, none of its images is there, or an image
-            has two labels.
+        DataError: the table cannot be read or has no such columns or several that may be meant, none of its
+            images is there, or an image has two labels.
     """
     table, folder = Path(table), Path(folder)
     if kind_at(folder) != "folder":

@@ -5,11 +5,14 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from htgen.errors import DataError
 from htgen.files import read_regular
+from htgen.images.formats import is_known_ending
+from htgen.images.pages import split_page
 
 IsImage = Callable[[str], bool]
 """Whether there is an image that a table calls so."""
@@ -28,8 +31,18 @@ _IMAGE_COLUMNS = (
 )
 _LABEL_COLUMNS = ("label", "labels", "class", "classes", "classname", "category", "target", "y")
 
+_PREFERRED = "label", "labels"
+
+_CALL_IT_LABEL = "call the column of the labels 'label'"
+"""Helps always: a column of this name is preferred to all others."""
+
 _PART_COLUMNS = ("split", "splits", "set", "subset", "part", "partition", "usage", "dataset", "fold")
 """Columns that divide images into parts for training and testing."""
+
+_MARK = re.compile(r"[01](\.0*)?|true|false")
+"""What a column of zeros and ones holds, as people and programs write it."""
+
+_ONE = re.compile(r"1(\.0*)?|true")
 
 _MOST_BYTES = 1 << 26
 """Of a table."""
@@ -52,15 +65,23 @@ def read_table(table: Path, is_image: IsImage) -> tuple[list[Line], list[str]]:
     """The lines of a table, and lines for people on what of it is passed over; see `labels_from_csv`.
 
     Raises:
-        DataError: the table cannot be read, has no such columns, or nothing but a header.
+        DataError: the table cannot be read, has no such columns, or nothing but a header; or labels may be in
+            several places.
     """
-    rows = _without_one_hot(table, _rows(table), is_image)
+    rows, is_image = _rows(table), cache(is_image)
+    if (found := _class_columns(table, rows, is_image)) is not None:
+        image, classes = found
+        lines = [Line(row[image].strip(), "".join(_ones(rows[0], row, classes))) for row in rows[1:]]
+        titles = _list([rows[0][column].strip() for column in classes])
+        return lines, [
+            f"warning: the columns {titles} of {table} are taken for a class each",
+            *_parts(table, rows),
+        ]
     start, image, label = _columns(table, rows, is_image)
     lines = [Line(row[image].strip(), row[label].strip()) for row in rows[start:]]
     if not lines:
         raise DataError(f"{table} has a header and no images", _REMEDY)
-    notices = [] if start == 0 else _passed_over(table, rows, label)
-    return lines, notices
+    return lines, [] if start == 0 else [*_parts(table, rows), *_other_labels(table, rows, label)]
 
 
 def _rows(table: Path) -> list[list[str]]:
@@ -97,32 +118,96 @@ def _column(names: list[str], wanted: tuple[str, ...]) -> int | None:
     return next((names.index(name) for name in wanted if name in names), None)
 
 
-def _without_one_hot(table: Path, rows: list[list[str]], is_image: IsImage) -> list[list[str]]:
-    """The same with one column of labels, where each class has a column of zeros and ones.
+def _class_columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int, list[int]] | None:
+    """The column of images and those of the classes, where each class has a column of zeros and ones.
+
+    Columns that say yes or no of an image look much the same. So of two columns each line has a one in one;
+    of three and more no line has several, and most have one. A column whose name is a word for labels comes
+    first, but for `y` and names such as `class_1` among three columns or more.
+
+    Returns:
+        None: the labels are in one column, or there is no header.
 
     Raises:
-        DataError: a line has several ones.
+        DataError: the labels may be in such columns or in one column.
     """
-    header, lines = rows[0], rows[1:]
+    header, lines = [title.strip() for title in rows[0]], rows[1:]
     if len(header) < 3 or not lines or any(len(row) != len(header) for row in lines):
-        return rows
-    if _column(_plain(header), _LABEL_COLUMNS) is not None:
-        return rows
-    marks = [{row[column].strip() for row in lines} for column in range(len(header))]
-    others = [column for column, found in enumerate(marks) if not found <= {"0", "1"}]
-    if len(others) != 1 or is_image(header[others[0]].strip()):
-        return rows
-    labeled = [["file", "label"]]
-    for row in lines:
-        classes = [name.strip() for name, mark in zip(header, row, strict=True) if mark.strip() == "1"]
-        image = row[others[0]]
-        if len(classes) > 1:
-            raise DataError(
-                f"{table} gives {image.strip()} {len(classes)} labels: {', '.join(map(repr, classes[:3]))}",
-                "one of them, as an image is of one class",
+        return None
+    names = _plain(header)
+    free = [
+        column
+        for column, name in enumerate(names)
+        if header[column] and name not in _IMAGE_COLUMNS and name not in _PART_COLUMNS
+    ]
+    marks = [column for column in free if all(_MARK.fullmatch(row[column].strip().lower()) for row in lines)]
+    word = _column(names, _LABEL_COLUMNS)
+    if len(marks) < 2 or (word is not None and (len(marks) == 2 or word not in marks)):
+        return None
+    image = _most_images(rows, names, is_image)
+    if image in marks or _is_file(header[image], is_image):
+        return None
+    is_word = word is not None and names[word] != "y" and not re.search(r"\d", header[word])
+    others = [header[column] for column in free if column != image and column not in marks]
+    fault = _doubt(
+        table, [_ones(header, row, marks) for row in lines], [row[image] for row in lines], len(marks)
+    )
+    if fault is None and not is_word and not others:
+        return image, marks
+    beside_image = 1 - image if image < 2 else None
+    if fault is not None and (
+        is_word or (word is None and beside_image in free and beside_image not in marks)
+    ):
+        return None
+    if word is not None and names[word] in _PREFERRED:
+        return None
+    titles = _list([header[column] for column in marks])
+    what = f"the columns {titles} of {table} may be a class each, and there is {_list(others)} besides"
+    if not others:
+        what = f"each of the columns {titles} of {table} may be a class, or one of them the labels"
+    raise fault or DataError(what, _CALL_IT_LABEL)
+
+
+def _doubt(table: Path, ones: list[list[str]], images: list[str], count: int) -> DataError | None:
+    """What speaks against columns of zeros and ones as classes.
+
+    Args:
+        ones: of each line the columns that hold a one.
+        images: of each line.
+        count: of columns.
+    """
+    for names, image in zip(ones, images, strict=True):
+        if len(names) > 1:
+            return DataError(
+                f"{table} gives {image.strip()} {len(names)} labels: {_list(names)}",
+                f"one of them, as an image is of one class; or {_CALL_IT_LABEL}",
             )
-        labeled.append([image, *(classes or [""])])
-    return labeled
+    kinds = Counter(name for names in ones for name in names)
+    lacking = len(ones) - kinds.total()
+    if len(kinds) > 1 and (lacking == 0 if count == 2 else 2 * lacking < len(ones)):
+        return None
+    return DataError(
+        f"the columns of zeros and ones of {table} may be a class each, or one of them the labels: "
+        f"{lacking} of {len(ones)} lines have no one in any",
+        f"{_CALL_IT_LABEL}; if each is a class, leave lines without a one out",
+    )
+
+
+def _ones(header: list[str], row: list[str], columns: list[int]) -> list[str]:
+    """The names of those of the columns in which a line has a one."""
+    return [header[column].strip() for column in columns if _ONE.fullmatch(row[column].strip().lower())]
+
+
+def _most_images(rows: list[list[str]], names: list[str], is_image: IsImage) -> int:
+    """The column that names most images; among equals one whose name is a word for images, or the first."""
+    hits = [sum(is_image(row[column].strip()) for row in rows[1:]) for column in range(len(names))]
+    known = [_IMAGE_COLUMNS.index(name) if name in _IMAGE_COLUMNS else len(_IMAGE_COLUMNS) for name in names]
+    return min(range(len(names)), key=lambda column: (-hits[column], known[column]))
+
+
+def _is_file(name: str, is_image: IsImage) -> bool:
+    """Whether a cell names an image, be it there or not."""
+    return is_image(name.strip()) or is_known_ending(split_page(name.strip())[0].suffix.lower())
 
 
 def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int, int, int]:
@@ -134,32 +219,58 @@ def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int
             raise DataError(f"lines of {table} are shorter than its header", _REMEDY)
         return 1, image, label
     hits = [sum(is_image(row[column].strip()) for row in rows) for column in (0, 1)]
-    column = int(hits[1] > hits[0])
-    # A first line that names no image, while others do, is a header of other words.
-    may_be_header = hits[column] > 0 and not is_image(rows[0][column].strip()) and len(rows) > 1
-    is_header = may_be_header and is_image(rows[1][column].strip())
-    if is_header and len(rows[0]) > 2:
+    image = int(hits[1] > hits[0])
+    values = Counter(filter(None, (row[1 - image].strip() for row in rows[1:])))
+    # A first line that names no image, while others do, is a header of other words, but if it has the ending
+    # of an image or the label of another line.
+    may_be_header = hits[image] > 0 and len(rows) > 1 and not _is_file(rows[0][image], is_image)
+    is_header = (
+        may_be_header and is_image(rows[1][image].strip()) and rows[0][1 - image].strip() not in values
+    )
+    if not is_header or len(rows[0]) == 2 or label == 1 - image:
+        return int(is_header), image, 1 - image
+    if label is not None and names[label] != "y":
+        raise DataError(
+            f"none of the columns of {table} is called 'file', but one {rows[0][label].strip()!r}",
+            f"call the column of the images 'file', and {_CALL_IT_LABEL}",
+        )
+    is_other = names[1 - image] in _IMAGE_COLUMNS or names[1 - image] in _PART_COLUMNS
+    if is_other or max(values.values(), default=0) < 2:
         known = ", ".join(map(repr, _LABEL_COLUMNS[:3]))
         raise DataError(
-            f"none of the {len(rows[0])} columns of {table} is called {known} or the like",
-            "call the column of the labels 'label'",
+            f"none of the {len(rows[0])} columns of {table} is called {known} or the like", _CALL_IT_LABEL
         )
-    return int(is_header), column, 1 - column
+    return 1, image, 1 - image
 
 
-def _passed_over(table: Path, rows: list[list[str]], label: int) -> list[str]:
-    """Lines on columns that might be meant otherwise: another one of labels, and parts of the data."""
-    names, notices = _plain(rows[0]), []
-    for column, (name, title) in enumerate(zip(names, rows[0], strict=True)):
+def _other_labels(table: Path, rows: list[list[str]], label: int) -> list[str]:
+    """Lines on the column that the labels are taken of, where another one may be meant."""
+    names = _plain(rows[0])
+    are = f"warning: the labels are those of the column {rows[0][label].strip()!r} of {table}"
+    if len(names) > 2 and names[label] not in _LABEL_COLUMNS:
+        return [f"{are}, as none is called 'label'"]
+    return [
+        f"{are}, not of {rows[0][column].strip()!r}"
+        for column, name in enumerate(names)
+        # `y` is mostly a place.
+        if name in _LABEL_COLUMNS
+        and name != "y"
+        and any(row[column] != row[label] for row in rows[1:] if column < len(row))
+    ]
+
+
+def _parts(table: Path, rows: list[list[str]]) -> list[str]:
+    """Lines on columns that divide the data into parts, as all of them are taken."""
+    notices = []
+    for column, (name, title) in enumerate(zip(_plain(rows[0]), rows[0], strict=True)):
         values = Counter(row[column].strip() for row in rows[1:] if column < len(row))
-        if name in _LABEL_COLUMNS and any(row[column] != row[label] for row in rows[1:] if column < len(row)):
-            notices.append(
-                f"warning: the labels are those of the column {rows[0][label].strip()!r} of {table}, not of "
-                f"{title.strip()!r}"
-            )
-        elif name in _PART_COLUMNS and len(values) > 1:
+        if name in _PART_COLUMNS and len(values) > 1:
             counts = ", ".join(f"{value or 'none'} ({count})" for value, count in values.most_common(4))
             notices.append(
                 f"warning: all lines of {table} are taken, whatever {title.strip()!r} says: {counts}"
             )
     return notices
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -85,14 +85,6 @@ def test_what_a_table_says_besides_is_told(images, tmp_path):
     assert labels_from_csv(table, images).notices == ()
 
 
-def test_a_class_for_each_column_may_leave_images_without_one(images, tmp_path):
-    table = tmp_path / "labels.csv"
-    table.write_text("file,a,b\n1.png,1,0\n2.png,0,1\ndeep/3.png,0,0\n")
-    found = labels_from_csv(table, images)
-    assert found.classes == {"a": [images / "1.png"], "b": [images / "2.png"]}
-    assert found.notices[0] == f"warning: lines without an image or a label in {table}: 1"
-
-
 def test_classes_that_differ_by_capital_letters_alone_are_told(images, tmp_path):
     told = "warning: classes differ by capital letters alone, and are taken for several: 'Cup' and 'cup'"
     (tmp_path / "l.csv").write_text("1.png,Cup\n2.png,cup\ndeep/3.png,fish\n")

@@ -1,0 +1,152 @@
+"""Which column of a table holds the labels: one that is named or told, one for each class, or an error."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from htgen.errors import DataError
+from htgen.images.labels import labels_from_csv
+
+_IMAGES = "a.png", "b.png", "c.png", "d.png"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in _IMAGES:
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / name)
+    return folder
+
+
+def read(folder: Path, text: str) -> tuple[dict[str, str], list[str]]:
+    """The images of each class by their letters, and the notices without what is said of the table."""
+    table = folder.parent / "t.csv"
+    table.write_text(text.replace(" ", "\n"))
+    found = labels_from_csv(table, folder)
+    classes = {name: "".join(path.stem for path in paths) for name, paths in found.classes.items()}
+    return classes, [line.replace(f" of {table}", "") for line in found.notices]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,cat,dog a.png,1,0 b.png,0,1 c.png,0,1 d.png,1,0",
+        "cat,dog,photo 1.0,0.0,a.png 0.0,1.0,b.png 0,1.,c.png 1,0,d.png",
+        "file,cat,dog a.png,True,False b.png,False,True c.png,False,True d.png,TRUE,FALSE",
+        "id,file,cat,dog 0,a.png,1,0 1,b.png,0,1 0,c.png,0,1 1,d.png,1,0",
+        ",file,cat,dog 0,a.png,1,0 1,b.png,0,1 0,c.png,0,1 1,d.png,1,0",
+        "name,photo,cat,dog x,a.png,1,0 y,b.png,0,1 x,c.png,0,1 y,d.png,1,0",
+        "file,cat,fold,dog,ox a.png,1,1,0,0 b.png,0,1,1,0 c.png,0,1,1,0 d.png,1,1,0,0",
+    ],
+)
+def test_each_class_may_have_a_column(text, images):
+    columns = "'cat', 'dog', 'ox'" if "ox" in text else "'cat', 'dog'"
+    assert read(images, text) == (
+        {"cat": "ad", "dog": "bc"},
+        [f"warning: the columns {columns} are taken for a class each"],
+    )
+
+
+@pytest.mark.parametrize("names", [("x", "y", "z"), ("class_1", "class_2", "class_3")])
+def test_columns_of_classes_may_be_called_as_labels_are(names, images):
+    text = (
+        f"file,{','.join(names)},split a.png,1,0,0,train b.png,0,1,0,test c.png,0,0,1,train d.png,0,1,0,train"
+    )
+    classes, notices = read(images, text)
+    assert classes == dict(zip(names, ("a", "bd", "c"), strict=True))
+    assert notices[1] == "warning: all lines are taken, whatever 'split' says: train (3), test (1)"
+    with pytest.raises(DataError, match=r"gives a\.png 2 labels") as caught:
+        read(images, text.replace("a.png,1,0", "a.png,1,1"))
+    assert caught.value.hint.endswith("call the column of the labels 'label'")
+
+
+def test_lines_without_a_class_are_told_where_most_have_one(images):
+    classes, notices = read(images, "file,p,q,r a.png,1,0,0 b.png,0,1,0 c.png,0,0,0 d.png,0,1,0")
+    assert classes == {"p": "a", "q": "bd"}
+    assert notices[:2] == [
+        "warning: the columns 'p', 'q', 'r' are taken for a class each",
+        "warning: lines without an image or a label in " + str(images.parent / "t.csv") + ": 1",
+    ]
+    for text in (
+        "file,p,q a.png,1,0 b.png,0,1 c.png,0,0 d.png,0,1",
+        "file,p,q,r a.png,1,0,0 b.png,0,1,0 c.png,0,0,0 d.png,0,0,0",
+        "file,p,q a.png,1,0 b.png,1,0 c.png,1,0 d.png,1,0",
+    ):
+        with pytest.raises(DataError, match="have no one") as caught:
+            read(images, text)
+        assert "'label'" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("file,sick,fold a.png,0,0 b.png,1,0 c.png,1,0 d.png,0,0", "sick"),
+        ("filename,digit,fold a.png,0,1 b.png,1,0 c.png,1,1 d.png,0,0", "digit"),
+        ("filename,species,width a.png,0,5 b.png,1,6 c.png,1,7 d.png,0,8", "species"),
+        ("id,breed,extra a,0,x b,1,y c,1,z d,0,x", "breed"),
+        ("breed,photo,extra 0,a.png,x 1,b.png,y 1,c.png,z 0,d.png,x", "breed"),
+        ("file,kind,turned,flipped a.png,0.,0,0 b.png,1.,1,1 c.png,1.,0,1 d.png,0.,0,1", None),
+        ("file,kind,p,q a.png,no,0,0 b.png,yes,1,1 c.png,yes,0,1 d.png,no,0,1", "kind"),
+    ],
+)
+def test_the_column_beside_the_images_is_taken_with_a_notice(text, column, images):
+    """As long as nothing else may be meant: of several columns of ones and zeros any may be."""
+    if column is None:
+        with pytest.raises(DataError, match="labels: 'kind', 'turned', 'flipped'") as caught:
+            read(images, text)
+        assert "'label'" in caught.value.hint
+        text, column = text.replace("kind", "label"), "label"
+        assert read(images, text) == ({"0.": "ad", "1.": "bc"}, [])
+        return
+    classes, notices = read(images, text)
+    assert sorted(classes.values()) == ["ad", "bc"]
+    assert notices[-1] == f"warning: the labels are those of the column '{column}', as none is called 'label'"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "file,kind,p,q a.png,no,0,1 b.png,yes,1,0 c.png,yes,0,1 d.png,no,0,1",
+            "and there is 'kind' besides",
+        ),
+        ("file,class,p,q a.png,1,0,0 b.png,0,1,0 c.png,0,1,0 d.png,0,0,1", "or one of them the labels"),
+        ("photo,kind,class a.png,x,1 b.png,y,2 c.png,x,1 d.png,y,2", "is called 'file'"),
+        ("id,photo,kind 1,a.png,x 2,b.png,y 3,c.png,x 4,d.png,y", "none of the 3 columns"),
+        ("photo,split,kind a.png,train,x b.png,test,y c.png,test,x d.png,test,y", "none of the 3 columns"),
+        ("photo,kind,width a.png,k,1 b.png,l,2 c.png,m,3 d.png,n,4", "none of the 3 columns"),
+    ],
+)
+def test_a_table_that_may_be_read_in_two_ways_names_the_column_to_call_label(text, says, images):
+    with pytest.raises(DataError, match=says) as caught:
+        read(images, text)
+    assert "the column of the labels 'label'" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,label,p,q a.png,1,0,0 b.png,0,1,0 c.png,0,1,0 d.png,1,0,0",
+        "file,label,x,y,w,h a.png,1,3,4,5,6 b.png,0,3,4,5,6 c.png,0,1,0,8,9 d.png,1,0,0,7,7",
+        "file,label,checked a.png,1,0 b.png,0,1 c.png,0,1 d.png,1,0",
+        "file,y,flipped a.png,1,0 b.png,0,1 c.png,0,1 d.png,1,1",
+        "file,class,flipped,turned a.png,1,0,1 b.png,0,1,1 c.png,0,0,0 d.png,1,1,1",
+    ],
+)
+def test_a_column_that_is_named_for_labels_is_read_without_a_word(text, images):
+    assert read(images, text) == ({"0": "bc", "1": "ad"}, [])
+
+
+@pytest.mark.parametrize(
+    "first", ["zz.png,cat,3", "zz.tif#2,cat,3", "zz,cat,3", "zz.png,cat", "zz.png,other"]
+)
+def test_a_first_line_whose_image_is_missing_is_no_header(first, images):
+    further = ",5" * (first.count(",") - 1)
+    classes, notices = read(images, f"{first} a.png,cat{further} b.png,dog{further} c.png,dog{further}")
+    assert classes == (
+        {"cat": "a", "dog": "bc", "other": "zz"} if "other" in first else {"cat": "zza", "dog": "bc"}
+    )
+    assert len(notices) == 1  # on d.png
