@@ -275,13 +275,16 @@ def _chosen(faces: list[Face]) -> dict[int, list[int]]:
     """The faces, by number, of every code point, in the order in which they are taken.
 
     One of every family comes first, then a second one of those that have two, and so on. Of those that have
-    the family and the style in common, the first counts: a font may lie there in two formats.
+    the family and the style in common, the first counts: a font may lie there in two formats. Files that name
+    no style are told apart by their paths.
     """
-    found: dict[int, dict[str, dict[str, int]]] = {}
+    found: dict[int, dict[str, dict[str | Path, int]]] = {}
     for number, face in enumerate(faces):
         for code in face.codes:
             if script_of(chr(code)) and (code not in MUSIC or face.is_of_music):
-                found.setdefault(code, {}).setdefault(face.family, {}).setdefault(face.style, number)
+                found.setdefault(code, {}).setdefault(face.family, {}).setdefault(
+                    face.style or face.path, number
+                )
     chosen = {}
     for code, families in sorted(found.items()):
         turns = [

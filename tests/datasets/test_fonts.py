@@ -159,6 +159,20 @@ def test_families_come_first_and_equal_images_once(tmp_path: Path) -> None:
     assert len(np.unique(every.images, axis=0)) == len(every.images)
 
 
+def test_fonts_that_name_no_style_count_each(tmp_path: Path) -> None:
+    """Of such fonts of one family there are as many as of as many families; of one style there is one."""
+    for style in ("", "Regular"):
+        for number in range(ENOUGH):
+            path = tmp_path / f"fonts{style}" / f"{number}.ttf"
+            write_font(path, "A", "Alike", seed=number, style=style)
+    prepare_fonts(tmp_path / "fonts", tmp_path / "s")
+    prepare_fonts(families(tmp_path / "apart", "A"), tmp_path / "other")
+    found, other = (Store.open(tmp_path / name).images for name in ("s", "other"))
+    np.testing.assert_array_equal(np.unique(found, axis=0), np.unique(other, axis=0))
+    with pytest.raises(DataError, match="fonts read: 12, of 1 family"):
+        prepare_fonts(tmp_path / "fontsRegular", tmp_path / "none")
+
+
 def test_letters_of_few_fonts_are_left_out(tmp_path: Path) -> None:
     source = families(tmp_path / "fonts", "AB", FEWEST_IMAGES - 1)
     for number in range(4):
