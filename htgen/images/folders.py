@@ -10,6 +10,7 @@ from htgen.errors import DataError
 from htgen.files import kind_at, open_regular, real_path, unreadable
 from htgen.images import heic
 from htgen.images.formats import is_image, is_known_ending
+from htgen.images.names import label_in
 from htgen.images.order import natural_order
 
 _COMMON_ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif")
@@ -57,6 +58,9 @@ _HIDDEN_OF_PROGRAMS = {
 
 _PARTS_OF_DATA = r"(?i:(train|valid|val|test|dev|eval)(ing|ation|uation)?([-_ ]?(set|data|images))?)"
 """Names of folders that divide images into parts for training and testing, not into classes."""
+
+_MEANT = {"train": ("train",), "test": ("test", "eval", "val", "dev")}
+"""How the names of parts begin that are meant where one is wanted, the best first; after them any other."""
 
 _MOST_DEPTH = 4
 """Sub-folders of a class are looked into so deep."""
@@ -271,13 +275,15 @@ def _refuse_parts_of_data(folder: Path, found: list[Path], part: str) -> None:
     parts = f"{_list(found)}, which are parts of a data set and no classes"
     inner = [path for path in found if find_folders(path)]
     if inner:
-        meant = next((path for path in inner if path.name.lower().startswith(part)), inner[0])
+        starts = (*_MEANT[part], "")
+        meant = min(inner, key=lambda path: [path.name.lower().startswith(s) for s in starts].index(True))
         raise DataError(f"{folder} holds {parts}; the classes are folders in them", f"{meant}")
     images = find_images(found[0])
-    what = f"; are the names of the files labels, as {images[0].name!r}?" if images else ""
+    have_labels = bool(images) and all(label_in(image.name) for image in images)
+    what = f"; are the names of the files labels, as {images[0].name!r}?" if have_labels else ""
     raise DataError(
         f"{folder} holds {parts}; there is no folder per class{what}",
-        ("--labels-in-names with one of them, if so; or " if images else "")
+        ("--labels-in-names with one of them, if so; or " if have_labels else "")
         + f"make one sub-folder per class in {folder}, with the images of the class in it",
     )
 

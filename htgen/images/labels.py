@@ -3,7 +3,6 @@
 The classes are in natural order (`htgen.images.order.natural_order`), as those of folders are.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +18,11 @@ from htgen.images.folders import (
     find_other_files,
     find_smaller_copies,
 )
+from htgen.images.names import label_in
 from htgen.images.notices import left_out_of, warning
 from htgen.images.order import natural_order
 from htgen.images.pages import split_page
 from htgen.images.tables import read_table
-
-_NUMBER_AT_END = re.compile(r"[ _.\-(\[#]*[0-9]+[)\]]?$")
 
 
 @dataclass(frozen=True)
@@ -184,18 +182,6 @@ def labels_from_names(folder: str | Path) -> LabeledFiles:
             "names such as cat_1.png or cat.1.png, or --labels with a CSV file",
         )
     return LabeledFiles(_by_class((path, str(label_in(path.name))) for path in images))
-
-
-def label_in(name: str) -> str | None:
-    """The label in a file's name; None where it holds none. See `labels_from_names`."""
-    stem, dot, _ = name.rpartition(".")
-    stem = stem if dot else name
-    label, dot, _ = stem.partition(".")
-    if not dot:
-        label = _NUMBER_AT_END.sub("", stem)
-        if label == stem:  # without a number nothing tells that it is a label
-            return None
-    return label.strip(" _-") or None
 
 
 def hint_for_loose_images(folder: str | Path) -> str | None:

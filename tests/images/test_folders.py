@@ -290,6 +290,33 @@ def test_where_images_are_measured_the_part_for_that_is_meant(make: Make) -> Non
         assert caught.value.hint == str(folder / meant)
 
 
+@pytest.mark.parametrize(
+    ("names", "learned", "measured"),
+    [
+        (["Training", "Validation"], "Training", "Validation"),
+        (["dev", "train", "val"], "train", "val"),
+        (["evaluation", "train", "valid"], "train", "evaluation"),
+        (["dev_set", "train_set"], "train_set", "dev_set"),
+        (["dev", "test", "val"], "dev", "test"),
+    ],
+)
+def test_of_parts_without_one_for_tests_the_next_best_is_meant(
+    make: Make, names: list[str], learned: str, measured: str
+) -> None:
+    folder = make(*(f"{name}/owl/1.png" for name in names))
+    for part, meant in (("train", learned), ("test", measured)):
+        with pytest.raises(DataError) as caught:
+            find_labeled(folder, part=part)
+        assert caught.value.hint == str(folder / meant)
+
+
+def test_labels_in_names_are_proposed_only_where_there_are_some(make: Make) -> None:
+    folder = make("train/2_cat.png", "test/1_cat.png")
+    with pytest.raises(DataError, match="there is no folder per class\n") as caught:
+        class_folders(folder)
+    assert str(caught.value.hint).startswith("make one sub-folder per class")
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2, 4, 5])
 def test_how_deep_images_lie(make: Make, depth: int) -> None:
     folder = make(f"x/{'d/' * (depth - 1)}1.png" if depth else "notes.txt", "empty/deep/notes.txt")

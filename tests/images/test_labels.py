@@ -10,10 +10,10 @@ from htgen.errors import DataError
 from htgen.images.labels import (
     find_labeled,
     hint_for_loose_images,
-    label_in,
     labels_from_csv,
     labels_from_names,
 )
+from htgen.images.names import label_in
 
 
 def put(folder: Path, *names: str) -> Path:
