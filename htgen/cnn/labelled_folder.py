@@ -12,7 +12,7 @@ from htgen.cnn.answers import Answer, NoAnswer, answers
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.score import Score
 from htgen.errors import DataError
-from htgen.images.inputs import all_pages as pages_of
+from htgen.images.inputs import all_pages_of_classes
 from htgen.images.labels import LabeledFiles, find_labeled
 from htgen.images.notices import told_with_errors
 from htgen.workers import worth_starting
@@ -126,7 +126,7 @@ def test_cnn(
     found = find_labeled(folder, labels, labels_in_names, part="test")
     with told_with_errors(found.notices):
         _check_classes(bundle, found, folder)
-        of_class = {name: pages_of(p) if all_pages else p for name, p in found.classes.items()}
+        of_class = all_pages_of_classes(found.classes) if all_pages else found.classes
         label_of = {path: name for name, paths in of_class.items() for path in paths}
         images: list[TestedImage] = []
         unread: dict[Path, str] = {}

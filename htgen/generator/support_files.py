@@ -49,10 +49,10 @@ def find_support(
     found = find_labeled(folder, labels, labels_in_names, minimum=minimum)
     with told_with_errors(found.notices):
         further, lines = ([], []) if unlabeled is None else _without_labels(Path(unlabeled))
-    classes = found.classes
-    if all_pages:
-        further = inputs.all_pages(further)
-        classes = {name: inputs.all_pages(paths) for name, paths in classes.items()}
+        classes = found.classes
+        if all_pages:
+            further = inputs.all_pages(further)
+            classes = inputs.all_pages_of_classes(classes)
     return SupportFiles(folder, classes, further, (*found.notices, *lines))
 
 

@@ -203,8 +203,8 @@ def class_folders(folder: str | Path, minimum: int = 2, part: str = "train") -> 
     beside them, has all of these.
 
     Args:
-        folder: hidden sub-folders, those of systems (`find_folders`), and files beside the sub-folders are
-            left out.
+        folder: hidden sub-folders, those of systems (`find_folders`), links to the folder itself or to one
+            around it, and files beside the sub-folders are left out.
         minimum: how many classes there must be.
         part: of the parts of a data set, the one whose classes are meant, for errors.
 
@@ -213,7 +213,7 @@ def class_folders(folder: str | Path, minimum: int = 2, part: str = "train") -> 
             alike, or folders that are parts of a data set (`train`, `test`) in place of classes.
     """
     folder = Path(folder)
-    found = find_folders(folder)
+    found = not_around(find_folders(folder), folder)
     remedy = f"make one sub-folder per class in {folder}, with the images of the class in it"
     if not found:
         loose = len(find_images(folder))
@@ -259,7 +259,7 @@ def _images_of(folder: Path, depth: int = 0) -> list[Path]:
     images = find_images(folder)
     if images or depth == _MOST_DEPTH:
         return images
-    inner = [path for path in find_folders(folder) if not real_path(folder).is_relative_to(real_path(path))]
+    inner = not_around(find_folders(folder), folder)
     parts = [path for path in inner if re.fullmatch(_PARTS_OF_DATA, path.name)]
     if parts and any(_images_of(path, depth + 1) for path in parts):
         raise DataError(
@@ -267,6 +267,11 @@ def _images_of(folder: Path, depth: int = 0) -> list[Path]:
             "put the images that are to be learned from directly into it, and the others elsewhere",
         )
     return [image for path in inner for image in _images_of(path, depth + 1)]
+
+
+def not_around(folders: list[Path], folder: Path) -> list[Path]:
+    """Those of the folders in a folder that are no links to it or to one around it."""
+    return [path for path in folders if not real_path(folder).is_relative_to(real_path(path))]
 
 
 def _refuse_parts_of_data(folder: Path, found: list[Path], part: str) -> None:

@@ -17,6 +17,7 @@ from htgen.images.folders import (
     find_images,
     find_other_files,
     find_smaller_copies,
+    not_around,
 )
 from htgen.images.names import label_in
 from htgen.images.notices import left_out_of, warning
@@ -130,7 +131,7 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
     places = _Places(folder, table.parent)
     lines, passed_over = read_table(table, lambda name: places.find(name) is not None)
     found: dict[Path, str] = {}
-    missing: list[str] = []
+    missing: dict[Path, str] = {}
     nameless = 0
     for image, label in lines:
         if not image or not label:
@@ -138,17 +139,18 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
             continue
         path = places.find(image)
         if path is None:
-            missing.append(image)
             path = folder / image
+            missing.setdefault(path, image)
         if found.setdefault(path, label) != label:
             raise DataError(f"{table} gives {image} two labels, {found[path]!r} and {label!r}", "one of them")
     if not found or len(missing) == len(found):
-        first = f"; the first is '{missing[0]}'" if missing else ""
+        first = f"; the first is '{next(iter(missing.values()))}'" if missing else ""
         raise DataError(
             f"none of the {len(found)} images that {table} names is in {folder}{first}",
             f"paths relative to {folder}" + (f" or to {table.parent}" if table.parent != folder else ""),
         )
-    unnamed = [path.name for path in _images_in(folder) if path not in found]
+    named = {*found, *(split_page(path)[0] for path in found)}
+    unnamed = [path.name for path in _images_in(folder) if path not in named]
     notices = [
         *passed_over,
         *([f"warning: lines without an image or a label in {table}: {nameless}"] if nameless else []),
@@ -230,7 +232,9 @@ class _Places:
 
 def _images_in(folder: Path) -> list[Path]:
     """Images in a folder and directly in its sub-folders."""
-    return [path for place in (folder, *find_folders(folder)) for path in find_images(place)]
+    return [
+        path for place in (folder, *not_around(find_folders(folder), folder)) for path in find_images(place)
+    ]
 
 
 def _by_class(labels: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:

@@ -8,7 +8,9 @@ from helpers.drawings import drawing
 from PIL import Image, ImageDraw
 
 from htgen.cli import main
-from htgen.images.inputs import all_pages
+from htgen.errors import DataError
+from htgen.images.inputs import all_pages, all_pages_of_classes
+from htgen.images.labels import labels_from_csv
 
 
 def picture(kind: str, turn: float = 0) -> Image.Image:
@@ -36,6 +38,29 @@ def test_pages_are_named_and_all_else_stays(scan, tmp_path):
     paths = [tmp_path / "one.png", scan, tmp_path / "bad.png", tmp_path / "none.png", tmp_path / "scan.tif#2"]
     found = all_pages(paths)
     assert found == [paths[0], *(tmp_path / f"scan.tif#{page}" for page in (1, 2, 3)), *paths[2:]]
+
+
+def test_a_page_that_is_named_is_of_its_own_class_alone(scan, tmp_path):
+    (tmp_path / "deep").mkdir()
+    for key, bolt in (("scan.tif", "scan.tif#3"), ("scan.tif", "deep/../scan.tif#3")):
+        found = all_pages_of_classes({"key": [tmp_path / key], "bolt": [tmp_path / bolt]})
+        assert found == {"key": [tmp_path / f"scan.tif#{page}" for page in (1, 2)], "bolt": [tmp_path / bolt]}
+    same = {"key": [scan, tmp_path / "scan.tif#3"]}
+    assert [path.name for path in all_pages_of_classes(same)["key"]] == [
+        f"scan.tif#{page}" for page in (1, 2, 3)
+    ]
+    pages = [tmp_path / f"scan.tif#{page}" for page in (1, 2, 3)]
+    with pytest.raises(DataError, match="class 'key' has no images: all pages"):
+        all_pages_of_classes({"key": [scan], "bolt": pages})
+
+
+def test_a_file_whose_pages_a_table_names_is_named(scan, tmp_path):
+    drawing(40).save(tmp_path / "one.png")
+    table = tmp_path / "l.csv"
+    table.write_text("scan.tif#1,ring\nscan.tif#2,cross\n")
+    assert labels_from_csv(table, tmp_path).notices == (
+        f"warning: images in {tmp_path} that {table} does not name: one.png",
+    )
 
 
 def test_predict_and_generate_take_all_pages(scan, tmp_path, capsys):
@@ -78,3 +103,10 @@ def test_labels_of_single_pages_and_a_test_of_all_of_them(scan, tmp_path, capsys
         assert (document["right"], document["images"]) == (images, images)
         told = "page 1 of 3 was read; for another one name it as FILE#2"
         assert (told in said.err) == (not options)
+    (tmp_path / "l.csv").write_text("scan.tif,ring\nscan.tif#2,cross\n")
+    options = "--labels", str(tmp_path / "l.csv"), "--all-pages"
+    assert main(["test", cnn, str(tmp_path), "--json", *options]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["right"], document["images"]) == (3, 3)
+    assert main(["generate", str(tmp_path), "-o", cnn, "--no-estimate", *options]) == 0
+    assert "classes    2: cross (1), ring (2)" in capsys.readouterr().out

@@ -236,6 +236,18 @@ def test_a_link_that_leads_back_gives_a_class_no_images_of_others(make: Make, ta
     assert len(class_folders(folder)["owl"]) == 1 + further
 
 
+@pytest.mark.parametrize("target", [".", "..", "../..", "owl/.."])
+def test_a_link_that_leads_back_is_no_class(make: Make, target: str) -> None:
+    folder = make("owl/day/1.png", "auk/1.png", "1.png")
+    (folder / "all").symlink_to(target)
+    (folder / "wren").symlink_to("owl/day")
+    assert {name: len(images) for name, images in class_folders(folder).items()} == {
+        "auk": 1,
+        "owl": 1,
+        "wren": 1,
+    }
+
+
 def test_a_folder_of_annotations_is_no_class(make: Make) -> None:
     with pytest.raises(DataError, match="class 'annotations' has no images") as caught:
         class_folders(make("images/1.png", "annotations/all.json", "annotations/1.xml"))

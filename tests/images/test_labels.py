@@ -85,6 +85,14 @@ def test_what_a_table_says_besides_is_told(images, tmp_path):
     assert labels_from_csv(table, images).notices == ()
 
 
+def test_a_link_that_leads_back_names_no_image_again(images, tmp_path):
+    (images / "all").symlink_to(".")
+    (tmp_path / "l.csv").write_text("1,a\n2,b\n3,b\n")
+    found = labels_from_csv(tmp_path / "l.csv", images)
+    assert found.classes == {"a": [images / "1.png"], "b": [images / "2.png", images / "deep/3.png"]}
+    assert found.notices == ()
+
+
 def test_classes_that_differ_by_capital_letters_alone_are_told(images, tmp_path):
     told = "warning: classes differ by capital letters alone, and are taken for several: 'Cup' and 'cup'"
     (tmp_path / "l.csv").write_text("1.png,Cup\n2.png,cup\ndeep/3.png,fish\n")
@@ -105,6 +113,7 @@ def test_classes_that_differ_by_capital_letters_alone_are_told(images, tmp_path)
         (b"what,set,which\n1.png,train,a\n2.png,test,b\n", "none of the 3 columns"),
         (b"1.png,a\n2.png\n", "line 2 of"),
         (b"x.png,a\ny.png,b\n", "none of the 2 images"),
+        (b"x.png,a\ny.png,b\nx.png,a\n", "none of the 2 images"),
         (b"1.png,a\n1.png,b\n", "two labels, 'a' and 'b'"),
         (b"\xff\xfe\x00", "no text"),
         (b"\xe9.png,a\n", "no text in UTF-8"),
