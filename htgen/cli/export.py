@@ -90,7 +90,7 @@ def export(
     """
     from htgen.cnn.bundle import Bundle
     from htgen.cnn.c_source import expect_fits
-    from htgen.files import real_path
+    from htgen.files import kind_at, real_path
 
     limits = [_bytes(text, option) for text, option in ((flash, "--flash"), (ram, "--ram"))]
     if (output is None) == (arduino is None):
@@ -108,7 +108,7 @@ def export(
         raise typer.BadParameter(
             "--prepare, --bits, --selftest and --arduino are for C in whole numbers", param_hint="--float"
         )
-    if output is not None and real_path(output) == real_path(model):
+    if output is not None and kind_at(model) and real_path(output) == real_path(model):
         raise typer.BadParameter("it is the CNN itself", param_hint="--output")
     bundle, stored = Bundle.load(model), None
     if like is not None:

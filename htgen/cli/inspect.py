@@ -161,16 +161,17 @@ def _find(name: str) -> Path:
     """
     from htgen.errors import ModelError
     from htgen.files import kind_at
-    from htgen.generator.shipped import generator_path
+    from htgen.generator.shipped import generator_path, shipped_generators
 
     if kind_at(name) == "file":
         return Path(name)
     try:
         return generator_path(name)
     except ModelError as error:
-        if kind_at(name) is None:
-            raise ModelError(f"there is no '{name}'", error.hint) from None
         remedy = "a CNN, a generator file, a run folder in which training has validated once, or a store"
+        if kind_at(name) is None:
+            shipped = f"a generator that ships ({', '.join(shipped_generators())})"
+            raise ModelError(f"there is no '{name}'", f"{shipped}, {remedy}") from None
         raise ModelError(error.message, remedy) from None
 
 

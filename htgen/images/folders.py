@@ -147,7 +147,7 @@ def find_hidden_folders(folder: str | Path) -> list[Path]:
 def find_smaller_copies(folder: str | Path) -> list[Path]:
     """Folders that by their names hold smaller copies of images, and so are no classes, but hold images."""
     entries = [path for path in _visible_entries(Path(folder)) if kind_at(path) == "folder"]
-    return [path for path in entries if path.name.lower() in _SMALLER_COPIES and _holds_images(path)]
+    return [path for path in entries if path.name.lower() in _SMALLER_COPIES and holds_images(path)]
 
 
 def depth_of_images(folder: Path) -> int:
@@ -159,12 +159,12 @@ def depth_of_images(folder: Path) -> int:
             with contextlib.suppress(DataError):  # one that cannot be read
                 deeper += find_folders(place)[:_MOST_FOLDERS]
         level = deeper[:_MOST_FOLDERS]
-        if any(_holds_images(place) for place in level):
+        if any(holds_images(place) for place in level):
             return depth
     return 0
 
 
-def _holds_images(folder: Path) -> bool:
+def holds_images(folder: Path) -> bool:
     """Whether there are images in a folder that can be read."""
     try:
         return bool(find_images(folder))

@@ -25,11 +25,18 @@ _OTHERS = {
     b"%PDF": "a PDF document",
     b"<svg": "an SVG drawing",
     b"<?xm": "XML, as SVG drawings are",
+}
+
+_ARCHIVES = {
     b"PK\x03\x04": "a ZIP archive, or a document that is one",
     b"\x1f\x8b": "an archive or a file compressed with gzip",
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
 }
+
+_CONVERT = "convert it to PNG or JPEG, or remove it"
+_UNPACK = "unpack it, if there are images in it, or remove it"
+_REPLACE = "replace it, or remove it"
 
 _USUAL = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "GIF": b"GIF8"}
 """Formats that Pillow reads without loading what reads all the others, and how their files begin."""
@@ -85,23 +92,24 @@ def is_known_ending(ending: str) -> bool:
     return Image.registered_extensions().get(ending) in _readable()
 
 
-def describe_unread(head: bytes) -> str | None:
-    """What a file is that begins so and is not read; None if it is nothing that is known.
+def describe_unread(head: bytes) -> tuple[str, str] | None:
+    """What a file is that begins so and is not read, and what to try; None if it is nothing that is known.
 
     Args:
         head: at least 4 bytes.
     """
-    for start, what in (_DRAWN | _OTHERS).items():
+    for start, what in (_DRAWN | _OTHERS | _ARCHIVES).items():
         if head.startswith(start):
-            return what
+            return what, _UNPACK if start in _ARCHIVES else _CONVERT
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "a TIFF of a kind that is not read, such as floating point of 16 or 64 bits or in colour"
+        what = "a TIFF of a kind that is not read, such as floating point of 16 or 64 bits or in colour"
+        return what, _CONVERT
     if head.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page, such as a download that failed leaves"
+        return "a web page, such as a download that failed leaves", _REPLACE
     if head[4:8] == b"ftyp":
-        return "a film, or an image of a kind that is not read"
+        return "a film, or an image of a kind that is not read", _CONVERT
     if head[8:10] == b'{"':
-        return "a file of safetensors, as CNN files are"
+        return "a file of safetensors, as CNN files are", _REPLACE
     return None
 
 

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,8 @@ from PIL import Image
 from htgen.arrays import Floats, Pixels
 from htgen.errors import DataError
 from htgen.files import kind_at, real_path
-from htgen.images.folders import depth_of_images, find_images
+from htgen.images.folders import depth_of_images, find_images, holds_images
+from htgen.images.formats import is_known_ending
 from htgen.images.gaps import Gaps
 from htgen.images.notices import (
     MIDDLE_ALONE,
@@ -52,6 +54,9 @@ def scale_pixels(pixels: Values) -> Values:
 
 
 IMAGES_PER_BATCH = 256
+
+_MOST_NAMES = 10_000
+"""Of files in folders of a folder, that are looked at for their endings."""
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
 
@@ -177,14 +182,32 @@ def images_in(folder: Path) -> tuple[list[Path], list[str]]:
     with told_with_errors(notices):
         if not found:
             depth = depth_of_images(folder)
-            inner = shlex.quote(f"{folder}{'/*' * depth}")
             raise DataError(
                 f"{folder} holds no image files" + (", only folders of such" if depth else ""),
-                f"{inner}; where the folders are classes: htgen test"
+                f"{_words_for(folder, depth)}; where the folders are classes: htgen test"
                 if depth
                 else "a folder with images directly in it",
             )
     return found, notices
+
+
+def _words_for(folder: Path, depth: int) -> str:
+    """What a command is given for all images in folders of a folder, as a shell takes it.
+
+    Args:
+        depth: how deep the first of them lie.
+    """
+    import glob
+
+    place = glob.escape(str(folder))
+    pattern = f"{place}{'/*' * depth}"
+    if all(holds_images(Path(match)) for match in glob.glob(pattern)):  # noqa: PTH207
+        return shlex.quote(pattern)
+    # Among folders without images, or with images at other depths, files are named by their endings.
+    names = islice(glob.iglob(f"{place}/**/*.*", recursive=True), _MOST_NAMES)  # noqa: PTH207
+    endings = {Path(name).suffix for name in names}
+    patterns = [f"{place}/**/*{ending}" for ending in sorted(endings) if is_known_ending(ending.lower())]
+    return " ".join(map(shlex.quote, patterns)) or shlex.quote(pattern)
 
 
 @dataclass(frozen=True)

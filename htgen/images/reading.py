@@ -138,13 +138,13 @@ def _peek(file: BinaryIO) -> bytes:
 
 def _unidentified(head: bytes, name: str) -> DataError:
     """The error for a file that is of no format that is read."""
-    what = describe_unread(head)
-    if what is None:
+    found = describe_unread(head)
+    if found is None:
         return DataError(
             f"cannot read image {name}: it is no image, or of an unknown format",
             "convert it to PNG or JPEG, replace it, or remove it",
         )
-    return DataError(f"cannot read image {name}: it is {what}", "convert it to PNG or JPEG, or remove it")
+    return DataError(f"cannot read image {name}: it is {found[0]}", found[1])
 
 
 def load_pillow_image(image: Image.Image) -> Image.Image:

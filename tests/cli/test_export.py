@@ -207,3 +207,13 @@ def test_a_cnn_that_is_missing_is_told_also_where_a_file_is_replaced(tmp_path, c
     assert main(["export", str(tmp_path / "nowhere"), "-o", str(tmp_path / "cnn.h")]) == 5
     assert "there is no file" in capsys.readouterr().err
     assert (tmp_path / "cnn.h").read_text() == "mine"
+
+
+def test_a_cnn_that_is_missing_is_told_so_where_the_output_has_its_name(tmp_path, capsys):
+    place = str(tmp_path / "missing.h")
+    assert main(["export", place, "-o", place]) == 5
+    assert "there is no file" in capsys.readouterr().err
+    (tmp_path / "missing.h").write_bytes(b"CNN")
+    assert main(["export", place, "-o", place]) == 2
+    assert "it is the CNN itself" in capsys.readouterr().err
+    assert (tmp_path / "missing.h").read_bytes() == b"CNN"

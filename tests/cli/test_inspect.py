@@ -91,6 +91,17 @@ def test_inspecting_something_else_is_an_error(content, tmp_path, capsys):
     assert "x.safetensors" in capsys.readouterr().err
 
 
+def test_what_is_not_there_may_be_all_that_is_inspected(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    told = []
+    for name in ("nothing", "empty"):
+        assert main(["inspect", str(tmp_path / name)]) == 5
+        told.append(capsys.readouterr().err.partition("try: ")[2].strip())
+    assert told[0].endswith(told[1])
+    assert "glyph-8" in told[0].removesuffix(told[1])
+    assert "a store" in told[1]
+
+
 def damage(path, target):
     """A copy of a file with one changed bit in its last number."""
     data = bytearray(path.read_bytes())

@@ -319,23 +319,24 @@ def test_postscript_starts_no_other_program(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "what", "remedy"),
     [
-        (b"%PDF-1.4 ...", "a PDF document"),
-        (b"PK\x03\x04\x14\0\0\0", "a ZIP archive"),
-        (b"\x1f\x8b\x08\0", "gzip"),
-        (b"\xef\xbb\xbf\n<!DOCTYPE html><html>404", "a web page"),
-        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2", "a film"),
-        (b"\x10\1\0\0\0\0\0\0" + b'{"__metadata__":{}}', "as CNN files are"),
-        (b"<svg xmlns=...", "an SVG drawing"),
-        (b"\xd7\xcd\xc6\x9a\0\0\0\0\0\0", "a Windows metafile"),
-        (b"II*\0" + b"\0" * 60, "a TIFF of a kind that is not read"),
+        (b"%PDF-1.4 ...", "a PDF document", "convert"),
+        (b"PK\x03\x04\x14\0\0\0", "a ZIP archive", "unpack"),
+        (b"\x1f\x8b\x08\0", "gzip", "unpack"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html>404", "a web page", "replace"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2", "a film", "convert"),
+        (b"\x10\1\0\0\0\0\0\0" + b'{"__metadata__":{}}', "as CNN files are", "replace"),
+        (b"<svg xmlns=...", "an SVG drawing", "convert"),
+        (b"\xd7\xcd\xc6\x9a\0\0\0\0\0\0", "a Windows metafile", "convert"),
+        (b"II*\0" + b"\0" * 60, "a TIFF of a kind that is not read", "convert"),
     ],
 )
-def test_what_is_known_and_not_read_is_called_by_its_name(content: bytes, what: str) -> None:
+def test_what_is_known_and_not_read_is_called_by_its_name(content: bytes, what: str, remedy: str) -> None:
     with pytest.raises(DataError) as caught:
         decoded(content)
     assert what in caught.value.message
+    assert str(caught.value.hint).startswith(f"{remedy} it")
 
 
 def test_notes_need_no_drawing() -> None:

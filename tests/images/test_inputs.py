@@ -189,6 +189,31 @@ def test_a_pattern_is_told_that_finds_the_images_of_deeper_folders(inner, tmp_pa
     assert expand_paths([pattern])[0] == [(place / "1.png").relative_to(tmp_path)]
 
 
+@pytest.mark.parametrize(
+    ("images", "others"),
+    [
+        (["a/1.png", "b/2.png"], []),
+        (["a/1.png", "b/2.JPG"], ["c/notes.txt"]),
+        (["a/1.png", "b/deep/2.png"], []),
+        (["a/1.png", "a/deep/3.gif", "b/2.png"], ["notes.txt"]),
+    ],
+)
+def test_patterns_are_told_that_find_the_images_of_all_folders(images, others, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [Path("in[1] *") / name for name in (*images, *others)]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("it is told without a look")
+    for path in paths[: len(images)]:
+        Image.new("L", (9, 9)).save(path)
+    Path("in1 x").mkdir()  # which the name of the folder matches as a pattern
+    Image.new("L", (9, 9)).save("in1 x/9.png")
+    with pytest.raises(DataError, match="only folders of such") as caught:
+        expand_paths(["in[1] *"])
+    found, _ = expand_paths(shlex.split(caught.value.hint.partition(";")[0]))
+    assert set(found) == set(paths[: len(images)])
+
+
 @pytest.mark.parametrize(("size", "is_told"), [((15, 15), True), ((16, 4), False), ((4, 16), False)])
 def test_images_of_few_pixels_are_told(size, is_told):
     image = Image.new("L", size, 255)
