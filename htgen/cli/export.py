@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from htgen.cli.written import spare
+
 if TYPE_CHECKING:
     from htgen.arrays import Pixels
     from htgen.cnn.bundle import Bundle
@@ -90,7 +92,7 @@ def export(
     """
     from htgen.cnn.bundle import Bundle
     from htgen.cnn.c_source import expect_fits
-    from htgen.files import kind_at, real_path
+    from htgen.files import kind_at
 
     limits = [_bytes(text, option) for text, option in ((flash, "--flash"), (ram, "--ram"))]
     if (output is None) == (arduino is None):
@@ -108,8 +110,8 @@ def export(
         raise typer.BadParameter(
             "--prepare, --bits, --selftest and --arduino are for C in whole numbers", param_hint="--float"
         )
-    if output is not None and kind_at(model) and real_path(output) == real_path(model):
-        raise typer.BadParameter("it is the CNN itself", param_hint="--output")
+    if kind_at(model):  # or else it is told that there is none
+        spare({"--output": output}, {"the CNN itself": [model], "the CNN of --like": [like]})
     bundle, stored = Bundle.load(model), None
     if like is not None:
         stored = bundle.classes

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htgen.cli.device import prepare_for_use
+from htgen.cli.generator_options import generator_files
 from htgen.cli.grow import Growth, grow_file
 from htgen.cli.labels import LABELLED_FOLDER, AllPages, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.made import print_report, say
 from htgen.cli.numbers import number
-from htgen.cli.report_file import check_report
+from htgen.cli.written import expect_page, spare
 
 if TYPE_CHECKING:
     from htgen.generator.from_folder import GeneratedFromFolder
@@ -156,7 +157,8 @@ def generate(
         *(no_contrast, no_outline, no_stroke, no_aspect),
     )
     steps = [step for step, is_out in zip(_STEPS, left_out, strict=True) if is_out]
-    check_report(report, output, labels)
+    expect_page(report)
+    spare({"--output": output, "--report": report}, {"the table of labels": [labels]})
     _expect_name_of_cnn(output)
     how = labels, labels_in_names, all_pages
     if add is not None or drop:
@@ -172,6 +174,9 @@ _STEPS: "tuple[Step, ...]" = (
     *("contrast", "outline", "stroke", "aspect"),
 )
 """Those that can be left out, in the order of the options."""
+
+_TABLES = (".csv", ".tsv", ".json")
+"""As which no CNN file is named."""
 
 
 def _write(
@@ -191,7 +196,7 @@ def _write(
     from htgen.generator.support_files import find_support
 
     files = find_support(*places)
-    _spare_images(output, files)
+    _spare_inputs(output, report, generator, files)
     choice = choose(files.classes) if generator is None else None
     loaded = _without_steps(load_generator(choice.generator if choice else generator or ""), steps)
     if device:
@@ -214,16 +219,10 @@ def _write(
         raise typer.Exit(1)
 
 
-def _spare_images(output: Path, files: "SupportFiles") -> None:
-    """Refuse to write the CNN in the place of an image that it is made of."""
-    from htgen.files import real_path
-
-    if not output.exists():
-        return
-    place = real_path(output)
-    for path in (*(path for paths in files.classes.values() for path in paths), *files.unlabeled):
-        if real_path(path) == place:
-            raise typer.BadParameter(f"'{output}' is one of the images", param_hint="--output")
+def _spare_inputs(output: Path, report: Path | None, generator: str | None, files: "SupportFiles") -> None:
+    """Refuse to write in the place of a generator or of an image that the CNN is made of."""
+    images = (*(path for paths in files.classes.values() for path in paths), *files.unlabeled)
+    spare({"--output": output, "--report": report}, generator_files(generator), images)
 
 
 def _write_page(made: "GeneratedFromFolder", output: Path, report: Path) -> None:
@@ -251,8 +250,9 @@ def _refuse_beside_growth(
 
 
 def _expect_name_of_cnn(output: Path) -> None:
-    """Refuse names of files that are no CNN files: what `htgen export` makes of one, and images."""
+    """Refuse names of what is no CNN file: of exports, images, tables and archives."""
     from htgen.cli.export import ENDINGS
+    from htgen.images.folders import ARCHIVES
     from htgen.images.formats import is_known_ending
 
     ending = output.suffix.lower()
@@ -261,8 +261,10 @@ def _expect_name_of_cnn(output: Path) -> None:
     if ending in ENDINGS:
         fault = f"'{ending}' is what htgen export makes of a CNN file, such as {output.stem}.safetensors"
         raise typer.BadParameter(fault, param_hint="--output")
-    if is_known_ending(ending):
-        fault = f"'{output.name}' is the name of an image; a CNN file is called {output.stem}.safetensors"
+    what = "an image" if is_known_ending(ending) else "a table" if ending in _TABLES else None
+    what = "an archive" if ending in ARCHIVES else what
+    if what is not None:
+        fault = f"'{output.name}' is the name of {what}; a CNN file is called {output.stem}.safetensors"
         raise typer.BadParameter(fault, param_hint="--output")
 
 

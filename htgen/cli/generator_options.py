@@ -21,6 +21,18 @@ SeedOption = Annotated[int, typer.Option(help="The same seed gives the same task
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
+def generator_files(generator: str | None) -> dict[str, list[Path]]:
+    """What is read where a generator is named, or one that ships is taken: what it is -> files.
+
+    Raises:
+        ModelError: there is no such generator.
+    """
+    from htgen.generator.shipped import generator_path, shipped_generators
+
+    named = [] if generator is None else [generator_path(generator)]
+    return {"a generator that ships": [*map(generator_path, shipped_generators())], "the generator": named}
+
+
 @contextmanager
 def options_are_named() -> Iterator[None]:
     """Tell a setting that is missing or does not fit as wrong usage of the option of its name."""

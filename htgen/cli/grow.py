@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from htgen.cli.generator_options import generator_files
 from htgen.cli.made import print_estimate, print_images, print_warnings, say
+from htgen.cli.written import spare
 
 if TYPE_CHECKING:
     from htgen.generator.grown_folder import GrownFromFolder
@@ -55,6 +57,13 @@ def grow_file(wanted: Growth, output: Path) -> None:
     if wanted.add is not None:
         labels = wanted.labels, wanted.labels_in_names, wanted.all_pages
         files = find_support(wanted.add, None, *labels, minimum=1)
+    # The CNN itself may be replaced by what it becomes.
+    classes = {} if files is None else files.classes
+    spare(
+        {"--output": output},
+        generator_files(wanted.generator),
+        (path for paths in classes.values() for path in paths),
+    )
     with progress(lines=False) as report:
         grown = grow(cnn, files, wanted.drop, wanted.generator, report, processes=None)
         grown.bundle.save(output)

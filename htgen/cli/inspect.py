@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from htgen.cli.written import spare
+
 
 def inspect(
     file: Annotated[
@@ -60,6 +62,7 @@ def _write_picture(file: str, plot: Path) -> None:
 
     if plot.suffix.lower() != ".png":
         raise typer.BadParameter("pictures are PNG: name a file ending with .png", param_hint="--plot")
+    spare({"--plot": plot}, {"what is drawn": [Path(file)]})
     if _is_store(Path(file)):
         from htgen.datasets.contact_sheet import contact_sheet
         from htgen.datasets.store import Store

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from htgen.cli.written import spare
+
 
 def plot(
     run: Annotated[
@@ -17,9 +19,10 @@ def plot(
 ) -> None:
     """Draw loss, accuracies and learning rate of a run over its steps; needs htgen\\[plot]."""
     from htgen.files import write_bytes
-    from htgen.training.curve import draw, read_curve
+    from htgen.training.curve import METRICS, draw, read_curve
 
     path = run / "curve.png" if output is None else output
+    spare({"--output": path}, {"what is drawn": [run / METRICS]})
     curve = read_curve(run)
     write_bytes(path, draw(curve))
     steps = max(entry["step"] for entry in [*curve.train, *curve.validation])

@@ -1,8 +1,9 @@
 """`htgen predict`: classify images with a CNN file. Needs no generator, no config, no torch."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from htgen.cli.device import prepare_for_use
 from htgen.cli.numbers import RejectOption
-from htgen.cli.report_file import check_report
+from htgen.cli.written import expect_page, spare
 
 if TYPE_CHECKING:
     from htgen.cli.rows import CsvRows, JsonRows, Row, TableRows
@@ -107,7 +108,7 @@ def predict(
         return
     assert images is not None
     paths, notices = inputs.expand_paths(images)
-    check_report(report, model, images=paths)
+    spare({"--report": report}, {"the CNN": [model]}, chain(paths, _images_of(support)))
     paths = inputs.all_pages(paths) if all_pages else paths
     tell(notices)
     output = _output(cnn, model, paths, reject, as_json, as_csv, csv_safe)
@@ -141,6 +142,7 @@ def _check_usage(
     report: Path | None,
     support: Path | None,
 ) -> None:
+    expect_page(report)
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
     if bool(images) == from_stdin:
@@ -151,6 +153,15 @@ def _check_usage(
         raise typer.BadParameter("it answers in lines, or with --json", param_hint="--stdin")
     if support is not None and report is None:
         raise typer.BadParameter("it is for --report", param_hint="--support")
+
+
+def _images_of(support: Path | None) -> Iterator[Path]:
+    """The images that a report shows beside those that are classified."""
+    from htgen.images.labels import find_labeled
+
+    if support is not None:
+        for paths in find_labeled(support).classes.values():
+            yield from paths
 
 
 def _output(

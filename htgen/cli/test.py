@@ -1,6 +1,7 @@
 """`htgen test`: how good a CNN is on a folder of labelled images. Needs no torch."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from htgen.cli.device import prepare_for_use
 from htgen.cli.labels import LABELLED_FOLDER, AllPages, LabelsInNames, LabelsOption, expect_one_source
 from htgen.cli.numbers import RejectOption
-from htgen.cli.report_file import check_report
+from htgen.cli.written import expect_page, spare
 
 if TYPE_CHECKING:
     from htgen.cnn.labelled_folder import TestedImage, TestResult
@@ -52,7 +53,7 @@ def test(
     """
     expect_one_source(labels, labels_in_names)
 
-    check_report(report, model, labels)
+    expect_page(report)
     prepare_for_use()
 
     from htgen.cli.console import progress, tell
@@ -61,6 +62,8 @@ def test(
     from htgen.images.notices import WarningCounts
 
     cnn = Bundle.load(model)
+    read: dict[str, list[Path | None]] = {"the CNN": [model], "the table of labels": [labels]}
+    spare({"--report": report}, read, _images_of(folder, labels, labels_in_names))
     with progress(lines=False) as tell_progress:
         result = test_cnn(cnn, folder, labels, labels_in_names, reject, tell_progress, None, all_pages)
     counts = WarningCounts()
@@ -79,6 +82,13 @@ def test(
         write_text(report, tested_report(cnn, model, result, command_line()))
     if result.unread:
         raise typer.Exit(1)
+
+
+def _images_of(folder: Path, labels: Path | None, labels_in_names: bool) -> Iterator[Path]:
+    from htgen.images.labels import find_labeled
+
+    for paths in find_labeled(folder, labels, labels_in_names, part="test").classes.values():
+        yield from paths
 
 
 def _document(model: Path, result: "TestResult") -> dict[str, Any]:

@@ -21,7 +21,7 @@ TABLES = {".csv", ".tsv"}
 _TEXTS = TABLES | {".json", ".xml", ".txt", ".yaml", ".yml", ".md"}
 """Endings of files that say something of images, and are none."""
 
-_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
+ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 
 _OF_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}
 
@@ -360,7 +360,7 @@ def _visible_entries(folder: Path) -> list[Path]:
     except FileNotFoundError:
         raise DataError(f"there is no folder {folder}", "check the path") from None
     except NotADirectoryError:
-        is_archive = folder.suffix.lower() in _ARCHIVES
+        is_archive = folder.suffix.lower() in ARCHIVES
         remedy = "unpack it, and name the folder" if is_archive else "name the folder that it is in"
         raise DataError(f"{folder} is not a folder", remedy) from None
     except OSError as error:

@@ -71,7 +71,13 @@ def test_the_folder_is_named_once(support, tmp_path, capsys):
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("name", ["cnn.onnx", "cnn.H", "cnn.html", "cnn.py", "cup.png", "cup.JPG", "-"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cnn.onnx", "cnn.H", "cnn.html", "cnn.py", "cup.png", "cup.JPG", "-"),
+        *("a.csv", "a.TSV", "a.json", "a.zip", "a.tar.gz"),
+    ],
+)
 def test_a_cnn_is_not_written_under_the_name_of_something_else(name, support, run_path, tmp_path, capsys):
     (tmp_path / name).write_text("mine")
     command = ["generate", str(support), "-o", str(tmp_path / name), "--generator", str(run_path)]
@@ -107,3 +113,40 @@ def test_what_is_no_finite_number_is_none(value, tmp_path):
         ["watch", folder, model, "--reject", value],
     ):
         assert main(command) == 2
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_nothing_that_a_cnn_is_made_of_is_replaced(cnn, run_path, support, tmp_path, capsys):
+    run = shutil.copytree(run_path, tmp_path / "run")
+    own, best = shutil.copy(run / "best.safetensors", tmp_path / "own"), run / "best.safetensors"
+    image = (support / "kind0" / "0.png").rename(support / "kind0" / "zero")
+    table, link = tmp_path / "labels", tmp_path / "link.safetensors"
+    table.write_text("kind0/zero,a\nkind0/1.png,a\nkind1/0.png,b\nkind1/1.png,b\n")
+    link.symlink_to(table)
+    further = shutil.copytree(support / "kind1", tmp_path / "further" / "new").parent
+    added = (further / "new" / "0.png").rename(further / "new" / "zero")
+    page = shutil.copy(support / "kind2" / "0.png", support / "kind2" / "page.html")
+    make, labels = ["generate", support, "--generator", run], ["--labels", table]
+    grow = ["generate", cnn, "--generator", run, "--add"]
+    before = contents(tmp_path)
+    for command, what in (
+        ([*make, *labels, "-o", table], "the table of labels"),
+        ([*make, *labels, "-o", link], "the table of labels"),
+        ([*grow, support, *labels, "-o", link], "the table of labels"),
+        ([*make, "-o", best], "the generator"),
+        (["generate", support, "--generator", own, "-o", own], "the generator"),
+        ([*grow, support, "-o", best], "the generator"),
+        ([*make, "-o", image], "one of the images"),
+        ([*grow, further, "-o", added], "one of the images"),
+        ([*make, "-o", tmp_path / "new", "--report", page], "one of the images"),
+    ):
+        capsys.readouterr()
+        assert main([*map(str, command)]) == 2, command
+        said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert f"it is {what}" in said, command
+        assert contents(tmp_path) == before
+    assert main([*map(str, [*grow, further, "-o", cnn])]) == 0  # the CNN becomes another
+    assert cnn.read_bytes() != before[cnn]

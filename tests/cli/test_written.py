@@ -4,8 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import typer
 
 from htgen.cli import main
+from htgen.cli.written import spare
 
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
 
@@ -38,6 +40,32 @@ def test_a_report_never_takes_the_place_of_something_else(cnn, tmp_path, capsys)
     )
     assert (model.read_bytes(), image.read_bytes()) == kept
     assert not page.exists()
+
+
+def test_a_report_of_a_test_replaces_no_image_and_no_table(cnn, tmp_path, capsys):
+    folder = shutil.copytree(SYMBOLS / "support", tmp_path / "folder")
+    first = min(min(folder.iterdir()).iterdir())
+    image, table, page = first.with_name("a.html"), tmp_path / "b.html", tmp_path / "link.html"
+    first.rename(image)
+    table.write_text(f"{image.relative_to(folder)},{image.parent.name}\n")
+    page.symlink_to(table)
+    kept = image.read_bytes(), table.read_bytes()
+    for report, labels in ((image, []), (table, ["--labels", table]), (page, ["--labels", table])):
+        said = usage_error(capsys, "test", cnn, folder, *labels, "--report", report)
+        assert ("one of the images" if report == image else "the table of labels") in said
+    shown = usage_error(*(capsys, "predict", cnn, SYMBOLS / "new", "--support", folder, "--report", image))
+    assert "one of the images" in shown
+    assert (image.read_bytes(), table.read_bytes()) == kept
+
+
+def test_a_page_of_a_file_is_the_file(tmp_path):
+    whole, other = tmp_path / "a.tif", tmp_path / "b.tif"
+    whole.touch()
+    other.touch()
+    images = [tmp_path / "a.tif#2"]
+    with pytest.raises(typer.BadParameter, match="one of the images"):
+        spare({"--output": whole}, {}, images)
+    spare({"--output": other, "--report": None}, {"nothing": [None]}, images)
 
 
 def test_names_of_bytes_that_are_no_text_come_into_a_report(cnn, tmp_path, capsysbinary):
