@@ -263,7 +263,7 @@ class Bundle:
 def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
     """As `Bundle.load`, and whether the file has a checksum; the caller says so where it has none."""
     remedy = "a file that `htgen generate` wrote, of a generator and of your images"
-    file = decode(path, FORMAT, "a htgen CNN", remedy)
+    file = decode(path, FORMAT, "an htgen CNN", remedy)
     header = file.header
     try:
         stored = dict(file.tensors)
@@ -284,7 +284,7 @@ def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
             header.get("grown", {}),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path} is not a htgen CNN, or it is damaged ({error})", remedy) from error
+        raise ModelError(f"{path} is not an htgen CNN, or it is damaged ({error})", remedy) from error
     return bundle, file.has_checksum
 
 

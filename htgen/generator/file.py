@@ -153,7 +153,7 @@ class StoredGenerator:
         Raises:
             ModelError: the file is missing, damaged, or no generator that this version reads.
         """
-        content = decode(path, GENERATOR_FORMAT, "a htgen generator", _REMEDY, hashed=True)
+        content = decode(path, GENERATOR_FORMAT, "an htgen generator", _REMEDY, hashed=True)
         header = content.header
         try:
             tensors = widened(content.tensors)

@@ -256,7 +256,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], Arrays]:
     Raises:
         ModelError: the file is missing, damaged or no training state.
     """
-    file = decode(path, STATE_FORMAT, "a htgen training state", "another run, or train it again")
+    file = decode(path, STATE_FORMAT, "an htgen training state", "another run, or train it again")
     if not file.has_checksum:
         warn_without_checksum(path)
     try:

@@ -71,8 +71,8 @@ def test_weights_that_do_not_fit_their_config_are_named(tmp_path):
         ({"preprocessing": None}, "does not know"),
         ({"preprocessing": {"size": 8, "channels": 1, "ink": "none", "fit": "pad"}}, "other images than"),
         ({"model": 5}, "does not know"),
-        ({"format": "htgen-cnn"}, "is not a htgen generator but"),
-        ({"version": "1"}, "is not a htgen generator"),
+        ({"format": "htgen-cnn"}, "is not an htgen generator but"),
+        ({"version": "1"}, "is not an htgen generator"),
     ],
 )
 def test_a_generator_file_that_cannot_be_is_refused_with_a_remedy(change, says, tmp_path):

@@ -49,7 +49,7 @@ def test_resuming_what_cannot_be_resumed_says_why(config, store, tmp_path):
     with pytest.raises(ModelError, match=r"latest\.safetensors.*damaged"):
         train(config, tmp_path / "run", resume=True)
     state.write_bytes((tmp_path / "run" / "best.safetensors").read_bytes())
-    with pytest.raises(ModelError, match="not a htgen training state"):
+    with pytest.raises(ModelError, match="not an htgen training state"):
         train(config, tmp_path / "run", resume=True)
     state.write_bytes(intact)
 
