@@ -21,7 +21,7 @@ MIDDLE_ALONE = "it is far from square, and half of it or more is not looked at: 
 """The warning about a photograph that is twice as long as wide, or longer."""
 
 TINY = "it has so few pixels that much of a drawing is lost"
-"""The warning about an image of less than 16 pixels."""
+"""The warning about an image whose longer side has less than 16 pixels."""
 
 SEVERAL = "several drawings seem to be in it, apart from each other; they are answered as one"
 """The warning about ink that falls apart as no image of its class does."""

@@ -45,7 +45,7 @@ function findComponents(mask) {
 /** Where the chosen of the parts are. */
 function maskOf(found, isChosen) {
   const chosen = found.parts.map(isChosen);
-  const values = new Uint8Array(found.label.length); // `from` takes twenty times as long as a loop
+  const values = new Uint8Array(found.label.length); // a loop, as `from` takes longer
   for (let i = 0; i < values.length; i++) if (found.label[i] >= 0 && chosen[found.label[i]]) values[i] = 1;
   return makeGrid(found.height, found.width, values);
 }
