@@ -175,9 +175,6 @@ _STEPS: "tuple[Step, ...]" = (
 )
 """Those that can be left out, in the order of the options."""
 
-_TABLES = (".csv", ".tsv", ".json")
-"""As which no CNN file is named."""
-
 
 def _write(
     places: tuple[Path, Path | None, Path | None, bool, bool],
@@ -252,7 +249,7 @@ def _refuse_beside_growth(
 def _expect_name_of_cnn(output: Path) -> None:
     """Refuse names of what is no CNN file: of exports, images, tables and archives."""
     from htgen.cli.export import ENDINGS
-    from htgen.images.folders import ARCHIVES
+    from htgen.images.folders import ARCHIVES, TABLES
     from htgen.images.formats import is_known_ending
 
     ending = output.suffix.lower()
@@ -261,7 +258,7 @@ def _expect_name_of_cnn(output: Path) -> None:
     if ending in ENDINGS:
         fault = f"'{ending}' is what htgen export makes of a CNN file, such as {output.stem}.safetensors"
         raise typer.BadParameter(fault, param_hint="--output")
-    what = "an image" if is_known_ending(ending) else "a table" if ending in _TABLES else None
+    what = "an image" if is_known_ending(ending) else "a table" if ending in (*TABLES, ".json") else None
     what = "an archive" if ending in ARCHIVES else what
     if what is not None:
         fault = f"'{output.name}' is the name of {what}; a CNN file is called {output.stem}.safetensors"

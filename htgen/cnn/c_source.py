@@ -66,7 +66,7 @@ def identifier(name: str) -> str:
     """
     cleaned = re.sub(r"[^0-9A-Za-z_]", "_", name)
     if not re.search(r"[0-9A-Za-z]", cleaned):
-        raise ModelError(f"'{name}' has no letter or digit that a C name could be made of", "-o symbols.h")
+        raise ModelError(f"'{name}' has no ASCII letter or digit for a C name", "-o symbols.h")
     usable = re.match(r"[A-Za-z]", cleaned) and cleaned not in _KEYWORDS
     return cleaned if usable else f"cnn_{cleaned}"
 

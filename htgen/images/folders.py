@@ -116,6 +116,15 @@ def find_folders(folder: str | Path) -> list[Path]:
     ]
 
 
+def find_empty(folder: str | Path) -> list[Path]:
+    """The folders directly in a folder in which nothing is to be seen, in natural order.
+
+    Raises:
+        DataError: there is no such folder, or it or one of them cannot be read.
+    """
+    return [path for path in find_folders(folder) if not _visible_entries(path)]
+
+
 def is_of_system(parts: Sequence[str]) -> bool:
     """Whether a path, by its parts, is of what systems and programs put beside images."""
     *folders, name = parts or ("",)
@@ -206,7 +215,8 @@ def class_folders(folder: str | Path, minimum: int = 2, part: str = "train") -> 
         folder: hidden sub-folders, those of systems (`find_folders`), links to the folder itself or to one
             around it, and files beside the sub-folders are left out.
         minimum: how many classes there must be.
-        part: of the parts of a data set, the one whose classes are meant, for errors.
+        part: of the parts of a data set, the one whose classes are meant, for errors. In `test` classes may
+            lack: empty folders (`find_empty`) are left out where others have images.
 
     Raises:
         DataError: no such folder, fewer classes than `minimum`, a class without image files, names that look
@@ -221,6 +231,9 @@ def class_folders(folder: str | Path, minimum: int = 2, part: str = "train") -> 
         what = f"{loose} image{'s' * (loose > 1)} but no sub-folders" if loose else "no sub-folders"
         raise DataError(f"{folder} has {what}: no classes{left_out}", helps or remedy)
     _refuse_parts_of_data(folder, found, part)
+    if part == "test":
+        empty_folders = find_empty(folder)
+        found = [path for path in found if path not in empty_folders] or found
     classes: dict[str, list[Path]] = {}
     for path in found:
         classes.setdefault(_class_name(path, found), []).append(path)

@@ -12,6 +12,7 @@ from htgen.files import kind_at
 from htgen.images.folders import (
     TABLES,
     class_folders,
+    find_empty,
     find_folders,
     find_hidden_folders,
     find_images,
@@ -92,6 +93,8 @@ def _in_sub_folders(folder: Path, minimum: int, part: str) -> LabeledFiles:
         raise
     tables = [path.name for path in find_other_files(folder) if path.suffix.lower() in TABLES]
     told = warning(f"tables beside the folders are read with --labels alone, in {folder}:", tables, 3)
+    lacking = [path.name for path in find_empty(folder)] if part == "test" else []
+    told += warning(f"classes without an image are not tested, in {folder}:", lacking, 3)
     return LabeledFiles(classes, (*beside_classes(folder, classes), *told))
 
 

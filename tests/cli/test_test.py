@@ -50,6 +50,27 @@ def test_a_cnn_of_other_classes_is_one_clear_error(cnn, support, capsys):
     assert "the CNN has no class 'other'" in capsys.readouterr().err
 
 
+def test_a_class_without_images_is_told_and_not_tested(cnn, support, capsys):
+    for file in (support / "kind1").iterdir():
+        file.unlink()
+    (support / "kind1" / ".DS_Store").touch()
+    capsys.readouterr()
+    assert main(["test", str(cnn), str(support), "--json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert {entry["label"] for entry in document["predictions"]} == {"kind0", "kind2"}
+    assert "classes without an image are not tested" in captured.err
+    assert "kind1" in captured.err
+    (support / "kind1" / "drawing.svg").write_text("<svg/>")  # an image, to people
+    assert main(["test", str(cnn), str(support)]) == 4
+    (support / "kind1" / "drawing.svg").unlink()
+    for name in ("kind0", "kind2"):
+        for file in (support / name).iterdir():
+            file.unlink()
+    assert main(["test", str(cnn), str(support)]) == 4
+    assert "class 'kind0' has no images" in capsys.readouterr().err
+
+
 def test_labels_are_told_in_one_way(cnn, support, tmp_path):
     (tmp_path / "l.csv").write_text("kind0/0.png,kind0\n")
     words = ["test", str(cnn), str(support), "--labels", str(tmp_path / "l.csv")]
