@@ -260,7 +260,7 @@ def test_what_the_c_has_no_room_for_is_refused():
         whole_code(replace(bundle, classes=many, tensors=tensors), "net")
     with pytest.raises(ModelError, match="'a b' and 'a-b' have the same name"):
         whole_code(replace(bundle, classes=("a b", "a-b", "c")), "net")
-    with pytest.raises(ModelError, match="no letter"):
+    with pytest.raises(ModelError, match="no ASCII letter"):
         whole_code(bundle, "--")
     with pytest.raises(ModelError, match="norm batch"):
         whole_code(make_bundle(cnn={"channels": 4, "norm": "batch"}), "net")
