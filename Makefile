@@ -21,9 +21,10 @@ demo: $(VENV)/.package
 
 # A process of one thread for each core: most tests are too small for two threads to help. The tests of a
 # file share what they train, and stay in one process. What is skipped is told with its reason, such as pages
-# in a browser where there is no Chromium (make browser installs it).
+# in a browser where there is no Chromium (make browser installs it). Files come in their order: xdist would
+# leave those of few tests for the end, which are the longest.
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile -rs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -rs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
