@@ -3,9 +3,11 @@
     python docs/measurements/choice.py choose DATA --icons package --fonts /usr/share/fonts/truetype/noto
     python docs/measurements/choice.py report DATA ...
     python docs/measurements/choice.py cost DATA ... --tasks 40
+    python docs/measurements/choice.py drawn DATA ...
 
 `choose` looks at one part of the images (`choice_images`), `report` at the other (docs/lab/choice.md). `cost`
-measures right and wrong generators on tasks of the second part.
+measures right and wrong generators on tasks of the second part. `drawn` tells what of it CNNs of photographs
+take for drawings.
 """
 
 import argparse
@@ -28,7 +30,9 @@ from htgen.generator.choice import (
 )
 from htgen.generator.generator import load_generator
 from htgen.generator.shipped import GENERATORS, Domain
-from htgen.images.inputs import prepare_images
+from htgen.images.drawn import is_drawn
+from htgen.images.inputs import prepare_images, read_pixels
+from htgen.images.preprocessing import Preprocessing
 from htgen.images.shapes import NUMBERS, shape_numbers
 
 FOLDERS = ((2, 1), (3, 2), (5, 4))
@@ -46,6 +50,9 @@ SHARES = {"Omniglot": 0.15, "the same, other pens, damaged": 0.15, "printed lett
 
 PENALTY = 1.0
 """Of the squared weights, of 4000 images in all."""
+
+SIZES = (96, 128)
+"""Pixels that CNNs of photographs see on each side."""
 
 WAY, QUERY = 20, 1
 
@@ -156,9 +163,18 @@ def accuracy(images: Classes, name: str, shot: int, tasks: int) -> str:
     return f"{100 * np.mean(rows):.1f} ± {196 * np.std(rows, ddof=1) / tasks**0.5:.1f}"
 
 
+def report_drawn(name: str, images: Classes) -> None:
+    """Print how often single images are taken for drawings, for each of the `SIZES`."""
+    single, rates = [image for own in images for image in own], []
+    for size in SIZES:
+        reads = read_pixels(single, Preprocessing(size, 3, "none", "crop"))
+        rates.append(np.mean([is_drawn(pixels) for _, pixels in reads if isinstance(pixels, np.ndarray)]))
+    print(f"{name:30}", f"{len(single):5}", *(f"{100 * rate:6.2f}" for rate in rates), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=("choose", "report", "cost"))
+    parser.add_argument("what", choices=("choose", "report", "cost", "drawn"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--icons", type=Path, required=True, help="the unpacked npm package @iconify/json")
     parser.add_argument("--fonts", type=Path, required=True, help="the folder of Noto's fonts")
@@ -185,6 +201,10 @@ def main() -> None:
         print("in %: called photographs; folders called", *GENERATORS, "of classes x images", *FOLDERS)
         for name in known:
             report(name, [[look_at(image) for image in own] for own in made(name, "reported")])
+    elif options.what == "drawn":
+        print("in %: called drawings, of so many images, at", *SIZES, "pixels")
+        for name in known:
+            report_drawn(name, made(name, "reported"))
     else:
         for name, shot in product(COSTS, (1, 5)):
             images = known[name][1]("reported", options.classes, shot + QUERY)

@@ -13,7 +13,7 @@ from htgen.generator.generator import Generator
 from htgen.generator.self_check import LeaveOneOut, LookAlike
 from htgen.generator.support import Support
 from htgen.images.gaps import widest
-from htgen.images.inputs import ReadImage, as_input
+from htgen.images.inputs import ReadImage, as_input, photographs_alone
 
 
 @dataclass
@@ -109,7 +109,8 @@ def make(generator: Generator, classes: Sequence[SupportClass]) -> Made:
         for found in classes
         if any(image.read.gaps is not None for image in found.images.values())
     }
-    bundle = replace(generator.generate_bundle(support), gaps=gaps)
+    photographs = photographs_alone((found.name, i.read) for found in classes for i in found.images.values())
+    bundle = replace(generator.generate_bundle(support), gaps=gaps, photographs=photographs)
     return Made(bundle, support, tuple(numbers), time.perf_counter() - started)
 
 

@@ -197,7 +197,7 @@ class Session:
         read = _read_one(decode(upload), bundle.preprocessing)
         x = as_input([read.pixels], bundle.preprocessing)
         prediction = bundle.classify(x)[0]
-        read = warned(read, bundle.gaps.get(prediction.label))
+        read = warned(read, bundle, prediction.label)
         return Tried(
             version, bundle.classes, prediction, read, [] if made is None else nearest_images(made, x)
         )

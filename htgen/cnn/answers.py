@@ -8,9 +8,8 @@ from pathlib import Path
 
 from htgen.cnn.bundle import Bundle, Prediction
 from htgen.errors import DataError
-from htgen.images.gaps import Gaps
 from htgen.images.inputs import IMAGES_PER_BATCH, ReadImage, as_input, read_images
-from htgen.images.notices import SEVERAL
+from htgen.images.notices import DRAWN, SEVERAL
 from htgen.workers import work_in_processes
 
 
@@ -81,11 +80,15 @@ def _answers_to(cnn: Bundle, reads: list[tuple[Path, ReadImage | DataError]]) ->
             yield NoAnswer(path, read.message)
         else:
             prediction = next(predictions)
-            yield Answer(path, warned(read, cnn.gaps.get(prediction.label)), prediction)
+            yield Answer(path, warned(read, cnn, prediction.label), prediction)
 
 
-def warned(image: ReadImage, usual: Gaps | None) -> ReadImage:
-    """The image, with a warning where it falls apart as none of its class does; `usual` is what they do."""
-    if usual is None or image.gaps is None or not image.gaps.are_wider_than(usual):
-        return image
-    return replace(image, warnings=(*image.warnings, SEVERAL))
+def warned(image: ReadImage, cnn: Bundle, label: str) -> ReadImage:
+    """The image, with what is to be said of it where it is found to be of a class: it falls apart as none of
+    that class does, or it is drawn where all of them are photographs."""
+    usual, told = cnn.gaps.get(label), []
+    if usual is not None and image.gaps is not None and image.gaps.are_wider_than(usual):
+        told.append(SEVERAL)
+    if image.is_drawn and label in cnn.photographs:
+        told.append(DRAWN)
+    return replace(image, warnings=(*image.warnings, *told)) if told else image

@@ -81,6 +81,7 @@ class Bundle:
             right; None where that is not known.
         gaps: class -> how far apart the parts of its support drawings lie at most; without the classes of
             which that is not known.
+        photographs: the classes of which no support image is plainly a drawing; none of a CNN of drawings.
         has_8_bits: whether files hold its kernels with 8 bits a weight; the tensors are what these can hold.
         trunk: what is known of a trunk that others trained: its `source` and `licence`, among others.
         means: the class means that its logits layer is made of; None where there are none, and in files that
@@ -100,6 +101,7 @@ class Bundle:
     trunk: Mapping[str, str] = field(default_factory=dict)
     means: ClassMeans | None = None
     grown: Mapping[str, int] = field(default_factory=dict)
+    photographs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -135,6 +137,8 @@ class Bundle:
             yield from self.means.faults(len(names), self.spec.feature_count)
         if not all(type(count) is int and count >= 0 for count in self.grown.values()):
             yield "classes that were added or dropped must be counted"
+        if not set(self.photographs) <= set(names):
+            yield "classes of photographs must be classes"
 
     @cached_property
     def weights(self) -> CnnWeights[Floats]:
@@ -182,6 +186,8 @@ class Bundle:
             header["estimate"] = self.estimate.to_dict()
         if self.gaps:
             header["gaps"] = {name: gaps.to_list() for name, gaps in self.gaps.items()}
+        if self.photographs:
+            header["photographs"] = list(self.photographs)
         if self.trunk:
             header["trunk"] = dict(self.trunk)
         if self.grown:
@@ -282,6 +288,7 @@ def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
             header.get("trunk", {}),
             None if means is None or counts is None else ClassMeans(means, counts),
             header.get("grown", {}),
+            tuple(header.get("photographs", ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is not an htgen CNN, or it is damaged ({error})", remedy) from error

@@ -36,6 +36,7 @@ CNN_SCRIPTS = (
     "device",
     "prepare",
     "cnn",
+    "drawn",
 )
 """What an answer takes, in the order in which it is loaded; nothing of it needs a browser."""
 
@@ -96,6 +97,7 @@ def description(bundle: Bundle) -> dict[str, Any]:
         "steps": [bundle.spec.steps(conv) for conv in bundle.spec.convs],
         "classes": list(bundle.classes),
         "preprocessing": bundle.preprocessing.to_dict(),
+        "photographs": list(bundle.photographs),
         "tensors": tensors,
         "data": base64.b64encode(b"".join(parts)).decode(),
     }

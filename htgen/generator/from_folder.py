@@ -20,7 +20,7 @@ from htgen.generator.support import Support
 from htgen.generator.support_files import SupportFiles, find_support
 from htgen.hypertransformer.many_classes import check_way
 from htgen.images.gaps import Gaps, widest
-from htgen.images.inputs import ReadImage, as_input, read_in_processes
+from htgen.images.inputs import ReadImage, as_input, photographs_alone, read_in_processes
 from htgen.images.notices import NOTHING_SEEN, WarningCounts, told_with_errors, warning
 
 Progress = Callable[[str, int, int], None]
@@ -63,6 +63,11 @@ class FolderImages:
             if image.gaps is not None:
                 found.setdefault(label, []).append(image.gaps)
         return {label: widest(gaps) for label, gaps in found.items()}
+
+    @property
+    def photographs(self) -> tuple[str, ...]:
+        """Classes of which no labelled image is plainly a drawing; none unless photographs are expected."""
+        return photographs_alone(zip(self.labels, self.labeled.values(), strict=True))
 
     @property
     def warnings(self) -> dict[Path, tuple[str, ...]]:
@@ -245,7 +250,7 @@ def generate_from_files(
         started = time.perf_counter()
         is_foreign = generator.find_foreign(support)
         support = support.without(is_foreign)
-        bundle = replace(generator.generate_bundle(support), gaps=images.gaps)
+        bundle = replace(generator.generate_bundle(support), gaps=images.gaps, photographs=images.photographs)
         seconds = time.perf_counter() - started
     images = _without_foreign(images, is_foreign[len(images.labeled) :].tolist())
     return GeneratedFromFolder(bundle, images, support, generator, seconds, progress, processes=processes)

@@ -71,8 +71,9 @@ def without_classes(cnn: Bundle, generator: Generator, names: Sequence[str]) -> 
     classes = tuple(cnn.classes[place] for place in kept)
     support = {name: cnn.support[name] for name in classes if name in cnn.support}
     gaps = {name: gaps for name, gaps in cnn.gaps.items() if name in classes}
-    changed = _changed(cnn, generator, classes, cnn.means.of(kept), support, dropped=len(set(names)))
-    return replace(changed, gaps=gaps)
+    photographs = tuple(name for name in cnn.photographs if name in classes)
+    means, cnn = cnn.means.of(kept), replace(cnn, gaps=gaps, photographs=photographs)
+    return _changed(cnn, generator, classes, means, support, dropped=len(set(names)))
 
 
 def with_images(cnn: Bundle, generator: Generator, images: Support) -> Bundle:

@@ -122,9 +122,9 @@ def grow(
         classes = (*grown.classes, *new)
         support = _support(images, classes, writer)
         if images.labels:
-            grown = replace(
-                growing.with_images(grown, writer, support), gaps=_joined_gaps(grown.gaps, images.gaps)
-            )
+            further = growing.with_images(grown, writer, support)
+            gaps, photographs = _joined_gaps(grown.gaps, images.gaps), _photographs(grown, images)
+            grown = replace(further, gaps=gaps, photographs=photographs)
     joined = tuple(name for name in dict.fromkeys(images.labels) if name not in new)
     return GrownFromFolder(
         grown,
@@ -155,3 +155,10 @@ def _joined_gaps(known: Mapping[str, Gaps], further: Mapping[str, Gaps]) -> dict
     for name, gaps in further.items():
         joined[name] = widest([joined[name], gaps]) if name in joined else gaps
     return joined
+
+
+def _photographs(known: Bundle, further: FolderImages) -> tuple[str, ...]:
+    """The classes that have photographs alone, of what was known and of further images."""
+    others = set(known.classes).difference(known.photographs)
+    old = [name for name in known.photographs if name not in further.labels]
+    return (*old, *(name for name in further.photographs if name not in others))

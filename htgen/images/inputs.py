@@ -19,6 +19,7 @@ from PIL import Image
 from htgen.arrays import Floats, Pixels
 from htgen.errors import DataError
 from htgen.files import kind_at, real_path
+from htgen.images.drawn import is_drawn
 from htgen.images.folders import depth_of_images, find_images, holds_images
 from htgen.images.formats import is_known_ending
 from htgen.images.gaps import Gaps
@@ -222,6 +223,7 @@ class ReadImage:
         warnings: what people should know of this one image, one sentence each, without a full stop.
         gaps: how far apart the parts of a drawing lie; None unless the preprocessing is for drawings.
         stroke: how wide its strokes are as drawn, by the longer side of its ink; None likewise.
+        is_drawn: whether it is plainly a drawing; None unless the preprocessing is for photographs.
     """
 
     pixels: Pixels
@@ -231,6 +233,18 @@ class ReadImage:
     warnings: tuple[str, ...] = ()
     gaps: Gaps | None = None
     stroke: float | None = None
+    is_drawn: bool | None = None
+
+
+def photographs_alone(images: Iterable[tuple[str, ReadImage]]) -> tuple[str, ...]:
+    """The classes of which no image is plainly a drawing, of the class of each image and what was read of it.
+
+    Where photographs are not expected there are none.
+    """
+    alone: dict[str, bool] = {}
+    for name, image in images:
+        alone[name] = alone.get(name, True) and image.is_drawn is False
+    return tuple(name for name, is_alone in alone.items() if is_alone)
 
 
 Source = TypeVar("Source", bound=ImageLike)
@@ -316,6 +330,7 @@ def _read(source: ImageLike, preprocessing: Preprocessing) -> ReadImage:
         (*(text for text, holds in told if holds), *image.warnings),
         image.gaps,
         image.stroke,
+        not is_blank and is_drawn(image.pixels) if preprocessing.ink == "none" else None,
     )
 
 

@@ -17,6 +17,9 @@ NOTHING_SEEN = "nothing is to be seen"
 PHOTOGRAPH = "it looks like a photograph of a thing, not like a drawing"
 """The warning about an image that does not look drawn."""
 
+DRAWN = "it looks like a drawing, not like a photograph of a thing"
+"""The warning about a drawing where a class has photographs alone."""
+
 MIDDLE_ALONE = "it is far from square, and half of it or more is not looked at: only its middle is"
 """The warning about a photograph that is twice as long as wide, or longer."""
 

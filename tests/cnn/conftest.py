@@ -11,6 +11,8 @@ prepare: (picture, how) => {
   const found = preparePicture({ ...picture, data }, how);
   return { ...found, pixels: Array.from(found.pixels) };
 },
+warningsOfDrawn: (file, images, probabilities) => images.map((pixels) =>
+  drawnWarnings(file, { pixels, isBlank: false }, probabilities)),
 probabilities: (file, images) => images.map((pixels) => classify(readCnn(file), pixels)),
 """
 

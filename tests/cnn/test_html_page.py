@@ -7,17 +7,21 @@ import base64
 import hashlib
 import html.parser
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers.cnns import any_bundle, any_spec, any_weights, make_bundle
+from helpers.drawn_things import DRAWN_THINGS, THINGS
 
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.executor_numpy import softmax
-from htgen.cnn.html_page import description, page_html
+from htgen.cnn.html_page import CNN_SCRIPTS, WIDGETS, description, page_file, page_html
 from htgen.errors import ModelError
+from htgen.images.drawn import is_drawn
 from htgen.images.inputs import as_input
+from htgen.images.notices import DRAWN
 from htgen.images.preprocessing import Preprocessing
 
 HOSTILE = ("</script><img src=x onerror=alert(1)>", "<!--", "a&b\"'", "ü\u2028", "plain")
@@ -100,6 +104,16 @@ def test_the_page_loads_nothing_and_its_policy_says_so():
     assert "$" not in text.split("<main")[1].split("</main>")[0]
 
 
+def test_no_script_takes_a_function_of_another():
+    names = [
+        name
+        for part in (*CNN_SCRIPTS, *WIDGETS)
+        for name in re.findall(r"^(?:async )?function (\w+)", page_file(f"{part}.js"), re.MULTILINE)
+    ]
+    assert len(names) > 100
+    assert len(set(names)) == len(names)
+
+
 def test_names_that_people_choose_stay_names():
     bundle = make_bundle()
     hostile = replace(bundle, classes=HOSTILE[: len(bundle.classes)], support={})
@@ -115,3 +129,15 @@ def test_a_cnn_whose_answers_depend_on_other_images_is_refused():
     bundle = make_bundle()
     with pytest.raises(ModelError, match="norm batch"):
         page_html(replace(bundle, spec=replace(bundle.spec, norm="batch")), "page")
+
+
+@pytest.mark.parametrize(("size", "channels"), [(16, 3), (48, 1), (96, 3), (130, 3)])
+def test_drawings_among_photographs_are_told_as_python_tells_them(js, size, channels):
+    preprocessing = Preprocessing(size, channels, "none", "crop")
+    images = [preprocessing.apply(image) for image in (*DRAWN_THINGS.values(), *THINGS.values())]
+    expected = [[DRAWN] if is_drawn(image) else [] for image in images]
+    assert 0 < sum(map(bool, expected)) < len(images)
+    file = {"classes": ["lake", "mixed"], "photographs": ["lake"], "preprocessing": preprocessing.to_dict()}
+    pixels = [image.ravel().tolist() for image in images]
+    assert js.call("warningsOfDrawn", file, pixels, [0.9, 0.1]) == expected
+    assert js.call("warningsOfDrawn", file, pixels, [0.1, 0.9]) == [[]] * len(images)

@@ -12,6 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "guide" / "your-images.md"
 OF_AN_IMAGE = (
     notices.NOTHING_SEEN,
     notices.PHOTOGRAPH,
+    notices.DRAWN,
     notices.MIDDLE_ALONE,
     notices.SEVERAL,
     notices.TINY,

@@ -9,8 +9,8 @@
 
   /** {probabilities, pixels, isBlank, warnings} of a picture. */
   function answerFor(picture) {
-    const prepared = preparePicture(picture, cnn.preprocessing);
-    return { ...prepared, probabilities: classify(cnn, prepared.pixels) };
+    const prepared = preparePicture(picture, cnn.preprocessing), probabilities = classify(cnn, prepared.pixels);
+    return { ...prepared, probabilities, warnings: [...prepared.warnings, ...drawnWarnings(cnn, prepared, probabilities)] };
   }
 
   const limit = () => at("limit").value / 100;
