@@ -14,6 +14,7 @@ from htgen.cnn.score import Score
 from htgen.errors import DataError
 from htgen.images.inputs import all_pages_of_classes
 from htgen.images.labels import LabeledFiles, find_labeled
+from htgen.images.names import known_as
 from htgen.images.notices import told_with_errors
 from htgen.workers import worth_starting
 
@@ -125,8 +126,9 @@ def test_cnn(
     bundle = cnn if isinstance(cnn, Bundle) else Bundle.load(cnn)
     found = find_labeled(folder, labels, labels_in_names, part="test")
     with told_with_errors(found.notices):
+        of_class = {known_as(name, bundle.classes): paths for name, paths in found.classes.items()}
         _check_classes(bundle, found, folder)
-        of_class = all_pages_of_classes(found.classes) if all_pages else found.classes
+        of_class = all_pages_of_classes(of_class) if all_pages else of_class
         label_of = {path: name for name, paths in of_class.items() for path in paths}
         images: list[TestedImage] = []
         unread: dict[Path, str] = {}
@@ -158,7 +160,7 @@ def _tested(answer: Answer, label: str, reject: float) -> TestedImage:
 
 
 def _check_classes(bundle: Bundle, found: LabeledFiles, folder: str | Path) -> None:
-    unknown = [name for name in found.classes if name not in bundle.classes]
+    unknown = [name for name in found.classes if known_as(name, bundle.classes) not in bundle.classes]
     if unknown:
         raise DataError(
             f"the CNN has no {_listed(unknown)} of {folder}; its classes are {_list(bundle.classes)}",

@@ -35,6 +35,7 @@ from htgen.hypertransformer.hypertransformer_numpy import HyperTransformer
 from htgen.hypertransformer.many_classes import check_way
 from htgen.hypertransformer.plan import generator_plan
 from htgen.images.inputs import ImageLike, expect_list, prepare_images
+from htgen.images.names import composed
 from htgen.images.order import natural_order
 from htgen.images.preprocessing import Preprocessing, Step
 from htgen.workers import can_fork, usable_processors
@@ -291,7 +292,7 @@ def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray
         raise DataError("labels that are lists themselves", "one label for each support image") from error
     if given.ndim != 1:
         raise DataError(f"labels of shape {list(given.shape)}", "one label for each support image")
-    names = [str(label) for label in given.tolist()]
+    names = [composed(str(label)) for label in given.tolist()]
     classes = len(set(names))
     if classes < 2:
         raise DataError(

@@ -24,6 +24,7 @@ from htgen.generator.support import Support
 from htgen.generator.support_files import SupportFiles, find_support
 from htgen.images.gaps import Gaps, widest
 from htgen.images.inputs import as_input
+from htgen.images.names import known_as
 from htgen.images.notices import told_with_errors
 
 NO_IMAGES = FolderImages({}, [], {}, {}, {}, ())
@@ -114,6 +115,10 @@ def grow(
     if files is None and not drop:
         raise DataError("neither a folder to add nor a class to drop is named")
     writer = growing.generator_of(cnn, generator)
+    drop = [known_as(name, cnn.classes) for name in drop]
+    if files is not None:
+        known = {known_as(name, cnn.classes): paths for name, paths in files.classes.items()}
+        files = files._replace(classes=known)
     images = NO_IMAGES if files is None else read_files(files, writer, progress, processes)
     with told_with_errors(images.notices):
         started = time.perf_counter()

@@ -4,7 +4,7 @@ The classes are in natural order (`htgen.images.order.natural_order`), as those 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from htgen.errors import DataError
@@ -20,7 +20,7 @@ from htgen.images.folders import (
     find_smaller_copies,
     not_around,
 )
-from htgen.images.names import label_in
+from htgen.images.names import composed, label_in
 from htgen.images.notices import left_out_of, warning
 from htgen.images.order import natural_order
 from htgen.images.pages import split_page
@@ -64,24 +64,40 @@ def find_labeled(
         found = labels_from_csv(labels, folder)
     else:
         found = labels_from_names(folder) if labels_in_names else _in_sub_folders(folder, minimum, part)
-    found = replace(found, notices=(*found.notices, *_alike_but_for_case(found.classes)))
+    classes = {composed(name): paths for name, paths in found.classes.items()}
+    found = LabeledFiles(classes, (*found.notices, *_nearly_alike(classes)))
     if len(found.classes) < minimum:
         source = f"the names of the files in {folder} give" if labels is None else f"{labels} gives"
         names = ", ".join(map(repr, found.classes))
+        count = "one class" if len(found.classes) == 1 else f"{len(found.classes)} classes"
         raise DataError(
-            f"{source} only {len(found.classes)} class ({names}); at least {minimum} are needed",
+            f"{source} only {count} ({names}); at least {minimum} are needed",
             "images of a second class",
         )
     return found
 
 
-def _alike_but_for_case(classes: Iterable[str]) -> list[str]:
-    """A line on classes that may be one: they differ by capital letters alone."""
+def _nearly_alike(classes: Iterable[str]) -> list[str]:
+    """Lines on classes that may be one: they differ by capital letters or blanks alone."""
     same: dict[str, list[str]] = {}
     for name in classes:
-        same.setdefault(name.lower(), []).append(name)
-    pairs = [" and ".join(map(repr, names)) for names in same.values() if len(names) > 1]
-    return warning("classes differ by capital letters alone, and are taken for several:", pairs, 3)
+        same.setdefault(_with_single_blanks(name.lower()), []).append(name)
+    pairs: dict[str, list[str]] = {}
+    for names in same.values():
+        if len(names) > 1:
+            case, blanks = ({form(name) for name in names} for form in (str.lower, _with_single_blanks))
+            what = "capital letters" if len(case) == 1 else "blanks"
+            what = what if 1 in (len(case), len(blanks)) else "capital letters and blanks"
+            pairs.setdefault(what, []).append(" and ".join(map(repr, names)))
+    return [
+        line
+        for what, cases in pairs.items()
+        for line in warning(f"classes differ by {what} alone, and are taken for several:", cases, 3)
+    ]
+
+
+def _with_single_blanks(name: str) -> str:
+    return " ".join(name.split())
 
 
 def _in_sub_folders(folder: Path, minimum: int, part: str) -> LabeledFiles:
@@ -136,11 +152,13 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
     found: dict[Path, str] = {}
     missing: dict[Path, str] = {}
     nameless = 0
+    if not any(line.label for line in lines):
+        raise DataError(f"no line of {table} has a label", "a label in each line, beside its image")
     for image, label in lines:
         if not image or not label:
             nameless += 1
             continue
-        path = places.find(image)
+        path, label = places.find(image), composed(label)
         if path is None:
             path = folder / image
             missing.setdefault(path, image)
@@ -186,7 +204,7 @@ def labels_from_names(folder: str | Path) -> LabeledFiles:
             f"no label in the name '{unnamed[0]}'{more} in {folder}",
             "names such as cat_1.png or cat.1.png, or --labels with a CSV file",
         )
-    return LabeledFiles(_by_class((path, str(label_in(path.name))) for path in images))
+    return LabeledFiles(_by_class((path, composed(str(label_in(path.name)))) for path in images))
 
 
 def hint_for_loose_images(folder: str | Path) -> str | None:

@@ -49,6 +49,9 @@ _MOST_BYTES = 1 << 26
 
 _SEPARATORS = ",;\t|"
 
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*\r?(\n|$)', re.IGNORECASE)
+"""A first line that tells a spreadsheet the separator."""
+
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 _REMEDY = "one line an image: its file, a comma, its label"
@@ -93,19 +96,26 @@ def _rows(table: Path) -> list[list[str]]:
     try:
         text = data.decode(_MARKS.get(data[:2], "utf-8-sig"))
     except UnicodeDecodeError:
+        text = "\0"
+    if 4 * text.count("\0") > len(text):  # UTF-16 without a mark
         raise DataError(f"{table} is no text in UTF-8", "save it as UTF-8") from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    separator = max(_SEPARATORS, key=lambda mark: sum(mark in line for line in lines))
+    told = _SEPARATOR_LINE.match(text)
+    start = told.end() if told else 0
+    lines = [line for line in text[start:].splitlines() if line.strip()]
+    separator = told[1] if told else max(_SEPARATORS, key=lambda mark: sum(mark in line for line in lines))
+    rows: list[list[str]] = []
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-        rows = [row for row in reader if any(cell.strip() for cell in row)]
+        reader = csv.reader(io.StringIO(text[start:], newline=""), delimiter=separator, skipinitialspace=True)
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append(row)
+                if len(row) < 2:
+                    number = reader.line_num + (start > 0)
+                    raise DataError(f"line {number} of {table} has one column: {row[0][:60]!r}", _REMEDY)
     except csv.Error as error:
         raise DataError(f"{table} is no CSV file: {error}", _REMEDY) from None
     if not rows:
         raise DataError(f"{table} is empty", _REMEDY)
-    for number, row in enumerate(rows, 1):
-        if len(row) < 2:
-            raise DataError(f"line {number} of {table} has one column: {row[0][:60]!r}", _REMEDY)
     return rows
 
 
@@ -246,11 +256,16 @@ def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int
 def _other_labels(table: Path, rows: list[list[str]], label: int) -> list[str]:
     """Lines on the column that the labels are taken of, where another one may be meant."""
     names = _plain(rows[0])
-    are = f"warning: the labels are those of the column {rows[0][label].strip()!r} of {table}"
+    titles = [title.strip() for title in rows[0]]
+    called = [
+        f"{title!r}" if titles.count(title) == 1 else f"{title!r} (column {number})"
+        for number, title in enumerate(titles, 1)
+    ]
+    are = f"warning: the labels are those of the column {called[label]} of {table}"
     if len(names) > 2 and names[label] not in _LABEL_COLUMNS:
         return [f"{are}, as none is called 'label'"]
     return [
-        f"{are}, not of {rows[0][column].strip()!r}"
+        f"{are}, not of {called[column]}"
         for column, name in enumerate(names)
         # `y` is mostly a place.
         if name in _LABEL_COLUMNS

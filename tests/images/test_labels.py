@@ -174,7 +174,7 @@ def test_all_names_must_hold_labels(tmp_path):
 def test_the_least_number_of_classes_counts(tmp_path):
     folder = put(tmp_path / "flat", "cat_1.png", "cat_2.png")
     assert len(find_labeled(folder, labels_in_names=True).classes) == 1
-    with pytest.raises(DataError, match=r"only 1 class \('cat'\); at least 2"):
+    with pytest.raises(DataError, match=r"only one class \('cat'\); at least 2"):
         find_labeled(folder, labels_in_names=True, minimum=2)
 
 
