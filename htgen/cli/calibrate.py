@@ -11,8 +11,10 @@ from htgen.cli.generator_options import (
     GeneratorArgument,
     JsonOption,
     SeedOption,
+    generator_files,
     options_are_named,
 )
+from htgen.cli.written import spare
 
 if TYPE_CHECKING:
     from htgen.generator.provenance import Calibration
@@ -87,6 +89,8 @@ def calibrate(
     from htgen.evaluation.calibration import SHOTS, CalibrationTasks, prepare
     from htgen.files import check_writable, write_bytes
 
+    if output is not None:
+        spare({"--output": output}, generator_files(generator))
     wanted = CalibrationTasks(tuple(way or ()), tuple(shot or SHOTS), tasks, seed)
     with options_are_named():
         prepared = prepare(generator, wanted, data, split)

@@ -90,6 +90,7 @@ def export(
     many pixels as the CNN reads, 0 to 255; or, with --prepare, a grey frame of any size. The page is one
     file, too: it prepares and classifies what is drawn, dropped or shown to the camera, without a server.
     """
+    from htgen.cnn.arduino import library_files
     from htgen.cnn.bundle import Bundle
     from htgen.cnn.c_source import expect_fits
     from htgen.files import kind_at
@@ -110,8 +111,10 @@ def export(
         raise typer.BadParameter(
             "--prepare, --bits, --selftest and --arduino are for C in whole numbers", param_hint="--float"
         )
+    pictures = [] if selftest is None else _images_in(selftest)
+    read: dict[str, list[Path | None]] = {"the CNN itself": [model], "the CNN of --like": [like]}
     if kind_at(model):  # or else it is told that there is none
-        spare({"--output": output}, {"the CNN itself": [model], "the CNN of --like": [like]})
+        spare({"--output": output}, read, pictures)
     bundle, stored = Bundle.load(model), None
     if like is not None:
         stored = bundle.classes
@@ -119,8 +122,11 @@ def export(
     if ending == ".h":
         target = output or arduino
         assert target is not None
-        code = _c(bundle, target.stem, in_float, prepare, selftest, bits)
+        code = _c(bundle, target.stem, in_float, prepare, pictures, bits)
         expect_fits(code, *limits)
+        if arduino is not None:
+            for path in library_files(code):
+                spare({"--arduino": arduino / path}, read, pictures)
         _write_c(code, output, arduino)
     else:
         assert output is not None
@@ -138,24 +144,21 @@ def _bytes(text: str | None, option: str) -> int | None:
 
 
 def _c(
-    bundle: "Bundle", name: str, in_float: bool, prepare: bool, selftest: Path | None, bits: int | None
+    bundle: "Bundle", name: str, in_float: bool, prepare: bool, selftest: list[Path], bits: int | None
 ) -> "CCode":
     from htgen.cnn.c_float import float_code
     from htgen.cnn.c_whole import whole_code
 
     if in_float:
         return float_code(bundle, name)
-    images = None if selftest is None else _stored(bundle, selftest)
+    images = _prepared(bundle, selftest) if selftest else None
     return whole_code(bundle, name, prepare, images, bits)
 
 
-def _stored(bundle: "Bundle", folder: Path) -> "Pixels":
-    """Images of a folder, or else of its sub-folders, prepared: uint8 `[N, C, H, W]`."""
-    import numpy as np
-
+def _images_in(folder: Path) -> list[Path]:
+    """Images of a folder, or else of its sub-folders; at least one."""
     from htgen.errors import DataError
     from htgen.images.folders import class_folders, find_folders, find_images
-    from htgen.images.reading import load_image
 
     paths = sorted(find_images(folder))
     if not paths and find_folders(folder):
@@ -164,6 +167,15 @@ def _stored(bundle: "Bundle", folder: Path) -> "Pixels":
         raise DataError(
             f"{folder} holds no image files", "a folder with images, or with one sub-folder per class"
         )
+    return paths
+
+
+def _prepared(bundle: "Bundle", paths: list[Path]) -> "Pixels":
+    """Images as the CNN sees them: uint8 `[N, C, H, W]`."""
+    import numpy as np
+
+    from htgen.images.reading import load_image
+
     how = bundle.preprocessing
     images = [how.apply(load_image(path, how.enough)) for path in paths]
     return np.stack(images).transpose(0, 3, 1, 2)

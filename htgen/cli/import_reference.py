@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from htgen.cli.written import spare
+
 
 def import_reference(
     checkpoint: Annotated[
@@ -43,8 +45,17 @@ def import_reference(
     from htgen.files import printable, write_bytes
     from htgen.generator.reference_weights import import_generator
 
+    configs = [path] if (path := Path(config)).is_file() else []  # or the name of a preset
+    spare({"--output": output}, {"a file of the checkpoint": _files_of(checkpoint), "the config": configs})
     file = import_generator(str(checkpoint), load_config(config, changes or []))
     data = file.to_bytes()
     write_bytes(output, data)
     numbers = sum(tensor.size for tensor in file.tensors.values())
     typer.echo(printable(f"{output}: generator '{file.name}', {numbers} parameters, {len(data)} bytes"))
+
+
+def _files_of(checkpoint: Path) -> list[Path]:
+    """The files of a checkpoint, which lie beside each other."""
+    folder = checkpoint.parent
+    found = folder.iterdir() if folder.is_dir() else []
+    return [path for path in found if path.name.startswith(f"{checkpoint.name}.")]

@@ -97,7 +97,7 @@ def predict(
 
     from htgen.cli.console import tell
     from htgen.cnn.bundle import Bundle
-    from htgen.images import inputs
+    from htgen.images import every_page, inputs
     from htgen.images.notices import WarningCounts
 
     cnn = Bundle.load(model)
@@ -109,7 +109,7 @@ def predict(
     assert images is not None
     paths, notices = inputs.expand_paths(images)
     spare({"--report": report}, {"the CNN": [model]}, chain(paths, _images_of(support)))
-    paths = inputs.all_pages(paths) if all_pages else paths
+    paths = every_page.all_pages(paths) if all_pages else paths
     tell(notices)
     output = _output(cnn, model, paths, reject, as_json, as_csv, csv_safe)
     counts = WarningCounts()

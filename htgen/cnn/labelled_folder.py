@@ -12,7 +12,7 @@ from htgen.cnn.answers import Answer, NoAnswer, answers
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.score import Score
 from htgen.errors import DataError
-from htgen.images.inputs import all_pages_of_classes
+from htgen.images.every_page import images_of_classes
 from htgen.images.labels import LabeledFiles, find_labeled
 from htgen.images.names import known_as
 from htgen.images.notices import told_with_errors
@@ -128,7 +128,7 @@ def test_cnn(
     with told_with_errors(found.notices):
         of_class = {known_as(name, bundle.classes): paths for name, paths in found.classes.items()}
         _check_classes(bundle, found, folder)
-        of_class = all_pages_of_classes(of_class) if all_pages else of_class
+        of_class = images_of_classes(of_class, all_pages)
         label_of = {path: name for name, paths in of_class.items() for path in paths}
         images: list[TestedImage] = []
         unread: dict[Path, str] = {}

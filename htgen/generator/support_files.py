@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from htgen.errors import DataError
-from htgen.images import inputs
+from htgen.images.every_page import all_pages as every_page_of
+from htgen.images.every_page import images_of_classes
 from htgen.images.inputs import images_in
 from htgen.images.labels import find_labeled
 from htgen.images.notices import told_with_errors
@@ -49,10 +50,8 @@ def find_support(
     found = find_labeled(folder, labels, labels_in_names, minimum=minimum)
     with told_with_errors(found.notices):
         further, lines = ([], []) if unlabeled is None else _without_labels(Path(unlabeled))
-        classes = found.classes
-        if all_pages:
-            further = inputs.all_pages(further)
-            classes = inputs.all_pages_of_classes(classes)
+        further = every_page_of(further) if all_pages else further
+        classes = images_of_classes(found.classes, all_pages)
     return SupportFiles(folder, classes, further, (*found.notices, *lines))
 
 

@@ -5,7 +5,7 @@ decoded may be large; it is dropped before the next image is read.
 """
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -18,7 +18,7 @@ from PIL import Image
 
 from htgen.arrays import Floats, Pixels
 from htgen.errors import DataError
-from htgen.files import kind_at, real_path
+from htgen.files import kind_at
 from htgen.images.drawn import is_drawn
 from htgen.images.folders import depth_of_images, find_images, holds_images
 from htgen.images.formats import is_known_ending
@@ -31,10 +31,9 @@ from htgen.images.notices import (
     left_out_of,
     told_with_errors,
 )
-from htgen.images.pages import split_page
 from htgen.images.paper import Polarity
 from htgen.images.preprocessing import Preprocessing, Reading
-from htgen.images.reading import NOTES, NoMemory, list_pages, load_image, load_pillow_image, no_memory
+from htgen.images.reading import NOTES, NoMemory, load_image, load_pillow_image, no_memory
 from htgen.workers import work_in_processes, worth_starting
 
 if TYPE_CHECKING:
@@ -87,48 +86,6 @@ def batches(images: Sequence[ImageLike]) -> Iterator[Sequence[ImageLike]]:
     expect_list(images)
     for start in range(0, len(images), IMAGES_PER_BATCH):
         yield images[start : start + IMAGES_PER_BATCH]
-
-
-def all_pages(paths: Iterable[Path]) -> list[Path]:
-    """The same with all pages or frames of each file, as `scan.tif#1`; what cannot be read stays as it is."""
-    found: list[Path] = []
-    for path in paths:
-        try:
-            found += list_pages(path)
-        except DataError:
-            found.append(path)
-    return found
-
-
-def all_pages_of_classes(classes: Mapping[str, Sequence[Path]]) -> dict[str, list[Path]]:
-    """The same with all pages or frames of each file; a page that is named is of its own class alone.
-
-    Raises:
-        DataError: a class is left without images, as all pages of its files are named.
-    """
-    named = {_page(path) for paths in classes.values() for path in paths if split_page(path)[1] is not None}
-    found = {
-        name: [
-            page
-            for path in paths
-            for page in all_pages([path])
-            if page == path or _page(page) not in named  # its own name is the page's
-        ]
-        for name, paths in classes.items()
-    }
-    for name, paths in classes.items():
-        if paths and not found[name]:
-            raise DataError(
-                f"class {name!r} has no images: all pages of {paths[0]} are named with a class of their own",
-                f"leave {paths[0].name} out of the table, or some of its pages",
-            )
-    return found
-
-
-def _page(path: Path) -> tuple[Path, int | None]:
-    """The file that is meant, however it is written, and the page of it."""
-    file, page = split_page(path)
-    return real_path(file), page
 
 
 def expand_paths(places: Sequence[str | Path]) -> tuple[list[Path], list[str]]:

@@ -8,6 +8,7 @@ import typer
 
 from htgen.cli import main
 from htgen.cli.written import spare
+from htgen.generator.shipped import generator_path
 
 SYMBOLS = Path(__file__).parents[2] / "examples" / "symbols"
 
@@ -66,6 +67,47 @@ def test_a_page_of_a_file_is_the_file(tmp_path):
     with pytest.raises(typer.BadParameter, match="one of the images"):
         spare({"--output": whole}, {}, images)
     spare({"--output": other, "--report": None}, {"nothing": [None]}, images)
+
+
+def test_an_export_replaces_no_image_and_no_cnn(cnn, tmp_path, capsys):
+    images, model = tmp_path / "src", tmp_path / "library.properties"
+    images.mkdir()
+    image = images / f"{tmp_path.name}.h"
+    shutil.copy(SYMBOLS / "new" / "01.png", images / "a.png")
+    shutil.copy(SYMBOLS / "new" / "01.png", image)
+    shutil.copy(cnn, model)
+    kept = image.read_bytes(), model.read_bytes()
+    link = tmp_path / "link.h"
+    link.symlink_to(images / "a.png")
+    said = usage_error(capsys, "export", cnn, "-o", link, "--selftest", images)
+    assert "it is one of the images" in said
+    assert "it is the CNN itself" in usage_error(capsys, "export", model, "--arduino", tmp_path)
+    assert "it is the CNN of --like" in usage_error(
+        capsys, "export", cnn, "--arduino", tmp_path, "--like", model
+    )
+    assert (image.read_bytes(), model.read_bytes()) == kept
+    assert not (tmp_path / "examples").exists()
+
+
+def test_a_calibrated_generator_and_an_imported_one_replace_no_source(tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    shipped = generator_path("glyph-8")
+    shutil.copy(shipped, run / "best.safetensors")
+    shutil.copy(shipped, tmp_path / "g.safetensors")
+    for generator, output in (("g.safetensors", "g.safetensors"), ("run", "run/best.safetensors")):
+        said = usage_error(capsys, "calibrate", tmp_path / generator, "-o", tmp_path / output)
+        assert "it is the generator" in said
+        assert (tmp_path / output).read_bytes() == shipped.read_bytes()
+    index, config = tmp_path / "model-1.index", tmp_path / "config.yaml"
+    index.write_bytes(b"an index")
+    config.write_text("model: {}\n")
+    for output, what in ((index, "a file of the checkpoint"), (config, "the config")):
+        said = usage_error(
+            *(capsys, "import-reference", tmp_path / "model-1", "-o", output, "--config", config)
+        )
+        assert f"it is {what}" in said
+    assert (index.read_bytes(), config.read_text()) == (b"an index", "model: {}\n")
 
 
 def test_names_of_bytes_that_are_no_text_come_into_a_report(cnn, tmp_path, capsysbinary):

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from htgen.cli import main
 from htgen.errors import DataError
-from htgen.images.inputs import all_pages, all_pages_of_classes
+from htgen.images.every_page import all_pages, all_pages_of_classes, images_of_classes
 from htgen.images.labels import labels_from_csv
 
 
@@ -37,7 +37,10 @@ def test_pages_are_named_and_all_else_stays(scan, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"bad")
     paths = [tmp_path / "one.png", scan, tmp_path / "bad.png", tmp_path / "none.png", tmp_path / "scan.tif#2"]
     found = all_pages(paths)
-    assert found == [paths[0], *(tmp_path / f"scan.tif#{page}" for page in (1, 2, 3)), *paths[2:]]
+    assert found == [paths[0], *(tmp_path / f"scan.tif#{page}" for page in (1, 2, 3)), *paths[2:4]]
+    (tmp_path / "deep").mkdir()
+    found = all_pages([tmp_path / "deep/../scan.tif#3", scan, scan, paths[0], paths[0]])
+    assert [path.name for path in found] == ["scan.tif#3", "scan.tif#1", "scan.tif#2", "one.png", "one.png"]
 
 
 def test_a_page_that_is_named_is_of_its_own_class_alone(scan, tmp_path):
@@ -110,3 +113,25 @@ def test_labels_of_single_pages_and_a_test_of_all_of_them(scan, tmp_path, capsys
     assert (document["right"], document["images"]) == (3, 3)
     assert main(["generate", str(tmp_path), "-o", cnn, "--no-estimate", *options]) == 0
     assert "classes    2: cross (1), ring (2)" in capsys.readouterr().out
+
+
+def test_a_file_and_a_page_of_it_have_no_classes_of_their_own(scan, tmp_path, capsys):
+    """One image of the file is read, and nobody would know whether it is that page."""
+    for name in ("a", "b"):
+        picture("ring").save(tmp_path / f"{name}.png")
+    table = tmp_path / "l.csv"
+    table.write_text("a.png,ring\nb.png,cross\nscan.tif,ring\nscan.tif#1,cross\n")
+    cnn, options = str(tmp_path / "cnn"), ["--labels", str(table)]
+    assert main(["generate", str(tmp_path), "-o", cnn, *options]) == 4
+    assert f"error: {scan} has a class, and its page scan.tif#1 too\n" in capsys.readouterr().err
+    assert not (tmp_path / "cnn").exists()
+    assert main(["generate", str(tmp_path), "-o", cnn, "--no-estimate", "--all-pages", *options]) == 0
+    assert main(["test", cnn, str(tmp_path), *options]) == 4
+    assert "and its page scan.tif#1 too" in capsys.readouterr().err
+
+
+def test_a_file_that_is_called_as_a_page_is_no_page(scan, tmp_path):
+    picture("ring").save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename(tmp_path / "scan.tif#2")
+    classes = {"a": [scan], "b": [tmp_path / "scan.tif#2"]}
+    assert images_of_classes(classes, every_page=False) == classes
