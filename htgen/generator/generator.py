@@ -296,7 +296,7 @@ def _class_names(generator: Generator, labels: "Sequence[str | int] | np.ndarray
     classes = len(set(names))
     if classes < 2:
         raise DataError(
-            f"the support set has {classes} classes; a classifier needs at least 2",
+            f"the support set has {'one class' if classes else 'no class'}; a classifier needs at least 2",
             "images of a second class",
         )
     check_way(generator.file.model, classes, f"'{generator.name}'")

@@ -31,7 +31,7 @@ def test_unfit_support_sets_are_named():
         generator.generate(pictures(2), [["a"], ["b", "c"]])
     with pytest.raises(ModelError, match=r"images of shape \[1, 20, 20\] \[C, H, W\], got \[3, 20, 20\]"):
         generator.support(np.zeros((2, 3, 20, 20), np.float32), ["a", "b"])
-    with pytest.raises(DataError, match="1 classes"):
+    with pytest.raises(DataError, match="has one class; a classifier"):
         generator.generate(pictures(2), ["a", "a"])
     with pytest.raises(ModelError, match="6 classes are too many: 'toy' knows at most 5 classes"):
         generator.generate(pictures(6), list("abcdef"))
