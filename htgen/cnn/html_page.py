@@ -30,6 +30,7 @@ CNN_SCRIPTS = (
     "surroundings",
     "strewn",
     "shadows",
+    "sharp_shadows",
     "ruled",
     "doubts",
     "beside",

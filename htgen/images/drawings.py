@@ -43,6 +43,7 @@ from htgen.images.resampling import (
 )
 from htgen.images.ruled import RULED, without_rules
 from htgen.images.shadows import without_shadows
+from htgen.images.sharp_shadows import without_sharp_shadow
 from htgen.images.specks import without_specks
 from htgen.images.strokes import even_strokes, outlines, stretch_contrast
 from htgen.images.surroundings import without_surroundings
@@ -206,6 +207,9 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     clean = without_specks(unruled)
     (coarse,) = shrink_to(clean, COARSE_SIDE)
     lit = without_shadows(clean, coarse)
+    doubt = None
+    if lit is clean:
+        lit, doubt = without_sharp_shadow(clean, coarse)
     paper = without_surroundings(lit, coarse if lit is clean else None)
     if not told and paper.grey.shape != pixels.shape:
         unruled = without_rules(paper.grey)
@@ -216,6 +220,8 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     parts = find_parts(ink, pixels, drawing.polarity == "light on dark")
     if paper.is_empty:
         parts = Parts(np.zeros_like(parts.drawing), is_blank=True)
+    if doubt is not None and not parts.is_blank:
+        told = (*told, doubt)
     parts = parts._replace(warnings=tuple(dict.fromkeys(told + paper.warnings + parts.warnings)))
     ink = drawing.ink if parts.limit is None else np.minimum(drawing.ink, drawing.ground + parts.limit)
     if parts.others is not None:

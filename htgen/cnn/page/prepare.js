@@ -144,7 +144,9 @@ function readInk(grey, steps, wanted) {
   let pixels = resizeGrid(grey, width, height, "box");
   if (!steps.clean) return inkOf(pixels, steps, wanted);
   const unruled = withoutRules(pixels), told = unruled === pixels ? [] : [RULED];
-  const paper = withoutSurroundings(withoutShadows(withoutSpecks(unruled)));
+  const clean = withoutSpecks(unruled), soft = withoutShadows(clean);
+  const [lit, doubt] = soft === clean ? withoutSharpShadow(clean) : [soft, null];
+  const paper = withoutSurroundings(lit);
   if (!told.length && (paper.grey.height !== pixels.height || paper.grey.width !== pixels.width)) {
     const page = withoutRules(paper.grey);
     if (page !== paper.grey) told.push(RULED);
@@ -154,6 +156,7 @@ function readInk(grey, steps, wanted) {
   const drawing = inkOf(pixels, steps, wanted), ground = Math.fround(drawing.ground);
   let parts = findParts(shrinkGrid(mapGrid(drawing.ink, (v) => v - ground), 128), pixels, drawing.polarity === LIGHT_ON_DARK);
   if (paper.isEmpty) parts = blankParts(mapGrid(parts.drawing, () => 0));
+  if (doubt !== null && !parts.isBlank) told.push(doubt);
   parts.warnings = [...new Set([...told, ...paper.warnings, ...parts.warnings])];
   let { ink } = drawing;
   if (parts.limit !== null) ink = mapGrid(ink, (v) => Math.min(v, drawing.ground + parts.limit));
