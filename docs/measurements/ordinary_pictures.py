@@ -110,7 +110,7 @@ def beam(drawing: Image.Image | None, rng: Rng) -> Image.Image:
 
 
 def sharp(drawing: Image.Image | None, rng: Rng) -> Image.Image:
-    """In the shadow of a phone or an arm, in a beam, or half in shadow; edges of 0.6 % of the width at most."""
+    """In the shadow of a phone or an arm, in a beam, or half in shadow; its edge is 0.6 % of the width."""
     wide, high = 480, int(rng.integers(300, 480))
     shade = Image.new("L", (wide, high))
     pen, kind = ImageDraw.Draw(shade), rng.integers(4)

@@ -189,8 +189,8 @@ def _is_drawn_on(values: Floats, tones: _Tones) -> bool:
 
 
 def _is_of_a_tone(ink: Mask, values: Floats, tones: _Tones) -> bool:
-    """Whether what is taken for ink is of one of the tones: a finger, light between two of them, or lines by the
-    pen that filled the area.
+    """Whether what is taken for ink is of one of the tones: a finger, light between two of them, or lines by
+    the pen that filled the area.
     """
     tone, there = (tones.bright, ~tones.is_dark) if tones.is_ink_bright else (tones.dark, tones.is_dark)
     near = _LIKE * (tones.bright - tones.dark)
