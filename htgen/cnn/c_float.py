@@ -41,14 +41,9 @@ def float_code(bundle: Bundle, name: str) -> CCode:
 
     Raises:
         ModelError: the CNN has norm `batch`: it cannot answer for one image. Or it has a part for which
-            there is no C yet.
+            there is no C in float.
     """
     expect_support_norm(bundle.spec)
-    if bundle.spec.unit_features:  # nor is there C in whole numbers
-        raise ModelError(
-            "there is no C for features of length 1",
-            "the CNN file itself, or -o cnn.onnx, cnn.py or cnn.html",
-        )
     for fault in _without_c(bundle.spec):
         raise ModelError(f"there is no C in float for {fault}", "htgen export without --float")
     return _Writer(bundle, identifier(name)).code()
@@ -56,6 +51,8 @@ def float_code(bundle: Bundle, name: str) -> CCode:
 
 def _without_c(spec: CnnSpec) -> Iterator[str]:
     """Parts of a CNN that the template has not."""
+    if spec.unit_features:
+        yield "features of length 1"
     for conv in spec.convs:
         activation = spec.activation_of(conv)
         if conv.groups > 1:

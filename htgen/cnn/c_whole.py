@@ -24,12 +24,14 @@ from htgen.cnn.c_source import (
     text,
 )
 from htgen.cnn.c_whole_block import CBlock
+from htgen.cnn.c_whole_length import CODE_OF_LENGTH, has_factors, length_functions, means
 from htgen.cnn.c_whole_lines import kept_lines
-from htgen.cnn.c_whole_parts import again, functions, means
+from htgen.cnn.c_whole_parts import again, functions
 from htgen.cnn.c_whole_selftest import selftest
 from htgen.cnn.c_whole_sums import TURNED, CSums
 from htgen.cnn.spec import CnnSpec
-from htgen.cnn.whole_executor import WholeCnn, Wholes
+from htgen.cnn.whole_executor import WholeCnn
+from htgen.cnn.whole_length import Wholes
 from htgen.cnn.whole_numbers import whole_cnn
 from htgen.errors import ModelError
 
@@ -119,7 +121,8 @@ class _Writer:
         self.sizes: list[tuple[str, int]] = []
         self.leaks = any(block.negative.any() for block in cnn.blocks if block.residual is None)
         self.tops = any((block.top < cnn.levels).any() for block in cnn.blocks)
-        self.averages = self.spec.head == "average" and cnn.bits == 16
+        self.averages = self.spec.head == "average" and (cnn.bits == 16 or cnn.length is not None)
+        self.logits_bits = 16 if cnn.length else cnn.bits
         last = convs[-1]
         self.features = last.out_size * last.out_channels * (1 if self.averages else last.out_size)
 
@@ -129,6 +132,7 @@ class _Writer:
         size = sum(size for _, size in self.sizes)
         products = self.spec.multiply_adds(len(self.bundle.classes))
         code = CODE + CODE_OF_A_BLOCK * max(len(self.blocks) - 4, 0) + (CODE_TO_PREPARE if prepare else 0)
+        code += CODE_OF_LENGTH if self.cnn.length else 0
         buffers = self._buffers() + (preparation_buffers(how) if prepare else 0)
         written = template("c_whole").substitute(
             self._description(),
@@ -157,7 +161,8 @@ class _Writer:
         levels = sum(block.window for block in self.blocks) + self.features
         levels += sum(depth * width for _, depth, width in self._kept())
         counters = 2 * len(self.blocks) + 2 * len(self.kept)
-        return levels * self.cnn.bits // 8 + counters + 4 + 4 * self.averages * self.spec.feature_count
+        features = (4 * self.averages + 2 * (self.cnn.length is not None)) * self.spec.feature_count
+        return levels * self.cnn.bits // 8 + counters + 4 + features
 
     def _description(self) -> dict[str, object]:
         """What the comment says, and classes."""
@@ -191,6 +196,8 @@ class _Writer:
             starts.append(f"{name}_made_{number} = 0")
         if self.averages:
             buffers.append(f"uint32_t {name}_totals[{self.spec.feature_count}]")
+        if self.cnn.length:
+            buffers.append(f"int16_t {name}_unit[{self.spec.feature_count}]")
         return {
             "windows": "\n".join(f"static {buffer};" for buffer in buffers),
             "level": self.level,
@@ -203,18 +210,19 @@ class _Writer:
 
     def _reading_of_features(self) -> dict[str, object]:
         """How the logits layer gets what it reads."""
-        name, upper, last = self.name, self.upper, self.spec.convs[-1]
-        weight, wide = ("INT8", "") if self.cnn.bits == 8 else ("INT16", "(int32_t)")
+        name, upper, last, length = self.name, self.upper, self.spec.convs[-1], self.cnn.length
+        weight, wide = ("INT8", "") if self.logits_bits == 8 else ("INT16", "(int32_t)")
         per_channel = self.spec.head == "average"
         inputs = self.spec.feature_count if self.averages else self.features
         each = f"{name}_line_{len(self.blocks)}({name}_features + i * {last.out_size * last.out_channels});"
         lines = f"    for (i = 0; i < {last.out_size}; i++)\n        {each}"
+        reading = means(self.spec, name, length) if self.averages else lines
         at = f"w + i % {last.out_channels}" if per_channel and not self.averages else "w + i"
         return {
             "logits_kind": f"{weight.lower()}_t",
-            "read_features": means(self.spec, name) if self.averages else lines,
+            "read_features": f"{reading}\n    {name}_to_length();" if length else reading,
             "inputs": inputs,
-            "product": f"{wide}{upper}_{weight}({at}) * {name}_features[i]",
+            "product": f"{wide}{upper}_{weight}({at}) * {name}_{'unit' if length else 'features'}[i]",
             "logits_next": f"        w += {last.out_channels if per_channel else self.features};",
         }
 
@@ -246,8 +254,13 @@ class _Writer:
             yield ""
         last = self.spec.convs[-1]
         weight = self.cnn.logits_weight.reshape(len(self.bundle.classes), last.out_channels, -1)
-        yield from self._array(f"int{bits}_t", "logits_weight", weight.transpose(0, 2, 1), bits // 8)
+        size = self.logits_bits // 8
+        yield from self._array(f"int{8 * size}_t", "logits_weight", weight.transpose(0, 2, 1), size)
         yield from self._array("int32_t", "logits_bias", self.cnn.logits_bias, 4)
+        if self.cnn.length and has_factors(self.cnn.length):
+            yield from self._array("int16_t", "length_factor", self.cnn.length.factor, 2)
+        if self.cnn.length and self.cnn.length.zero.any():
+            yield from self._array("int32_t", "length_zero", self.cnn.length.zero, 4)
 
     def _weights(self, block: CBlock) -> Wholes:
         """`[O, k, weights of a line]`, as the inner loops read them."""
@@ -261,7 +274,9 @@ class _Writer:
     def _functions(self) -> str:
         copies = self.spec.image_channels == 1 and self.cnn.bits == 8
         copies |= any(block.reading.rows > block.reading.advance for block in self.blocks) or bool(self.kept)
-        return functions(self.cnn, self.name, leaks=self.leaks, tops=self.tops, copies=copies)
+        text = functions(self.cnn, self.name, leaks=self.leaks, tops=self.tops, copies=copies)
+        length = self.cnn.length
+        return text + (length_functions(self.spec, length, self.name) if length else "")
 
     def _image_line(self) -> str:
         side, channels, image = self.spec.image_size, self.spec.image_channels, f"{self.name}_image"

@@ -1,9 +1,9 @@
-"""Small functions of the C in whole numbers: sums become levels, lines are copied, features are averaged."""
+"""Small functions of the C in whole numbers: sums become levels, lines are copied."""
 
 from collections.abc import Iterable, Iterator
 from string import Template
 
-from htgen.cnn.spec import Activation, CnnSpec
+from htgen.cnn.spec import Activation
 from htgen.cnn.whole_executor import LEAK, WholeCnn
 
 _LEVEL = Template("""\
@@ -100,17 +100,6 @@ static void ${name}_again_$index($level *out, int which)
 }
 """)
 
-_MEANS = Template("""\
-    memset(${name}_totals, 0, sizeof ${name}_totals);
-    for (i = 0; i < $side; i++) {
-        int16_t p;
-        ${name}_line_$depth(${name}_features);
-        for (p = 0; p < $line; p++)
-            ${name}_totals[p % $inputs] += ${name}_features[p];
-    }
-    for (i = 0; i < $inputs; i++)
-        ${name}_features[i] = (uint16_t)((${name}_totals[i] + ${half}u) / ${positions}u);""")
-
 
 def functions(cnn: WholeCnn, name: str, *, leaks: bool, tops: bool, copies: bool) -> str:
     """Functions that blocks call.
@@ -160,18 +149,3 @@ def again(name: str, bits: int, kept: Iterable[tuple[int, int, int]]) -> dict[in
         index: _AGAIN.substitute(name=name, level=f"uint{bits}_t", index=index, depth=depth, width=width)
         for index, depth, width in kept
     }
-
-
-def means(spec: CnnSpec, name: str) -> str:
-    """Features as means over all places."""
-    last = spec.convs[-1]
-    positions = last.out_size**2
-    return _MEANS.substitute(
-        name=name,
-        side=last.out_size,
-        depth=len(spec.convs),
-        line=last.out_size * last.out_channels,
-        inputs=last.out_channels,
-        half=positions // 2,
-        positions=positions,
-    )

@@ -106,7 +106,7 @@ def separable(
     Args:
         stem: output channels of the first convolutions.
         groups: of the blocks.
-        unit_features: whether features are scaled to length 1, for which there is no C.
+        unit_features: whether features are scaled to length 1.
     """
     chain = _Chain(image_size, image_channels)
     for number, outputs in enumerate(stem, start=1):
@@ -135,7 +135,7 @@ def inverted(
     Args:
         stem: output channels of the first convolution.
         features: output channels of the last one.
-        unit_features: whether features are scaled to length 1, for which there is no C.
+        unit_features: whether features are scaled to length 1.
     """
     chain = _Chain(image_size, image_channels)
     chain.add("stem", stem, 3, 2, as_tensorflow=True)

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from htgen.cnn.executor_numpy import CACHED_NUMBERS, convolve
 from htgen.cnn.spec import Activation, CnnSpec, ConvSpec
-
-Wholes = npt.NDArray[np.int64]
+from htgen.cnn.whole_length import HALF, WholeLength, Wholes
 
 Levels = npt.NDArray[np.int32]
 
@@ -21,9 +20,6 @@ Pool = Literal["", "max", "sum", "average"]
 
 BYTE = 255
 """Largest level of 8 bits, and largest pixel."""
-
-HALF = (1 << 15) - 1
-"""Largest level of 16 bits, largest factor, and largest number that is multiplied by one."""
 
 LEAK = 328
 """Slope of the leaky ReLU after a sum, in parts of 2 ** 15."""
@@ -94,9 +90,10 @@ class WholeCnn:
         blocks: in the order of `spec.convs`.
         levels: largest activation, 255 or 32767.
         logits_weight: `[n, F]`, features in the order `[C, H, W]`. With head `average` `[n, C]`, for sums of
-            levels of 8 bits, or for means, rounded, of levels of 16.
+            levels of 8 bits, or for means, rounded, of levels of 16; or for features of length 1.
         logits_bias: `[n]`.
         logits_step: a logit is a whole one times this.
+        length: what scales features to length 1; None where they stay what they are.
     """
 
     spec: CnnSpec
@@ -105,6 +102,7 @@ class WholeCnn:
     logits_weight: Wholes
     logits_bias: Wholes
     logits_step: float
+    length: WholeLength | None = None
 
     @property
     def bits(self) -> int:
@@ -128,8 +126,12 @@ class WholeCnn:
         if self.spec.head == "average":
             positions = features.shape[2] * features.shape[3]
             features = features.sum(axis=(2, 3))
-            if self.bits == 16:
+            if self.length:
+                features = self.length.means(features, positions)
+            elif self.bits == 16:
                 features = (features + positions // 2) // positions
+        if self.length:
+            features = self.length.scaled(features.reshape(*features.shape[:2], -1))
         return features.reshape(len(x), -1) @ self.logits_weight.T + self.logits_bias
 
 

@@ -24,7 +24,8 @@ from htgen.arrays import Doubles, Floats
 from htgen.cnn.bundle import Bundle
 from htgen.cnn.spec import CNN_LEAKY_SLOPE, CnnSpec, ConvSpec
 from htgen.cnn.weights import BlockWeights
-from htgen.cnn.whole_executor import BYTE, HALF, Pool, Residual, WholeBlock, WholeCnn, Wholes
+from htgen.cnn.whole_executor import BYTE, Pool, Residual, WholeBlock, WholeCnn
+from htgen.cnn.whole_length import FINER, HALF, WholeLength, Wholes
 from htgen.cnn.whole_ranges import Span, block_span, folded, observed_spans
 from htgen.errors import ModelError
 
@@ -95,15 +96,10 @@ def whole_cnn(bundle: Bundle, bits: int | None = None) -> WholeCnn:
         bits: of activations, 8 or 16; None for what suits the CNN.
 
     Raises:
-        ModelError: its features are scaled to length 1, what is pooled would have to be the least and not the
-            largest, or numbers are so far apart that 32 bits cannot hold them.
+        ModelError: what is pooled would have to be the least and not the largest, or numbers are so far apart
+            that 32 bits cannot hold them.
     """
     spec, weights = bundle.spec, bundle.weights
-    if spec.unit_features:
-        raise ModelError(
-            "there are no whole numbers for features of length 1",
-            "the CNN file itself, or -o cnn.onnx, cnn.py or cnn.html",
-        )
     levels = BYTE if (bits or default_bits(spec)) == 8 else HALF
     rounding = _Rounding(spec, levels, sum(block.kernel.size for block in weights.blocks))
     middle = np.full(spec.image_channels, 128.0)
@@ -114,7 +110,21 @@ def whole_cnn(bundle: Bundle, bits: int | None = None) -> WholeCnn:
         whole, held = rounding.block(conv, block, held, outputs.get(conv.add), seen)
         outputs[conv.name] = held
         blocks.append(whole)
-    return WholeCnn(spec, tuple(blocks), levels, *_logits(bundle, held))
+    length = None
+    if spec.unit_features:
+        length, held = _length(spec, held)
+    return WholeCnn(spec, tuple(blocks), levels, *_logits(bundle, held), length)
+
+
+def _length(spec: CnnSpec, held: Held) -> tuple[WholeLength, Held]:
+    """What scales features to length 1, and what they stand for then."""
+    finer = FINER if spec.head == "average" and held.levels == BYTE else 1
+    alike = not held.origin.any() and np.ptp(held.step) == 0 and held.step[0] > 0
+    unit = 1.0 if alike else max(float(np.abs(held.step).max()), float(np.finfo(np.float32).tiny)) / HALF
+    factor = np.ones(len(held.step)) if alike else np.rint(held.step / unit)
+    zero = np.rint(factor * held.origin * finer)
+    unit_held = Held(np.full_like(held.step, 1 / HALF), np.zeros_like(held.origin), HALF)
+    return WholeLength(factor.astype(np.int64), zero.astype(np.int64), finer), unit_held
 
 
 def _logits(bundle: Bundle, held: Held) -> tuple[Wholes, Wholes, float]:

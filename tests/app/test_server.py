@@ -178,10 +178,6 @@ def test_what_cannot_be_written_is_told_and_not_offered(two_classes):
     assert (status, json.loads(body)["error"]) == (400, found["cnn.h"])
     two_classes.json("api/change", {"do": "rename class", "class": second, "name": "other"})
     assert set(names_of(two_classes).values()) == {None}
-    two_classes.json("api/change", {"do": "choose", "generator": "photo", "device": False})
-    found = names_of(two_classes)
-    assert "features of length 1" in found["cnn.h"]
-    assert two_classes.ask("download/cnn.h")[0] == 400
 
 
 def test_a_download_is_of_the_cnn_that_was_shown(two_classes):

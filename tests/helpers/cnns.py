@@ -107,7 +107,7 @@ def any_weights(spec: CnnSpec, seed: int, *lead: int, dtype: type = np.float64) 
 
 def random_bundle(seed: int) -> Bundle:
     """A CNN file of any description that there are whole numbers for, and of random weights."""
-    return bundle_of(replace(any_spec(seed), unit_features=False), seed)
+    return bundle_of(any_spec(seed), seed)
 
 
 def bundle_of(spec: CnnSpec, seed: int) -> Bundle:
