@@ -33,8 +33,6 @@ from htgen.cnn.spec import CnnSpec
 from htgen.generator.file import read_generator
 from htgen.images.inputs import scale_pixels
 
-SHAPE = "inverted"
-
 SIDE = 96
 """Of what both see."""
 
@@ -200,6 +198,7 @@ def teach(
 def main() -> None:
     """Train a trunk for some steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--shape", choices=["inverted", "inverted-small"], default="inverted")
     parser.add_argument("--start", help="a generator of such a trunk to go on from")
     parser.add_argument("--apart", type=int, default=0, help="steps")
     parser.add_argument("--together", type=int, default=0, help="steps")
@@ -209,7 +208,7 @@ def main() -> None:
     torch.manual_seed(0)
     chance, lessons = np.random.RandomState(0), Lessons(options.images)
     tensors = read_generator(options.start).file.tensors if options.start else {}
-    trunk = Trunk(SHAPE, trunk_spec(SHAPE, SIDE), tensors)
+    trunk = Trunk(options.shape, trunk_spec(options.shape, SIDE), tensors)
     course = Course(trunk, Teacher(SIDE), [lessons.batch(chance, 64) for _ in range(4)])
     if not tensors:
         course.settle(lessons.batch(chance, 64))

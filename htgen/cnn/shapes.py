@@ -165,6 +165,19 @@ SHAPES: dict[str, Shape] = {
             unit_features=True,
         ),
     ),
+    "inverted-small": partial(
+        _trunk,
+        describe=partial(
+            inverted,
+            stem=16,
+            blocks=(
+                *((16, 3, 1, 16), (48, 3, 2, 24), (48, 3, 1, 24), (72, 3, 2, 40), (80, 3, 1, 40)),
+                *((120, 3, 2, 80), (160, 3, 1, 80), (240, 5, 2, 112), (224, 5, 1, 112)),
+            ),
+            features=240,
+            unit_features=True,
+        ),
+    ),
     "efficientnet-lite0": partial(_trunk, describe=efficientnet_lite0),
     "efficientnet-lite0-11": partial(_trunk, describe=partial(efficientnet_lite0, last=11)),
 }

@@ -184,7 +184,14 @@ def test_inverted_residuals_widen_filter_and_narrow_and_are_added_to_what_they_r
 
 @pytest.mark.parametrize(
     "shape",
-    ["separable", "separable-small", "inverted", "efficientnet-lite0", "efficientnet-lite0-11"],
+    [
+        "separable",
+        "separable-small",
+        "inverted",
+        "inverted-small",
+        "efficientnet-lite0",
+        "efficientnet-lite0-11",
+    ],
 )
 def test_a_trunk_is_learned_as_a_whole_and_follows_no_settings(shape):
     spec = SHAPES[shape](CnnConfig(shape=shape), 64, 3)

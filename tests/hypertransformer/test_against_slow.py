@@ -202,6 +202,7 @@ def test_every_choice_is_made_and_every_topology_and_allocation_meets_every_feat
         "separable",
         "separable-small",
         "inverted",
+        "inverted-small",
         "efficientnet-lite0",
         "efficientnet-lite0-11",
         "alone",
