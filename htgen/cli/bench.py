@@ -74,8 +74,10 @@ def bench(
             "nothing is measured, so it takes no option of measuring", param_hint="--count"
         )
 
+    from htgen.cli.written import spare
     from htgen.config.files import load_config
 
+    spare({"--profile": profile}, {"the config": [Path(config)] if config is not None else []})
     if config is None:
         settings = load_config(DEFAULT_CONFIG, [*DEFAULT_OVERRIDES, *(overrides or [])])
     else:

@@ -22,6 +22,8 @@ def plot(
     from htgen.training.curve import METRICS, draw, read_curve
 
     path = run / "curve.png" if output is None else output
+    if path.suffix.lower() != ".png":
+        raise typer.BadParameter("pictures are PNG: name a file ending with .png", param_hint="--output")
     spare({"--output": path}, {"what is drawn": [run / METRICS]})
     curve = read_curve(run)
     write_bytes(path, draw(curve))

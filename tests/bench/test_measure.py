@@ -223,6 +223,14 @@ def test_a_mistake_is_told_before_anything_is_measured(arguments, code, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_profile_does_not_replace_the_config(tmp_path, capsys):
+    path = tmp_path / "b.yaml"
+    path.write_text("name: mine\n")
+    assert main(["bench", "--quick", "--config", str(path), "--profile", str(path)]) == 2
+    assert "it is the config" in capsys.readouterr().err
+    assert path.read_text() == "name: mine\n"
+
+
 def test_a_profile_that_cannot_be_written_is_told_before_the_measuring(config, tmp_path, capsys):
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))

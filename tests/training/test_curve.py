@@ -49,6 +49,16 @@ def test_the_command_writes_into_the_run_or_where_it_is_told(run, tmp_path, caps
     assert (tmp_path / "other.png").exists()
 
 
+@pytest.mark.parametrize("name", ["best.safetensors", "latest.safetensors", "config.yaml", "metrics.jsonl"])
+def test_a_picture_replaces_no_file_of_a_run(run, name, capsys):
+    if not (run / name).exists():
+        (run / name).write_bytes(b"what it was")
+    before = (run / name).read_bytes()
+    assert main(["plot", str(run), "-o", str(run / name)]) == 2
+    assert "ending with .png" in capsys.readouterr().err
+    assert (run / name).read_bytes() == before
+
+
 @pytest.mark.parametrize("content", [None, "", "no json\n", '{"event": "other", "step": 1}\n'])
 def test_folders_without_metrics_are_named(tmp_path, content, capsys):
     if content is not None:
