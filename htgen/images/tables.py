@@ -44,6 +44,8 @@ _MARK = re.compile(r"[01](\.0*)?|true|false")
 
 _ONE = re.compile(r"1(\.0*)?|true")
 
+_NUMBER = re.compile(r"[-+]?\d*\.?\d*")
+
 _MOST_BYTES = 1 << 26
 """Of a table."""
 
@@ -227,8 +229,12 @@ def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int
     if image is not None and label is not None and image != label:
         if any(len(row) <= max(image, label) for row in rows):
             raise DataError(f"lines of {table} are shorter than its header", _REMEDY)
+        if names[label] == "y" and "x" in names and names.index("x") != image:
+            raise DataError(f"the columns 'x' and 'y' of {table} may be a place", _CALL_IT_LABEL)
         return 1, image, label
     hits = [sum(is_image(row[column].strip()) for row in rows) for column in (0, 1)]
+    if not any(hits) and image is not None and image > 1:
+        raise _without_label(table, rows)
     image = int(hits[1] > hits[0])
     values = Counter(filter(None, (row[1 - image].strip() for row in rows[1:])))
     # A first line that names no image, while others do, is a header of other words, but if it has the ending
@@ -246,11 +252,37 @@ def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int
         )
     is_other = names[1 - image] in _IMAGE_COLUMNS or names[1 - image] in _PART_COLUMNS
     if is_other or max(values.values(), default=0) < 2:
-        known = ", ".join(map(repr, _LABEL_COLUMNS[:3]))
-        raise DataError(
-            f"none of the {len(rows[0])} columns of {table} is called {known} or the like", _CALL_IT_LABEL
-        )
+        raise _without_label(table, rows)
+    if alike := _like_column(rows, image, 1 - image):
+        titles = _list([rows[0][column].strip() for column in (1 - image, *alike)])
+        raise DataError(f"each of the columns {titles} of {table} may be a class", _CALL_IT_LABEL)
     return 1, image, 1 - image
+
+
+def _without_label(table: Path, rows: list[list[str]]) -> DataError:
+    known = ", ".join(map(repr, _LABEL_COLUMNS[:3]))
+    what = f"none of the {len(rows[0])} columns of {table} is called {known} or the like"
+    return DataError(what, _CALL_IT_LABEL)
+
+
+def _like_column(rows: list[list[str]], image: int, label: int) -> list[int]:
+    """Other columns that hold what the one of the labels holds, where that is yes and no, or shares of 1."""
+
+    def held(column: int) -> set[str]:
+        return {row[column].strip().lower() for row in rows[1:] if column < len(row)} - {""}
+
+    def are_shares(values: set[str]) -> bool:
+        return all(re.fullmatch(r"[01]?\.\d+|[01]", value) for value in values)
+
+    own = held(label)
+    others = [
+        column
+        for column, name in enumerate(_plain(rows[0]))
+        if column not in (image, label) and name not in _PART_COLUMNS
+    ]
+    if are_shares(own):
+        return [column for column in others if held(column) and are_shares(held(column))]
+    return [column for column in others if len(own) <= 2 and held(column) and held(column) <= own]
 
 
 def _other_labels(table: Path, rows: list[list[str]], label: int) -> list[str]:
@@ -262,7 +294,12 @@ def _other_labels(table: Path, rows: list[list[str]], label: int) -> list[str]:
         for number, title in enumerate(titles, 1)
     ]
     are = f"warning: the labels are those of the column {called[label]} of {table}"
-    if len(names) > 2 and names[label] not in _LABEL_COLUMNS:
+    may_be_place = names[label] == "y" and any(
+        name not in (*_IMAGE_COLUMNS, *_PART_COLUMNS, "y") and not _NUMBER.fullmatch(cell.strip())
+        for row in rows[1:]
+        for name, cell in zip(names, row, strict=False)
+    )
+    if len(names) > 2 and (names[label] not in _LABEL_COLUMNS or may_be_place):
         return [f"{are}, as none is called 'label'"]
     return [
         f"{are}, not of {called[column]}"

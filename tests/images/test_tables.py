@@ -150,3 +150,26 @@ def test_a_first_line_whose_image_is_missing_is_no_header(first, images):
         {"cat": "a", "dog": "bc", "other": "zz"} if "other" in first else {"cat": "zza", "dog": "bc"}
     )
     assert len(notices) == 1  # on d.png
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file,species,x,y\na.png,cat,1,2\nb.png,cat,3,2\nc.png,dog,1,5\nd.png,dog,4,5", "'x' and 'y'"),
+        ("width,height,breed,file\n40,40,cat,a.png\n40,40,dog,b.png", "none of the 4 columns"),
+        ("file,cat,dog,ox\na.png,1,0,0\nb.png,1,0\nc.png,0,1,0\nd.png,0,0,1", "'cat', 'dog', 'ox'"),
+        ("file,cat,dog\na.png,yes,no\nb.png,yes,no\nc.png,no,yes", "'cat', 'dog'"),
+        ("file,cat,dog\na.png,1,-1\nb.png,1,-1\nc.png,-1,1", "'cat', 'dog'"),
+        ("file,cat,dog\na.png,0.9,0.1\nb.png,0.9,0.1\nc.png,0.2,0.8", "'cat', 'dog'"),
+        ("file,cat,dog\na.png,1,\nb.png,1,\nc.png,,1", "'cat', 'dog'"),
+    ],
+)
+def test_columns_that_may_be_a_place_or_a_class_each_are_asked_for(text, said, images):
+    with pytest.raises(DataError, match=said) as caught:
+        read(images, text)
+    assert "call the column of the labels 'label'" in (caught.value.hint or "")
+
+
+def test_a_column_y_beside_one_of_words_is_told(images):
+    _, told = read(images, "file,breed,y\na.png,cat,2\nb.png,cat,2\nc.png,dog,5")
+    assert any("those of the column 'y'" in line for line in told)
