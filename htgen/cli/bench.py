@@ -75,13 +75,9 @@ def bench(
         )
 
     from htgen.cli.written import spare
-    from htgen.config.files import load_config
 
     spare({"--profile": profile}, {"the config": [Path(config)] if config is not None else []})
-    if config is None:
-        settings = load_config(DEFAULT_CONFIG, [*DEFAULT_OVERRIDES, *(overrides or [])])
-    else:
-        settings = load_config(config, overrides or [])
+    settings = _settings(config, overrides or [])
     if count:
         _print_count(settings, as_json)
         return
@@ -116,6 +112,14 @@ def bench(
         _print_report(found)
     if profile is not None:
         stderr().print(f"profile: {profile}", markup=False)
+
+
+def _settings(config: str | None, overrides: list[str]) -> "Config":
+    from htgen.config.files import load_config
+
+    if config is None:
+        return load_config(DEFAULT_CONFIG, [*DEFAULT_OVERRIDES, *overrides])
+    return load_config(config, overrides)
 
 
 def _print_report(report: "Report") -> None:

@@ -11,14 +11,20 @@ PAGES = (".html", ".htm")
 
 
 def expect_page(report: Path | None) -> None:
-    """Refuse a report whose name does not end as that of a page.
+    """Refuse a report whose name does not end as that of a page, or is that of a folder.
 
     Raises:
-        typer.BadParameter: it does not.
+        typer.BadParameter: it does not, or is.
     """
-    if report is not None and report.suffix.lower() not in PAGES:
-        fault = f"'{printable(str(report))}' does not end in .html, as a page does"
-        raise typer.BadParameter(fault, param_hint="--report")
+    if report is None:
+        return
+    fault = None
+    if report.suffix.lower() not in PAGES:
+        fault = "does not end in .html, as a page does"
+    elif kind_at(report) == "folder":
+        fault = "is a folder"
+    if fault is not None:
+        raise typer.BadParameter(f"'{printable(str(report))}' {fault}", param_hint="--report")
 
 
 def spare(

@@ -154,17 +154,20 @@ def _class_columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tup
     ]
     marks = [column for column in free if all(_MARK.fullmatch(row[column].strip().lower()) for row in lines)]
     word = _column(names, _LABEL_COLUMNS)
-    if len(marks) < 2 or (word is not None and (len(marks) == 2 or word not in marks)):
+    if len(marks) < 2 or (word is not None and word not in marks):
         return None
     image = _most_images(rows, names, is_image)
     if image in marks or _is_file(header[image], is_image):
         return None
-    is_word = word is not None and names[word] != "y" and not re.search(r"\d", header[word])
+    is_word = word is not None and (
+        len(marks) == 2 or (names[word] != "y" and not re.search(r"\d", header[word]))
+    )
     others = [header[column] for column in free if column != image and column not in marks]
     fault = _doubt(
         table, [_ones(header, row, marks) for row in lines], [row[image] for row in lines], len(marks)
     )
     if fault is None and not is_word and not others:
+        _expect_own_titles(table, rows, image, marks)
         return image, marks
     beside_image = 1 - image if image < 2 else None
     if fault is not None and (
@@ -178,6 +181,33 @@ def _class_columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tup
     if not others:
         what = f"each of the columns {titles} of {table} may be a class, or one of them the labels"
     raise fault or DataError(what, _CALL_IT_LABEL)
+
+
+def _expect_own_titles(table: Path, rows: list[list[str]], image: int, marks: list[int]) -> None:
+    """Refuse classes whose columns share a title, or one in a column whose title is none of a class.
+
+    Raises:
+        DataError: two titles are the same; or another column of zeros and ones, untitled or called as a part
+            or an image, has a one in lines without a class alone.
+    """
+    titles = [title.strip() for title in rows[0]]
+    shared = [title for title, count in Counter(titles[column] for column in marks).items() if count > 1]
+    if shared:
+        raise DataError(
+            f"several columns of {table} are called {_list(shared)}", "give each class one column"
+        )
+    for column, title in enumerate(titles):
+        cells = [row[column].strip().lower() for row in rows[1:]]
+        if column in (image, *marks) or not all(map(_MARK.fullmatch, cells)):
+            continue
+        with_one = [row for row, cell in zip(rows[1:], cells, strict=True) if _ONE.fullmatch(cell)]
+        if with_one and not any(_ones(titles, row, marks) for row in with_one):
+            called = repr(title) if title else f"{column + 1}, which has no title,"
+            others = _list([titles[mark] for mark in marks])
+            raise DataError(
+                f"the column {called} of {table} may be a class as {others} are",
+                f"give it another title; or {_CALL_IT_LABEL}",
+            )
 
 
 def _doubt(table: Path, ones: list[list[str]], images: list[str], count: int) -> DataError | None:

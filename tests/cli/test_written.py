@@ -43,6 +43,16 @@ def test_a_report_never_takes_the_place_of_something_else(cnn, tmp_path, capsys)
     assert not page.exists()
 
 
+def test_a_report_that_is_a_folder_is_told_before_the_work(cnn, tmp_path, capsys):
+    folder, model = tmp_path / "report.html", tmp_path / "new.safetensors"
+    folder.mkdir()
+    images = SYMBOLS / "support"
+    for command in (["generate", images, "-o", model], ["predict", cnn, images], ["test", cnn, images]):
+        assert "report.html' is a folder" in usage_error(capsys, *command, "--report", folder)
+    assert [*tmp_path.iterdir()] == [folder]
+    assert [*folder.iterdir()] == []
+
+
 def test_a_report_of_a_test_replaces_no_image_and_no_table(cnn, tmp_path, capsys):
     folder = shutil.copytree(SYMBOLS / "support", tmp_path / "folder")
     first = min(min(folder.iterdir()).iterdir())

@@ -173,3 +173,20 @@ def test_columns_that_may_be_a_place_or_a_class_each_are_asked_for(text, said, i
 def test_a_column_y_beside_one_of_words_is_told(images):
     _, told = read(images, "file,breed,y\na.png,cat,2\nb.png,cat,2\nc.png,dog,5")
     assert any("those of the column 'y'" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file,n,y a.png,1,0 b.png,0,1 c.png,0,1", "each of the columns 'n', 'y'"),
+        ("file,target,background a.png,1,0 b.png,0,1 c.png,0,1", "or one of them the labels"),
+        ("file,set,p,q,r a.png,1,0,0,0 b.png,0,1,0,0 c.png,0,0,1,0 d.png,0,0,0,1", "the column 'set'"),
+        ("file,p,name,q,r a.png,0,1,0,0 b.png,1,0,0,0 c.png,0,0,1,0 d.png,0,0,0,1", "the column 'name'"),
+        ("file,p,,q,r a.png,0,1,0,0 b.png,1,0,0,0 c.png,0,0,1,0 d.png,0,0,0,1", "the column 3, which has no"),
+        ("file,p,p,q a.png,1,0,0 b.png,0,1,0 c.png,0,0,1", "several columns .* are called 'p'"),
+    ],
+)
+def test_a_class_is_not_lost_by_the_title_of_its_column(text, said, images):
+    with pytest.raises(DataError, match=said) as caught:
+        read(images, text)
+    assert caught.value.hint
