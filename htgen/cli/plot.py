@@ -19,12 +19,14 @@ def plot(
 ) -> None:
     """Draw loss, accuracies and learning rate of a run over its steps; needs htgen\\[plot]."""
     from htgen.files import write_bytes
-    from htgen.training.curve import METRICS, draw, read_curve
+    from htgen.training.curve import draw, read_curve
 
     path = run / "curve.png" if output is None else output
     if path.suffix.lower() != ".png":
         raise typer.BadParameter("pictures are PNG: name a file ending with .png", param_hint="--output")
-    spare({"--output": path}, {"what is drawn": [run / METRICS]})
+    # A picture may be a link to another file of the run.
+    others = [file for file in run.glob("*") if file.suffix.lower() != ".png"]
+    spare({"--output": path}, {"a file of the run": others})
     curve = read_curve(run)
     write_bytes(path, draw(curve))
     steps = max(entry["step"] for entry in [*curve.train, *curve.validation])

@@ -265,6 +265,11 @@ def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int
     hits = [sum(is_image(row[column].strip()) for row in rows) for column in (0, 1)]
     if not any(hits) and image is not None and image > 1:
         raise _without_label(table, rows)
+    if not any(hits) and (further := _images_further_right(rows, is_image)) is not None:
+        raise DataError(
+            f"the images of {table} are in its column {further + 1}, which is not called 'file'",
+            f"call the column of the images 'file', and {_CALL_IT_LABEL}",
+        )
     image = int(hits[1] > hits[0])
     values = Counter(filter(None, (row[1 - image].strip() for row in rows[1:])))
     # A first line that names no image, while others do, is a header of other words, but if it has the ending
@@ -287,6 +292,14 @@ def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int
         titles = _list([rows[0][column].strip() for column in (1 - image, *alike)])
         raise DataError(f"each of the columns {titles} of {table} may be a class", _CALL_IT_LABEL)
     return 1, image, 1 - image
+
+
+def _images_further_right(rows: list[list[str]], is_image: IsImage) -> int | None:
+    """The first column after the second whose cells are images in most lines; None = there is none."""
+    for column in range(2, max(map(len, rows))):
+        if 2 * sum(is_image(row[column].strip()) for row in rows if column < len(row)) >= len(rows):
+            return column
+    return None
 
 
 def _without_label(table: Path, rows: list[list[str]]) -> DataError:

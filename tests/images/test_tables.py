@@ -115,6 +115,8 @@ def test_the_column_beside_the_images_is_taken_with_a_notice(text, column, image
         ),
         ("file,class,p,q a.png,1,0,0 b.png,0,1,0 c.png,0,1,0 d.png,0,0,1", "or one of them the labels"),
         ("photo,kind,class a.png,x,1 b.png,y,2 c.png,x,1 d.png,y,2", "is called 'file'"),
+        ("width,kind,photo 1,x,a.png 2,y,b.png 3,x,c.png", "are in its column 3, which is not called 'file'"),
+        ("width,label,photo 1,x,a.png 2,y,b.png 3,x,c.png", "are in its column 3"),
         ("id,photo,kind 1,a.png,x 2,b.png,y 3,c.png,x 4,d.png,y", "none of the 3 columns"),
         ("photo,split,kind a.png,train,x b.png,test,y c.png,test,x d.png,test,y", "none of the 3 columns"),
         ("photo,kind,width a.png,k,1 b.png,l,2 c.png,m,3 d.png,n,4", "none of the 3 columns"),

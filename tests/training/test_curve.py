@@ -56,6 +56,10 @@ def test_a_picture_replaces_no_file_of_a_run(run, name, capsys):
     before = (run / name).read_bytes()
     assert main(["plot", str(run), "-o", str(run / name)]) == 2
     assert "ending with .png" in capsys.readouterr().err
+    link = run / "link.png"
+    link.symlink_to(run / name)
+    assert main(["plot", str(run), "-o", str(link)]) == 2
+    assert "a file of the run" in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert (run / name).read_bytes() == before
 
 
