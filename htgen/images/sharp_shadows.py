@@ -15,9 +15,9 @@ from htgen.images.ordered import Ordered
 from htgen.images.paper import find_levels, otsu
 from htgen.images.resampling import COARSE_SIDE, border_of, median, quantile_of, resize, shrink_to, sweep_both
 
-SHADOW_LEFT_OUT = "a darker part of the paper is taken for a shadow, not for a part of the drawing"
+SHADOW_LEFT_OUT = "a part of another tone, as a shadow or a table, is taken for paper, not drawn"
 
-SHADOW_KEPT = "what is darker at the border may be a shadow; it is taken as part of the drawing"
+SHADOW_KEPT = "a part of another tone may be a shadow or a part of the drawing; it is not plain which"
 
 _REACHES = 2, 4, 10
 """Half the widths, at this resolution, of what may be a stroke."""

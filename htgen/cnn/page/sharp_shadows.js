@@ -1,8 +1,8 @@
 /* Shadows with sharp edges, which leave paper of two tones: htgen/images/sharp_shadows.py in JavaScript. */
 "use strict";
 
-const SHADOW_LEFT_OUT = "a darker part of the paper is taken for a shadow, not for a part of the drawing";
-const SHADOW_KEPT = "what is darker at the border may be a shadow; it is taken as part of the drawing";
+const SHADOW_LEFT_OUT = "a part of another tone, as a shadow or a table, is taken for paper, not drawn";
+const SHADOW_KEPT = "a part of another tone may be a shadow or a part of the drawing; it is not plain which";
 
 /** An image whose paper has one tone, and what is to be said of it unless it turns out to be blank. */
 function withoutSharpShadow(grey) {
