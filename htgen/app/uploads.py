@@ -18,6 +18,7 @@ from htgen.errors import DataError
 from htgen.files import UNPRINTABLE, as_text
 from htgen.generator.choice import Look, look_at
 from htgen.images.folders import is_of_system, is_smaller_copy
+from htgen.images.names import composed
 from htgen.images.notices import warning
 from htgen.images.pictures import png_of
 from htgen.images.reading import decode_image
@@ -62,8 +63,8 @@ _DAMAGED = (
 
 
 def clean_name(name: str, otherwise: str) -> str:
-    """A name of a class or file: without control characters, not too long, not empty."""
-    return UNPRINTABLE.sub("", as_text(name)).strip()[:LONGEST_NAME].strip() or otherwise
+    """A name of a class or file: in one Unicode form, without control characters, not too long, not empty."""
+    return UNPRINTABLE.sub("", composed(as_text(name))).strip()[:LONGEST_NAME].strip() or otherwise
 
 
 def decode(upload: Upload) -> Image.Image:
