@@ -58,4 +58,5 @@ def _files_of(checkpoint: Path) -> list[Path]:
     """The files of a checkpoint, which lie beside each other."""
     folder = checkpoint.parent
     found = folder.iterdir() if folder.is_dir() else []
-    return [path for path in found if path.name.startswith(f"{checkpoint.name}.")]
+    parts = tuple(f"{checkpoint.name}.{kind}" for kind in ("index", "meta", "data-"))
+    return [path for path in found if path.name.startswith(parts)]

@@ -51,7 +51,7 @@ _MOST_BYTES = 1 << 26
 
 _SEPARATORS = ",;\t|"
 
-_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*\r?(\n|$)', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(\r\n?|\n|$)', re.IGNORECASE)
 """A first line that tells a spreadsheet the separator."""
 
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -314,8 +314,8 @@ def _like_column(rows: list[list[str]], image: int, label: int) -> list[int]:
     def held(column: int) -> set[str]:
         return {row[column].strip().lower() for row in rows[1:] if column < len(row)} - {""}
 
-    def are_shares(values: set[str]) -> bool:
-        return all(re.fullmatch(r"[01]?\.\d+|[01]", value) for value in values)
+    def is_share(values: set[str]) -> bool:
+        return bool(values) and all(re.fullmatch(r"[01]?\.\d+|[01]", value) for value in values)
 
     own = held(label)
     others = [
@@ -323,8 +323,12 @@ def _like_column(rows: list[list[str]], image: int, label: int) -> list[int]:
         for column, name in enumerate(_plain(rows[0]))
         if column not in (image, label) and name not in _PART_COLUMNS
     ]
-    if are_shares(own):
-        return [column for column in others if held(column) and are_shares(held(column))]
+    shares = [column for column in others if is_share(held(column))]
+    if is_share(own) and shares:
+        which = label, *shares
+        totals = [sum(float(row[place] or 0) for place in which if place < len(row)) for row in rows[1:]]
+        if all(abs(total - 1) < 0.02 for total in totals):
+            return shares
     return [column for column in others if len(own) <= 2 and held(column) and held(column) <= own]
 
 

@@ -192,3 +192,15 @@ def test_a_class_is_not_lost_by_the_title_of_its_column(text, said, images):
     with pytest.raises(DataError, match=said) as caught:
         read(images, text)
     assert caught.value.hint
+
+
+def test_numbers_beside_a_label_are_no_shares_of_it(images):
+    found, told = read(images, "file,kind,weight\na.png,1,0.5\nb.png,0,0.25\nc.png,0,1\nd.png,1,1")
+    assert found == {"0": "bc", "1": "ad"}
+    assert any("those of the column 'kind'" in line for line in told)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_that_names_the_separator_ends_as_any_line(end, images):
+    found, _ = read(images, end.join(["sep=;", "file;label", "a.png;k", "b.png;l"]))
+    assert found == {"k": "a", "l": "b"}
