@@ -326,7 +326,9 @@ def _like_column(rows: list[list[str]], image: int, label: int) -> list[int]:
     shares = [column for column in others if is_share(held(column))]
     if is_share(own) and shares:
         which = label, *shares
-        totals = [sum(float(row[place] or 0) for place in which if place < len(row)) for row in rows[1:]]
+        totals = [
+            sum(float(row[place].strip() or 0) for place in which if place < len(row)) for row in rows[1:]
+        ]
         if all(abs(total - 1) < 0.02 for total in totals):
             return shares
     return [column for column in others if len(own) <= 2 and held(column) and held(column) <= own]
