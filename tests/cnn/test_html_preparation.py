@@ -274,8 +274,9 @@ def test_images_are_prepared_as_in_python(js, name, record):
 @pytest.mark.parametrize("record", ["all steps", "as a device"])  # scaling alone looks for no drawing
 @pytest.mark.parametrize("name", UNPLAIN)
 def test_what_is_no_drawing_is_left_out_as_in_python(js, name, record):
-    for image in (UNPLAIN[name], ImageOps.invert(UNPLAIN[name])):
-        compare_prepared(js, image, RECORDS[record])
+    compare_prepared(js, UNPLAIN[name], RECORDS[record])
+    if record == "all steps":
+        compare_prepared(js, ImageOps.invert(UNPLAIN[name]), RECORDS[record])
 
 
 def compare_prepared(js, image: Image.Image, how: Preprocessing) -> None:
