@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.trunks import trunk_config
+from helpers.trunks import TRUNKS, trunk_config
 from torch import nn
 
 from htgen.cnn import executor, executor_numpy
@@ -182,17 +182,7 @@ def test_inverted_residuals_widen_filter_and_narrow_and_are_added_to_what_they_r
         np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        "separable",
-        "separable-small",
-        "inverted",
-        "inverted-small",
-        "efficientnet-lite0",
-        "efficientnet-lite0-11",
-    ],
-)
+@pytest.mark.parametrize("shape", TRUNKS)
 def test_a_trunk_is_learned_as_a_whole_and_follows_no_settings(shape):
     spec = SHAPES[shape](CnnConfig(shape=shape), 64, 3)
     layers = len(spec.convs)

@@ -14,6 +14,12 @@ from htgen.images.preprocessing import Preprocessing
 SIDE, LAYERS = 32, 20
 """Of the images, and convolutions of `separable-small`."""
 
+TRUNKS = (
+    *("separable", "separable-small", "inverted", "inverted-small"),
+    *("efficientnet-lite0", "efficientnet-lite0-11"),
+)
+"""Shapes of CNNs that are learned as a whole."""
+
 
 def trunk_config(
     shape: str = "separable-small", side: int = SIDE, layers: int = LAYERS, **weights

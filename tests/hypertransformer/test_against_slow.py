@@ -23,6 +23,7 @@ from helpers.model_settings import (
     parts_to_cover,
 )
 from helpers.slow_reference import slow_cross_entropy, slow_logits
+from helpers.trunks import TRUNKS
 from torch import Tensor
 
 from htgen.cnn.shapes import SHAPES as CNN_SHAPES
@@ -198,15 +199,7 @@ def test_every_choice_is_made_and_every_topology_and_allocation_meets_every_feat
     configs = [model_config(settings) for settings in CASES]
     made = choices()
     # Trunks are learned, and nothing reads the support set but class means: tests/generator/test_trunk.py.
-    trunks = {
-        "separable",
-        "separable-small",
-        "inverted",
-        "inverted-small",
-        "efficientnet-lite0",
-        "efficientnet-lite0-11",
-        "alone",
-    }
+    trunks = {*TRUNKS, "alone"}
     for path, values in made.items():
         assert {value_at(config, path) for config in configs} == set(values) - trunks, path
     features = [path for path in made if path.startswith(("shared.", "local."))]

@@ -120,6 +120,13 @@ def test_the_column_beside_the_images_is_taken_with_a_notice(text, column, image
         ("id,photo,kind 1,a.png,x 2,b.png,y 3,c.png,x 4,d.png,y", "none of the 3 columns"),
         ("photo,split,kind a.png,train,x b.png,test,y c.png,test,x d.png,test,y", "none of the 3 columns"),
         ("photo,kind,width a.png,k,1 b.png,l,2 c.png,m,3 d.png,n,4", "none of the 3 columns"),
+        ("file,species,x,y a.png,cat,1,2 b.png,cat,3,2 c.png,dog,1,5 d.png,dog,4,5", "'x' and 'y'"),
+        ("width,height,breed,file 40,40,cat,a.png 40,40,dog,b.png", "none of the 4 columns"),
+        ("file,cat,dog,ox a.png,1,0,0 b.png,1,0 c.png,0,1,0 d.png,0,0,1", "'cat', 'dog', 'ox'"),
+        ("file,cat,dog a.png,yes,no b.png,yes,no c.png,no,yes", "'cat', 'dog'"),
+        ("file,cat,dog a.png,1,-1 b.png,1,-1 c.png,-1,1", "'cat', 'dog'"),
+        ("file,cat,dog a.png,0.9,0.1 b.png,0.9,0.1 c.png,0.2,0.8", "'cat', 'dog'"),
+        ("file,cat,dog a.png,1, b.png,1, c.png,,1", "'cat', 'dog'"),
     ],
 )
 def test_a_table_that_may_be_read_in_two_ways_names_the_column_to_call_label(text, says, images):
@@ -152,24 +159,6 @@ def test_a_first_line_whose_image_is_missing_is_no_header(first, images):
         {"cat": "a", "dog": "bc", "other": "zz"} if "other" in first else {"cat": "zza", "dog": "bc"}
     )
     assert len(notices) == 1  # on d.png
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("file,species,x,y\na.png,cat,1,2\nb.png,cat,3,2\nc.png,dog,1,5\nd.png,dog,4,5", "'x' and 'y'"),
-        ("width,height,breed,file\n40,40,cat,a.png\n40,40,dog,b.png", "none of the 4 columns"),
-        ("file,cat,dog,ox\na.png,1,0,0\nb.png,1,0\nc.png,0,1,0\nd.png,0,0,1", "'cat', 'dog', 'ox'"),
-        ("file,cat,dog\na.png,yes,no\nb.png,yes,no\nc.png,no,yes", "'cat', 'dog'"),
-        ("file,cat,dog\na.png,1,-1\nb.png,1,-1\nc.png,-1,1", "'cat', 'dog'"),
-        ("file,cat,dog\na.png,0.9,0.1\nb.png,0.9,0.1\nc.png,0.2,0.8", "'cat', 'dog'"),
-        ("file,cat,dog\na.png,1,\nb.png,1,\nc.png,,1", "'cat', 'dog'"),
-    ],
-)
-def test_columns_that_may_be_a_place_or_a_class_each_are_asked_for(text, said, images):
-    with pytest.raises(DataError, match=said) as caught:
-        read(images, text)
-    assert "call the column of the labels 'label'" in (caught.value.hint or "")
 
 
 def test_a_column_y_beside_one_of_words_is_told(images):
