@@ -3,7 +3,7 @@
 import difflib
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -130,7 +130,12 @@ def prepare_data(
         raise typer.BadParameter(f"{dataset} needs it{where_from}", param_hint="--source")
     out = recipe.default_out(dataset, source, as_drawings, as_icons) if out is None else out
     size = recipe.image_size if image_size is None else image_size
-    with _cleaning_up_when_terminated(), progress() as report:
+    with _cleaning_up_when_terminated() as check, progress() as show:
+
+        def report(what: str, done: int, total: int) -> None:
+            check()
+            show(what, done, total)
+
         left_out = recipe.prepare(Request(source, out, size, overwrite, options, report))
     _print_summary(out)
     if left_out:
@@ -164,15 +169,25 @@ def _recipe(dataset: str) -> Recipe:
 
 
 @contextmanager
-def _cleaning_up_when_terminated() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that no temporary folder stays; the exit code is 143."""
+def _cleaning_up_when_terminated() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM unwind the stack, so that no temporary folder stays; the exit code is 143.
+
+    Yields what is called now and then: it raises again, as Python drops what is raised within a destructor.
+    """
+    is_stopped = False
 
     def stop(*_: object) -> None:
-        raise SystemExit(143)
+        nonlocal is_stopped
+        is_stopped = True
+        check()
+
+    def check() -> None:
+        if is_stopped:
+            raise SystemExit(143)
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield check
     finally:
         signal.signal(signal.SIGTERM, previous)
 

@@ -17,7 +17,7 @@ from rich.console import Console
 import htgen
 from htgen.cli import console, main
 from htgen.datasets import emnist, fashion_mnist, kmnist, miniimagenet, tieredimagenet
-from htgen.datasets.recipes import RECIPES
+from htgen.datasets.recipes import RECIPES, Request
 from htgen.datasets.splits import resolve_split
 from htgen.datasets.store import Store
 from htgen.images.drawings import DRAWING_STEPS
@@ -213,6 +213,27 @@ def test_interruption_leaves_nothing(tmp_path: Path, stop: signal.Signals, code:
     assert process.returncode == code
     assert output == b""
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_sigterm_within_a_destructor_still_stops(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def prepare(request: Request) -> list[str]:
+        Stopped()
+        reached.append("after the destructor")
+        request.progress("images", 1, 2)
+        reached.append("after the progress")
+        return []
+
+    reached: list[str] = []
+    dropped: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda fault: dropped.append(fault.exc_type))
+    monkeypatch.setitem(RECIPES, "folder", replace(RECIPES["folder"], prepare=prepare))
+    assert main(["prepare-data", "folder", "--source", str(birds), "--out", "s"]) == 143
+    assert dropped == [SystemExit]
+    assert reached == ["after the destructor"]
 
 
 def test_help_names_every_data_set(capsys: pytest.CaptureFixture[str]) -> None:
