@@ -38,9 +38,10 @@ def images_of_classes(classes: Classes, every_page: bool) -> Classes:
             those pages of it that are named.
 
     Raises:
-        DataError: a file and a page of it are named, and not every page is an image; or a class is left
-            without images.
+        DataError: a page has two classes, as it is named through a link; a file and a page of it are named,
+            and not every page is an image; or a class is left without images.
     """
+    _refuse_two_labels(classes)
     if every_page:
         return all_pages_of_classes(classes)
     paths = [path for own in classes.values() for path in own]
@@ -54,6 +55,19 @@ def images_of_classes(classes: Classes, every_page: bool) -> Classes:
                 "pages alone; or --all-pages, where the file stands for the pages that are not named",
             )
     return classes
+
+
+def _refuse_two_labels(classes: Classes) -> None:
+    """Refuse a page of two classes; that a whole file is in two is told where images are compared."""
+    known: dict[tuple[Path, int | None], tuple[Path, str]] = {}
+    for name, paths in classes.items():
+        for path in paths:
+            page = _page(path)
+            first, label = known.setdefault(page, (path, name))
+            if page[1] is not None and label != name:
+                raise DataError(
+                    f"{first} and {path} are one page with two labels, {label!r} and {name!r}", "one of them"
+                )
 
 
 def all_pages_of_classes(classes: Classes) -> Classes:

@@ -117,12 +117,20 @@ def find_folders(folder: str | Path) -> list[Path]:
 
 
 def find_empty(folder: str | Path) -> list[Path]:
-    """The folders directly in a folder in which nothing is to be seen, in natural order.
+    """The folders directly in a folder in which nothing is to be seen but such folders, in natural order.
 
     Raises:
         DataError: there is no such folder, or it or one of them cannot be read.
     """
-    return [path for path in find_folders(folder) if not _visible_entries(path)]
+    return [path for path in find_folders(folder) if _is_empty(path)]
+
+
+def _is_empty(folder: Path, depth: int = 0) -> bool:
+    entries = _visible_entries(folder)
+    return not entries or (
+        depth < _MOST_DEPTH
+        and all(kind_at(path) == "folder" and _is_empty(path, depth + 1) for path in entries)
+    )
 
 
 def is_of_system(parts: Sequence[str]) -> bool:

@@ -11,33 +11,23 @@ from typing import NamedTuple
 
 from htgen.errors import DataError
 from htgen.files import read_regular
+from htgen.images.columns import (
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
+    PART_COLUMNS,
+    PREFERRED,
+    class_columns_beside,
+    like_column,
+    plain,
+)
 from htgen.images.formats import is_known_ending
 from htgen.images.pages import split_page
 
 IsImage = Callable[[str], bool]
 """Whether there is an image that a table calls so."""
 
-_IMAGE_COLUMNS = (
-    "image",
-    "images",
-    "file",
-    "files",
-    "filename",
-    "path",
-    "filepath",
-    "imagepath",
-    "name",
-    "id",
-)
-_LABEL_COLUMNS = ("label", "labels", "class", "classes", "classname", "category", "target", "y")
-
-_PREFERRED = "label", "labels"
-
 _CALL_IT_LABEL = "call the column of the labels 'label'"
 """Helps always: a column of this name is preferred to all others."""
-
-_PART_COLUMNS = ("split", "splits", "set", "subset", "part", "partition", "usage", "dataset", "fold")
-"""Columns that divide images into parts for training and testing."""
 
 _MARK = re.compile(r"[01](\.0*)?|true|false")
 """What a column of zeros and ones holds, as people and programs write it."""
@@ -86,7 +76,10 @@ def read_table(table: Path, is_image: IsImage) -> tuple[list[Line], list[str]]:
     lines = [Line(row[image].strip(), row[label].strip()) for row in rows[start:]]
     if not lines:
         raise DataError(f"{table} has a header and no images", _REMEDY)
-    return lines, [] if start == 0 else [*_parts(table, rows), *_other_labels(table, rows, label)]
+    if start == 0:
+        return lines, []
+    first = _first_line(table, rows, image, label, is_image)
+    return lines, [*first, *_parts(table, rows), *_other_labels(table, rows, label)]
 
 
 def _rows(table: Path) -> list[list[str]]:
@@ -121,11 +114,6 @@ def _rows(table: Path) -> list[list[str]]:
     return rows
 
 
-def _plain(names: list[str]) -> list[str]:
-    """Names of columns, without what people write them with."""
-    return [re.sub(r"[^a-z]", "", name.lower()) for name in names]
-
-
 def _column(names: list[str], wanted: tuple[str, ...]) -> int | None:
     return next((names.index(name) for name in wanted if name in names), None)
 
@@ -146,14 +134,14 @@ def _class_columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tup
     header, lines = [title.strip() for title in rows[0]], rows[1:]
     if len(header) < 3 or not lines or any(len(row) != len(header) for row in lines):
         return None
-    names = _plain(header)
+    names = plain(header)
     free = [
         column
         for column, name in enumerate(names)
-        if header[column] and name not in _IMAGE_COLUMNS and name not in _PART_COLUMNS
+        if header[column] and name not in IMAGE_COLUMNS and name not in PART_COLUMNS
     ]
     marks = [column for column in free if all(_MARK.fullmatch(row[column].strip().lower()) for row in lines)]
-    word = _column(names, _LABEL_COLUMNS)
+    word = _column(names, LABEL_COLUMNS)
     if len(marks) < 2 or (word is not None and word not in marks):
         return None
     image = _most_images(rows, names, is_image)
@@ -174,7 +162,7 @@ def _class_columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tup
         is_word or (word is None and beside_image in free and beside_image not in marks)
     ):
         return None
-    if word is not None and names[word] in _PREFERRED:
+    if word is not None and names[word] in PREFERRED:
         return None
     titles = _list([header[column] for column in marks])
     what = f"the columns {titles} of {table} may be a class each, and there is {_list(others)} besides"
@@ -243,7 +231,7 @@ def _ones(header: list[str], row: list[str], columns: list[int]) -> list[str]:
 def _most_images(rows: list[list[str]], names: list[str], is_image: IsImage) -> int:
     """The column that names most images; among equals one whose name is a word for images, or the first."""
     hits = [sum(is_image(row[column].strip()) for row in rows[1:]) for column in range(len(names))]
-    known = [_IMAGE_COLUMNS.index(name) if name in _IMAGE_COLUMNS else len(_IMAGE_COLUMNS) for name in names]
+    known = [IMAGE_COLUMNS.index(name) if name in IMAGE_COLUMNS else len(IMAGE_COLUMNS) for name in names]
     return min(range(len(names)), key=lambda column: (-hits[column], known[column]))
 
 
@@ -254,13 +242,15 @@ def _is_file(name: str, is_image: IsImage) -> bool:
 
 def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int, int, int]:
     """The first line of images, and the columns of images and labels."""
-    names = _plain(rows[0])
-    image, label = _column(names, _IMAGE_COLUMNS), _column(names, _LABEL_COLUMNS)
+    names = plain(rows[0])
+    image, label = _column(names, IMAGE_COLUMNS), _column(names, LABEL_COLUMNS)
     if image is not None and label is not None and image != label:
         if any(len(row) <= max(image, label) for row in rows):
             raise DataError(f"lines of {table} are shorter than its header", _REMEDY)
         if names[label] == "y" and "x" in names and names.index("x") != image:
             raise DataError(f"the columns 'x' and 'y' of {table} may be a place", _CALL_IT_LABEL)
+        if names[label] not in PREFERRED and (alike := class_columns_beside(rows, image, label)):
+            raise _several(table, rows, [label, *alike])
         return 1, image, label
     hits = [sum(is_image(row[column].strip()) for row in rows) for column in (0, 1)]
     if not any(hits) and image is not None and image > 1:
@@ -285,12 +275,11 @@ def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int
             f"none of the columns of {table} is called 'file', but one {rows[0][label].strip()!r}",
             f"call the column of the images 'file', and {_CALL_IT_LABEL}",
         )
-    is_other = names[1 - image] in _IMAGE_COLUMNS or names[1 - image] in _PART_COLUMNS
+    is_other = names[1 - image] in IMAGE_COLUMNS or names[1 - image] in PART_COLUMNS
     if is_other or max(values.values(), default=0) < 2:
         raise _without_label(table, rows)
-    if alike := _like_column(rows, image, 1 - image):
-        titles = _list([rows[0][column].strip() for column in (1 - image, *alike)])
-        raise DataError(f"each of the columns {titles} of {table} may be a class", _CALL_IT_LABEL)
+    if alike := like_column(rows, image, 1 - image):
+        raise _several(table, rows, [1 - image, *alike])
     return 1, image, 1 - image
 
 
@@ -303,40 +292,29 @@ def _images_further_right(rows: list[list[str]], is_image: IsImage) -> int | Non
 
 
 def _without_label(table: Path, rows: list[list[str]]) -> DataError:
-    known = ", ".join(map(repr, _LABEL_COLUMNS[:3]))
+    known = ", ".join(map(repr, LABEL_COLUMNS[:3]))
     what = f"none of the {len(rows[0])} columns of {table} is called {known} or the like"
     return DataError(what, _CALL_IT_LABEL)
 
 
-def _like_column(rows: list[list[str]], image: int, label: int) -> list[int]:
-    """Other columns that hold what the one of the labels holds, where that is yes and no, or shares of 1."""
+def _several(table: Path, rows: list[list[str]], columns: list[int]) -> DataError:
+    titles = _list([rows[0][column].strip() for column in columns])
+    return DataError(f"each of the columns {titles} of {table} may be a class", _CALL_IT_LABEL)
 
-    def held(column: int) -> set[str]:
-        return {row[column].strip().lower() for row in rows[1:] if column < len(row)} - {""}
 
-    def is_share(values: set[str]) -> bool:
-        return bool(values) and all(re.fullmatch(r"[01]?\.\d+|[01]", value) for value in values)
-
-    own = held(label)
-    others = [
-        column
-        for column, name in enumerate(_plain(rows[0]))
-        if column not in (image, label) and name not in _PART_COLUMNS
-    ]
-    shares = [column for column in others if is_share(held(column))]
-    if is_share(own) and shares:
-        which = label, *shares
-        totals = [
-            sum(float(row[place].strip() or 0) for place in which if place < len(row)) for row in rows[1:]
-        ]
-        if all(abs(total - 1) < 0.02 for total in totals):
-            return shares
-    return [column for column in others if len(own) <= 2 and held(column) and held(column) <= own]
+def _first_line(table: Path, rows: list[list[str]], image: int, label: int, is_image: IsImage) -> list[str]:
+    """A line on a first line that is taken for names of columns, where it may be an image and its label."""
+    names = plain(rows[0])
+    is_known = names[image] in IMAGE_COLUMNS or names[label] in LABEL_COLUMNS
+    if not is_image(rows[0][image].strip()) and (is_known or len(rows[0]) > 2):
+        return []
+    titles = _list([rows[0][column].strip() for column in sorted((image, label))])
+    return [f"warning: the first line of {table} is taken for names of columns: {titles}"]
 
 
 def _other_labels(table: Path, rows: list[list[str]], label: int) -> list[str]:
     """Lines on the column that the labels are taken of, where another one may be meant."""
-    names = _plain(rows[0])
+    names = plain(rows[0])
     titles = [title.strip() for title in rows[0]]
     called = [
         f"{title!r}" if titles.count(title) == 1 else f"{title!r} (column {number})"
@@ -344,17 +322,17 @@ def _other_labels(table: Path, rows: list[list[str]], label: int) -> list[str]:
     ]
     are = f"warning: the labels are those of the column {called[label]} of {table}"
     may_be_place = names[label] == "y" and any(
-        name not in (*_IMAGE_COLUMNS, *_PART_COLUMNS, "y") and not _NUMBER.fullmatch(cell.strip())
+        name not in (*IMAGE_COLUMNS, *PART_COLUMNS, "y") and not _NUMBER.fullmatch(cell.strip())
         for row in rows[1:]
         for name, cell in zip(names, row, strict=False)
     )
-    if len(names) > 2 and (names[label] not in _LABEL_COLUMNS or may_be_place):
+    if len(names) > 2 and (names[label] not in LABEL_COLUMNS or may_be_place):
         return [f"{are}, as none is called 'label'"]
     return [
         f"{are}, not of {called[column]}"
         for column, name in enumerate(names)
         # `y` is mostly a place.
-        if name in _LABEL_COLUMNS
+        if name in LABEL_COLUMNS
         and name != "y"
         and any(row[column] != row[label] for row in rows[1:] if column < len(row))
     ]
@@ -363,9 +341,9 @@ def _other_labels(table: Path, rows: list[list[str]], label: int) -> list[str]:
 def _parts(table: Path, rows: list[list[str]]) -> list[str]:
     """Lines on columns that divide the data into parts, as all of them are taken."""
     notices = []
-    for column, (name, title) in enumerate(zip(_plain(rows[0]), rows[0], strict=True)):
+    for column, (name, title) in enumerate(zip(plain(rows[0]), rows[0], strict=True)):
         values = Counter(row[column].strip() for row in rows[1:] if column < len(row))
-        if name in _PART_COLUMNS and len(values) > 1:
+        if name in PART_COLUMNS and len(values) > 1:
             counts = ", ".join(f"{value or 'none'} ({count})" for value, count in values.most_common(4))
             notices.append(
                 f"warning: all lines of {table} are taken, whatever {title.strip()!r} says: {counts}"

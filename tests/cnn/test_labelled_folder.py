@@ -69,6 +69,20 @@ def test_a_file_labels_and_some_classes(cnn, folder, tmp_path):
     assert told == [("images", 1, 2), ("images", 2, 2)]
 
 
+def test_classes_in_whose_folders_nothing_is_are_left_out_and_told(cnn, folder):
+    """However deep the folders are that hold nothing."""
+    for path in folder.glob("b/*.png"):
+        path.unlink()
+    for deep in ("", "some", "some/more"):
+        (folder / "b" / deep).mkdir(exist_ok=True)
+        result = htgen.test_cnn(cnn, folder)
+        assert {image.label for image in result.images} == {"a", "c"}
+        assert result.notices == (f"warning: classes without an image are not tested, in {folder}: b",)
+    (folder / "b/some/more/notes.txt").touch()
+    with pytest.raises(DataError, match="class 'b' has no images"):
+        htgen.test_cnn(cnn, folder)
+
+
 def test_files_that_cannot_be_read_are_kept_apart(cnn, folder):
     (folder / "a" / "1.png").write_bytes(b"")
     result = htgen.test_cnn(cnn, folder)

@@ -57,6 +57,17 @@ def test_a_page_that_is_named_is_of_its_own_class_alone(scan, tmp_path):
         all_pages_of_classes({"key": [scan], "bolt": pages})
 
 
+def test_a_page_of_two_classes_is_refused_whatever_it_is_called(scan, tmp_path):
+    """A link is another name of the same file."""
+    (tmp_path / "link.tif").symlink_to(scan)
+    first, second, third = tmp_path / "scan.tif#2", tmp_path / "link.tif#2", tmp_path / "link.tif#3"
+    for every_page in (False, True):
+        with pytest.raises(DataError, match="one page with two labels, 'key' and 'bolt'"):
+            images_of_classes({"key": [first], "bolt": [third, second]}, every_page)
+        apart = {"key": [first, second], "bolt": [third]}
+        assert images_of_classes(apart, every_page) == apart
+
+
 def test_a_file_whose_pages_a_table_names_is_named(scan, tmp_path):
     drawing(40).save(tmp_path / "one.png")
     table = tmp_path / "l.csv"

@@ -143,6 +143,8 @@ def test_a_table_that_may_be_read_in_two_ways_names_the_column_to_call_label(tex
         "file,label,checked a.png,1,0 b.png,0,1 c.png,0,1 d.png,1,0",
         "file,y,flipped a.png,1,0 b.png,0,1 c.png,0,1 d.png,1,1",
         "file,class,flipped,turned a.png,1,0,1 b.png,0,1,1 c.png,0,0,0 d.png,1,1,1",
+        "file,class,clear,width a.png,1,1,7 b.png,0,0,8 c.png,0,,9 d.png,1,1,8",
+        "file,class,other a.png,1,2 b.png,0,1 c.png,0,1 d.png,1,0",
     ],
 )
 def test_a_column_that_is_named_for_labels_is_read_without_a_word(text, images):
@@ -161,6 +163,35 @@ def test_a_first_line_whose_image_is_missing_is_no_header(first, images):
     assert len(notices) == 1  # on d.png
 
 
+@pytest.mark.parametrize("header", ["photo,kind", "zz,other", "photo,kind,size"])
+def test_a_first_line_that_may_be_an_image_is_told(header, images):
+    """Where it is taken for names of columns; with a third column the name of the labels' column is told."""
+    size = ",5" * (header.count(",") - 1)
+    classes, told = read(images, f"{header} a.png,cat{size} b.png,dog{size} c.png,dog{size} d.png,cat{size}")
+    assert classes == {"cat": "ad", "dog": "bc"}
+    names = ", ".join(map(repr, header.split(",")))
+    of_columns = f"warning: the first line is taken for names of columns: {names}"
+    assert told == (
+        [of_columns]
+        if not size
+        else ["warning: the labels are those of the column 'kind', as none is called 'label'"]
+    )
+
+
+@pytest.mark.parametrize("header", ["file,label", "photo,label", "file,kind"])
+def test_a_header_of_known_words_is_no_news_unless_it_names_an_image(header, images):
+    lines = "a.png,cat b.png,dog c.png,dog d.png,cat"
+    assert read(images, f"{header} {lines}") == ({"cat": "ad", "dog": "bc"}, [])
+    first, label = header.split(",")
+    (images / "d.png").rename(images / f"{first}.png")
+    classes, told = read(images, f"{header} {lines.rsplit(maxsplit=1)[0]}")
+    if header == "file,label":
+        assert classes == {"cat": "a", "dog": "bc"}
+        assert told[0] == "warning: the first line is taken for names of columns: 'file', 'label'"
+    else:
+        assert (classes, told) == ({"cat": "a", "dog": "bc", label: first}, [])
+
+
 def test_a_column_y_beside_one_of_words_is_told(images):
     _, told = read(images, "file,breed,y\na.png,cat,2\nb.png,cat,2\nc.png,dog,5")
     assert any("those of the column 'y'" in line for line in told)
@@ -171,6 +202,18 @@ def test_a_column_y_beside_one_of_words_is_told(images):
     [
         ("file,n,y a.png,1,0 b.png,0,1 c.png,0,1", "each of the columns 'n', 'y'"),
         ("file,target,background a.png,1,0 b.png,0,1 c.png,0,1", "or one of them the labels"),
+        (
+            "file,target,background a.png,yes,no b.png,no,yes c.png,no,yes",
+            "each of the columns 'target', 'back",
+        ),
+        (
+            "file,target,background,dark a.png,yes,no,no b.png,no,yes,no c.png,no,yes,yes",
+            "'target', 'background'",
+        ),
+        ("file,class,q,r a.png,x,-,- b.png,-,x,- c.png,-,-,x", "each of the columns 'class', 'q', 'r'"),
+        ("file,n,y a.png,1, b.png,,1 c.png,,1", "each of the columns 'y', 'n'"),
+        ("file,n,y a.png,1,0 b.png,0,1 c.png,,1", "each of the columns 'y', 'n'"),
+        ("file,n,y a.png,0.75,0.25 b.png,0.5,.5 c.png,0,1", "each of the columns 'y', 'n'"),
         ("file,set,p,q,r a.png,1,0,0,0 b.png,0,1,0,0 c.png,0,0,1,0 d.png,0,0,0,1", "the column 'set'"),
         ("file,p,name,q,r a.png,0,1,0,0 b.png,1,0,0,0 c.png,0,0,1,0 d.png,0,0,0,1", "the column 'name'"),
         ("file,p,,q,r a.png,0,1,0,0 b.png,1,0,0,0 c.png,0,0,1,0 d.png,0,0,0,1", "the column 3, which has no"),
