@@ -62,7 +62,7 @@ def test_training_does_not_grow(store_path, tmp_path):
     values = toy_values(store_path)
     values["episodes"] |= {"way": [3, 4], "shot": [1, 2]}
     values["augment"] |= {"rotation": 10, "elastic": 0.02, "chimeras": 0.3}
-    values["train"] |= {"steps": 600, "log_every": 50, "val_every": 150, "save_every": 100}
+    values["train"] |= {"steps": 360, "log_every": 60, "val_every": 90, "save_every": 60}
     config = tmp_path / "toy.yaml"
     config.write_text(yaml.safe_dump(values))
     process = subprocess.run(
@@ -73,7 +73,7 @@ def test_training_does_not_grow(store_path, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     most = dict(map(int, line.split()) for line in process.stdout.splitlines())
-    assert most.keys() == {200, 600}
-    # In units of 1024 bytes (macOS: bytes). 16 kB that each of 400 steps does not give back would be 6.5 MB.
+    assert most.keys() == {120, 360}
+    # In units of 1024 bytes (macOS: bytes). 16 kB that each of 240 steps does not give back would be 3.9 MB.
     unit = 1 if sys.platform == "darwin" else 1024
-    assert (most[600] - most[200]) * unit < 5e6
+    assert (most[360] - most[120]) * unit < 3e6

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faults.workshop import COMMANDS, build
+from faults.workshop import COMMANDS, build, use
 from htgen.errors import OlderFileWarning
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def main() -> int:
     place = Path(tempfile.mkdtemp(prefix="htgen-faults-", dir=fast_folder()))
     try:
         build(place / "workshop")
+        use(place / "workshop")
         from faults.interruptions import Tally
 
         tally, rows = Tally(), {}

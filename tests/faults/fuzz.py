@@ -253,7 +253,7 @@ def _options() -> Any:
 
 
 def main() -> int:
-    from faults.workshop import build
+    from faults.workshop import build, use
 
     options = _options()
     place = Path(
@@ -261,6 +261,7 @@ def main() -> int:
     )
     try:
         build(place / "workshop")
+        use(place / "workshop")
         from faults.readers import Readers
 
         (place / "names").mkdir()

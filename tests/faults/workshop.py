@@ -1,11 +1,13 @@
 """A folder with one of each kind of file that htgen reads, all of them small, and the commands that write."""
 
+import importlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from helpers.ranks import PRELOADED
 from helpers.toy import CLASSES, GROUPS, IMAGES_PER_CLASS, SIZE, drawing, toy_values
 from PIL import Image
 
@@ -101,6 +103,8 @@ COMMANDS = (
 
 def build(folder: Path) -> None:
     """Make the workshop; every file of it is the same each time but for paths."""
+    for name in PRELOADED:  # once, and not in each copy of this process
+        importlib.import_module(name)
     folder.mkdir()
     for kind in range(3):
         for place, count in (("support", 3), ("classes", 2)):
@@ -136,6 +140,10 @@ def build(folder: Path) -> None:
     shutil.copy(folder / "run-whole" / "best.safetensors", folder / "toy.safetensors")
     made.append(run(folder, [*GENERATE[:-1], "cnn.safetensors"]))
     assert made[-1].code == 0, made[-1]
+
+
+def use(folder: Path) -> None:
+    """Do in this process what its copies will do, and leave the workshop as it was."""
     shutil.copytree(folder / "run-stopped", folder / "run")
     load_all(folder, [list(RESUME), ["plot", "run-whole"], CALIBRATE.split(), list(PREPARE), list(GENERATE)])
     shutil.rmtree(folder / "made")
