@@ -27,6 +27,9 @@ PHOTO_CLASSES = {"train": 8, "val": 6, "test": 6}
 PHOTOS = 26
 """Images per class; a 5-shot task with 20 queries takes 25."""
 
+CHARACTERS = {"images_background": [8, 10, 10, 10, 10, 20], "images_evaluation": [10, 10]}
+"""Of each alphabet, the sixth for validation: as many as tasks of 48 and of 20 ways need."""
+
 SMALLER = [
     "train.steps=2",
     "train.minutes=null",
@@ -45,10 +48,10 @@ def commands(name: str) -> list[list[str]]:
 
 
 def write_omniglot(folder: Path) -> None:
-    """6 and 4 alphabets of 20 characters, each with its 20 drawings."""
+    """Each character with its 20 drawings."""
     drawings = [raw_data.drawing(seed) for seed in range(7)]
-    for half, alphabets in (("images_background", 6), ("images_evaluation", 4)):
-        names = raw_data.members(half, [20] * alphabets)
+    for half, alphabets in CHARACTERS.items():
+        names = raw_data.members(half, alphabets)
         all_names = [name.replace("_01.png", f"_{k:02}.png") for name in names for k in range(1, 21)]
         raw_data.write_zip(folder / f"{half}.zip", all_names, drawings)
 
@@ -100,7 +103,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(omniglot, "HALVES", tuple(_smaller(half) for half in omniglot.HALVES))
-        parts = {"train": "0-119", "val": "120-149", "test": "150-199"}
+        parts = {"train": "0-47", "val": "48-67", "test": "68-87"}
         patch.setattr(omniglot, "REFERENCE", Scheme(parts=parts, shuffle_seed=2022))
         patch.setattr(omniglot, "VINYALS", Scheme(parts=parts))
         patch.setattr(miniimagenet, "CLASSES", PHOTO_CLASSES)
@@ -122,7 +125,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _smaller(half: omniglot.Half) -> omniglot.Half:
-    return omniglot.Half(half.name, half.md5, 120 if half.name == "images_background" else 80)
+    return omniglot.Half(half.name, half.md5, sum(CHARACTERS[half.name]))
 
 
 @pytest.mark.parametrize("name", preset_names())
