@@ -4,10 +4,11 @@
     python docs/measurements/choice.py report DATA ...
     python docs/measurements/choice.py cost DATA ... --tasks 40
     python docs/measurements/choice.py drawn DATA ...
+    python docs/measurements/choice.py undrawn DATA ...
 
 `choose` looks at one part of the images (`choice_images`), `report` at the other (docs/lab/choice.md). `cost`
 measures right and wrong generators on tasks of the second part. `drawn` tells what of it CNNs of photographs
-take for drawings.
+take for drawings, `undrawn` what CNNs of drawings take for photographs.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from choice_images import Classes, Part, kinds
+from choice_images import Classes, Part, coloured_kinds, kinds
 
 from htgen.generator.choice import (
     LEAST_BITS,
@@ -172,9 +173,18 @@ def report_drawn(name: str, images: Classes) -> None:
     print(f"{name:30}", f"{len(single):5}", *(f"{100 * rate:6.2f}" for rate in rates), flush=True)
 
 
+def report_undrawn(name: str, images: Classes) -> None:
+    """Print how often single images are called photographs by how uneven they are, and by that or colours."""
+    glyphs, single = load_generator("glyph-8").preprocessing, [image for own in images for image in own]
+    readings = [glyphs.read(image) for image in single]
+    found = [(not (reading.is_blank or reading.looks_drawn), reading.is_photograph) for reading in readings]
+    rates = 100 * np.mean(found, axis=0)
+    print(f"{name:32}", f"{len(single):5}", *(f"{rate:6.1f}" for rate in rates), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=("choose", "report", "cost", "drawn"))
+    parser.add_argument("what", choices=("choose", "report", "cost", "drawn", "undrawn"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--icons", type=Path, required=True, help="the unpacked npm package @iconify/json")
     parser.add_argument("--fonts", type=Path, required=True, help="the folder of Noto's fonts")
@@ -205,6 +215,12 @@ def main() -> None:
         print("in %: called drawings, of so many images, at", *SIZES, "pixels")
         for name in known:
             report_drawn(name, made(name, "reported"))
+    elif options.what == "undrawn":
+        print("in %: called photographs, of so many images, without colours and with them")
+        for name in known:
+            report_undrawn(name, made(name, "reported"))
+        for name, make in coloured_kinds(options.data, options.icons).items():
+            report_undrawn(name, make("reported", options.classes, IMAGES * (1 + 4 * ("icons" in name))))
     else:
         for name, shot in product(COSTS, (1, 5)):
             images = known[name][1]("reported", options.classes, shot + QUERY)

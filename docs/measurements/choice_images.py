@@ -6,13 +6,14 @@ fonts-noto-core and fonts-noto-extra.
 """
 
 import io
+import json
 import random
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
@@ -88,6 +89,35 @@ def in_coloured_light(drawing: Image.Image, draws: np.random.Generator) -> Image
     return jpeg(to_image(values), int(draws.integers(50, 95))).copy()
 
 
+def several_pens(drawings: Make) -> Make:
+    """Up to four drawings on one page, each by a pen of another colour and width, in a coloured light."""
+
+    def make(part: Part, classes: int, images: int) -> Classes:
+        draws = np.random.default_rng(part == "reported")
+        single = [image.convert("L") for own in drawings(part, classes, images) for image in own]
+        return [[coloured_page(single, draws) for _ in range(images)] for _ in range(classes)]
+
+    return make
+
+
+def coloured_page(drawings: list[Image.Image], draws: np.random.Generator) -> Image.Image:
+    side = int(draws.integers(90, 420))
+    values = np.full((side, side, 3), draws.uniform(170, 250, 3))
+    for _ in range(int(draws.integers(1, 5))):
+        size = int(side * draws.uniform(0.3, 0.7))
+        drawing = drawings[draws.integers(len(drawings))].resize((size, size), Image.Resampling.BICUBIC)
+        if draws.random() < 0.4:
+            drawing = drawing.filter(ImageFilter.MinFilter(3))
+        share = np.asarray(drawing, np.float64)[..., None] / 255
+        y, x = draws.integers(0, side - size, 2)
+        area = values[y : y + size, x : x + size]
+        values[y : y + size, x : x + size] = area * share + (1 - share) * draws.uniform(0, 190, 3)
+    down, across = (along[..., None] / side for along in np.mgrid[0:side, 0:side])
+    values *= 1 - draws.uniform(0, 0.35) * down - draws.uniform(0, 0.3, 3) * across
+    values += draws.normal(0, draws.uniform(0, 8), values.shape)
+    return jpeg(to_image(values), int(draws.integers(50, 95))).copy()
+
+
 # ------------------------------------------------------------------------------------------ icons and letters
 
 
@@ -137,6 +167,53 @@ def as_people_have_it(
     return ImageOps.invert(image) if manner == "white" else image
 
 
+COLOURED_SETS = (
+    "twemoji",
+    "noto",
+    "openmoji",
+    "fluent-emoji-flat",
+    "fluent-emoji",
+    "emojione",
+    "flat-color-icons",
+)
+COLOURED_SETS += ("vscode-icons", "logos", "circle-flags", "flagpack", "devicon", "skill-icons", "fxemoji")
+"""Icons of several colours; half of each set is of either part."""
+
+
+def from_coloured_icons(package: Path) -> Make:
+    """Icons of several colours, some transparent and some compressed; a class is a set."""
+
+    def make(part: Part, classes: int, images: int) -> Classes:
+        chance, render, found = random.Random(0), renderer(), []
+        for name in COLOURED_SETS:
+            record = json.loads((package / "json" / f"{name}.json").read_text())
+            names = sorted(record["icons"])[part == "reported" :: 2]
+            found.append([coloured_icon(record, one, render, chance) for one in chance.sample(names, images)])
+        return found
+
+    return make
+
+
+def coloured_icon(
+    record: dict[str, Any], name: str, render: Callable[[str, int, int], bytes], chance: random.Random
+) -> Image.Image:
+    icon = record["icons"][name]
+    width, height = (icon.get(key, record.get(key, 16)) for key in ("width", "height"))
+    box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
+    links = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    scale = chance.choice([32, 48, 64, 96, 128, 200, 400]) / max(width, height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    png = render(f'<svg {links} viewBox="{box}">{icon["body"]}</svg>', *size)
+    image = Image.open(io.BytesIO(png)).convert("RGBA")
+    manner = chance.choice(["white", "white", "transparent", "jpeg"])
+    if manner == "transparent":
+        return image
+    page = Image.new("RGBA", (image.width + 8, image.height + 8), "white")
+    page.alpha_composite(image, (4, 4))
+    white = page.convert("RGB")
+    return white if manner == "white" else jpeg(white, chance.choice([50, 75, 90])).copy()
+
+
 SCRIPTS: dict[Part, dict[str, tuple[int, int]]] = {
     "chosen on": {
         "Hebrew": (0x5D0, 0x5EA),
@@ -182,6 +259,15 @@ def printed(letter: str, face: Path, chance: random.Random) -> Image.Image:
     image = Image.new("L", (right - left + 2 * margin, bottom - top + 2 * margin), 255)
     ImageDraw.Draw(image).text((margin - left, margin - top), letter, fill=0, font=font)
     return image
+
+
+def coloured_kinds(data: Path, icons: Path) -> dict[str, Make]:
+    """Drawings and icons of several colours."""
+    omniglot = data / "omniglot/images_background.zip", data / "omniglot/images_evaluation.zip"
+    return {
+        "Omniglot, several coloured pens": several_pens(from_archives(*omniglot)),
+        "icons of several colours": from_coloured_icons(icons),
+    }
 
 
 def kinds(data: Path, icons: Path, fonts: Path) -> dict[str, tuple[Domain, Make]]:

@@ -34,6 +34,7 @@ CNN_SCRIPTS = (
     "ruled",
     "doubts",
     "beside",
+    "photographs",
     "device",
     "prepare",
     "cnn",

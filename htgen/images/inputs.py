@@ -272,7 +272,7 @@ def _reading(source: ImageLike, preprocessing: Preprocessing) -> Reading:
 def _read(source: ImageLike, preprocessing: Preprocessing) -> ReadImage:
     image = _reading(source, preprocessing)
     is_blank = image.is_blank
-    looks_drawn = (is_blank or image.looks_drawn) if preprocessing.is_for_drawings else None
+    looks_drawn = not image.is_photograph if preprocessing.is_for_drawings else None
     told = (
         (NOTHING_SEEN, is_blank),
         (PHOTOGRAPH, looks_drawn is False),

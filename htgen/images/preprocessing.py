@@ -16,7 +16,17 @@ from PIL import Image, ImageChops
 
 from htgen.arrays import Mask, Pixels
 from htgen.errors import ModelError
-from htgen.images.drawings import DRAWING_STEPS, NO_STEPS, Drawing, InkSteps, looks_drawn, normalise, read_ink
+from htgen.images.coloured import has_colours_of_scene
+from htgen.images.drawings import (
+    DRAWING_STEPS,
+    NO_STEPS,
+    WORKING_SIDE,
+    Drawing,
+    InkSteps,
+    looks_drawn,
+    normalise,
+    read_ink,
+)
 from htgen.images.gaps import Gaps, find_gaps, longer_side
 from htgen.images.paper import Polarity, background_value, detect_polarity
 from htgen.images.reading import NOTES, enough_memory, simplify
@@ -47,6 +57,9 @@ Caltech-101, enlarged to 4000 x 3000; 96 and 224 pixels)."""
 
 _FEWEST_PIXELS = 16
 """Characters of so many are right in 81 % in place of 92 %, of 12 in 62 % (docs/lab/real-images.md)."""
+
+_WHOLE = 0.98
+"""Share of the image that is left at least where no paper was found in it."""
 
 _VISIBLE = 10
 """By how much values, of 255, must differ for something to be seen."""
@@ -276,6 +289,20 @@ class Reading:
     def looks_drawn(self) -> bool:
         """Whether it may be a drawing; see `htgen.images.drawings.looks_drawn`."""
         return looks_drawn(self._sure_drawing)
+
+    @cached_property
+    def is_photograph(self) -> bool:
+        """Whether it is plainly no drawing, by how uneven it is or by its colours.
+
+        Colours say nothing where paper was found among other things.
+        """
+        if self.is_blank:
+            return False
+        drawing = self._sure_drawing
+        width, height = self._image.size
+        whole = width * height * min(1.0, WORKING_SIDE / max(width, height)) ** 2
+        is_whole = drawing.ink.size > _WHOLE * whole
+        return not looks_drawn(drawing) or (is_whole and has_colours_of_scene(self._image))
 
     @cached_property
     @enough_memory()

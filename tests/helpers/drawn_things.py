@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from helpers.drawings import drawing, scene
+from helpers.drawings import drawing, scene, to_image
+from htgen.arrays import Floats
 
 
 def ball(paper: int = 255, colour: tuple[int, int, int] = (90, 140, 60)) -> Image.Image:
@@ -49,3 +50,28 @@ THINGS = {
     "noise": Image.fromarray(np.random.default_rng(0).integers(0, 256, (120, 120, 3)).astype(np.uint8)),
     "one colour": Image.new("RGB", (120, 120), (200, 30, 30)),
 }
+
+
+def coloured_scene(seed: int, side: int = 240) -> Image.Image:
+    """Pale things of all colours, with textures."""
+    cells = np.random.default_rng(seed).normal(0, 25, (24, 24))
+    return _textured(70 + 0.45 * _colours(seed, side), cells)
+
+
+def bright_scene_with_a_sign(seed: int, side: int = 240) -> Image.Image:
+    """Things of all colours that are as bright, with a faint texture; before them a black sign."""
+    colours = _colours(seed, side)
+    colours -= colours.mean(axis=2, keepdims=True)
+    cells = np.random.default_rng(seed).normal(0, 8, (48, 48))
+    sign = np.asarray(drawing(side, width=0.12), float)[..., None] / 255
+    return _textured(170 + 0.5 * colours, cells, 0.15 + 0.85 * sign)
+
+
+def _colours(seed: int, side: int) -> Floats:
+    return np.asarray(scene(seed).resize((side, side), Image.Resampling.BICUBIC), np.float64)
+
+
+def _textured(values: Floats, cells: Floats, light: Floats | float = 1.0) -> Image.Image:
+    image = Image.fromarray(cells.astype(np.float32))
+    texture = np.asarray(image.resize((values.shape[1], values.shape[0]), Image.Resampling.BICUBIC))
+    return to_image((values + texture[..., None]) * light)

@@ -18,6 +18,7 @@ function preparePicture(picture, how) {
   const sure = readInk(grey, isSure ? steps : ALL_STEPS, wanted);
   const result = seen(drawingPixels(grey, how, steps, changes ? isSure && sure : null, wanted), sure.parts.warnings);
   result.isBlank = result.isBlank || sure.parts.isBlank;
+  if (!result.isBlank && isPhotograph(sure, planes)) result.warnings = [PHOTOGRAPH, ...result.warnings];
   return result;
 }
 
@@ -138,7 +139,7 @@ function fitGrid(grid, fit, size) {
 
 // ------------------------------------------------------------------------------------------ ink and paper
 
-/** A grey image as amounts of ink: {ink, ground, polarity, parts}. */
+/** A grey image as amounts of ink: {ink, ground, polarity, parts, page}; the page where ink was not found on even paper. */
 function readInk(grey, steps, wanted) {
   const [width, height] = thumbnailSize(grey.width, grey.height, 1024);
   let pixels = resizeGrid(grey, width, height, "box");
@@ -164,7 +165,7 @@ function readInk(grey, steps, wanted) {
     const others = nearestGrid(parts.others, ink.width, ink.height);
     ink = mapGrid(ink, (v, i) => (others.values[i] ? ground : v));
   }
-  return { ...drawing, ink, parts };
+  return { ...drawing, ink, parts, page: drawing.page || parts.others !== null ? pixels : null };
 }
 
 function inkOf(pixels, steps, wanted) {
@@ -196,7 +197,7 @@ function inkOf(pixels, steps, wanted) {
     return mapGrid(share, (v, i) => v - Math.fround(1 - Math.fround(own.values[i] / full.values[i])));
   };
   const ink = taken(values);
-  if (ground !== null) return { ink, ground: 0, polarity, parts: null };
+  if (ground !== null) return { ink, ground: 0, polarity, parts: null, page: pixels };
   const darkest = quantile(sorted(ink.values), 0.999);
   if (steps.clean && polarity === LIGHT_ON_DARK && darkest < 0.5 && isExplained(0.002) && !hasPeaks(difference.values)) {
     return { ink: mapGrid(ink, () => 0), ground: 0, polarity, parts: null }; // light alone
