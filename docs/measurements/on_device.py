@@ -42,7 +42,7 @@ def main() -> None:
             ]
             shape = (len(classes), len(classes[0]), 1, full.size, full.size)
             frames = [
-                np.asarray(without_transparency(image, "fill").convert("L"))
+                np.asarray(without_transparency(image, "fill").image.convert("L"))
                 for row in damaged
                 for image in row
             ]

@@ -31,7 +31,7 @@ from htgen.images.gaps import Gaps, find_gaps, longer_side
 from htgen.images.paper import Polarity, background_value, detect_polarity
 from htgen.images.reading import NOTES, enough_memory, simplify
 from htgen.images.resampling import mean_width
-from htgen.images.transparency import NOTHING_OPAQUE, Transparency, is_hidden, without_transparency
+from htgen.images.transparency import Transparency, without_transparency
 
 Ink = Literal["bright", "dark", "none"]
 
@@ -228,9 +228,8 @@ class Preprocessing:
             image: of mode `L`, `LA`, `RGB` or `RGBA`.
             notes: what is to be said about how it was read.
         """
-        if self.transparency == "fill" and is_hidden(image):
-            notes = (*notes, NOTHING_OPAQUE)
-        return Reading(without_transparency(image, self.transparency, self.steps.cleans), self, notes)
+        opaque = without_transparency(image, self.transparency, self.steps.cleans, self.ink != "none")
+        return Reading(opaque.image, self, (*notes, *opaque.notes))
 
     def apply(self, image: Image.Image) -> Pixels:
         """Return the image as uint8 `[size, size, channels]`."""

@@ -56,6 +56,8 @@ FRAME_LEFT_OUT = "a frame around the drawing is left out"
 
 FRAME_KEPT = "a line runs around all the rest near the border; it is taken as part of the drawing"
 
+DARK_PAPER = "what is darker than all around it is taken for paper with bright ink on it"
+
 EMPTY = "an empty page seems to lie within a frame, beside a bar or on a table"
 
 _REACH = 5
@@ -119,6 +121,8 @@ def without_surroundings(grey: Pixels, coarse: Floats | None = None) -> Page:
             paper = frame.within
         elif _is_thin(values, paper):
             warnings += [FRAME_LEFT_OUT]
+        elif median(values[paper].astype(np.float32)) < median(values[~paper].astype(np.float32)):
+            warnings += [DARK_PAPER]
         grey, coarse = cut_to(grey, without_edge(paper)), None
     return Page(grey, tuple(dict.fromkeys(warnings)))
 

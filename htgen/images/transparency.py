@@ -1,6 +1,6 @@
 """What is transparent in an image: filled, or taken as opaque."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -36,11 +36,32 @@ _REACH = 0.2
 _RIM = 0.1
 """Share of the opaque part's rim that is ink at most; the outline of an icon is all of it."""
 
+_SHEET = 0.85
+"""Share of the smallest rectangle around it that paper fills; it is not plain that other shapes are paper."""
+
 NOTHING_OPAQUE = "all of it is transparent; the colours that lie beneath were read"
 
+SHAPE_OF_PAPER = "its opaque part is taken for paper, and only what is on that for the drawing"
 
-def without_transparency(image: Image.Image, transparency: Transparency, paper: bool = False) -> Image.Image:
-    """An image of mode `L`, `LA`, `RGB` or `RGBA` -> `L` or `RGB`.
+BLACK_GROUND = "it is a bright thing on transparency, which is taken as black; others may get a white ground"
+
+
+class Opaque(NamedTuple):
+    """An image without transparency.
+
+    Attributes:
+        image: of mode `L` or `RGB`.
+        notes: what is to be said about how it was filled.
+    """
+
+    image: Image.Image
+    notes: tuple[str, ...] = ()
+
+
+def without_transparency(
+    image: Image.Image, transparency: Transparency, paper: bool = False, is_drawn: bool = True
+) -> Opaque:
+    """Fill what is transparent in an image of mode `L`, `LA`, `RGB` or `RGBA`.
 
     Where nothing is opaque, and there is something beneath, all is taken as opaque.
 
@@ -48,23 +69,26 @@ def without_transparency(image: Image.Image, transparency: Transparency, paper: 
         transparency: see `htgen.images.preprocessing.Preprocessing`.
         paper: whether the opaque part may be paper, with a drawing on it; it is cut to the paper then, and
             corners that are left are filled as the paper is.
+        is_drawn: whether images are of drawings, in which it does not matter how bright the ground is.
     """
     if image.mode in ("L", "RGB"):
-        return image
+        return Opaque(image)
     mode = "L" if image.mode == "LA" else "RGB"
     lowest, highest = _extremes(image.getchannel("A"))
-    if transparency == "ignore" or lowest == 255 or (highest == 0 and is_hidden(image)):
-        return image.convert(mode)
+    if transparency == "ignore" or lowest == 255:
+        return Opaque(image.convert(mode))
+    if highest == 0 and _hides_something(image):
+        return Opaque(image.convert(mode), (NOTHING_OPAQUE,))
     if paper and (page := _page(image)) is not None:
         return page
-    canvas = Image.new("RGBA", image.size, (255, 255, 255, 255) if _is_dark(image) else (0, 0, 0, 255))
-    return Image.alpha_composite(canvas, image.convert("RGBA")).convert(mode)
+    is_dark = _is_dark(image)
+    canvas = Image.new("RGBA", image.size, (255, 255, 255, 255) if is_dark else (0, 0, 0, 255))
+    filled = Image.alpha_composite(canvas, image.convert("RGBA")).convert(mode)
+    return Opaque(filled, () if is_dark or is_drawn else (BLACK_GROUND,))
 
 
-def is_hidden(image: Image.Image) -> bool:
-    """Whether nothing of an image is opaque, and something lies beneath."""
-    if "A" not in image.getbands() or _extremes(image.getchannel("A"))[1] > 0:
-        return False
+def _hides_something(image: Image.Image) -> bool:
+    """Whether there is something to be seen beneath the transparency."""
     low, high = _extremes(image.convert("L" if image.mode == "LA" else "RGB").convert("L"))
     return high - low >= _VISIBLE
 
@@ -89,7 +113,7 @@ def _is_dark(image: Image.Image) -> bool:
     return brightness < 127.5 * weight or not weight
 
 
-def _page(image: Image.Image) -> Image.Image | None:
+def _page(image: Image.Image) -> Opaque | None:
     """The paper, if the opaque part is one: convex, or of two levels; and with something on it."""
     small = image.copy()
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
@@ -97,21 +121,25 @@ def _page(image: Image.Image) -> Image.Image | None:
     if min(paper.shape) < 16:
         return None
     grey = np.asarray(small.convert("L" if image.mode == "LA" else "RGB").convert("L"))
-    if not _is_page(grey, paper) or not has_content(grey, paper):
+    share = _share_of_rectangle(grey, paper)
+    if share is None or not has_content(grey, paper):
         return None
     pixels = np.asarray(image.convert("L" if image.mode == "LA" else "RGB").convert("L"))
-    return Image.fromarray(cut_to(pixels, without_edge(paper)))
+    notes = () if share >= _SHEET else (SHAPE_OF_PAPER,)
+    return Opaque(Image.fromarray(cut_to(pixels, without_edge(paper))), notes)
 
 
-def _is_page(grey: Pixels, opaque: Mask) -> bool:
+def _share_of_rectangle(grey: Pixels, opaque: Mask) -> float | None:
+    """How much of the smallest rectangle around it the opaque part fills; None where it is no paper."""
     parts = find_components(opaque)
     if not parts.count or parts.area.max() < 0.95 * parts.area.sum():
-        return False
+        return None
     whole = fill_holes(parts.mask(np.arange(parts.count) == parts.area.argmax()))
     if without_edge(whole).sum() < 0.25 * whole.size or opaque.sum() < 0.9 * whole.sum():
-        return False
-    share = whole.sum() / hull_area(whole)[0]
-    return bool(share >= _CONVEX or (share >= _NOT_CONVEX and _holds_ink(grey, opaque)))
+        return None
+    area, (hull, rectangle) = int(whole.sum()), hull_area(whole)
+    is_page = area >= _CONVEX * hull or (area >= _NOT_CONVEX * hull and _holds_ink(grey, opaque))
+    return area / rectangle if is_page else None
 
 
 def _holds_ink(grey: Pixels, opaque: Mask) -> bool:

@@ -37,6 +37,30 @@ def page_on_scene() -> Image.Image:
     return image
 
 
+def thick_closed_line() -> Image.Image:
+    image = Image.new("L", (120, 120), 250)
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((14, 14, 105, 105), outline=20, width=28)
+    pen.line((30, 60, 90, 60), 20, 9)
+    return image
+
+
+def no_entry() -> Image.Image:
+    image = Image.new("RGBA", (120, 120))
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((2, 2, 117, 117), fill=(200, 20, 30))
+    pen.rectangle((20, 50, 100, 70), fill="white")
+    return image
+
+
+def cut_out() -> Image.Image:
+    image = Image.new("RGBA", (120, 120))
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((20, 40, 90, 110), fill=(240, 220, 200))
+    pen.line((60, 60, 110, 10), fill=(220, 220, 250), width=9)
+    return image
+
+
 def with_dust() -> Image.Image:
     values = np.asarray(drawing(128)).copy()
     random = np.random.default_rng(0)
@@ -207,6 +231,8 @@ IMAGES = {
     "with a name beneath": with_a_name_beneath(),
     "transparent": transparent(),
     "paper with round corners": paper_with_round_corners(),
+    "disc with a bar": no_entry(),
+    "bright thing on transparency": cut_out(),
     "speech bubble": speech_bubble(drawing()),
     "empty speech bubble": speech_bubble(Image.new("L", (120, 120), 255)),
     "thick ring with a bar": thick_ring(),
@@ -254,6 +280,7 @@ UNPLAIN = {
     "squared paper on a table": ImageOps.expand(ruled(page(40, 20, 160, 150, 100), 20, 0), 24, 70),
     "a line from border to border": lines_across(),
     "a wheel of thick lines": thick_wheel(),
+    "a thick ring with a bar": thick_closed_line(),
     "a scene in colours": coloured_scene(0),
     "a sign before a scene in colours": bright_scene_with_a_sign(0),
     "a page on such a scene": page_on_scene(),

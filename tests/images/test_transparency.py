@@ -1,13 +1,16 @@
 """What is transparent is filled as the paper beside it, or in contrast to ink that has none."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers.drawings import FULL, PLAIN, distance, drawing, to_image
+from helpers.drawn_things import ball
 from PIL import Image, ImageDraw, ImageFilter
 
-from htgen.images.transparency import NOTHING_OPAQUE
+from htgen.images.preprocessing import Preprocessing
+from htgen.images.transparency import BLACK_GROUND, NOTHING_OPAQUE, SHAPE_OF_PAPER
 
 
 def opaque_within(image: Image.Image, shape: str, margin: int = 0) -> Image.Image:
@@ -131,3 +134,31 @@ def test_what_lies_beneath_is_read_where_nothing_is_opaque() -> None:
     empty = Image.new("RGBA", (40, 40), (9, 9, 9, 0))
     assert FULL.read(empty).is_blank
     assert FULL.read(empty).warnings == ()
+
+
+def test_that_the_opaque_part_is_taken_for_paper_is_told_where_it_is_no_sheet() -> None:
+    """An icon may be a disc with a bar on it; what is cut out by a program is a sheet, turned or with round
+    corners."""
+    no_entry = Image.new("RGB", (120, 120), (200, 20, 30))
+    ImageDraw.Draw(no_entry).rectangle((20, 50, 100, 70), fill="white")
+    reading = FULL.read(opaque_within(no_entry, "disc"))
+    assert reading.polarity == "light on dark"
+    assert SHAPE_OF_PAPER in reading.warnings
+    for paper in PAPERS.values():
+        assert SHAPE_OF_PAPER in FULL.read(opaque_within(paper, "disc")).warnings
+        for shape in ("square", "rounded", "round"):
+            sheet = opaque_within(paper, shape)
+            for image in (sheet, sheet.rotate(20, Image.Resampling.BICUBIC, expand=True)):
+                assert SHAPE_OF_PAPER not in FULL.read(image).warnings
+
+
+def test_a_bright_thing_that_is_cut_out_gets_a_black_ground_and_this_is_told() -> None:
+    """Among photographs alone: in drawings it does not matter how bright the ground is."""
+    photographs = Preprocessing(96, 3, "none", "crop")
+    for colour, told in (((230, 220, 200), True), ((60, 90, 40), False)):
+        thing = opaque_within(ball(0, colour), "disc", 20)
+        reading = photographs.read(thing)
+        assert (BLACK_GROUND in reading.warnings, int(reading.pixels[0, 0, 0]) < 10) == (told, told)
+        assert BLACK_GROUND not in replace(photographs, transparency="ignore").read(thing).warnings
+        assert BLACK_GROUND not in FULL.read(thing).warnings
+    assert not photographs.read(ball()).warnings

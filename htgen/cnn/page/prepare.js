@@ -9,14 +9,14 @@
 function preparePicture(picture, how) {
   const steps = { polarity: true, flatten: false, crop: 0, contrast: false, outline: 0, stroke: 0, clean: false, ...how.steps };
   const changes = Boolean(steps.flatten || steps.crop || steps.contrast || steps.outline || steps.stroke);
-  const planes = opaquePlanes(picture, how.transparency || "fill", steps.clean && changes);
-  if (how.channels === 3) return seen(interleave(planes.map((plane) => fitGrid(plane, how.fit, how.size))), []);
+  const { planes, notes } = opaquePlanes(picture, how.transparency || "fill", steps.clean && changes, how.ink !== "none");
+  if (how.channels === 3) return seen(interleave(planes.map((plane) => fitGrid(plane, how.fit, how.size))), notes);
   const grey = greyOf(planes);
-  if (how.ink === "none") return seen(fitGrid(grey, how.fit, how.size).values, []);
+  if (how.ink === "none") return seen(fitGrid(grey, how.fit, how.size).values, notes);
   const wanted = how.ink === "dark" ? DARK_ON_LIGHT : LIGHT_ON_DARK;
   const isSure = changes && !how.device && steps.clean && steps.flatten && steps.polarity;
   const sure = readInk(grey, isSure ? steps : ALL_STEPS, wanted);
-  const result = seen(drawingPixels(grey, how, steps, changes ? isSure && sure : null, wanted), sure.parts.warnings);
+  const result = seen(drawingPixels(grey, how, steps, changes ? isSure && sure : null, wanted), [...notes, ...sure.parts.warnings]);
   result.isBlank = result.isBlank || sure.parts.isBlank;
   if (!result.isBlank && isPhotograph(sure, planes)) result.warnings = [PHOTOGRAPH, ...result.warnings];
   return result;
@@ -60,8 +60,14 @@ function greyOf(planes) {
   return mapGrid(planes[0], (_, i) => Math.floor((red[i] * 19595 + green[i] * 38470 + blue[i] * 7471 + 32768) / 65536));
 }
 
-/** Red, green and blue, with what is transparent filled; grey alone where the opaque part is paper. */
-function opaquePlanes(picture, transparency, mayBePaper) {
+const NOTHING_OPAQUE = "all of it is transparent; the colours that lie beneath were read";
+
+const SHAPE_OF_PAPER = "its opaque part is taken for paper, and only what is on that for the drawing";
+
+const BLACK_GROUND = "it is a bright thing on transparency, which is taken as black; others may get a white ground";
+
+/** {planes, notes}: red, green and blue, with what is transparent filled; grey alone where the opaque part is paper. */
+function opaquePlanes(picture, transparency, mayBePaper, isDrawn) {
   const { width, height, data } = picture;
   const [red, green, blue, alpha] = [0, 1, 2, 3].map((channel) => {
     const values = new Uint8Array(width * height);
@@ -69,41 +75,45 @@ function opaquePlanes(picture, transparency, mayBePaper) {
     return makeGrid(height, width, values);
   });
   const planes = [red, green, blue], [lowest, highest] = extremesOf(alpha.values);
-  if (transparency === "ignore" || lowest === 255) return planes;
+  if (transparency === "ignore" || lowest === 255) return { planes, notes: [] };
   const grey = greyOf(planes);
   const [darkest, brightest] = extremesOf(grey.values);
-  if (highest === 0 && brightest - darkest >= 10) return planes;
+  if (highest === 0 && brightest - darkest >= 10) return { planes, notes: [NOTHING_OPAQUE] };
   const page = mayBePaper ? findPage(grey, alpha) : null;
-  if (page !== null) return [page];
+  if (page !== null) return page;
   let opacity = 0, brightness = 0;
   alpha.values.forEach((a, i) => {
     opacity += a;
     brightness += a * grey.values[i];
   });
   const fill = brightness < 127.5 * opacity || !opacity ? 255 : 0;
-  return planes.map((plane) => mapGrid(plane, (v, i) => Math.round((v * alpha.values[i] + fill * (255 - alpha.values[i])) / 255)));
+  const filled = planes.map((plane) => mapGrid(plane, (v, i) => Math.round((v * alpha.values[i] + fill * (255 - alpha.values[i])) / 255)));
+  return { planes: filled, notes: fill || isDrawn ? [] : [BLACK_GROUND] };
 }
 
-/** The paper, if the opaque part is one: convex, or of two levels; and with something on it. */
+/** {planes, notes} of the paper, if the opaque part is one: convex, or of two levels; and with something on it. */
 function findPage(grey, alpha) {
   const [width, height] = thumbnailSize(grey.width, grey.height, 128);
   const smallAlpha = resizeGrid(alpha, width, height, "box");
   const premultiplied = resizeGrid(mapGrid(grey, (v, i) => Math.round((v * alpha.values[i]) / 255)), width, height, "box");
   const small = mapGrid(premultiplied, (v, i) => (smallAlpha.values[i] ? clip(Math.floor((255 * v) / smallAlpha.values[i]), 0, 255) : v));
   const paper = makeMask(smallAlpha, (v) => v > 127);
-  if (Math.min(width, height) < 16 || !isPage(small, paper) || !hasContent(small, paper)) return null;
-  return cutTo(grey, withoutEdge(paper));
+  if (Math.min(width, height) < 16) return null;
+  const share = shareOfRectangle(small, paper);
+  if (share === null || !hasContent(small, paper)) return null;
+  return { planes: [cutTo(grey, withoutEdge(paper))], notes: share >= 0.85 ? [] : [SHAPE_OF_PAPER] };
 }
 
-function isPage(grey, opaque) {
+/** How much of the smallest rectangle around it the opaque part fills; null where it is no paper. */
+function shareOfRectangle(grey, opaque) {
   const found = findComponents(opaque);
-  if (!found.parts.length) return false;
+  if (!found.parts.length) return null;
   const number = largestPart(found), total = countTrue(opaque.values);
-  if (found.parts[number].area < 0.95 * total) return false;
+  if (found.parts[number].area < 0.95 * total) return null;
   const whole = fillHoles(maskOf(found, (_, i) => i === number)), area = countTrue(whole.values);
-  if (countTrue(withoutEdge(whole).values) < 0.25 * whole.values.length || total < 0.9 * area) return false;
-  const share = area / hullArea(whole)[0];
-  return share >= 0.93 || (share >= 0.75 && holdsInk(grey, opaque));
+  if (countTrue(withoutEdge(whole).values) < 0.25 * whole.values.length || total < 0.9 * area) return null;
+  const [hull, rectangle] = hullArea(whole);
+  return area >= 0.93 * hull || (area >= 0.75 * hull && holdsInk(grey, opaque)) ? area / rectangle : null;
 }
 
 /** Whether the opaque part is of two levels, and the lesser one lies within the other, as ink on paper. */

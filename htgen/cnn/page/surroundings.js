@@ -90,6 +90,8 @@ const FRAME_LEFT_OUT = "a frame around the drawing is left out";
 
 const FRAME_KEPT = "a line runs around all the rest near the border; it is taken as part of the drawing";
 
+const DARK_PAPER = "what is darker than all around it is taken for paper with bright ink on it";
+
 const EMPTY = "an empty page seems to lie within a frame, beside a bar or on a table";
 
 /** The part of an image that is paper, {grey, warnings, isEmpty}. */
@@ -107,9 +109,15 @@ function withoutSurroundings(grey) {
       if (!frame.isPlain) break;
       paper = frame.within;
     } else if (isThin(coarse, paper)) warnings.push(FRAME_LEFT_OUT);
+    else if (medianOf(coarse, paper, 1) < medianOf(coarse, paper, 0)) warnings.push(DARK_PAPER);
     grey = cutTo(grey, withoutEdge(paper));
   }
   return { grey, warnings: [...new Set(warnings)], isEmpty: false };
+}
+
+/** The middle of the values inside a mask, or outside it. */
+function medianOf(grid, mask, side) {
+  return median(grid.values.filter((_, i) => mask.values[i] === side));
 }
 
 /** Values between ink and paper, and nearer to the paper: a thin line of a large image is pale. */
