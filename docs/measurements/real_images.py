@@ -217,7 +217,7 @@ def report_light(*sets: list[list[Image.Image]]) -> None:
         for index, drawing in enumerate(drawings)
     ]
     clean = [without_specks(without_rules(np.asarray(image.convert("L")))) for image in images]
-    divided = sum(without_shadows(pixels) is not pixels for pixels in clean)
+    divided = sum(without_shadows(pixels)[0] is not pixels for pixels in clean)
     print(f"{divided} of {len(images)} photographs and pages with gradient and shadow")
 
 

@@ -206,8 +206,7 @@ def read_ink(grey: Image.Image, steps: InkSteps, as_wanted: Polarity) -> Drawing
     told = () if unruled is pixels else (RULED,)
     clean = without_specks(unruled)
     (coarse,) = shrink_to(clean, COARSE_SIDE)
-    lit = without_shadows(clean, coarse)
-    doubt = None
+    lit, doubt = without_shadows(clean, coarse)
     if lit is clean:
         lit, doubt = without_sharp_shadow(clean, coarse)
     paper = without_surroundings(lit, coarse if lit is clean else None)

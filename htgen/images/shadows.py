@@ -13,6 +13,7 @@ from htgen.images.ordered import Ordered
 from htgen.images.paper import find_levels, paper_light
 from htgen.images.resampling import (
     COARSE_SIDE,
+    border_of,
     quantile,
     quantile_of,
     resize,
@@ -55,15 +56,23 @@ _BENT = 0.4
 _DARKEST = 16
 """Values of the light below are taken for this."""
 
+_ALONG = 0.4
+"""Share of its range that light has along the border at least; lamps and hands are beside the paper."""
 
-def without_shadows(grey: Pixels, coarse: Floats | None = None) -> Pixels:
+LIGHT_WITHIN = "something wide and soft, away from the border, is taken for light or shadow and left out"
+
+
+def without_shadows(grey: Pixels, coarse: Floats | None = None) -> tuple[Pixels, str | None]:
     """An image `[H, W]` in even light; the same array where its light is even enough, or not plain.
 
     Args:
         coarse: the same at `COARSE_SIDE`, where it was made before.
+
+    Returns:
+        The image, and what is to be said where its light may be something drawn.
     """
     if max(grey.shape) <= COARSE_SIDE and not ((grey > grey.min()) & (grey < grey.max())).any():
-        return grey  # of two values, whose edges are not soft
+        return grey, None  # of two values, whose edges are not soft
     values = shrink_to(grey, COARSE_SIDE)[0] if coarse is None else coarse
     low = high = values
     for reach, more in zip(_REACHES, np.diff((0, *_REACHES)).tolist(), strict=True):
@@ -76,8 +85,15 @@ def without_shadows(grey: Pixels, coarse: Floats | None = None) -> Pixels:
                 full = resize(light, grey.shape[::-1], Image.Resampling.BICUBIC)
                 bright = np.float32(quantile_of(light, 0.9))
                 even = grey * (bright / np.maximum(full, np.float32(_DARKEST)))
-                return np.clip(np.rint(even), 0, 255).astype(np.uint8)
-    return grey
+                told = LIGHT_WITHIN if _is_within(light) else None
+                return np.clip(np.rint(even), 0, 255).astype(np.uint8), told
+    return grey, None
+
+
+def _is_within(light: Floats) -> bool:
+    """Whether light `[H, W]` changes away from the border, as a glow or the stroke of a brush does."""
+    border, most = border_of(light), quantile_of(light, 0.98) - quantile_of(light, 0.02)
+    return bool(border.max() - border.min() < _ALONG * most)
 
 
 def _is_light(values: Floats, light: Floats) -> bool:

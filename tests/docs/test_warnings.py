@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from htgen.generator.from_folder import GeneratedFromFolder
-from htgen.images import doubts, notices, pages, reading, ruled, strewn, surroundings, transparency
+from htgen.images import doubts, notices, pages, reading, ruled, shadows, strewn, surroundings, transparency
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "your-images.md"
 
@@ -21,6 +21,7 @@ OF_AN_IMAGE = (
     transparency.NOTHING_OPAQUE,
     transparency.SHAPE_OF_PAPER,
     transparency.BLACK_GROUND,
+    shadows.LIGHT_WITHIN,
     strewn.KEPT,
     strewn.LEFT_OUT,
     surroundings.FRAME_LEFT_OUT,

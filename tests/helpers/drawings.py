@@ -166,3 +166,13 @@ DAMAGES: dict[str, tuple[Image.Image, str]] = {
     "thin": (drawing(480, 0.008), "stroke"),
 }
 """Drawings by what is wrong with them, and the step that mends it."""
+
+
+def over_soft_brush(width: int, blur: float, depth: float) -> Image.Image:
+    """A thin mark over the stroke of a wide soft brush, away from the border."""
+    brush = Image.new("L", (200, 200), 0)
+    ImageDraw.Draw(brush).line([(30, 150), (90, 60), (170, 110)], fill=255, width=width)
+    share = np.asarray(brush.filter(ImageFilter.GaussianBlur(blur)), float) / 255
+    image = to_image(250 * (1 - depth * share))
+    ImageDraw.Draw(image).line([(60, 160), (100, 40), (150, 150)], fill=30, width=5)
+    return image

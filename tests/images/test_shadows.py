@@ -2,11 +2,22 @@
 
 import numpy as np
 import pytest
-from helpers.drawings import FULL, distance, drawing, faint, half_lit, page, sign, to_image, unevenly_lit
+from helpers.drawings import (
+    FULL,
+    distance,
+    drawing,
+    faint,
+    half_lit,
+    over_soft_brush,
+    page,
+    sign,
+    to_image,
+    unevenly_lit,
+)
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from htgen.images.preprocessing import Preprocessing
-from htgen.images.shadows import without_shadows
+from htgen.images.shadows import LIGHT_WITHIN, without_shadows
 from htgen.images.surroundings import without_surroundings
 
 
@@ -144,22 +155,36 @@ def test_chalk_in_such_light_is_read(kind: str) -> None:
     assert distance(board, clean=clean) < 0.3
 
 
+@pytest.mark.parametrize(("width", "blur", "depth"), [(30, 8, 0.3), (45, 8, 0.7), (60, 12, 0.5)])
+def test_what_is_wide_and_soft_within_the_image_is_told(width: int, blur: float, depth: float) -> None:
+    """As by a brush; light comes from a lamp or past a hand, which are beside the paper."""
+    image = over_soft_brush(width, blur, depth)
+    assert without_shadows(np.asarray(image))[1] == LIGHT_WITHIN
+    assert LIGHT_WITHIN in FULL.read(image).warnings
+    for kind in ("hand", "beam", "fingers"):
+        for ink in (page(180, 60, 400, 360, 140), page(90, 30, 400, 360, 220)):
+            values = np.asarray(unevenly_lit(kind, ink, 0.5, 12))
+            lit, told = without_shadows(values)
+            assert lit is not values
+            assert told is None
+
+
 def test_light_that_is_even_or_not_plain_is_left_as_it_is() -> None:
     """A filled shape is blurred as the lines beside it are; and grains of dust are no drawing."""
     plain = np.asarray(page(60, 60))
-    assert without_shadows(plain) is plain
+    assert without_shadows(plain)[0] is plain
     shapes = Image.new("L", (300, 300), 240)
     ImageDraw.Draw(shapes).rectangle((0, 0, 120, 299), fill=110)
     ImageDraw.Draw(shapes).line([(190, 60), (260, 240)], fill=60, width=5)
     for blur in (0, 1, 3):
         values = np.asarray(shapes.filter(ImageFilter.GaussianBlur(blur)))
-        assert without_shadows(values) is values
+        assert without_shadows(values)[0] is values
     spot = Image.new("L", (300, 300), 240)
     ImageDraw.Draw(spot).ellipse((60, 60, 240, 240), fill=90)
     spot = spot.filter(ImageFilter.GaussianBlur(12))
     ImageDraw.Draw(spot).ellipse((20, 20, 32, 32), fill=0)
     values = np.asarray(spot)
-    assert without_shadows(values) is values
+    assert without_shadows(values)[0] is values
 
 
 @pytest.mark.parametrize(("noise", "is_left"), [(0, False), (30, True)])
@@ -167,4 +192,4 @@ def test_light_on_paper_that_is_as_uneven_as_ink_is_left_as_it_is(noise: float, 
     """What is narrow is then the grain of the paper, and its edges say nothing of the light."""
     lit = np.asarray(unevenly_lit("fingers", page(180, 60, 400, 360, 140), 0.5, 12), float)
     values = np.asarray(to_image(lit + np.random.default_rng(1).normal(0, noise, lit.shape)))
-    assert (without_shadows(values) is values) == is_left
+    assert (without_shadows(values)[0] is values) == is_left

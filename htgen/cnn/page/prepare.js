@@ -156,7 +156,7 @@ function readInk(grey, steps, wanted) {
   if (!steps.clean) return inkOf(pixels, steps, wanted);
   const unruled = withoutRules(pixels), told = unruled === pixels ? [] : [RULED];
   const clean = withoutSpecks(unruled), soft = withoutShadows(clean);
-  const [lit, doubt] = soft === clean ? withoutSharpShadow(clean) : [soft, null];
+  const [lit, doubt] = soft[0] === clean ? withoutSharpShadow(clean) : soft;
   const paper = withoutSurroundings(lit);
   if (!told.length && (paper.grey.height !== pixels.height || paper.grey.width !== pixels.width)) {
     const page = withoutRules(paper.grey);

@@ -1,7 +1,9 @@
 /* Shadows and beams of light on paper, which no smooth surface follows: htgen/images/shadows.py in JavaScript. */
 "use strict";
 
-/** An image in even light; the same where its light is even enough, or not plain. */
+const LIGHT_WITHIN = "something wide and soft, away from the border, is taken for light or shadow and left out";
+
+/** An image in even light, the same where its light is even enough, or not plain; and what is to be said of it, or null. */
 function withoutShadows(grey) {
   const values = shrinkGrid(mapGrid(grey, (v) => v, Float32Array), 128);
   for (const reach of [2, 4, 10]) {
@@ -10,10 +12,17 @@ function withoutShadows(grey) {
       const light = mapGrid(sweepGrid(sweepGrid(values, reach, first), reach, second), (v) => Math.max(v, 16));
       if (!isLight(values, light)) continue;
       const full = resizeGrid(light, grey.width, grey.height, "bicubic"), bright = quantile(sorted(light.values), 0.9);
-      return mapGrid(grey, (v, i) => clip(rint(Math.fround(v * Math.fround(bright / Math.max(full.values[i], 16)))), 0, 255));
+      const even = mapGrid(grey, (v, i) => clip(rint(Math.fround(v * Math.fround(bright / Math.max(full.values[i], 16)))), 0, 255));
+      return [even, isWithin(light) ? LIGHT_WITHIN : null];
     }
   }
-  return grey;
+  return [grey, null];
+}
+
+/** Whether light changes away from the border, as a glow or the stroke of a brush does. */
+function isWithin(light) {
+  const [low, high] = extremesOf(borderOf(light)), ordered = sorted(light.values);
+  return high - low < 0.4 * (quantile(ordered, 0.98) - quantile(ordered, 0.02));
 }
 
 /** Whether what is wide is light on the paper, and what is left is ink. */
