@@ -39,6 +39,9 @@ _RIM = 0.1
 _SHEET = 0.85
 """Share of the smallest rectangle around it that paper fills; it is not plain that other shapes are paper."""
 
+_BRIGHT = 160
+"""The middle value of what is plainly paper, of any shape, as a round sticker."""
+
 NOTHING_OPAQUE = "all of it is transparent; the colours that lie beneath were read"
 
 SHAPE_OF_PAPER = "its opaque part is taken for paper, and only what is on that for the drawing"
@@ -125,7 +128,8 @@ def _page(image: Image.Image) -> Opaque | None:
     if share is None or not has_content(grey, paper):
         return None
     pixels = np.asarray(image.convert("L" if image.mode == "LA" else "RGB").convert("L"))
-    notes = () if share >= _SHEET else (SHAPE_OF_PAPER,)
+    is_plain = share >= _SHEET or np.median(grey[paper]) >= _BRIGHT
+    notes = () if is_plain else (SHAPE_OF_PAPER,)
     return Opaque(Image.fromarray(cut_to(pixels, without_edge(paper))), notes)
 
 

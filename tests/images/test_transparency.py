@@ -137,15 +137,15 @@ def test_what_lies_beneath_is_read_where_nothing_is_opaque() -> None:
 
 
 def test_that_the_opaque_part_is_taken_for_paper_is_told_where_it_is_no_sheet() -> None:
-    """An icon may be a disc with a bar on it; what is cut out by a program is a sheet, turned or with round
-    corners."""
+    """An icon may be a dark disc with a bar on it; paper is a sheet, maybe with round corners, or bright."""
     no_entry = Image.new("RGB", (120, 120), (200, 20, 30))
     ImageDraw.Draw(no_entry).rectangle((20, 50, 100, 70), fill="white")
     reading = FULL.read(opaque_within(no_entry, "disc"))
     assert reading.polarity == "light on dark"
     assert SHAPE_OF_PAPER in reading.warnings
-    for paper in PAPERS.values():
-        assert SHAPE_OF_PAPER in FULL.read(opaque_within(paper, "disc")).warnings
+    for name, paper in PAPERS.items():
+        is_told = SHAPE_OF_PAPER in FULL.read(opaque_within(paper, "disc")).warnings
+        assert is_told == (name == "board")
         for shape in ("square", "rounded", "round"):
             sheet = opaque_within(paper, shape)
             for image in (sheet, sheet.rotate(20, Image.Resampling.BICUBIC, expand=True)):

@@ -101,7 +101,8 @@ function findPage(grey, alpha) {
   if (Math.min(width, height) < 16) return null;
   const share = shareOfRectangle(small, paper);
   if (share === null || !hasContent(small, paper)) return null;
-  return { planes: [cutTo(grey, withoutEdge(paper))], notes: share >= 0.85 ? [] : [SHAPE_OF_PAPER] };
+  const isPlain = share >= 0.85 || medianOf(small, paper, 1) >= 160;
+  return { planes: [cutTo(grey, withoutEdge(paper))], notes: isPlain ? [] : [SHAPE_OF_PAPER] };
 }
 
 /** How much of the smallest rectangle around it the opaque part fills; null where it is no paper. */
