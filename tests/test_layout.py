@@ -36,7 +36,14 @@ WITH_TORCH = {
     "bench": {"except": {"cost", "report"}},
     "cnn": {"only": {"layout", "executor", "batch_norm", "module", "fused"}},
     "hypertransformer": {
-        "only": {"encoder", "transformer", "joint_layer", "layer_writers", "hypertransformer"}
+        "only": {
+            "encoder",
+            "transformer",
+            "joint_layer",
+            "fused_layer",
+            "layer_writers",
+            "hypertransformer",
+        }
     },
     "generator": {"only": {"network"}},
 }

@@ -28,9 +28,9 @@ BLOCK = 8 if _HAS.get("avx512f") or not _HAS.get("avx") else 4
 BYTES = 4 * LANES
 """Of a vector."""
 
-_FLOAT, _BYTE, _SHORT, _LONG = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-_VECTOR, _CODES, _MASK = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _BYTE, ir.IntType(1)))
-_INTEGERS = ir.VectorType(_SHORT, LANES)
+_FLOAT, _BYTE, SHORT, LONG = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+VECTOR, _CODES, _MASK = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _BYTE, ir.IntType(1)))
+INTEGERS = ir.VectorType(SHORT, LANES)
 
 
 class _LanesType(types.Type):
@@ -44,13 +44,13 @@ lanes_type = _LanesType()
 @register_model(_LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, type_: Any) -> None:
-        super().__init__(manager, type_, _VECTOR)
+        super().__init__(manager, type_, VECTOR)
 
 
 Build = Callable[..., Any]
 
 
-def _operation(result: Any, *arguments: Any) -> Callable[[Build], Any]:
+def operation(result: Any, *arguments: Any) -> Callable[[Build], Any]:
     """A function of numba of the given types, from one that builds its code."""
 
     def make(build: Build) -> Any:
@@ -69,162 +69,174 @@ def _operation(result: Any, *arguments: Any) -> Callable[[Build], Any]:
     return make
 
 
-def _at(builder: Any, address: Any, kind: Any) -> Any:
+def place_at(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _load(builder: Any, address: Any) -> Any:
-    return builder.load(_at(builder, address, _VECTOR), align=4)
+def vector_from(builder: Any, address: Any) -> Any:
+    return builder.load(place_at(builder, address, VECTOR), align=4)
 
 
 def _store(builder: Any, value: Any, address: Any) -> None:
-    builder.store(value, _at(builder, address, _VECTOR), align=4)
+    builder.store(value, place_at(builder, address, VECTOR), align=4)
 
 
-def _of_all(builder: Any, scalar: Any, kind: Any) -> Any:
+def same_in_all(builder: Any, scalar: Any, kind: Any) -> Any:
     """A vector whose lanes are all the same."""
     undefined = ir.Constant(kind, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(_SHORT, 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(_INTEGERS, [0] * LANES))
+    first = builder.insert_element(undefined, scalar, ir.Constant(SHORT, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(INTEGERS, [0] * LANES))
 
 
-def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
+def call(builder: Any, name: str, result: Any, *values: Any) -> Any:
     kind = ir.FunctionType(result, [value.type for value in values])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
 
 
-def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    return _call(builder, f"llvm.fma.v{LANES}f32", _VECTOR, a, b, c)
+def fused_of(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return call(builder, f"llvm.fma.v{LANES}f32", VECTOR, a, b, c)
 
 
-def _first(builder: Any, count: Any) -> Any:
+def mask_of(builder: Any, count: Any) -> Any:
     """A mask of the first `count` lanes."""
-    numbers = ir.Constant(_INTEGERS, list(range(LANES)))
-    return builder.icmp_signed("<", numbers, _of_all(builder, builder.trunc(count, _SHORT), _INTEGERS))
+    numbers = ir.Constant(INTEGERS, list(range(LANES)))
+    return builder.icmp_signed("<", numbers, same_in_all(builder, builder.trunc(count, SHORT), INTEGERS))
 
 
-@_operation(lanes_type, types.int64)
+def some_from(builder: Any, address: Any, count: Any) -> Any:
+    """The first `count` floats at an address, and zeros; for a count of 0 or less no address is touched."""
+    kind = f"llvm.masked.load.v{LANES}f32.p0"
+    zero, align = ir.Constant(VECTOR, [0.0] * LANES), ir.Constant(SHORT, 4)
+    return call(
+        builder, kind, VECTOR, place_at(builder, address, VECTOR), align, mask_of(builder, count), zero
+    )
+
+
+def write_some(builder: Any, value: Any, address: Any, count: Any) -> None:
+    """Write the first `count` lanes; for a count of 0 or less no address is touched."""
+    kind, align = f"llvm.masked.store.v{LANES}f32.p0", ir.Constant(SHORT, 4)
+    place = place_at(builder, address, VECTOR)
+    call(builder, kind, ir.VoidType(), value, place, align, mask_of(builder, count))
+
+
+@operation(lanes_type, types.int64)
 def load(builder: Any, address: Any) -> Any:
     """The vector at an address."""
-    return _load(builder, address)
+    return vector_from(builder, address)
 
 
-@_operation(types.void, types.int64, lanes_type)
+@operation(types.void, types.int64, lanes_type)
 def store(builder: Any, address: Any, value: Any) -> Any:
     """Write a vector."""
     _store(builder, value, address)
 
 
-@_operation(lanes_type, types.int64, types.int64)
+@operation(lanes_type, types.int64, types.int64)
 def load_first(builder: Any, address: Any, count: Any) -> Any:
     """The first `count` floats at an address, and zeros."""
-    kind = f"llvm.masked.load.v{LANES}f32.p0"
-    zero, align = ir.Constant(_VECTOR, [0.0] * LANES), ir.Constant(_SHORT, 4)
-    return _call(builder, kind, _VECTOR, _at(builder, address, _VECTOR), align, _first(builder, count), zero)
+    return some_from(builder, address, count)
 
 
-@_operation(types.void, types.int64, types.int64, lanes_type)
+@operation(types.void, types.int64, types.int64, lanes_type)
 def store_first(builder: Any, address: Any, count: Any, value: Any) -> Any:
     """Write the first `count` lanes."""
-    kind, align = f"llvm.masked.store.v{LANES}f32.p0", ir.Constant(_SHORT, 4)
-    place = _at(builder, address, _VECTOR)
-    _call(builder, kind, ir.VoidType(), value, place, align, _first(builder, count))
+    write_some(builder, value, address, count)
 
 
-@_operation(types.float32, types.int64)
+@operation(types.float32, types.int64)
 def number(builder: Any, address: Any) -> Any:
     """The float at an address."""
-    return builder.load(_at(builder, address, _FLOAT), align=4)
+    return builder.load(place_at(builder, address, _FLOAT), align=4)
 
 
-@_operation(types.void, types.int64, types.float32)
+@operation(types.void, types.int64, types.float32)
 def store_number(builder: Any, address: Any, value: Any) -> Any:
     """Write a float."""
-    builder.store(value, _at(builder, address, _FLOAT), align=4)
+    builder.store(value, place_at(builder, address, _FLOAT), align=4)
 
 
-@_operation(types.int64, types.int64)
+@operation(types.int64, types.int64)
 def integer(builder: Any, address: Any) -> Any:
     """The int64 at an address."""
-    return builder.load(_at(builder, address, _LONG), align=8)
+    return builder.load(place_at(builder, address, LONG), align=8)
 
 
-@_operation(lanes_type, types.float32)
+@operation(lanes_type, types.float32)
 def all_of(builder: Any, scalar: Any) -> Any:
     """A vector whose lanes are all the same."""
-    return _of_all(builder, scalar, _VECTOR)
+    return same_in_all(builder, scalar, VECTOR)
 
 
-@_operation(lanes_type, lanes_type, lanes_type, lanes_type)
+@operation(lanes_type, lanes_type, lanes_type, lanes_type)
 def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """`a * b + c`, rounded once."""
-    return _fused(builder, a, b, c)
+    return fused_of(builder, a, b, c)
 
 
-@_operation(lanes_type, lanes_type, lanes_type)
+@operation(lanes_type, lanes_type, lanes_type)
 def plus(builder: Any, a: Any, b: Any) -> Any:
     """`a + b`."""
     return builder.fadd(a, b)
 
 
-@_operation(lanes_type, lanes_type, lanes_type)
+@operation(lanes_type, lanes_type, lanes_type)
 def times(builder: Any, a: Any, b: Any) -> Any:
     """`a * b`."""
     return builder.fmul(a, b)
 
 
-@_operation(lanes_type, lanes_type, lanes_type, lanes_type)
+@operation(lanes_type, lanes_type, lanes_type, lanes_type)
 def if_positive(builder: Any, x: Any, a: Any, b: Any) -> Any:
     """`a` where x is above zero or no number, otherwise `b`."""
-    zero = ir.Constant(_VECTOR, [0.0] * LANES)
+    zero = ir.Constant(VECTOR, [0.0] * LANES)
     return builder.select(builder.fcmp_ordered("<=", x, zero), b, a)
 
 
-@_operation(lanes_type, lanes_type, types.int64)
+@operation(lanes_type, lanes_type, types.int64)
 def first_of(builder: Any, x: Any, count: Any) -> Any:
     """The first `count` lanes, and zeros."""
-    return builder.select(_first(builder, count), x, ir.Constant(_VECTOR, [0.0] * LANES))
+    return builder.select(mask_of(builder, count), x, ir.Constant(VECTOR, [0.0] * LANES))
 
 
-@_operation(types.float32, lanes_type)
+@operation(types.float32, lanes_type)
 def total(builder: Any, x: Any) -> Any:
     """The sum of the lanes: halves are added until one is left."""
-    undefined, width = ir.Constant(_VECTOR, ir.Undefined), LANES
+    undefined, width = ir.Constant(VECTOR, ir.Undefined), LANES
     while width > 1:
         width //= 2
         order = [(index + width) % LANES for index in range(LANES)]
-        x = builder.fadd(x, builder.shuffle_vector(x, undefined, ir.Constant(_INTEGERS, order)))
-    return builder.extract_element(x, ir.Constant(_SHORT, 0))
+        x = builder.fadd(x, builder.shuffle_vector(x, undefined, ir.Constant(INTEGERS, order)))
+    return builder.extract_element(x, ir.Constant(SHORT, 0))
 
 
-@_operation(lanes_type, types.int64, types.int64, types.int64, types.int64, types.int64)
+@operation(lanes_type, types.int64, types.int64, types.int64, types.int64, types.int64)
 def largest(builder: Any, a: Any, b: Any, c: Any, d: Any, codes: Any) -> Any:
     """The largest of the vectors at four addresses, the first of equal ones; which it was, as bytes 0..3.
 
     What is no number wins, as in `torch.nn.functional.max_pool2d`.
     """
-    found, code = _load(builder, a), ir.Constant(_CODES, [0] * LANES)
+    found, code = vector_from(builder, a), ir.Constant(_CODES, [0] * LANES)
     for index, address in enumerate((b, c, d), start=1):
-        other = _load(builder, address)
+        other = vector_from(builder, address)
         is_larger = builder.or_(
             builder.fcmp_ordered(">", other, found), builder.fcmp_unordered("uno", other, other)
         )
         found = builder.select(is_larger, other, found)
         code = builder.select(is_larger, ir.Constant(_CODES, [index] * LANES), code)
-    builder.store(code, _at(builder, codes, _CODES), align=1)
+    builder.store(code, place_at(builder, codes, _CODES), align=1)
     return found
 
 
-@_operation(types.void, lanes_type, types.int64, types.int64, types.int64, types.int64, types.int64)
+@operation(types.void, lanes_type, types.int64, types.int64, types.int64, types.int64, types.int64)
 def spread(builder: Any, value: Any, codes: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """Write each lane to that of four addresses which `largest` noted for it, and zeros to the others."""
-    code, zero = builder.load(_at(builder, codes, _CODES), align=1), ir.Constant(_VECTOR, [0.0] * LANES)
+    code, zero = builder.load(place_at(builder, codes, _CODES), align=1), ir.Constant(VECTOR, [0.0] * LANES)
     for index, address in enumerate((a, b, c, d)):
         here = builder.icmp_signed("==", code, ir.Constant(_CODES, [index] * LANES))
         _store(builder, builder.select(here, value, zero), address)
 
 
-@_operation(types.void, *[types.int64] * 11)
+@operation(types.void, *[types.int64] * 11)
 def multiply(
     builder: Any,
     x: Any,
@@ -249,26 +261,26 @@ def multiply(
         to_x, to_y, step: where the output goes, and bytes from an output channel to the next.
         start: `[BLOCK]`, the biases.
     """
-    sums = [_Sums(builder, partial(_number_at, builder, start)) for _ in range(2)]
+    sums = [_Sums(builder, partial(number_at, builder, start)) for _ in range(2)]
     weight = cgutils.alloca_once_value(builder, kernel)
     with cgutils.for_range(builder, channels) as over_channels:
         shift = builder.mul(over_channels.index, channel)
         first, second = builder.add(x, shift), builder.add(y, shift)
         with cgutils.for_range(builder, count) as over_taps:
-            place = builder.add(taps, builder.mul(over_taps.index, ir.Constant(_LONG, 8)))
-            offset = builder.load(_at(builder, place, _LONG), align=8)
-            at_x, at_y = (_load(builder, builder.add(p, offset)) for p in (first, second))
+            place = builder.add(taps, builder.mul(over_taps.index, ir.Constant(LONG, 8)))
+            offset = builder.load(place_at(builder, place, LONG), align=8)
+            at_x, at_y = (vector_from(builder, builder.add(p, offset)) for p in (first, second))
             here = builder.load(weight)
             for index in range(BLOCK):
-                factor = _number_at(builder, here, index)
+                factor = number_at(builder, here, index)
                 sums[0].add(index, at_x, factor)
                 sums[1].add(index, at_y, factor)
-            builder.store(builder.add(here, ir.Constant(_LONG, 4 * BLOCK)), weight)
+            builder.store(builder.add(here, ir.Constant(LONG, 4 * BLOCK)), weight)
     sums[0].write(to_x, step)
     sums[1].write(to_y, step)
 
 
-@_operation(types.void, *[types.int64] * 7)
+@operation(types.void, *[types.int64] * 7)
 def correlate(
     builder: Any, x: Any, y: Any, places: Any, count: Any, gradient: Any, step: Any, sums_at: Any
 ) -> Any:
@@ -280,38 +292,38 @@ def correlate(
         gradient, step: of the first output channel; bytes from an output channel to the next.
         sums_at: `[2, BLOCK]` vectors, to which it is added.
     """
-    after = builder.add(sums_at, ir.Constant(_LONG, BLOCK * BYTES))
+    after = builder.add(sums_at, ir.Constant(LONG, BLOCK * BYTES))
     sums = [
         _Sums(builder, partial(_vector_at, builder, sums_at)),
         _Sums(builder, partial(_vector_at, builder, after)),
     ]
     with cgutils.for_range(builder, count) as loop:
-        place = builder.add(places, builder.mul(loop.index, ir.Constant(_LONG, 16)))
-        offset = builder.load(_at(builder, place, _LONG), align=8)
-        of_gradient = builder.load(_at(builder, _moved(builder, place, 8), _LONG), align=8)
-        at_x, at_y = (_load(builder, builder.add(p, offset)) for p in (x, y))
+        place = builder.add(places, builder.mul(loop.index, ir.Constant(LONG, 16)))
+        offset = builder.load(place_at(builder, place, LONG), align=8)
+        of_gradient = builder.load(place_at(builder, _moved(builder, place, 8), LONG), align=8)
+        at_x, at_y = (vector_from(builder, builder.add(p, offset)) for p in (x, y))
         here = builder.add(gradient, of_gradient)
         for index in range(BLOCK):
-            factor = _load(builder, builder.add(here, builder.mul(step, ir.Constant(_LONG, index))))
+            factor = vector_from(builder, builder.add(here, builder.mul(step, ir.Constant(LONG, index))))
             sums[0].add(index, at_x, factor)
             sums[1].add(index, at_y, factor)
     for part, at in zip(sums, (sums_at, after), strict=True):
-        part.write(at, ir.Constant(_LONG, BYTES))
+        part.write(at, ir.Constant(LONG, BYTES))
 
 
 def _moved(builder: Any, address: Any, count: int) -> Any:
-    return builder.add(address, ir.Constant(_LONG, count))
+    return builder.add(address, ir.Constant(LONG, count))
 
 
-def _number_at(builder: Any, address: Any, index: int) -> Any:
+def number_at(builder: Any, address: Any, index: int) -> Any:
     """A float behind an address, in all lanes."""
-    found = builder.load(_at(builder, _moved(builder, address, 4 * index), _FLOAT), align=4)
-    return _of_all(builder, found, _VECTOR)
+    found = builder.load(place_at(builder, _moved(builder, address, 4 * index), _FLOAT), align=4)
+    return same_in_all(builder, found, VECTOR)
 
 
 def _vector_at(builder: Any, address: Any, index: int) -> Any:
     """A vector behind an address."""
-    return _load(builder, _moved(builder, address, index * BYTES))
+    return vector_from(builder, _moved(builder, address, index * BYTES))
 
 
 class _Sums:
@@ -319,18 +331,18 @@ class _Sums:
 
     def __init__(self, builder: Any, start: Callable[[int], Any]) -> None:
         self._builder = builder
-        self._parts = [cgutils.alloca_once(builder, _VECTOR) for _ in range(BLOCK)]
+        self._parts = [cgutils.alloca_once(builder, VECTOR) for _ in range(BLOCK)]
         for index, part in enumerate(self._parts):
             builder.store(start(index), part)
 
     def add(self, index: int, a: Any, b: Any) -> None:
         """Add a product to one of them."""
         part = self._parts[index]
-        self._builder.store(_fused(self._builder, a, b, self._builder.load(part)), part)
+        self._builder.store(fused_of(self._builder, a, b, self._builder.load(part)), part)
 
     def write(self, address: Any, step: Any) -> None:
         """Write all of them, `step` bytes apart."""
         builder = self._builder
         for index, part in enumerate(self._parts):
-            place = builder.add(address, builder.mul(step, ir.Constant(_LONG, index)))
+            place = builder.add(address, builder.mul(step, ir.Constant(LONG, index)))
             _store(builder, builder.load(part), place)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from htgen.hypertransformer import joint_layer
+from htgen.hypertransformer import fused_layer, joint_layer
 from htgen.hypertransformer.transformer_plan import (
     LAYER_NORM_EPSILON,
     MLP_LEAKY_SLOPE,
@@ -105,7 +105,8 @@ class Layer(nn.Module):
             memory: what the encoder returned, `[E, U, D']`; for decoder layers.
         """
         if ignore is None and joint_layer.serves(self.plan, x, self.dropout.training):
-            return joint_layer.run(self.plan, x, placeholders, self._parts())
+            run = fused_layer.run if fused_layer.serves(self.plan, x) else joint_layer.run
+            return run(self.plan, x, placeholders, self._parts())
         source = x
         x = x[:, : placeholders if self.plan.placeholders_only else None]
         x = self.attention_norm(x + self.dropout(self.attention(x, source, ignore)))
@@ -116,7 +117,7 @@ class Layer(nn.Module):
         return x
 
     def _parts(self) -> tuple[nn.Module, ...]:
-        """What has weights, in the order of `joint_layer.run`."""
+        """What has weights, in the order of `joint_layer.run` and `fused_layer.run`."""
         own, mlp = self.attention, self.mlp
         linears = own.query, own.key, own.value, own.output, mlp.expand, mlp.contract
         return *linears, self.attention_norm, self.mlp_norm
