@@ -61,6 +61,16 @@ def test_integers_of_any_size_count_modulo_two_to_the_64(counter):
     assert not torch.equal(randomness.fold(key, counter + 2**63), expected)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (3, 7), (2, 1, 5)])
+def test_by_numpy_as_on_any_device(shape):
+    ends = torch.tensor([0, -1, 2**63 - 1, -(2**63)])
+    values = torch.randint(-(2**63), 2**63 - 1, shape)
+    for x in (values, ends, ends[::2], values.expand(2, *shape)):
+        before = x.clone()
+        assert torch.equal(randomness.mix(x), randomness.mix_anywhere(x))
+        assert torch.equal(x, before)
+
+
 def test_integers_of_any_kind_are_the_same_counter():
     key = torch.tensor([1, 2])
     want = randomness.fold(key, 7)
