@@ -186,6 +186,8 @@ class Bundle:
             header["estimate"] = self.estimate.to_dict()
         if self.gaps:
             header["gaps"] = {name: gaps.to_list() for name, gaps in self.gaps.items()}
+            if all(gaps.is_boxed is not None for gaps in self.gaps.values()):
+                header["boxed"] = [name for name, gaps in self.gaps.items() if gaps.is_boxed]
         if self.photographs:
             header["photographs"] = list(self.photographs)
         if self.trunk:
@@ -283,7 +285,7 @@ def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
             header["generator"],
             header["support"],
             None if "estimate" not in header else Score.from_dict(header["estimate"]),
-            {name: Gaps.from_list(values) for name, values in header.get("gaps", {}).items()},
+            _gaps_of(header.get("gaps", {}), header.get("boxed")),
             len(tensors) < len(stored),
             header.get("trunk", {}),
             None if means is None or counts is None else ClassMeans(means, counts),
@@ -293,6 +295,14 @@ def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is not an htgen CNN, or it is damaged ({error})", remedy) from error
     return bundle, file.has_checksum
+
+
+def _gaps_of(gaps: Mapping[str, list[float]], boxed: list[str] | None) -> dict[str, Gaps]:
+    """What a file says of the classes' drawings: their gaps, and which of them lie in a box."""
+    return {
+        name: replace(Gaps.from_list(values), is_boxed=None if boxed is None else name in boxed)
+        for name, values in gaps.items()
+    }
 
 
 @lru_cache(maxsize=32)

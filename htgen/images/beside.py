@@ -10,7 +10,7 @@ from htgen.images.doubts import find_doubts
 from htgen.images.ordered import Ordered
 from htgen.images.paper import Levels, find_levels
 from htgen.images.resampling import border_of, mean_width, median, shrink, steps_of, sweep
-from htgen.images.strewn import KEPT, find_strewn
+from htgen.images.strewn import KEPT, LEFT_OUT, find_strewn
 
 FAINT = 0.04
 """Ink that stands out less from the paper, as a share of the full range, is taken for noise."""
@@ -56,6 +56,9 @@ _NEAR = 0.025
 
 _DUST = 0.12
 """Share of the side; grains of dust, and what of them touches, are no larger."""
+
+_GRAIN = 0.06
+"""Share of the side; what is larger and as dark as dust is told when it is left out."""
 
 _MOST_DUST = 0.5
 """Share of the ink's area that dust takes at most."""
@@ -110,16 +113,17 @@ def find_parts(ink: Floats, grey: Pixels, is_bright: bool) -> Parts:
         near = sweep(parts.mask(dots.are_dots).astype(np.float32), 1, np.maximum) > 0
         is_ink = parts.mask(~dots.are_dots)
         parts, strewn = find_components(is_ink), near & ~is_ink
-    limit, dust = None, None
+    limit, dust, told = None, None, dots.warnings
     if ink.max() > 2 * (middle := median(ink[is_ink])):
-        limit, dust = _dust(ink, is_ink, parts, middle)
+        limit, dust, is_large = _dust(ink, is_ink, parts, middle)
+        told = (*told, LEFT_OUT) if is_large else told
     others, warnings = _things_beside(is_ink, parts) if parts.count > 1 else (None, ())
     for more in (dust, strewn):
         if more is not None:
             others = more if others is None else others | more
     if others is not None and not (is_ink & ~others).any():
         return Parts(is_ink, is_blank=True)
-    warnings = tuple(dict.fromkeys(dots.warnings + warnings + find_doubts(is_ink, parts, is_bright)))
+    warnings = tuple(dict.fromkeys(told + warnings + find_doubts(is_ink, parts, is_bright)))
     return Parts(is_ink if others is None else is_ink & ~others, others, limit, False, warnings)
 
 
@@ -184,16 +188,21 @@ def _beside_dust(ink: Floats, dust: Mask, levels: Levels) -> Mask:
     return is_ink if is_large else np.zeros_like(is_ink)
 
 
-def _dust(ink: Floats, is_ink: Mask, parts: Components, middle: float) -> tuple[float | None, Mask | None]:
-    """Grains much darker than the drawing: the most that ink counts as, and where grains lie apart."""
+def _dust(
+    ink: Floats, is_ink: Mask, parts: Components, middle: float
+) -> tuple[float | None, Mask | None, bool]:
+    """Grains much darker than the drawing: the most that ink counts as, where grains lie apart, and whether
+    any of these is so large that it may be drawn."""
     heavy = ink > 2 * middle
     grains = find_components(heavy)
     if grains.extent.max() > _DUST * max(ink.shape) or grains.area.sum() > _MOST_DUST * parts.area.sum():
-        return None, None
+        return None, None, False
     has_grain = parts.counts(heavy) > 0
-    apart = parts.mask(has_grain & (parts.extent < 1.5 * _DUST * max(ink.shape)))
+    is_apart = has_grain & (parts.extent < 1.5 * _DUST * max(ink.shape))
+    apart = parts.mask(is_apart)
     lone = apart | (heavy & ~is_ink)
-    return middle, (sweep(lone.astype(np.float32), 2, np.maximum) > 0) & ~(is_ink & ~apart)
+    is_large = bool((is_apart & (parts.extent > _GRAIN * max(ink.shape))).any())
+    return middle, (sweep(lone.astype(np.float32), 2, np.maximum) > 0) & ~(is_ink & ~apart), is_large
 
 
 def _things_beside(is_ink: Mask, parts: Components) -> tuple[Mask | None, tuple[str, ...]]:

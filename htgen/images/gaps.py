@@ -1,4 +1,4 @@
-"""How plainly the ink of an image falls apart: empty bands between parts of similar size."""
+"""How plainly ink falls apart: bands between parts of similar size, and a box around all else."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -22,6 +22,18 @@ images of two characters side by side, above each other or across, 0.3 of their 
 
 _AT_LEAST = 0.12
 
+_SIDE = 0.06
+"""Share of a box that its line may take at each side: as thick as that, or as much askew."""
+
+_DRAWN = 0.9
+"""Share of each side that has ink within that."""
+
+_MARGIN = 0.03
+"""Share of the box that is empty between its sides and what is in it."""
+
+_WITHIN = 0.1
+"""Share of the box's longer side that what is in it has, at least."""
+
 
 @dataclass(frozen=True)
 class Gaps:
@@ -30,13 +42,15 @@ class Gaps:
     Attributes:
         across: from left to right, between what lies side by side; 0 without any.
         down: from top to bottom.
+        is_boxed: whether a box of straight lines is around all else; None where that is not known.
     """
 
     across: float
     down: float
+    is_boxed: bool | None = None
 
     def to_list(self) -> list[float]:
-        """Both, rounded, as plain JSON values."""
+        """Both widths, rounded, as plain JSON values."""
         return [round(self.across, 3), round(self.down, 3)]
 
     @classmethod
@@ -58,6 +72,10 @@ class Gaps:
             for width, known in ((self.across, usual.across), (self.down, usual.down))
         )
 
+    def are_boxed_unlike(self, usual: "Gaps") -> bool:
+        """Whether there is a box around the drawing, as there is around none of its class."""
+        return bool(self.is_boxed) and usual.is_boxed is False
+
 
 def find_gaps(ink: Mask) -> Gaps:
     """The gaps of a drawing.
@@ -65,13 +83,44 @@ def find_gaps(ink: Mask) -> Gaps:
     Args:
         ink: where it is, `[H, W]`.
     """
-    return Gaps(_widest(ink), _widest(ink.T))
+    return Gaps(_widest(ink), _widest(ink.T), _is_boxed(ink))
 
 
 def widest(gaps: Iterable[Gaps]) -> Gaps:
-    """The widest of several drawings, in each direction."""
+    """The widest of several drawings, in each direction, and whether any of them is in a box."""
     found = list(gaps)
-    return Gaps(max((gap.across for gap in found), default=0), max((gap.down for gap in found), default=0))
+    boxed = [gap.is_boxed for gap in found]
+    return Gaps(
+        max((gap.across for gap in found), default=0),
+        max((gap.down for gap in found), default=0),
+        True if True in boxed else None if None in boxed else False,
+    )
+
+
+def _is_boxed(ink: Mask) -> bool:
+    """Whether the outermost ink is a box of four straight lines, and what is in it touches none of them."""
+    box = _within_its_box(ink)
+    for rows in (box, box[::-1], box.T, box.T[::-1]):
+        if rows[: max(1, round(_SIDE * len(rows)))].any(axis=0).mean() < _DRAWN:
+            return False
+    side, margin = ([max(1, round(share * size)) for size in box.shape] for share in (_SIDE, _MARGIN))
+    inside = box[side[0] : box.shape[0] - side[0], side[1] : box.shape[1] - side[1]]
+    if not inside.any():
+        return False
+    ends = [np.flatnonzero(inside.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    has_margin = all(
+        first >= empty and last < size - empty
+        for (first, last), empty, size in zip(ends, margin, inside.shape, strict=True)
+    )
+    return has_margin and longer_side(inside) >= _WITHIN * max(box.shape)
+
+
+def _within_its_box(ink: Mask) -> Mask:
+    """The part of an image that the ink reaches, which may be none."""
+    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return ink[:0, :0]
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _widest(ink: Mask) -> float:

@@ -15,8 +15,9 @@ from htgen.cli import main
 from htgen.images.drawings import DRAWING_STEPS
 from htgen.images.gaps import Gaps, find_gaps, widest
 from htgen.images.inputs import read_images
-from htgen.images.notices import SEVERAL
+from htgen.images.notices import BOXED, SEVERAL
 from htgen.images.preprocessing import Preprocessing
+from htgen.images.strewn import LEFT_OUT
 
 PREPROCESSING = Preprocessing(28, 1, "bright", "pad", DRAWING_STEPS)
 
@@ -120,12 +121,73 @@ def test_a_cnn_that_knows_nothing_of_gaps_says_nothing(cnn, tmp_path, capsys):
     assert rows(tmp_path / "old", image, tmp_path, capsys)["warnings"] == []
 
 
+def boxed(drawing: Image.Image, room: int, angle: float = 0, ink: int = 0) -> Image.Image:
+    """A drawing within a line that is so many pixels away from it."""
+    side = drawing.width + 2 * room
+    image = Image.new("L", (side, side), 255)
+    image.paste(drawing, (room, room))
+    ImageDraw.Draw(image).rectangle((0, 0, side - 1, side - 1), outline=ink, width=4)
+    around = Image.new("L", (side + 160, side + 200), 255)
+    around.paste(image, (80, 100))
+    return around.rotate(angle, Image.Resampling.BICUBIC, fillcolor=255)
+
+
+@pytest.mark.parametrize("angle", [0, 1.5, -1.5])
+@pytest.mark.parametrize("room", [20, 60, 90])
+@pytest.mark.parametrize("kind", ["cross", "i"])
+def test_a_drawing_in_a_box_is_told(kind, room, angle, cnn, tmp_path, capsys):
+    assert BOXED in rows(cnn, boxed(shape(kind), room, angle), tmp_path, capsys)["warnings"]
+
+
+def test_a_box_that_an_example_has_is_not(tmp_path, capsys):
+    folder = tmp_path / "support"
+    for kind in ("cross", "ring"):
+        (folder / kind).mkdir(parents=True)
+        page((shape(kind), 90, 100)).save(folder / kind / "0.png")
+        boxed(shape(kind), 50).save(folder / kind / "1.png")
+    path = tmp_path / "cnn.safetensors"
+    assert main(["generate", "--support", str(folder), "-o", str(path)]) == 0
+    capsys.readouterr()
+    assert BOXED not in rows(path, boxed(shape("cross"), 60), tmp_path, capsys)["warnings"]
+
+
+def test_what_touches_its_box_is_one_drawing():
+    window = boxed(shape("cross"), 0)
+    assert PREPROCESSING.read(window).gaps == Gaps(0, 0, False)
+    assert PREPROCESSING.read(boxed(shape("cross"), 30)).gaps == Gaps(0, 0, True)
+    assert PREPROCESSING.read(page((shape("box"), 90, 100))).gaps == Gaps(0, 0, False)
+
+
+def test_files_that_say_nothing_of_boxes_know_nothing_of_them(cnn, tmp_path):
+    from dataclasses import replace
+
+    from htgen.cnn.bundle import Bundle
+
+    bundle = Bundle.load(cnn)
+    assert {gaps.is_boxed for gaps in bundle.gaps.values()} == {False}
+    unknown = {name: replace(gaps, is_boxed=None) for name, gaps in bundle.gaps.items()}
+    replace(bundle, gaps=unknown).save(tmp_path / "old")
+    assert Bundle.load(tmp_path / "old").gaps == unknown
+    mixed = {**bundle.gaps, "box": replace(bundle.gaps["box"], is_boxed=True)}
+    replace(bundle, gaps=mixed).save(tmp_path / "mixed")
+    assert Bundle.load(tmp_path / "mixed").gaps == mixed
+
+
+def test_a_drawing_that_is_taken_for_dust_is_told():
+    """It is small, and much darker than what is around it."""
+    image = page((shape("cross", 40, 9), 260, 210))
+    ImageDraw.Draw(image).rectangle((120, 90, 440, 380), outline=60, width=2)
+    read = PREPROCESSING.read(image)
+    assert read.pixels[8:20, 8:20].max() == 0
+    assert read.warnings == (LEFT_OUT,)
+
+
 def test_gaps_travel_with_the_cnn(cnn):
     from htgen.cnn.bundle import Bundle
 
     gaps = Bundle.load(cnn).gaps
     assert list(gaps) == ["box", "cross", "equals", "i", "ring"]
-    assert gaps["ring"] == gaps["cross"] == gaps["box"] == gaps["i"] == Gaps(0, 0)
+    assert gaps["ring"] == gaps["cross"] == gaps["box"] == gaps["i"] == Gaps(0, 0, False)
     assert gaps["equals"].across == 0
     assert 0.2 < gaps["equals"].down < 0.4
 
@@ -147,7 +209,7 @@ def test_a_gap_counts_by_the_smaller_of_two_similar_parts(first, second, gap, is
     is_similar = smaller >= 0.4 * larger and smaller**2 >= 0.12 * larger**2
     width = gap / smaller if is_similar else 0.0
     found = find_gaps(ink.T if is_down else ink)
-    assert found == (Gaps(0, width) if is_down else Gaps(width, 0))
+    assert found == (Gaps(0, width, False) if is_down else Gaps(width, 0, False))
     assert widest([found, Gaps(0.1, 0.0)]) == Gaps(max(found.across, 0.1), found.down)
     assert Gaps.from_list(found.to_list()).across == pytest.approx(found.across, abs=6e-4)
 

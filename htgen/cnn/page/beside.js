@@ -27,7 +27,7 @@ function findParts(ink, grey, isBright) {
   if (contrast < sure && mayBeLight(ink, contrast) && !isDrawn(isInk, grey, contrast)) return blank();
   if (contrast < 0.75 && isShadow(isInk, found, grey)) return blank();
   const { areDots, warnings: told } = findStrewn(found);
-  let limit = null, dust = null, strewn = null;
+  let limit = null, dust = null, strewn = null, isLarge = false;
   if (areDots !== null) {
     const near = sweepGrid(maskOf(found, (_, i) => areDots[i]), 1, "max");
     isInk = maskOf(found, (_, i) => !areDots[i]);
@@ -35,14 +35,14 @@ function findParts(ink, grey, isBright) {
     strewn = mapGrid(isInk, (v, i) => (near.values[i] > 0 && !v ? 1 : 0));
   }
   const middle = median(ofInk());
-  if (ink.values.reduce((m, v) => Math.max(m, v), -Infinity) > 2 * middle) [limit, dust] = findDust(ink, isInk, found, middle);
+  if (ink.values.reduce((m, v) => Math.max(m, v), -Infinity) > 2 * middle) [limit, dust, isLarge] = findDust(ink, isInk, found, middle);
   let [others, warnings] = found.parts.length > 1 ? thingsBeside(isInk, found) : [null, []];
   for (const more of [dust, strewn]) {
     if (more !== null) others = others === null ? more : mapGrid(others, (v, i) => v | more.values[i]);
   }
   const drawing = others === null ? isInk : mapGrid(isInk, (v, i) => v & (1 - others.values[i]));
   if (!countTrue(drawing.values)) return blank();
-  return { drawing, others, limit, isBlank: false, warnings: [...new Set([...told, ...warnings, ...findDoubts(isInk, found, isBright)])] };
+  return { drawing, others, limit, isBlank: false, warnings: [...new Set([...told, ...(isLarge ? [LEFT_OUT] : []), ...warnings, ...findDoubts(isInk, found, isBright)])] };
 }
 
 function blankParts(drawing) {
@@ -105,12 +105,13 @@ function besideDust(ink, dust, levels) {
 function findDust(ink, isInk, found, middle) {
   const side = Math.max(ink.height, ink.width), heavy = makeMask(ink, (v) => v > 2 * middle);
   const grains = findComponents(heavy).parts, area = (parts) => parts.reduce((sum, part) => sum + part.area, 0);
-  if (Math.max(...grains.map((grain) => grain.extent)) > DUST * side || area(grains) > 0.5 * area(found.parts)) return [null, null];
+  if (Math.max(...grains.map((grain) => grain.extent)) > DUST * side || area(grains) > 0.5 * area(found.parts)) return [null, null, false];
   const hasGrain = totalOver(found, heavy);
-  const apart = maskOf(found, (part, i) => hasGrain[i] > 0 && part.extent < 1.5 * DUST * side);
+  const isApart = (part, i) => hasGrain[i] > 0 && part.extent < 1.5 * DUST * side;
+  const apart = maskOf(found, isApart), isLarge = found.parts.some((part, i) => isApart(part, i) && part.extent > 0.06 * side);
   const lone = mapGrid(heavy, (v, i) => apart.values[i] | (v & (1 - isInk.values[i])));
   const wide = sweepGrid(lone, 2, "max");
-  return [middle, makeMask(wide, (v, i) => v > 0 && !(isInk.values[i] && !apart.values[i]))];
+  return [middle, makeMask(wide, (v, i) => v > 0 && !(isInk.values[i] && !apart.values[i])), isLarge];
 }
 
 /** Things of another kind near the border and far from the drawing; and what is not plain. */
