@@ -99,6 +99,8 @@ def widest(gaps: Iterable[Gaps]) -> Gaps:
 
 def _is_boxed(ink: Mask) -> bool:
     """Whether the outermost ink is a box of four straight lines, and what is in it touches none of them."""
+    if not ink.any():
+        return False
     box = _within_its_box(ink)
     for rows in (box, box[::-1], box.T, box.T[::-1]):
         if rows[: max(1, round(_SIDE * len(rows)))].any(axis=0).mean() < _DRAWN:
@@ -116,10 +118,8 @@ def _is_boxed(ink: Mask) -> bool:
 
 
 def _within_its_box(ink: Mask) -> Mask:
-    """The part of an image that the ink reaches, which may be none."""
+    """The part of an image `[H, W]` with ink that the ink reaches."""
     rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return ink[:0, :0]
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
