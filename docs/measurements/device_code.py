@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from htgen.cnn.c_source import CCode
+from htgen.cnn.c_common import CCode
 
 
 def call(command: list[str], folder: Path, seconds: float = 300) -> str:

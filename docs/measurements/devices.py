@@ -23,8 +23,8 @@ from device_code import call, code_bytes, flash_bytes
 
 from htgen.arrays import Pixels
 from htgen.cnn.bundle import Bundle
+from htgen.cnn.c_common import CCode, array
 from htgen.cnn.c_float import float_code
-from htgen.cnn.c_source import CCode, array
 from htgen.cnn.c_whole import instructions, whole_code
 from htgen.cnn.whole_numbers import whole_cnn
 from htgen.generator.generator import load_generator

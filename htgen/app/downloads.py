@@ -11,9 +11,8 @@ from htgen.app.session import Session
 from htgen.app.uploads import LABELS, file_name, write_archive
 from htgen.cnn.arduino import library_files
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_float import float_code
-from htgen.cnn.c_source import CCode, class_constants, expect_support_norm
-from htgen.cnn.c_whole import whole_code
+from htgen.cnn.c_common import CCode, class_constants, expect_support_norm
+from htgen.cnn.c_source import c_code
 from htgen.cnn.html_page import page_html
 from htgen.cnn.onnx_file import onnx_bytes
 from htgen.errors import DataError, ModelError
@@ -105,13 +104,13 @@ def _c(bundle: Bundle) -> CCode:
         return _whole(bundle)
     except ModelError as error:
         try:
-            return float_code(bundle, "cnn")
+            return c_code(bundle, "cnn", in_float=True)
         except ModelError:
             raise error from None
 
 
 def _whole(bundle: Bundle) -> CCode:
-    return whole_code(bundle, "cnn", bundle.preprocessing.device, None)
+    return c_code(bundle, "cnn", prepare=bundle.preprocessing.device)
 
 
 def _arduino(bundle: Bundle) -> bytes:

@@ -1,0 +1,1 @@
+"""`htgen bench`: how fast all is, beside counted work."""

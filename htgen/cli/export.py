@@ -11,7 +11,7 @@ from htgen.cli.written import spare
 if TYPE_CHECKING:
     from htgen.arrays import Pixels
     from htgen.cnn.bundle import Bundle
-    from htgen.cnn.c_source import CCode
+    from htgen.cnn.c_common import CCode
 
 ENDINGS = (".h", ".onnx", ".py", ".html")
 
@@ -92,7 +92,7 @@ def export(
     """
     from htgen.cnn.arduino import library_files
     from htgen.cnn.bundle import Bundle
-    from htgen.cnn.c_source import expect_fits
+    from htgen.cnn.c_common import expect_fits
     from htgen.files import kind_at
 
     limits = [_bytes(text, option) for text, option in ((flash, "--flash"), (ram, "--ram"))]
@@ -146,13 +146,10 @@ def _bytes(text: str | None, option: str) -> int | None:
 def _c(
     bundle: "Bundle", name: str, in_float: bool, prepare: bool, selftest: list[Path], bits: int | None
 ) -> "CCode":
-    from htgen.cnn.c_float import float_code
-    from htgen.cnn.c_whole import whole_code
+    from htgen.cnn.c_source import c_code
 
-    if in_float:
-        return float_code(bundle, name)
-    images = _prepared(bundle, selftest) if selftest else None
-    return whole_code(bundle, name, prepare, images, bits)
+    images = _prepared(bundle, selftest) if selftest and not in_float else None
+    return c_code(bundle, name, in_float, prepare, images, bits)
 
 
 def _images_in(folder: Path) -> list[Path]:

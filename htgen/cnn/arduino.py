@@ -2,7 +2,7 @@
 
 import re
 
-from htgen.cnn.c_source import CCode
+from htgen.cnn.c_common import CCode
 from htgen.version import __version__
 
 _SKETCH = """\

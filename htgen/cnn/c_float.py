@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_source import (
+from htgen.cnn.c_common import (
     CCode,
     array,
     comment,

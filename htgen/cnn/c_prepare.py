@@ -1,6 +1,6 @@
 """The C that prepares frames as `htgen.images.on_device` does."""
 
-from htgen.cnn.c_source import template
+from htgen.cnn.c_common import template
 from htgen.errors import ModelError
 from htgen.images import device_strokes, on_device
 from htgen.images.preprocessing import Preprocessing

@@ -11,8 +11,7 @@ import numpy as np
 
 from htgen.arrays import Pixels
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_prepare import preparation, preparation_buffers
-from htgen.cnn.c_source import (
+from htgen.cnn.c_common import (
     CCode,
     array,
     class_constants,
@@ -23,6 +22,7 @@ from htgen.cnn.c_source import (
     template,
     text,
 )
+from htgen.cnn.c_prepare import preparation, preparation_buffers
 from htgen.cnn.c_whole_block import CBlock
 from htgen.cnn.c_whole_length import CODE_OF_LENGTH, has_factors, length_functions, means
 from htgen.cnn.c_whole_lines import kept_lines

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from string import Template
 
-from htgen.cnn.c_source import template
+from htgen.cnn.c_common import template
 from htgen.cnn.c_whole_lines import Reading
 from htgen.cnn.c_whole_sums import SumsKind
 from htgen.cnn.spec import ConvSpec

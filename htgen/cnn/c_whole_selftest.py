@@ -3,7 +3,7 @@
 import numpy as np
 
 from htgen.arrays import Pixels
-from htgen.cnn.c_source import array, template
+from htgen.cnn.c_common import array, template
 from htgen.cnn.whole_executor import WholeCnn
 
 NOISE_IMAGES = 4

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from htgen.cnn.c_source import template
+from htgen.cnn.c_common import template
 
 _MOST_UNROLLED = 24
 """Products that are written out one after another."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_source import expect_support_norm
+from htgen.cnn.c_common import expect_support_norm
 from htgen.files import printable
 from htgen.images.words import describe_images, describe_steps
 from htgen.version import __version__

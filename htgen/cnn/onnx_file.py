@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_source import expect_support_norm
+from htgen.cnn.c_common import expect_support_norm
 from htgen.cnn.spec import CNN_LEAKY_SLOPE, NORM_EPSILON, ConvSpec
 from htgen.errors import ModelError
 from htgen.images.inputs import scale_pixels

@@ -1,6 +1,6 @@
 """How classes, and samples of a class, vary: measured on tasks of training classes, for the logits layer.
 
-What is made of it is in `htgen.hypertransformer.plda`.
+What is made of it is in `htgen.hypertransformer.plda_coordinates`.
 """
 
 from dataclasses import dataclass

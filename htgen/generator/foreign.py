@@ -1,8 +1,8 @@
 """Unlabelled images that are of none of the classes. They would move the class means towards themselves.
 
-In the coordinates of PLDA (`htgen.hypertransformer.plda`) two distances of an image can be compared: from the
-nearest corrected class mean, and from the centre of all classes that there may be. Each is in units of how
-samples vary about it. An image of no class is about as near to the centre as to any class mean.
+In the coordinates of PLDA (`htgen.hypertransformer.plda_coordinates`) two distances of an image can be
+compared: from the nearest corrected class mean, and from the centre of all classes that there may be. Each
+is in units of how samples vary about it. An image of no class is about as near to the centre as to any class mean.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from htgen.episodes.shape import UNLABELED
 from htgen.generator.support import Support
 from htgen.hypertransformer.class_means import membership, weighted_means
 from htgen.hypertransformer.layer_writers_numpy import Plda
-from htgen.hypertransformer.plda import corrected_means
+from htgen.hypertransformer.plda_coordinates import corrected_means
 
 FARTHEST = 1.15
 """An unlabelled image counts if it is not so many times as far (squared) from the nearest class mean as from

@@ -1,14 +1,19 @@
 """Logits layers from class means, for tensors and arrays alike. No torch here.
 
 The layer answers with the class whose mean is nearest. Means can be moved by unlabelled samples
-(`refine_means`) and corrected by what training classes tell (`htgen.hypertransformer.plda`).
+(`refine_means`) and corrected by what training classes tell (`htgen.hypertransformer.plda_coordinates`).
 
 Axis legend: E episodes, n ways, S support images, F features.
 """
 
 from collections.abc import Callable
 
-from htgen.hypertransformer.plda import Array, PldaCoordinates, coordinate_weights, corrected_means
+from htgen.hypertransformer.plda_coordinates import (
+    Array,
+    PldaCoordinates,
+    coordinate_weights,
+    corrected_means,
+)
 
 
 def membership(labels: Array, classes: Array, ignore: Array | None) -> Array:

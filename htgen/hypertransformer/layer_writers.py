@@ -19,7 +19,7 @@ from htgen.hypertransformer.plan import (
     SlicesPlan,
     base_shape,
 )
-from htgen.hypertransformer.plda import PldaCoordinates
+from htgen.hypertransformer.plda_coordinates import PldaCoordinates
 from htgen.hypertransformer.transformer import Transformer
 
 
@@ -127,7 +127,7 @@ def conv_writer(plan: LearnedConvPlan | ConvWriterPlan) -> LearnedConv | ConvWri
 
 
 class Plda(PldaCoordinates[Tensor], nn.Module):
-    """Coordinates in which class means are corrected (`htgen.hypertransformer.plda`), as buffers.
+    """Coordinates in which class means are corrected (`htgen.hypertransformer.plda_coordinates`), as buffers.
 
     Not trained: `htgen.evaluation.plda` measures them; until then they change nothing. Training does
     without.

@@ -13,7 +13,7 @@ from htgen.hypertransformer.class_means import class_mean_layer, layer_of_means,
 from htgen.hypertransformer.encoder_numpy import LocalFeatures, SupportView, sample_tokens
 from htgen.hypertransformer.parameters import Parameters
 from htgen.hypertransformer.plan import ConvWriterPlan, LearnedConvPlan, LogitsPlan, SlicesPlan
-from htgen.hypertransformer.plda import PldaCoordinates
+from htgen.hypertransformer.plda_coordinates import PldaCoordinates
 from htgen.hypertransformer.transformer_numpy import Transformer
 
 
@@ -95,7 +95,7 @@ def conv_writer(plan: LearnedConvPlan | ConvWriterPlan, parameters: Parameters) 
 
 
 class Plda(PldaCoordinates[npt.NDArray[Any]]):
-    """Coordinates in which class means are corrected (`htgen.hypertransformer.plda`)."""
+    """Coordinates in which class means are corrected (`htgen.hypertransformer.plda_coordinates`)."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.centre = parameters("centre")

@@ -13,7 +13,7 @@ from helpers.compilers import needs_a_compiler
 from helpers.generators import SHAPES
 
 from htgen.cnn.bundle import Bundle
-from htgen.cnn.c_source import expect_fits
+from htgen.cnn.c_common import expect_fits
 from htgen.cnn.c_whole import whole_code
 from htgen.cnn.spec import CnnSpec, ConvSpec
 from htgen.cnn.whole_numbers import whole_cnn

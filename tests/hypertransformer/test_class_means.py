@@ -15,7 +15,7 @@ from htgen.hypertransformer.class_means import (
     refine_means,
     weighted_means,
 )
-from htgen.hypertransformer.plda import PldaCoordinates
+from htgen.hypertransformer.plda_coordinates import PldaCoordinates
 
 
 def test_class_means_by_hand():
