@@ -1,1 +1,1 @@
-"""CNNs that were generated: shapes, what runs them, their file, and the programs that they are exported as."""
+"""CNNs that were generated: shapes, what runs them, their file, and programs that they are exported as."""

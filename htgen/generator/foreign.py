@@ -2,7 +2,8 @@
 
 In the coordinates of PLDA (`htgen.hypertransformer.plda_coordinates`) two distances of an image can be
 compared: from the nearest corrected class mean, and from the centre of all classes that there may be. Each
-is in units of how samples vary about it. An image of no class is about as near to the centre as to any class mean.
+is in units of how samples vary about it. An image of no class is about as near to the centre as to any
+class mean.
 """
 
 import numpy as np
