@@ -9,7 +9,7 @@ from pathlib import Path
 from htgen.cnn.bundle import Bundle, Prediction
 from htgen.errors import DataError
 from htgen.images.inputs import IMAGES_PER_BATCH, ReadImage, as_input, read_images
-from htgen.images.notices import BOXED, DRAWN, SEVERAL
+from htgen.images.notices import DRAWN, ENCLOSED, SEVERAL
 from htgen.workers import work_in_processes
 
 
@@ -85,12 +85,12 @@ def _answers_to(cnn: Bundle, reads: list[tuple[Path, ReadImage | DataError]]) ->
 
 def warned(image: ReadImage, cnn: Bundle, label: str) -> ReadImage:
     """The image, with what is to be said of it where it is found to be of a class: it falls apart or lies
-    in a box as none of that class does, or it is drawn where all of them are photographs."""
+    within a line as none of that class does, or it is drawn where all of them are photographs."""
     usual, told = cnn.gaps.get(label), []
     if usual is not None and image.gaps is not None and image.gaps.are_wider_than(usual):
         told.append(SEVERAL)
-    if usual is not None and image.gaps is not None and image.gaps.are_boxed_unlike(usual):
-        told.append(BOXED)
+    if usual is not None and image.gaps is not None and image.gaps.are_enclosed_unlike(usual):
+        told.append(ENCLOSED)
     if image.is_drawn and label in cnn.photographs:
         told.append(DRAWN)
     return replace(image, warnings=(*image.warnings, *told)) if told else image

@@ -186,8 +186,8 @@ class Bundle:
             header["estimate"] = self.estimate.to_dict()
         if self.gaps:
             header["gaps"] = {name: gaps.to_list() for name, gaps in self.gaps.items()}
-            if all(gaps.is_boxed is not None for gaps in self.gaps.values()):
-                header["boxed"] = [name for name, gaps in self.gaps.items() if gaps.is_boxed]
+            if all(gaps.is_enclosed is not None for gaps in self.gaps.values()):
+                header["enclosed"] = [name for name, gaps in self.gaps.items() if gaps.is_enclosed]
         if self.photographs:
             header["photographs"] = list(self.photographs)
         if self.trunk:
@@ -285,7 +285,7 @@ def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
             header["generator"],
             header["support"],
             None if "estimate" not in header else Score.from_dict(header["estimate"]),
-            _gaps_of(header.get("gaps", {}), header.get("boxed")),
+            _gaps_of(header.get("gaps", {}), header.get("enclosed")),
             len(tensors) < len(stored),
             header.get("trunk", {}),
             None if means is None or counts is None else ClassMeans(means, counts),
@@ -297,10 +297,10 @@ def read_cnn(path: str | Path) -> tuple[Bundle, bool]:
     return bundle, file.has_checksum
 
 
-def _gaps_of(gaps: Mapping[str, list[float]], boxed: list[str] | None) -> dict[str, Gaps]:
-    """What a file says of the classes' drawings: their gaps, and which of them lie in a box."""
+def _gaps_of(gaps: Mapping[str, list[float]], enclosed: list[str] | None) -> dict[str, Gaps]:
+    """What a file says of the classes' drawings: their gaps, and around which a line is."""
     return {
-        name: replace(Gaps.from_list(values), is_boxed=None if boxed is None else name in boxed)
+        name: replace(Gaps.from_list(values), is_enclosed=None if enclosed is None else name in enclosed)
         for name, values in gaps.items()
     }
 

@@ -1,4 +1,4 @@
-"""How plainly ink falls apart: bands between parts of similar size, and a box around all else."""
+"""How plainly ink falls apart: bands between parts of similar size, and a line around all else."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from htgen.arrays import Integers, Mask
+from htgen.images.components import find_components
 
 _SIMILAR = 0.4
 """Share of the larger part's longer side that the smaller part must have, to be a drawing of its own."""
@@ -22,17 +23,14 @@ images of two characters side by side, above each other or across, 0.3 of their 
 
 _AT_LEAST = 0.12
 
-_SIDE = 0.06
-"""Share of a box that its line may take at each side: as thick as that, or as much askew."""
-
-_DRAWN = 0.9
-"""Share of each side that has ink within that."""
-
 _MARGIN = 0.03
-"""Share of the box that is empty between its sides and what is in it."""
+"""Share of what a line encloses that is empty between its ends and the rest, at each side."""
 
 _WITHIN = 0.1
-"""Share of the box's longer side that what is in it has, at least."""
+"""Share of the line's longer side that the rest has, at least."""
+
+_BOTH_SIDES = 0.5
+"""Share of the rows and columns of the rest that have the line on both sides."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,12 @@ class Gaps:
     Attributes:
         across: from left to right, between what lies side by side; 0 without any.
         down: from top to bottom.
-        is_boxed: whether a box of straight lines is around all else; None where that is not known.
+        is_enclosed: whether a line is around all else; None where that is not known.
     """
 
     across: float
     down: float
-    is_boxed: bool | None = None
+    is_enclosed: bool | None = None
 
     def to_list(self) -> list[float]:
         """Both widths, rounded, as plain JSON values."""
@@ -72,9 +70,9 @@ class Gaps:
             for width, known in ((self.across, usual.across), (self.down, usual.down))
         )
 
-    def are_boxed_unlike(self, usual: "Gaps") -> bool:
-        """Whether there is a box around the drawing, as there is around none of its class."""
-        return bool(self.is_boxed) and usual.is_boxed is False
+    def are_enclosed_unlike(self, usual: "Gaps") -> bool:
+        """Whether a line is around the drawing, as around none of its class."""
+        return bool(self.is_enclosed) and usual.is_enclosed is False
 
 
 def find_gaps(ink: Mask) -> Gaps:
@@ -83,44 +81,46 @@ def find_gaps(ink: Mask) -> Gaps:
     Args:
         ink: where it is, `[H, W]`.
     """
-    return Gaps(_widest(ink), _widest(ink.T), _is_boxed(ink))
+    return Gaps(_widest(ink), _widest(ink.T), _is_enclosed(ink))
 
 
 def widest(gaps: Iterable[Gaps]) -> Gaps:
-    """The widest of several drawings, in each direction, and whether any of them is in a box."""
+    """The widest of several drawings, in each direction, and whether a line is around any of them."""
     found = list(gaps)
-    boxed = [gap.is_boxed for gap in found]
+    enclosed = [gap.is_enclosed for gap in found]
     return Gaps(
         max((gap.across for gap in found), default=0),
         max((gap.down for gap in found), default=0),
-        True if True in boxed else None if None in boxed else False,
+        True if True in enclosed else None if None in enclosed else False,
     )
 
 
-def _is_boxed(ink: Mask) -> bool:
-    """Whether the outermost ink is a box of four straight lines, and what is in it touches none of them."""
-    if not ink.any():
+def _is_enclosed(ink: Mask) -> bool:
+    """Whether a line is around all else: one part from side to side, on both sides of most of the rest in its
+    rows and in its columns, and apart from it."""
+    parts = find_components(ink)
+    if parts.count < 2:
         return False
-    box = _within_its_box(ink)
-    for rows in (box, box[::-1], box.T, box.T[::-1]):
-        if rows[: max(1, round(_SIDE * len(rows)))].any(axis=0).mean() < _DRAWN:
+    outer = int(np.argmax(parts.extent))
+    is_outer = np.arange(parts.count) == outer
+    rest, line = parts.mask(~is_outer), parts.mask(is_outer)
+    top, bottom, left, right = (edge[outer] for edge in (parts.top, parts.bottom, parts.left, parts.right))
+    for inside, first, last in ((rest.any(axis=1), top, bottom), (rest.any(axis=0), left, right)):
+        places, margin = np.flatnonzero(inside), max(1, _MARGIN * (last - first))
+        if places[0] < first + margin or places[-1] >= last - margin:
             return False
-    side, margin = ([max(1, round(share * size)) for size in box.shape] for share in (_SIDE, _MARGIN))
-    inside = box[side[0] : box.shape[0] - side[0], side[1] : box.shape[1] - side[1]]
-    if not inside.any():
-        return False
-    ends = [np.flatnonzero(inside.any(axis=axis))[[0, -1]] for axis in (1, 0)]
-    has_margin = all(
-        first >= empty and last < size - empty
-        for (first, last), empty, size in zip(ends, margin, inside.shape, strict=True)
+    return longer_side(rest) >= _WITHIN * parts.extent[outer] and all(
+        _is_between(mask, other) for mask, other in ((rest, line), (rest.T, line.T))
     )
-    return has_margin and longer_side(inside) >= _WITHIN * max(box.shape)
 
 
-def _within_its_box(ink: Mask) -> Mask:
-    """The part of an image `[H, W]` with ink that the ink reaches."""
-    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+def _is_between(rest: Mask, line: Mask) -> bool:
+    """Whether in most rows of the rest the line is on both sides of it."""
+    rows = np.flatnonzero(rest.any(axis=1))
+    first, last = rest[rows].argmax(axis=1), rest.shape[1] - 1 - rest[rows, ::-1].argmax(axis=1)
+    before = line[rows].argmax(axis=1) < first
+    after = line.shape[1] - 1 - line[rows, ::-1].argmax(axis=1) > last
+    return bool((before & after & line[rows].any(axis=1)).mean() >= _BOTH_SIDES)
 
 
 def _widest(ink: Mask) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from htgen.errors import DataError
-from htgen.files import kind_at
+from htgen.files import kind_at, real_path
 from htgen.images.folders import (
     TABLES,
     class_folders,
@@ -170,8 +170,8 @@ def labels_from_csv(table: str | Path, folder: str | Path) -> LabeledFiles:
             f"none of the {len(found)} images that {table} names is in {folder}{first}",
             f"paths relative to {folder}" + (f" or to {table.parent}" if table.parent != folder else ""),
         )
-    named = {*found, *(split_page(path)[0] for path in found)}
-    unnamed = [path.name for path in _images_in(folder) if path not in named]
+    named = {real_path(place) for path in found for place in (path, split_page(path)[0])}
+    unnamed = [path.name for path in _images_in(folder) if real_path(path) not in named]
     notices = [
         *passed_over,
         *([f"warning: lines without an image or a label in {table}: {nameless}"] if nameless else []),

@@ -26,8 +26,8 @@ MIDDLE_ALONE = "it is far from square, and half of it or more is not looked at: 
 TINY = "it has so few pixels that much of a drawing is lost"
 """The warning about an image whose longer side has less than 16 pixels."""
 
-BOXED = "a box is around it, as around no example of that class; it is taken as part of the drawing"
-"""The warning about a drawing within four straight lines."""
+ENCLOSED = "a line is around it, as around no example of that class; it is taken as part of the drawing"
+"""The warning about a drawing within a closed line."""
 
 SEVERAL = "several drawings seem to be in it, apart from each other; they are answered as one"
 """The warning about ink that falls apart as no image of its class does."""

@@ -121,10 +121,18 @@ def without_surroundings(grey: Pixels, coarse: Floats | None = None) -> Page:
             paper = frame.within
         elif _is_thin(values, paper):
             warnings += [FRAME_LEFT_OUT]
-        elif median(values[paper].astype(np.float32)) < median(values[~paper].astype(np.float32)):
+        elif _is_dark(values, paper):
             warnings += [DARK_PAPER]
         grey, coarse = cut_to(grey, without_edge(paper)), None
     return Page(grey, tuple(dict.fromkeys(warnings)))
+
+
+def _is_dark(values: Pixels, paper: Mask) -> bool:
+    """Whether paper is darker than what is around it, and what is on it is brighter than it."""
+    inner = values[without_edge(paper)].astype(np.float32)
+    level = median(inner) if len(inner) else 255
+    is_on_bright = level < median(values[~paper].astype(np.float32))
+    return is_on_bright and bool((inner > level + _EDGE).sum() > (inner < level - _EDGE).sum())
 
 
 def _thresholds(counts: Counts, first: int) -> tuple[int, ...]:

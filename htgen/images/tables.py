@@ -237,7 +237,12 @@ def _most_images(rows: list[list[str]], names: list[str], is_image: IsImage) -> 
 
 def _is_file(name: str, is_image: IsImage) -> bool:
     """Whether a cell names an image, be it there or not."""
-    return is_image(name.strip()) or is_known_ending(split_page(name.strip())[0].suffix.lower())
+    return is_image(name.strip()) or _has_ending(name)
+
+
+def _has_ending(name: str) -> bool:
+    """Whether a cell has the ending of an image."""
+    return is_known_ending(split_page(name.strip())[0].suffix.lower())
 
 
 def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int, int, int]:
@@ -268,6 +273,11 @@ def _columns(table: Path, rows: list[list[str]], is_image: IsImage) -> tuple[int
     is_header = (
         may_be_header and is_image(rows[1][image].strip()) and rows[0][1 - image].strip() not in values
     )
+    if not is_header and image == 1 and len(rows[0]) > 2:
+        raise DataError(
+            f"{table} has no header, and its labels may be in column 1 or in column 3",
+            "a first line that calls the columns, such as number,file,label",
+        )
     if not is_header or len(rows[0]) == 2 or label == 1 - image:
         return int(is_header), image, 1 - image
     if label is not None and names[label] != "y":
@@ -306,7 +316,8 @@ def _first_line(table: Path, rows: list[list[str]], image: int, label: int, is_i
     """A line on a first line that is taken for names of columns, where it may be an image and its label."""
     names = plain(rows[0])
     is_known = names[image] in IMAGE_COLUMNS or names[label] in LABEL_COLUMNS
-    if not is_image(rows[0][image].strip()) and (is_known or len(rows[0]) > 2):
+    is_known = is_known or len(rows[0]) > 2 or all(_has_ending(row[image]) for row in rows[1:])
+    if not is_image(rows[0][image].strip()) and is_known:
         return []
     titles = _list([rows[0][column].strip() for column in sorted((image, label))])
     return [f"warning: the first line of {table} is taken for names of columns: {titles}"]

@@ -22,8 +22,8 @@ from htgen.images.inputs import prepare_images
 from htgen.images.preprocessing import Preprocessing
 from htgen.tensor_files import encode, read_any
 
-TOLERANCE = 2e-5
-"""Of logits of size 4 that were computed in float32 twice, by torch and by NumPy."""
+TOLERANCE = 4e-5
+"""Of logits of size 4 that were computed in float32 twice, by torch or kernels and by NumPy: 1e-5 of them."""
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ OF_AN_IMAGE = (
     notices.DRAWN,
     notices.MIDDLE_ALONE,
     notices.SEVERAL,
-    notices.BOXED,
+    notices.ENCLOSED,
     notices.TINY,
     reading.DAMAGED_IN_PART,
     ruled.RULED,

@@ -281,6 +281,9 @@ def test_bright_paper_on_a_dark_ground_is_no_news() -> None:
     table = Image.new("L", (200, 200), 60)
     table.paste(drawing(120), (40, 40))
     assert DARK_PAPER not in FULL.read(table).warnings
+    sheet = Image.new("L", (300, 300), 250)
+    sheet.paste(drawing(220, ink=40, paper=150), (30, 50))
+    assert DARK_PAPER not in FULL.read(sheet).warnings  # its ink is darker still
     board = Image.new("L", (200, 200), 230)
     board.paste(ImageOps.invert(drawing(120)), (40, 40))
     assert DARK_PAPER in FULL.read(board).warnings

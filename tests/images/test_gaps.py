@@ -15,7 +15,7 @@ from htgen.cli import main
 from htgen.images.drawings import DRAWING_STEPS
 from htgen.images.gaps import Gaps, find_gaps, widest
 from htgen.images.inputs import read_images
-from htgen.images.notices import BOXED, SEVERAL
+from htgen.images.notices import ENCLOSED, SEVERAL
 from htgen.images.preprocessing import Preprocessing
 from htgen.images.strewn import LEFT_OUT
 
@@ -132,11 +132,42 @@ def boxed(drawing: Image.Image, room: int, angle: float = 0, ink: int = 0) -> Im
     return around.rotate(angle, Image.Resampling.BICUBIC, fillcolor=255)
 
 
-@pytest.mark.parametrize("angle", [0, 1.5, -1.5])
-@pytest.mark.parametrize("room", [20, 60, 90])
-@pytest.mark.parametrize("kind", ["cross", "i"])
-def test_a_drawing_in_a_box_is_told(kind, room, angle, cnn, tmp_path, capsys):
-    assert BOXED in rows(cnn, boxed(shape(kind), room, angle), tmp_path, capsys)["warnings"]
+def within(kind: str, points: list[tuple[int, int]]) -> Image.Image:
+    """A drawing in the middle of a closed line."""
+    image = page((shape(kind, 90), 205, 205))
+    ImageDraw.Draw(image).line([*points, points[0]], fill=0, width=5)
+    return image
+
+
+def ring_around(kind: str, radius: int) -> Image.Image:
+    image = page((shape(kind, 90), 205, 205))
+    ImageDraw.Draw(image).ellipse((250 - radius,) * 2 + (250 + radius,) * 2, outline=0, width=5)
+    return image
+
+
+def with_a_gap(image: Image.Image) -> Image.Image:
+    ImageDraw.Draw(image).rectangle((160, 60, 190, 130), fill=255)
+    return image
+
+
+ENCLOSED_DRAWINGS = {
+    **{
+        f"in a box {room} away, {angle}": boxed(shape("cross"), room, angle)
+        for room in (20, 60, 90)
+        for angle in (0, 8)
+    },
+    "i in a box": boxed(shape("i"), 60, -1.5),
+    "in a ring": ring_around("cross", 120),
+    "in a wide ring": ring_around("cross", 220),
+    "in a diamond": within("cross", [(250, 90), (410, 250), (250, 410), (90, 250)]),
+    "in a triangle": within("cross", [(250, 40), (460, 420), (40, 420)]),
+    "in a box with a gap": with_a_gap(boxed(shape("cross"), 60)),
+}
+
+
+@pytest.mark.parametrize("kind", ENCLOSED_DRAWINGS)
+def test_a_line_around_a_drawing_is_told(kind, cnn, tmp_path, capsys):
+    assert ENCLOSED in rows(cnn, ENCLOSED_DRAWINGS[kind], tmp_path, capsys)["warnings"]
 
 
 def test_a_box_that_an_example_has_is_not(tmp_path, capsys):
@@ -148,7 +179,7 @@ def test_a_box_that_an_example_has_is_not(tmp_path, capsys):
     path = tmp_path / "cnn.safetensors"
     assert main(["generate", "--support", str(folder), "-o", str(path)]) == 0
     capsys.readouterr()
-    assert BOXED not in rows(path, boxed(shape("cross"), 60), tmp_path, capsys)["warnings"]
+    assert ENCLOSED not in rows(path, boxed(shape("cross"), 60), tmp_path, capsys)["warnings"]
 
 
 def test_what_touches_its_box_is_one_drawing():
@@ -164,11 +195,11 @@ def test_files_that_say_nothing_of_boxes_know_nothing_of_them(cnn, tmp_path):
     from htgen.cnn.bundle import Bundle
 
     bundle = Bundle.load(cnn)
-    assert {gaps.is_boxed for gaps in bundle.gaps.values()} == {False}
-    unknown = {name: replace(gaps, is_boxed=None) for name, gaps in bundle.gaps.items()}
+    assert {gaps.is_enclosed for gaps in bundle.gaps.values()} == {False}
+    unknown = {name: replace(gaps, is_enclosed=None) for name, gaps in bundle.gaps.items()}
     replace(bundle, gaps=unknown).save(tmp_path / "old")
     assert Bundle.load(tmp_path / "old").gaps == unknown
-    mixed = {**bundle.gaps, "box": replace(bundle.gaps["box"], is_boxed=True)}
+    mixed = {**bundle.gaps, "box": replace(bundle.gaps["box"], is_enclosed=True)}
     replace(bundle, gaps=mixed).save(tmp_path / "mixed")
     assert Bundle.load(tmp_path / "mixed").gaps == mixed
 

@@ -202,3 +202,13 @@ def test_a_class_that_begins_with_a_dot_is_told(tmp_path):
     assert found.notices == (
         f"warning: folders whose names begin with a dot are no classes, in {tmp_path}: .net",
     )
+
+
+def test_absolute_paths_in_a_table_of_a_relative_folder_name_its_images(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        Image.new("L", (4, 4), 9).save(tmp_path / "images" / f"{name}.png")
+    lines = [f"{tmp_path}/images/{name}.png,{label}" for name, label in (("a", "cat"), ("b", "dog"))]
+    (tmp_path / "t.csv").write_text("\n".join(["file,label", *lines]))
+    monkeypatch.chdir(tmp_path)
+    assert labels_from_csv("t.csv", "images").notices == ()

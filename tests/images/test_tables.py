@@ -167,7 +167,7 @@ def test_a_first_line_whose_image_is_missing_is_no_header(first, images):
 def test_a_first_line_that_may_be_an_image_is_told(header, images):
     """Where it is taken for names of columns; with a third column the name of the labels' column is told."""
     size = ",5" * (header.count(",") - 1)
-    classes, told = read(images, f"{header} a.png,cat{size} b.png,dog{size} c.png,dog{size} d.png,cat{size}")
+    classes, told = read(images, f"{header} a,cat{size} b,dog{size} c,dog{size} d,cat{size}")
     assert classes == {"cat": "ad", "dog": "bc"}
     names = ", ".join(map(repr, header.split(",")))
     of_columns = f"warning: the first line is taken for names of columns: {names}"
@@ -176,6 +176,19 @@ def test_a_first_line_that_may_be_an_image_is_told(header, images):
         if not size
         else ["warning: the labels are those of the column 'kind', as none is called 'label'"]
     )
+
+
+@pytest.mark.parametrize("header", ["photo,kind", "Datei,Etikett", "img,species"])
+def test_a_first_line_alone_without_an_ending_is_a_header(header, images):
+    lines = "a.png,cat b.png,dog c.png,dog d.png,cat"
+    assert read(images, f"{header} {lines}") == ({"cat": "ad", "dog": "bc"}, [])
+
+
+def test_numbers_before_the_images_are_no_labels(images):
+    with pytest.raises(DataError, match="has no header, and its labels may be in column 1 or in column 3"):
+        read(images, "0,a.png,cat 1,b.png,dog 2,c.png,dog 3,d.png,cat")
+    header = "number,file,label 0,a.png,cat 1,b.png,dog 2,c.png,dog 3,d.png,cat"
+    assert read(images, header) == ({"cat": "ad", "dog": "bc"}, [])
 
 
 @pytest.mark.parametrize("header", ["file,label", "photo,label", "file,kind"])

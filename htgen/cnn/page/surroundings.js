@@ -109,10 +109,18 @@ function withoutSurroundings(grey) {
       if (!frame.isPlain) break;
       paper = frame.within;
     } else if (isThin(coarse, paper)) warnings.push(FRAME_LEFT_OUT);
-    else if (medianOf(coarse, paper, 1) < medianOf(coarse, paper, 0)) warnings.push(DARK_PAPER);
+    else if (isDarkPaper(coarse, paper)) warnings.push(DARK_PAPER);
     grey = cutTo(grey, withoutEdge(paper));
   }
   return { grey, warnings: [...new Set(warnings)], isEmpty: false };
+}
+
+/** Whether paper is darker than what is around it, and what is on it is brighter than it. */
+function isDarkPaper(grid, paper) {
+  const within = withoutEdge(paper), inner = grid.values.filter((_, i) => within.values[i]);
+  const level = inner.length ? median(inner) : 255;
+  if (level >= medianOf(grid, paper, 0)) return false;
+  return inner.filter((v) => v > level + 20).length > inner.filter((v) => v < level - 20).length;
 }
 
 /** The middle of the values inside a mask, or outside it. */
