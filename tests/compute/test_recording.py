@@ -21,6 +21,7 @@ from htgen.compute.recording import MOST_RECORDINGS, RecordedSteps
 from htgen.compute.threads import EpisodeThreads
 from htgen.config.files import dump_config
 from htgen.config.run import Config
+from htgen.episodes import randomness
 from htgen.training.events import Progress, Validated
 from htgen.training.run_folder import RunFolder
 from htgen.training.trainer import Trainer
@@ -77,8 +78,9 @@ class OperationRecorder:
 
 
 @pytest.fixture(autouse=True)
-def _operations_of_torch():
-    """A GPU has no kernels of numba, and a tape notes only what torch does."""
+def _operations_of_torch(monkeypatch):
+    """A GPU has neither numba's kernels nor NumPy, and a tape notes only what torch does."""
+    monkeypatch.setattr(randomness, "_mix_by_numpy", randomness.mix_anywhere)
     with plain_operations():
         yield
 
