@@ -132,7 +132,7 @@ SETTINGS = {
 def test_recorded_steps_are_the_steps_themselves(store_path, tmp_path, request, name, layout):
     if layout == "gpu":
         request.getfixturevalue("episodes_apart")
-    values = values_of(store_path, 16, **SETTINGS[name])
+    values = values_of(store_path, 12, **SETTINGS[name])
     plain, want = train(values, tmp_path / "plain", recorded=False)
     trainer, got = train(values, tmp_path / "recorded", recorded=True)
     assert trainer.gradients.recorded is not None
@@ -144,7 +144,7 @@ def test_recorded_steps_are_the_steps_themselves(store_path, tmp_path, request, 
 
 
 def test_masks_of_dropout_are_drawn_anew(store_path, tmp_path):
-    values = values_of(store_path, 16, dropout=0.3)
+    values = values_of(store_path, 12, dropout=0.3)
     assert train(values, tmp_path / "a", True)[1] == train(values, tmp_path / "b", False)[1]
 
 

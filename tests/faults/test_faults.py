@@ -14,7 +14,7 @@ PAGE = TESTS.parent / "docs" / "reference" / "reliability.md"
 
 
 def test_kills_full_disks_damaged_and_hostile_files_do_no_harm(tmp_path):
-    few = ["--inputs", "3000", "--damages", "60", "--every", "90", "--moments", "3"]
+    few = ["--inputs", "3000", "--damages", "60", "--every", "120", "--moments", "3"]
     ended = subprocess.run(
         [sys.executable, "-m", "faults", *few, "--json", str(tmp_path / "counts.json")],
         cwd=TESTS,
