@@ -19,12 +19,12 @@ demo: $(VENV)/.package
 	$(BIN)/htgen generate --support examples/symbols/support --output demo-output/symbols.safetensors
 	$(BIN)/htgen predict demo-output/symbols.safetensors examples/symbols/new
 
-# A process of one thread for each core: most tests are too small for two threads to help. The tests of a
-# file share what they train, and stay in one process. What is skipped is told with its reason, such as pages
-# in a browser where there is no Chromium (make browser installs it). Files come in their order: xdist would
-# leave those of few tests for the end, which are the longest.
+# A process of one thread for each core, as most tests are too small for two threads to help, and one more, as
+# some wait for a browser or another process. The tests of a file share what they train, and stay in one process.
+# What is skipped is told with its reason, such as pages in a browser where there is no Chromium (make browser
+# installs it). Files come in their order: xdist would leave those of few tests for the end, which are the longest.
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -rs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $$($(BIN)/python -c "import os; print((os.cpu_count() or 1) + 1)") --dist loadfile --no-loadscope-reorder -rs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -70,6 +70,7 @@ class _FusedLayer(torch.autograd.Function):
     ) -> Tensor:
         kernels, episodes = _kernels(), len(x)
         _, wanted, width, *_ = sizes
+        assert all(parameter.dtype == torch.float32 for parameter in parameters)  # they are read as such
         x = x.contiguous()
         parameters = tuple(parameter.contiguous() for parameter in parameters)
         y = x.new_empty(episodes, wanted, width)
